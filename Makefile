@@ -1,0 +1,64 @@
+# Solopod's build. "make help" lists the targets.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+PKG     := github.com/solopod/solopod
+LDFLAGS := -s -w -X $(PKG)/cli.version=$(VERSION) -X $(PKG)/cli.commit=$(COMMIT)
+# Left out of containerd: CRI and tracing were never linked; the tags drop gRPC from the shim and btrfs and zfs support.
+GOBUILD := CGO_ENABLED=0 go build -trimpath
+
+.PHONY: help build run test unit race e2e bench lint clean deps
+help:
+	@echo "make build   bin/solopod and its containerd shim"
+	@echo "make run     bring a pod up and show it; PROVE=1 proves it and exits"
+	@echo "make test    unit tests, race detector, end-to-end tests (as root)"
+	@echo "make e2e     end-to-end tests only"
+	@echo "make bench   measure against podman, ctr and runc"
+	@echo "make lint    gofmt, go vet, staticcheck"
+	@echo "make clean   remove what make made"
+
+build: bin/solopod bin/containerd-shim-runc-v2
+
+SOURCES := $(shell find . -name '*.go' -not -path './.git/*') go.mod go.sum
+
+bin/solopod: $(SOURCES)
+	$(GOBUILD) -tags no_btrfs,no_zfs,no_devmapper -ldflags '$(LDFLAGS)' -o $@ .
+
+bin/containerd-shim-runc-v2: go.mod go.sum
+	$(GOBUILD) -tags no_grpc -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+
+bin/web: examples/web/main.go
+	$(GOBUILD) -ldflags '-s -w' -o $@ ./examples/web
+
+bin/pack: $(wildcard scripts/pack/*.go) go.mod
+	$(GOBUILD) -o $@ ./scripts/pack
+
+deps:
+	@scripts/deps.sh run
+
+run: deps build bin/web bin/pack
+	@PROVE='$(PROVE)' scripts/demo.sh
+
+test: deps-test build bin/web bin/pack
+	go test ./cli/... ./manifests/... ./api/... ./oom/... ./monitor/... ./runner/... ./scripts/...
+	go test -race ./cli/... ./manifests/... ./api/... ./oom/... ./monitor/... ./runner/...
+	go test -count=1 -timeout 30m ./test/...
+
+e2e: deps-test build bin/web bin/pack
+	go test -count=1 -timeout 30m $(if $(RUN),-run '$(RUN)') ./test/e2e
+
+bench: deps-bench build bin/web bin/pack
+	go run ./scripts/bench
+
+.PHONY: deps-test deps-bench
+deps-test:
+	@scripts/deps.sh test
+deps-bench:
+	@scripts/deps.sh bench
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt needed:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+clean:
+	rm -rf bin .cache

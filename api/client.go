@@ -1,0 +1,203 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Client talks to a daemon over its unix socket. It is safe for concurrent use.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient makes a client; the socket is dialled with each request.
+func NewClient(socket string) *Client {
+	return &Client{socket, &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}}
+}
+
+// Error is an answer that says no.
+type Error struct {
+	Code    int
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// do sends a request and returns the body of a good answer, which the caller must close.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
+	u := url.URL{Scheme: "http", Host: "solopod", Path: path, RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if resp.StatusCode < 300 {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	var status metav1.Status
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil || status.Message == "" {
+		status.Message = "the daemon answers: " + resp.Status
+	}
+	return nil, &Error{resp.StatusCode, status.Message}
+}
+
+// explain says what to do about a daemon that cannot be reached.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no daemon listens on %s: start it with \"solopod run\", or name its socket with --socket or $SOLOPOD_SOCKET", c.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s may not be used by this user: run the command as root, or as a member of the socket's group", c.socket)
+	}
+	return err
+}
+
+func (c *Client) get(ctx context.Context, path string, out any) error {
+	return c.send(ctx, http.MethodGet, path, nil, nil, out)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, in io.Reader, out any) error {
+	body, err := c.do(ctx, method, path, query, in)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read from
+	if err := json.NewDecoder(body).Decode(out); err != nil {
+		return fmt.Errorf("cannot read the daemon's answer: %w", err)
+	}
+	return nil
+}
+
+// Pods returns all pods with their status.
+func (c *Client) Pods(ctx context.Context) ([]v1.Pod, error) {
+	var list v1.PodList
+	err := c.get(ctx, "/pods", &list)
+	return list.Items, err
+}
+
+// WatchPods calls each with every change, beginning with what exists, until ctx ends or each returns an error.
+func (c *Client) WatchPods(ctx context.Context, each func(WatchEvent) error) error {
+	body, err := c.do(ctx, http.MethodGet, "/pods", url.Values{"watch": {"true"}}, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read from
+	for d := json.NewDecoder(body); ; {
+		var e WatchEvent
+		if err := d.Decode(&e); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("the daemon ended the watch: %w", err)
+		}
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+}
+
+// Events returns what happened, the oldest first.
+func (c *Client) Events(ctx context.Context) ([]v1.Event, error) {
+	var list v1.EventList
+	err := c.get(ctx, "/events", &list)
+	return list.Items, err
+}
+
+// Manifests returns the manifest files and their state.
+func (c *Client) Manifests(ctx context.Context) (Manifests, error) {
+	var m Manifests
+	err := c.get(ctx, "/manifests", &m)
+	return m, err
+}
+
+// Version returns the daemon's version.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	var v Version
+	err := c.get(ctx, "/version", &v)
+	return v, err
+}
+
+// Images lists the images.
+func (c *Client) Images(ctx context.Context) ([]Image, error) {
+	var list Images
+	err := c.get(ctx, "/images", &list)
+	return list.Images, err
+}
+
+// ImportImages sends an archive.
+func (c *Client) ImportImages(ctx context.Context, archive io.Reader) ([]Image, error) {
+	var list Images
+	err := c.send(ctx, http.MethodPost, "/images", nil, archive, &list)
+	return list.Images, err
+}
+
+// PullImage has the daemon pull an image.
+func (c *Client) PullImage(ctx context.Context, ref string) ([]Image, error) {
+	var list Images
+	err := c.send(ctx, http.MethodPost, "/images/pull", url.Values{"ref": {ref}}, nil, &list)
+	return list.Images, err
+}
+
+// RemoveImage removes an image.
+func (c *Client) RemoveImage(ctx context.Context, ref string) error {
+	return c.send(ctx, http.MethodDelete, "/images", url.Values{"ref": {ref}}, nil, &Images{})
+}
+
+// LogOptions select what Logs writes.
+type LogOptions struct {
+	Follow, Previous, Timestamps bool
+	Tail                         int64         // negative: all
+	Since                        time.Duration // zero: all
+}
+
+// Logs writes a container's log to w. An empty container name means the pod's only one.
+func (c *Client) Logs(ctx context.Context, namespace, pod, container string, o LogOptions, w io.Writer) error {
+	q := url.Values{}
+	for name, set := range map[string]bool{"follow": o.Follow, "previous": o.Previous, "timestamps": o.Timestamps} {
+		if set {
+			q.Set(name, "true")
+		}
+	}
+	if o.Tail >= 0 {
+		q.Set("tailLines", strconv.FormatInt(o.Tail, 10))
+	}
+	if o.Since > 0 {
+		q.Set("sinceTime", time.Now().Add(-o.Since).Format(time.RFC3339Nano))
+	}
+	if container == "" {
+		container = "-"
+	}
+	body, err := c.do(ctx, http.MethodGet, "/containerLogs/"+namespace+"/"+pod+"/"+container, q, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read from
+	_, err = io.Copy(w, body)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

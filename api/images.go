@@ -1,0 +1,64 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/solopod/solopod/runner/engine"
+)
+
+func toImages(list []engine.Image) Images {
+	out := Images{Images: []Image{}}
+	for _, i := range list {
+		out.Images = append(out.Images, Image{Name: i.Name, Digest: i.Digest, Size: i.Size, CreatedAt: i.CreatedAt})
+	}
+	return out
+}
+
+func (s *Server) images(w http.ResponseWriter, r *http.Request) {
+	list, err := s.runner.Images().List(r.Context())
+	if err != nil {
+		fail(w, statusOf(err), err)
+		return
+	}
+	writeJSON(w, toImages(list))
+}
+
+// importImages reads an archive from the request's body.
+func (s *Server) importImages(w http.ResponseWriter, r *http.Request) {
+	list, err := s.runner.Images().Import(r.Context(), r.Body)
+	if err != nil {
+		fail(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	writeJSON(w, toImages(list))
+}
+
+var errNoRef = errors.New("ref is missing: name the image")
+
+func (s *Server) pullImage(w http.ResponseWriter, r *http.Request) {
+	ref := r.URL.Query().Get("ref")
+	if ref == "" {
+		fail(w, http.StatusBadRequest, errNoRef)
+		return
+	}
+	image, err := s.runner.Images().Pull(r.Context(), ref)
+	if err != nil {
+		fail(w, statusOf(err), err)
+		return
+	}
+	writeJSON(w, toImages([]engine.Image{image}))
+}
+
+func (s *Server) removeImage(w http.ResponseWriter, r *http.Request) {
+	ref := r.URL.Query().Get("ref")
+	if ref == "" {
+		fail(w, http.StatusBadRequest, errNoRef)
+		return
+	}
+	if err := s.runner.Images().Remove(r.Context(), ref); err != nil {
+		fail(w, statusOf(err), err)
+		return
+	}
+	writeJSON(w, Images{Images: []Image{}})
+}

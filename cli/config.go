@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+
+	"github.com/solopod/solopod/runner/logs"
+)
+
+// config is the daemon's configuration: the file's fields, each also a flag where it says so. Names are the kubelet's
+// where it has the same setting.
+type config struct {
+	Manifests  string `json:"manifests,omitempty"`
+	Images     string `json:"images,omitempty"`
+	Root       string `json:"root,omitempty"`
+	State      string `json:"state,omitempty"`
+	LogDir     string `json:"logDir,omitempty"`
+	Containerd string `json:"containerd,omitempty"` // "embedded" or a socket
+	Runtime    string `json:"runtime,omitempty"`
+	Socket     string `json:"socket,omitempty"`
+	Listen     string `json:"listen,omitempty"`
+	CNIBinDir  string `json:"cniBinDir,omitempty"`
+	CNIConfDir string `json:"cniConfDir,omitempty"`
+	NodeName   string `json:"nodeName,omitempty"`
+	CgroupRoot string `json:"cgroupRoot,omitempty"`
+	LogLevel   string `json:"logLevel,omitempty"`
+
+	// ContainerLogMaxSize is a quantity like 10Mi; ContainerLogMaxFiles counts the current file as well.
+	ContainerLogMaxSize  string `json:"containerLogMaxSize,omitempty"`
+	ContainerLogMaxFiles int    `json:"containerLogMaxFiles,omitempty"`
+	// UnknownFields is strict or warn.
+	UnknownFields string `json:"unknownFields,omitempty"`
+	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one.
+	PodCIDR string `json:"podCIDR,omitempty"`
+	// MaxParallelStarts is how many pods are brought up at the same time.
+	MaxParallelStarts int `json:"maxParallelStarts,omitempty"`
+}
+
+func defaults() config {
+	node, err := os.Hostname()
+	if err != nil {
+		node = "localhost"
+	}
+	return config{
+		Manifests: "/etc/solopod/manifests", Images: "/var/lib/solopod/images", Root: "/var/lib/solopod",
+		State: "/run/solopod", LogDir: "/var/log", Containerd: embeddedContainerd, Runtime: "runc",
+		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
+		NodeName: node, LogLevel: "info",
+		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", MaxParallelStarts: 4,
+	}
+}
+
+const embeddedContainerd = "embedded"
+
+// register makes the flags; their defaults are c's values.
+func (c *config) register(f *pflag.FlagSet) {
+	f.StringVar(&c.Manifests, "manifests", c.Manifests, "directory of pod manifests")
+	f.StringVar(&c.Images, "images", c.Images, "directory of image archives, imported when they appear")
+	f.StringVar(&c.Root, "root", c.Root, "directory for what must survive a reboot")
+	f.StringVar(&c.State, "state", c.State, "directory for what ends with a reboot (on a tmpfs)")
+	f.StringVar(&c.LogDir, "log-dir", c.LogDir, "containers' logs go to pods/ and containers/ below it")
+	f.StringVar(&c.Containerd, "containerd", c.Containerd, `"embedded", or the socket of a containerd that runs already`)
+	f.StringVar(&c.Runtime, "runtime", c.Runtime, "OCI runtime: runc, crun or a path")
+	f.StringVar(&c.Listen, "listen", c.Listen, `address for read-only HTTP; "" for none`)
+	f.StringVar(&c.CNIBinDir, "cni-bin-dir", c.CNIBinDir, "directory of CNI plugins (default /opt/cni/bin, then /usr/lib/cni)")
+	f.StringVar(&c.CNIConfDir, "cni-conf-dir", c.CNIConfDir, "directory of CNI configurations; without one pods get a bridge of Solopod's")
+	f.StringVar(&c.NodeName, "node-name", c.NodeName, "name of this machine in status and events")
+	f.StringVar(&c.CgroupRoot, "cgroup-root", c.CgroupRoot, "cgroup below which pods live (default /solopod, with another state directory /solopod-<hash>)")
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+}
+
+// loadConfig reads the file, if there is one, and lets the flags that were given override it. socket is the global flag.
+func loadConfig(path string, flags *pflag.FlagSet) (config, error) {
+	c := defaults()
+	if path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return c, fmt.Errorf("cannot read the configuration: %w", err)
+		}
+		if err := yaml.UnmarshalStrict(data, &c); err != nil {
+			return c, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	// Every flag writes into a config of its own; only those that were set are taken over.
+	merged := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.register(merged)
+	merged.StringVar(&c.Socket, "socket", c.Socket, "")
+	var err error
+	flags.Visit(func(f *pflag.Flag) {
+		if merged.Lookup(f.Name) != nil && err == nil {
+			err = merged.Set(f.Name, f.Value.String())
+		}
+	})
+	if err != nil {
+		return c, err
+	}
+	if !flags.Changed("socket") && (flags.Changed("state") || c.State != defaults().State) && c.Socket == defaults().Socket {
+		c.Socket = c.State + "/solopod.sock"
+	}
+	return c, c.validate()
+}
+
+func (c *config) validate() error {
+	for name, value := range map[string]string{"manifests": c.Manifests, "root": c.Root, "state": c.State, "logDir": c.LogDir} {
+		if value == "" || value[0] != '/' {
+			return fmt.Errorf("%s must be an absolute path, not %q", name, value)
+		}
+	}
+	if c.UnknownFields != "strict" && c.UnknownFields != "warn" {
+		return fmt.Errorf("unknownFields is strict or warn, not %q", c.UnknownFields)
+	}
+	if _, err := c.logLimits(); err != nil {
+		return err
+	}
+	_, err := c.level()
+	return err
+}
+
+func (c *config) logLimits() (logs.Limits, error) {
+	q, err := resource.ParseQuantity(c.ContainerLogMaxSize)
+	if err != nil || q.Sign() <= 0 {
+		return logs.Limits{}, fmt.Errorf("containerLogMaxSize %q is not a size like 10Mi", c.ContainerLogMaxSize)
+	}
+	if c.ContainerLogMaxFiles < 2 {
+		return logs.Limits{}, fmt.Errorf("containerLogMaxFiles must be at least 2, not %d", c.ContainerLogMaxFiles)
+	}
+	return logs.Limits{MaxSize: q.Value(), MaxFiles: c.ContainerLogMaxFiles}, nil
+}
+
+func (c *config) level() (slog.Level, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return l, fmt.Errorf("log-level is debug, info, warn or error, not %q", c.LogLevel)
+	}
+	return l, nil
+}

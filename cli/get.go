@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/solopod/solopod/api"
+)
+
+// selection is what the get commands share.
+type selection struct {
+	namespace string
+	all       bool
+	output    string
+	watch     bool
+}
+
+func newGet(g *global) *cobra.Command {
+	s := &selection{}
+	cmd := &cobra.Command{
+		Use:   "get pods|events|images|manifests [NAME]",
+		Short: "List pods, events, images or manifest files",
+		Example: "  solopod get pods -A\n  solopod get pods web -o yaml\n  solopod get pods -w\n" +
+			"  solopod get manifests",
+	}
+	f := cmd.PersistentFlags()
+	f.StringVarP(&s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
+	f.BoolVarP(&s.all, "all-namespaces", "A", false, "all namespaces")
+	f.StringVarP(&s.output, "output", "o", "", "wide, json, yaml or name")
+	f.BoolVarP(&s.watch, "watch", "w", false, "go on with what changes")
+	cmd.AddCommand(
+		&cobra.Command{Use: "pods [NAME]", Aliases: []string{"pod", "po"}, Short: "List pods", Args: cobra.MaximumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error { return s.pods(cmd, g.client(), args) }},
+		&cobra.Command{Use: "events", Aliases: []string{"event", "ev"}, Short: "List events, the newest last", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return s.events(cmd, g.client()) }},
+		&cobra.Command{Use: "images", Aliases: []string{"image"}, Short: "List images", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return s.images(cmd, g.client()) }},
+		&cobra.Command{Use: "manifests", Aliases: []string{"manifest"}, Short: "List manifest files and what is wrong with them", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return s.manifests(cmd, g.client()) }},
+	)
+	return cmd
+}
+
+// matches says whether a pod is selected.
+func (s *selection) matches(pod *v1.Pod, args []string) bool {
+	return (s.all || pod.Namespace == s.namespace) && (len(args) == 0 || pod.Name == args[0])
+}
+
+func (s *selection) pods(cmd *cobra.Command, c *api.Client, args []string) error {
+	if s.watch {
+		return s.watchPods(cmd, c, args)
+	}
+	pods, err := c.Pods(cmd.Context())
+	if err != nil {
+		return err
+	}
+	list := v1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, Items: []v1.Pod{}}
+	for i := range pods {
+		if s.matches(&pods[i], args) {
+			list.Items = append(list.Items, pods[i])
+		}
+	}
+	if len(args) > 0 && len(list.Items) == 0 {
+		return fmt.Errorf("pods %q not found in namespace %s%s", args[0], s.namespace, elsewhere(pods, args[0]))
+	}
+	if len(args) > 0 && !s.all {
+		return s.print(cmd.OutOrStdout(), &list.Items[0], podTable(s, list.Items), "pod/"+list.Items[0].Name)
+	}
+	if len(list.Items) == 0 && s.output == "" {
+		hint := ""
+		if len(pods) > 0 {
+			hint = fmt.Sprintf(" (%d in other namespaces: use -A)", len(pods))
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "No pods found in namespace %s%s.\n", s.namespace, hint)
+		return nil
+	}
+	names := make([]string, len(list.Items))
+	for i := range list.Items {
+		names[i] = "pod/" + list.Items[i].Name
+	}
+	return s.print(cmd.OutOrStdout(), list, podTable(s, list.Items), names...)
+}
+
+// elsewhere says in which other namespaces a pod of that name is.
+func elsewhere(pods []v1.Pod, name string) string {
+	for i := range pods {
+		if pods[i].Name == name {
+			return fmt.Sprintf("; there is one in namespace %s: use -n %s", pods[i].Namespace, pods[i].Namespace)
+		}
+	}
+	return ""
+}
+
+// print writes an answer in the chosen form.
+func (s *selection) print(w io.Writer, v any, t table, names ...string) error {
+	switch s.output {
+	case "", "wide":
+		return t.write(w)
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetIndent("", "    ")
+		return e.Encode(v)
+	case "yaml":
+		data, err := yaml.Marshal(v)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(data)
+		return err
+	case "name":
+		for _, name := range names {
+			if _, err := fmt.Fprintln(w, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("-o takes wide, json, yaml or name, not %q", s.output)
+}
+
+// watchPods prints a line, or an object, for each change.
+func (s *selection) watchPods(cmd *cobra.Command, c *api.Client, args []string) error {
+	w := cmd.OutOrStdout()
+	last := map[string]string{}
+	header := true
+	return c.WatchPods(cmd.Context(), func(e api.WatchEvent) error {
+		if !s.matches(e.Object, args) {
+			return nil
+		}
+		if s.output != "" && s.output != "wide" {
+			return s.print(w, e.Object, table{}, "pod/"+e.Object.Name)
+		}
+		t := podTable(s, []v1.Pod{*e.Object})
+		t.fixed = true
+		row := strings.Join(t.rows[0][:len(t.rows[0])-1], "\t")
+		if e.Type != "DELETED" && last[string(e.Object.UID)] == row {
+			return nil // only something that the table does not show has changed
+		}
+		last[string(e.Object.UID)] = row
+		if !header {
+			t.header = nil
+		}
+		header = false
+		return t.write(w)
+	})
+}
+
+func (s *selection) events(cmd *cobra.Command, c *api.Client) error {
+	if s.watch {
+		return fmt.Errorf("-w is for pods")
+	}
+	events, err := c.Events(cmd.Context())
+	if err != nil {
+		return err
+	}
+	list := v1.EventList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, Items: []v1.Event{}}
+	var names []string
+	for _, e := range events {
+		// What happens to manifests and to the machine has no namespace; it belongs into every answer.
+		if s.all || e.InvolvedObject.Namespace == "" || e.InvolvedObject.Namespace == s.namespace {
+			list.Items = append(list.Items, e)
+			names = append(names, "event/"+e.Name)
+		}
+	}
+	return s.print(cmd.OutOrStdout(), list, eventTable(s.all, list.Items), names...)
+}
+
+func (s *selection) images(cmd *cobra.Command, c *api.Client) error {
+	images, err := c.Images(cmd.Context())
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(images))
+	for i := range images {
+		names[i] = images[i].Name
+	}
+	return s.print(cmd.OutOrStdout(), api.Images{Images: images}, imageTable(images), names...)
+}
+
+func (s *selection) manifests(cmd *cobra.Command, c *api.Client) error {
+	m, err := c.Manifests(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if m.DirectoryError != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", m.DirectoryError)
+	}
+	names := make([]string, len(m.Files))
+	for i := range m.Files {
+		names[i] = m.Files[i].Name
+	}
+	return s.print(cmd.OutOrStdout(), m, manifestTable(m.Files), names...)
+}

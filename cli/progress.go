@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// progress shows on a terminal how much of a file was sent.
+type progress struct {
+	w           io.Writer
+	f           *os.File
+	total, read int64
+	shown       int64
+}
+
+// newProgress returns nil when w is not a terminal or the size is not known.
+func newProgress(w io.Writer, f *os.File) *progress {
+	out, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(int(out.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return nil
+	}
+	return &progress{w: w, f: f, total: info.Size(), shown: -1}
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	n, err := p.f.Read(b)
+	p.read += int64(n)
+	if percent := 100 * p.read / p.total; percent != p.shown {
+		p.shown = percent
+		fmt.Fprintf(p.w, "\r%s: %d %% of %s", p.f.Name(), percent, size(p.total))
+		if percent == 100 {
+			fmt.Fprint(p.w, ", unpacking ...")
+		}
+	}
+	return n, err
+}
+
+func (p *progress) end() { fmt.Fprint(p.w, "\r\033[K") }

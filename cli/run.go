@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/monitor"
+	"github.com/solopod/solopod/oom"
+	"github.com/solopod/solopod/runner"
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/embedded"
+	"github.com/solopod/solopod/runner/network"
+)
+
+func newRun(_ *global) *cobra.Command {
+	shown := defaults()
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon",
+		Long: "Run the daemon in the foreground: watch the manifests and keep their pods running.\n\n" +
+			"Pods run on when the daemon ends; the next start adopts them. To stop a pod remove its manifest.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(file, cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return runDaemon(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration file (YAML); flags override it")
+	shown.register(cmd.Flags())
+	return cmd
+}
+
+// gcPercent trades a little CPU for memory: the daemon's own heap is small and mostly still.
+const gcPercent = 50
+
+// runDaemon wires the daemon together and runs it until ctx ends.
+func runDaemon(ctx context.Context, c config) (err error) {
+	level, err := c.level()
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+	debug.SetGCPercent(gcPercent)
+	if os.Geteuid() != 0 {
+		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
+	}
+	unlock, err := lock(c)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e, stopEngine, err := startEngine(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer stopEngine()
+	r, err := newRunner(c, e)
+	if err != nil {
+		return err
+	}
+	known, err := r.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Stop()
+	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
+	return serve(ctx, c, r, e, known)
+}
+
+// serve runs everything that goes on until the end: manifests, images and HTTP.
+func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.WatchImages(ctx, c.Images) })
+	directory := manifests.NewDirectory(c.Manifests, manifests.Options{WarnUnknownFields: c.UnknownFields == "warn"}, known, r.Apply)
+	group.Go(func() error { return directory.Run(ctx) })
+	server := newServer(r, e)
+	socket, err := listenSocket(ctx, c.Socket)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return server.Serve(ctx, socket, false) })
+	if c.Listen != "" {
+		tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+		if err != nil {
+			// Not worth a machine without pods: another program has the port.
+			slog.Error("cannot serve HTTP there; choose another --listen, or \"\" for none", "listen", c.Listen, "err", err)
+		} else {
+			group.Go(func() error { return server.Serve(ctx, tcp, true) })
+		}
+	}
+	err = group.Wait()
+	slog.Info("Solopod ends; its pods run on")
+	return err
+}
+
+func newServer(r *runner.Runner, e *engine.Engine) *api.Server {
+	version := buildVersion()
+	version.Containerd = e.Version()
+	own, containers := prometheus.NewRegistry(), prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "solopod_build_info", Help: "The running version; the value is 1",
+		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Commit, "goversion": runtime.Version()},
+	})
+	info.Set(1)
+	own.MustRegister(info, monitor.NewStates(r), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	containers.MustRegister(monitor.NewContainers(r))
+	return api.NewServer(r, version, own, containers)
+}
+
+// lock keeps a second daemon away from the same root: both would drive the same pods.
+func lock(c config) (unlock func(), err error) {
+	for _, dir := range []string{c.Root, c.State} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return nil, fmt.Errorf("cannot make a directory of Solopod's: %w", err)
+		}
+	}
+	path := filepath.Join(c.Root, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", c.Root, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close() //nolint:errcheck // only locked
+		return nil, fmt.Errorf("another solopod runs on %s (it holds %s); give this one a --root of its own", c.Root, path)
+	}
+	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
+}
+
+// startEngine starts containerd in-process or dials the one that runs outside.
+func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) {
+	ec := engine.Config{Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime}
+	stop := func() {}
+	if c.Containerd == embeddedContainerd {
+		shim, err := engine.FindShim()
+		if err != nil {
+			return nil, nil, err
+		}
+		srv, err := embedded.Start(context.WithoutCancel(ctx), embedded.Config{
+			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
+	}
+	e, err := engine.Connect(ctx, ec)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return e, func() {
+		if err := e.Close(); err != nil {
+			slog.Debug("cannot close the connection to containerd", "err", err)
+		}
+		stop()
+	}, nil
+}
+
+func newRunner(c config, e *engine.Engine) (*runner.Runner, error) {
+	limits, err := c.logLimits()
+	if err != nil {
+		return nil, err
+	}
+	bins := []string{"/opt/cni/bin", "/usr/lib/cni"}
+	if c.CNIBinDir != "" {
+		bins = []string{c.CNIBinDir}
+	}
+	instance := network.Instance(c.State)
+	if c.CgroupRoot == "" {
+		c.CgroupRoot = "/" + instance
+	}
+	return runner.New(runner.Config{
+		Node: c.NodeName, Instance: instance, Root: c.Root, State: c.State, LogDir: c.LogDir, Cgroups: c.CgroupRoot, Limits: limits,
+		Network: network.Config{
+			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: filepath.Join(c.Root, "cni"),
+			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
+		},
+		Engine: e, OOM: oom.Watcher{}, Parallel: c.MaxParallelStarts,
+	})
+}
+
+// listenSocket listens on the unix socket, in place of one that a killed daemon left.
+func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("cannot replace the socket: %w", err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on the socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}

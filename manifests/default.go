@@ -1,0 +1,124 @@
+package manifests
+
+import (
+	"crypto/sha1"
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+)
+
+// setDefaults fills in what the API server would (Kubernetes, pkg/apis/core/v1/defaults.go), and the pod's UID.
+func setDefaults(pod *v1.Pod) {
+	if pod.Namespace == "" {
+		pod.Namespace = v1.NamespaceDefault
+	}
+	if pod.UID == "" {
+		pod.UID = DeriveUID(pod.Namespace, pod.Name)
+	}
+	spec := &pod.Spec
+	setDefault(&spec.RestartPolicy, v1.RestartPolicyAlways)
+	setDefault(&spec.DNSPolicy, v1.DNSClusterFirst)
+	setDefault(&spec.SchedulerName, v1.DefaultSchedulerName)
+	setDefaultPtr(&spec.TerminationGracePeriodSeconds, int64(v1.DefaultTerminationGracePeriodSeconds))
+	setDefaultPtr(&spec.EnableServiceLinks, v1.DefaultEnableServiceLinks)
+	if spec.SecurityContext == nil {
+		spec.SecurityContext = &v1.PodSecurityContext{}
+	}
+	for i := range spec.Volumes {
+		defaultVolume(&spec.Volumes[i])
+	}
+	for i := range spec.Containers {
+		defaultContainer(&spec.Containers[i], spec.HostNetwork)
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func setDefaultPtr[T any](field **T, value T) {
+	if *field == nil {
+		*field = ptr.To(value)
+	}
+}
+
+func defaultVolume(v *v1.Volume) {
+	if v.HostPath == nil && v.EmptyDir == nil {
+		v.EmptyDir = &v1.EmptyDirVolumeSource{} // as the API server does for a volume without a source
+	}
+	if v.HostPath != nil {
+		setDefaultPtr(&v.HostPath.Type, v1.HostPathUnset)
+	}
+}
+
+func defaultContainer(c *v1.Container, hostNetwork bool) {
+	if c.ImagePullPolicy == "" {
+		c.ImagePullPolicy = v1.PullIfNotPresent
+		if tag := imageTag(c.Image); tag == "latest" {
+			c.ImagePullPolicy = v1.PullAlways
+		}
+	}
+	setDefault(&c.TerminationMessagePath, v1.TerminationMessagePathDefault)
+	setDefault(&c.TerminationMessagePolicy, v1.TerminationMessageReadFile)
+	for i := range c.Ports {
+		setDefault(&c.Ports[i].Protocol, v1.ProtocolTCP)
+		if hostNetwork {
+			setDefault(&c.Ports[i].HostPort, c.Ports[i].ContainerPort)
+		}
+	}
+	for name, limit := range c.Resources.Limits {
+		if _, ok := c.Resources.Requests[name]; !ok {
+			if c.Resources.Requests == nil {
+				c.Resources.Requests = v1.ResourceList{}
+			}
+			c.Resources.Requests[name] = limit.DeepCopy()
+		}
+	}
+	for _, p := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if p != nil {
+			defaultProbe(p)
+		}
+	}
+}
+
+func defaultProbe(p *v1.Probe) {
+	setDefault(&p.TimeoutSeconds, 1)
+	setDefault(&p.PeriodSeconds, 10)
+	setDefault(&p.SuccessThreshold, 1)
+	setDefault(&p.FailureThreshold, 3)
+	if p.HTTPGet != nil {
+		setDefault(&p.HTTPGet.Path, "/")
+		setDefault(&p.HTTPGet.Scheme, v1.URISchemeHTTP)
+	}
+	if p.GRPC != nil {
+		setDefaultPtr(&p.GRPC.Service, "")
+	}
+}
+
+// imageTag returns the tag of an image reference: latest when there is neither a tag nor a digest.
+func imageTag(image string) string {
+	if strings.Contains(image, "@") {
+		return ""
+	}
+	last := image[strings.LastIndex(image, "/")+1:]
+	if _, tag, ok := strings.Cut(last, ":"); ok {
+		return tag
+	}
+	return "latest"
+}
+
+// DeriveUID makes a pod's UID from its name, in the form of a name-based UUID (RFC 9562, version 5), so that it stays
+// the same over edits and reboots.
+func DeriveUID(namespace, name string) types.UID {
+	sum := sha1.Sum([]byte("solopod pod " + namespace + "/" + name))
+	b := sum[:16]
+	b[6] = b[6]&0x0f | 0x50
+	b[8] = b[8]&0x3f | 0x80
+	return types.UID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+}

@@ -1,0 +1,83 @@
+package manifests
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Position is a place in a file; both numbers count from 1, zero means unknown. Columns count bytes.
+type Position struct {
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+}
+
+// Problem is one thing that is wrong with, or worth saying about, a manifest.
+type Problem struct {
+	File     string `json:"file"`
+	Position `json:",inline"`
+	// Path is the field's path, for instance spec.containers[0].image; empty when the whole file is meant.
+	Path string `json:"path,omitempty"`
+	// Message says what is wrong and, where it helps, what to do.
+	Message string `json:"message"`
+	// Warning: the manifest is used all the same.
+	Warning bool `json:"warning,omitempty"`
+}
+
+// Error formats the problem the way compilers do: file:line:column: path: message.
+func (p Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, max(p.Column, 1))
+	}
+	b.WriteString(": ")
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// Problems is a list of problems; the nil list means that nothing is wrong.
+type Problems []Problem
+
+// Errors returns the problems that are not warnings.
+func (ps Problems) Errors() Problems { return ps.filter(false) }
+
+// Warnings returns the problems that do not keep the manifest from being used.
+func (ps Problems) Warnings() Problems { return ps.filter(true) }
+
+func (ps Problems) filter(warning bool) Problems {
+	var out Problems
+	for _, p := range ps {
+		if p.Warning == warning {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Error joins the problems with newlines.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (ps Problems) sort() {
+	sort.SliceStable(ps, func(i, j int) bool {
+		if ps[i].Line != ps[j].Line {
+			return ps[i].Line < ps[j].Line
+		}
+		if ps[i].Column != ps[j].Column {
+			return ps[i].Column < ps[j].Column
+		}
+		return ps[i].Path+ps[i].Message < ps[j].Path+ps[j].Message
+	})
+}

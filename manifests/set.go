@@ -1,0 +1,138 @@
+package manifests
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// States of a manifest file.
+const (
+	// StateActive: all pods of the file are desired.
+	StateActive = "Active"
+	// StateInvalid: the file cannot be used; the last good version of its pods, if there was one, stays desired.
+	StateInvalid = "Invalid"
+	// StateConflict: another file, first by name, defines a pod of the same name.
+	StateConflict = "Conflict"
+)
+
+// File is what is known of one manifest file.
+type File struct {
+	Name string `json:"name"`
+	// State is one of StateActive, StateInvalid and StateConflict.
+	State string `json:"state"`
+	// Pods names the pods that stand for this file, as namespace/name.
+	Pods []string `json:"pods"`
+	// Problems holds errors and warnings.
+	Problems Problems `json:"problems,omitempty"`
+	// Since is when the file came into this state with these problems.
+	Since time.Time `json:"since"`
+}
+
+// Desired is one pod that should run, and the file that says so.
+type Desired struct {
+	Pod  *v1.Pod
+	File string
+}
+
+// Snapshot is the whole desired state at one moment.
+type Snapshot struct {
+	// Pods are the pods that should run, by UID.
+	Pods map[string]Desired
+	// Files are all manifest files, by name.
+	Files []File
+	// DirectoryError says why the directory as a whole cannot be used; the pods are then those of before.
+	DirectoryError string
+}
+
+// Set turns the contents of files into a Snapshot. It keeps the last good version of each file's pods. It does no I/O.
+type Set struct {
+	files          map[string]*fileState
+	directoryError string
+}
+
+type fileState struct {
+	pods     []*v1.Pod // the last good version
+	problems Problems
+	invalid  bool
+	since    time.Time
+	// reported is what the last snapshot said, so that since changes only with it.
+	reported string
+}
+
+// NewSet starts from the pods that an earlier run of Solopod applied, so that a file that has become bad meanwhile
+// does not take its pods down. Pods whose file is gone are forgotten with the first Update.
+func NewSet(known []Desired) *Set {
+	s := &Set{files: map[string]*fileState{}}
+	for _, d := range known {
+		f := s.files[d.File]
+		if f == nil {
+			f = &fileState{}
+			s.files[d.File] = f
+		}
+		f.pods = append(f.pods, d.Pod)
+	}
+	return s
+}
+
+// Put takes a file's decoded contents.
+func (s *Set) Put(name string, pods []*v1.Pod, problems Problems, now time.Time) {
+	f := s.files[name]
+	if f == nil {
+		f = &fileState{since: now}
+		s.files[name] = f
+	}
+	f.problems = problems
+	f.invalid = len(problems.Errors()) > 0
+	if !f.invalid {
+		f.pods = pods
+	}
+}
+
+// Keep drops all files but those named.
+func (s *Set) Keep(names map[string]bool) {
+	maps.DeleteFunc(s.files, func(name string, _ *fileState) bool { return !names[name] })
+}
+
+// SetDirectoryError says that the directory cannot be used ("" that it can).
+func (s *Set) SetDirectoryError(message string) { s.directoryError = message }
+
+// Snapshot computes the desired state. Of two files that define the same pod the first by name wins.
+func (s *Set) Snapshot(now time.Time) Snapshot {
+	out := Snapshot{Pods: map[string]Desired{}, DirectoryError: s.directoryError}
+	owner := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		f := s.files[name]
+		file := File{Name: name, State: StateActive, Pods: []string{}, Problems: slices.Clone(f.problems)}
+		if f.invalid {
+			file.State = StateInvalid
+		}
+		for _, pod := range f.pods {
+			key := Key(pod)
+			if other, taken := owner[key]; taken {
+				file.State = StateConflict
+				file.Problems = append(file.Problems, Problem{File: name, Path: "metadata.name", Message: fmt.Sprintf(
+					"pod %s is already defined by %s, which comes first by name; remove or rename one of them", key, other)})
+				continue
+			}
+			if other, taken := out.Pods[string(pod.UID)]; taken {
+				file.State = StateConflict
+				file.Problems = append(file.Problems, Problem{File: name, Path: "metadata.uid", Message: fmt.Sprintf(
+					"uid %s already belongs to pod %s of %s; remove metadata.uid", pod.UID, Key(other.Pod), other.File)})
+				continue
+			}
+			owner[key] = name
+			out.Pods[string(pod.UID)] = Desired{pod, name}
+			file.Pods = append(file.Pods, key)
+		}
+		if said := file.State + file.Problems.Error(); said != f.reported || f.since.IsZero() {
+			f.reported, f.since = said, now
+		}
+		file.Since = f.since
+		out.Files = append(out.Files, file)
+	}
+	return out
+}

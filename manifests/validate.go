@@ -1,0 +1,224 @@
+package manifests
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// validator collects problems with their field paths; the decoder adds file and position.
+type validator struct{ problems Problems }
+
+func (v *validator) errorf(path, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (v *validator) warnf(path, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// all reports each message of one of apimachinery's validation functions.
+func (v *validator) all(path, value string, messages []string) {
+	for _, m := range messages {
+		v.errorf(path, "invalid value %q: %s", value, m)
+	}
+}
+
+func oneOf[T ~string](v *validator, path string, value T, allowed ...T) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	message := fmt.Sprintf("unsupported value %q; choose one of %s", value, strings.Join(names, ", "))
+	if near := nearest(string(value), names); near != "" {
+		message = fmt.Sprintf("unsupported value %q; did you mean %q?", value, near)
+	}
+	v.errorf(path, "%s", message)
+}
+
+// validatePod checks a defaulted pod as the API server does, and refuses values that are not implemented yet.
+func validatePod(pod *v1.Pod) Problems {
+	v := &validator{}
+	v.metadata(pod)
+	v.podSpec(&pod.Spec)
+	names := map[string]bool{}
+	if len(pod.Spec.Containers) == 0 {
+		v.errorf("spec.containers", "a pod needs at least one container")
+	}
+	volumes := v.volumes(pod.Spec.Volumes)
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		at := fmt.Sprintf("spec.containers[%d]", i)
+		if names[c.Name] {
+			v.errorf(at+".name", "duplicate container name %q", c.Name)
+		}
+		names[c.Name] = true
+		v.container(at, c, volumes)
+	}
+	v.hostPorts(pod)
+	return v.problems
+}
+
+func (v *validator) metadata(pod *v1.Pod) {
+	if pod.Name == "" {
+		v.errorf("metadata.name", "a pod needs a name")
+	} else {
+		v.all("metadata.name", pod.Name, validation.IsDNS1123Subdomain(pod.Name))
+	}
+	v.all("metadata.namespace", pod.Namespace, validation.IsDNS1123Label(pod.Namespace))
+	if uid := string(pod.UID); len(uid) > 63 || len(validation.IsDNS1123Label(strings.ToLower(uid))) > 0 {
+		v.errorf("metadata.uid", "invalid value %q: use letters, digits and '-', at most 63", uid)
+	}
+	for key, value := range pod.Labels {
+		v.all("metadata.labels."+key, key, validation.IsQualifiedName(key))
+		v.all("metadata.labels."+key, value, validation.IsValidLabelValue(value))
+	}
+	for key := range pod.Annotations {
+		v.all("metadata.annotations."+key, key, validation.IsQualifiedName(strings.ToLower(key)))
+	}
+}
+
+func (v *validator) podSpec(s *v1.PodSpec) {
+	oneOf(v, "spec.restartPolicy", s.RestartPolicy, v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever)
+	oneOf(v, "spec.dnsPolicy", s.DNSPolicy,
+		v1.DNSClusterFirst, v1.DNSClusterFirstWithHostNet, v1.DNSDefault, v1.DNSNone)
+	if *s.TerminationGracePeriodSeconds < 0 {
+		v.errorf("spec.terminationGracePeriodSeconds", "must not be negative")
+	}
+	if s.Hostname != "" {
+		v.all("spec.hostname", s.Hostname, validation.IsDNS1123Label(s.Hostname))
+	}
+	if s.OS != nil && s.OS.Name != v1.Linux {
+		v.errorf("spec.os.name", "unsupported value %q; Solopod runs linux containers", s.OS.Name)
+	}
+	v.dns(s)
+	v.identity("spec.securityContext", s.SecurityContext.RunAsUser, s.SecurityContext.RunAsGroup)
+	v.seccomp("spec.securityContext.seccompProfile", s.SecurityContext.SeccompProfile)
+}
+
+func (v *validator) dns(s *v1.PodSpec) {
+	if s.DNSPolicy == v1.DNSNone && (s.DNSConfig == nil || len(s.DNSConfig.Nameservers) == 0) {
+		v.errorf("spec.dnsConfig.nameservers", "dnsPolicy None needs at least one name server")
+	}
+	if s.DNSConfig == nil {
+		return
+	}
+	if len(s.DNSConfig.Nameservers) > 3 {
+		v.errorf("spec.dnsConfig.nameservers", "at most 3 name servers are allowed")
+	}
+	for i, ns := range s.DNSConfig.Nameservers {
+		if !isIP(ns) {
+			v.errorf(fmt.Sprintf("spec.dnsConfig.nameservers[%d]", i), "%q is not an IP address", ns)
+		}
+	}
+	for i, domain := range s.DNSConfig.Searches {
+		v.all(fmt.Sprintf("spec.dnsConfig.searches[%d]", i), domain,
+			validation.IsDNS1123Subdomain(strings.TrimSuffix(strings.ReplaceAll(domain, "_", "-"), ".")))
+	}
+	for i, o := range s.DNSConfig.Options {
+		if o.Name == "" || strings.ContainsAny(o.Name, " \n\t:") {
+			v.errorf(fmt.Sprintf("spec.dnsConfig.options[%d].name", i), "a resolver option needs a name without blanks")
+		}
+	}
+}
+
+func (v *validator) identity(at string, user, group *int64) {
+	for name, id := range map[string]*int64{"runAsUser": user, "runAsGroup": group} {
+		if id != nil && (*id < 0 || *id > 1<<31-1) {
+			v.errorf(at+"."+name, "must lie between 0 and 2147483647")
+		}
+	}
+}
+
+func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
+	if p == nil {
+		return
+	}
+	if p.Type == v1.SeccompProfileTypeLocalhost {
+		v.errorf(at+".type", "Localhost profiles are not implemented by this version of Solopod; use RuntimeDefault or Unconfined")
+		return
+	}
+	oneOf(v, at+".type", p.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined)
+}
+
+func (v *validator) volumes(volumes []v1.Volume) map[string]bool {
+	names := map[string]bool{}
+	for i, vol := range volumes {
+		at := fmt.Sprintf("spec.volumes[%d]", i)
+		if vol.Name == "" {
+			v.errorf(at+".name", "a volume needs a name")
+		} else {
+			v.all(at+".name", vol.Name, validation.IsDNS1123Label(vol.Name))
+		}
+		if names[vol.Name] {
+			v.errorf(at+".name", "duplicate volume name %q", vol.Name)
+		}
+		names[vol.Name] = true
+		if vol.HostPath != nil && vol.EmptyDir != nil {
+			v.errorf(at, "a volume has one source; this one has hostPath and emptyDir")
+		}
+		if h := vol.HostPath; h != nil {
+			v.hostPath(at+".hostPath", h)
+		}
+		if e := vol.EmptyDir; e != nil {
+			v.emptyDir(at+".emptyDir", e)
+		}
+	}
+	return names
+}
+
+func (v *validator) hostPath(at string, h *v1.HostPathVolumeSource) {
+	switch {
+	case h.Path == "":
+		v.errorf(at+".path", "a path is required")
+	case !path.IsAbs(h.Path):
+		v.errorf(at+".path", "%q must be an absolute path", h.Path)
+	case slices.Contains(strings.Split(h.Path, "/"), ".."):
+		v.errorf(at+".path", "%q must not contain '..'", h.Path)
+	}
+	oneOf(v, at+".type", *h.Type, v1.HostPathUnset, v1.HostPathDirectoryOrCreate, v1.HostPathDirectory,
+		v1.HostPathFileOrCreate, v1.HostPathFile, v1.HostPathSocket, v1.HostPathCharDev, v1.HostPathBlockDev)
+}
+
+func (v *validator) emptyDir(at string, e *v1.EmptyDirVolumeSource) {
+	if e.Medium != v1.StorageMediumDefault && e.Medium != v1.StorageMediumMemory {
+		v.errorf(at+".medium", `medium %q is not implemented by this version of Solopod; use "" or "Memory"`, e.Medium)
+	}
+	if e.SizeLimit == nil {
+		return
+	}
+	if e.SizeLimit.Sign() < 0 {
+		v.errorf(at+".sizeLimit", "must not be negative")
+	}
+	if e.Medium == v1.StorageMediumDefault {
+		v.errorf(at+".sizeLimit", "a limit on disk space is not implemented by this version of Solopod; it is for medium Memory")
+	}
+}
+
+// hostPorts looks for two containers of the pod that want the same port of the host.
+func (v *validator) hostPorts(pod *v1.Pod) {
+	seen := map[string]string{}
+	for i, c := range pod.Spec.Containers {
+		for j, p := range c.Ports {
+			if p.HostPort == 0 {
+				continue
+			}
+			at := fmt.Sprintf("spec.containers[%d].ports[%d]", i, j)
+			key := fmt.Sprintf("%s/%s/%d", p.Protocol, p.HostIP, p.HostPort)
+			if other, ok := seen[key]; ok {
+				v.errorf(at+".hostPort", "host port %d/%s is already taken by %s", p.HostPort, p.Protocol, other)
+			}
+			seen[key] = at
+			if pod.Spec.HostNetwork && p.HostPort != p.ContainerPort {
+				v.errorf(at+".hostPort", "with hostNetwork it must be the same as containerPort (%d)", p.ContainerPort)
+			}
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package manifests
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+func isIP(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
+}
+
+func (v *validator) container(at string, c *v1.Container, volumes map[string]bool) {
+	if c.Name == "" {
+		v.errorf(at+".name", "a container needs a name")
+	} else {
+		v.all(at+".name", c.Name, validation.IsDNS1123Label(c.Name))
+	}
+	if c.Image == "" {
+		v.errorf(at+".image", "a container needs an image")
+	} else if strings.TrimSpace(c.Image) != c.Image || strings.ContainsAny(c.Image, " \t\n") {
+		v.errorf(at+".image", "%q must not contain blanks", c.Image)
+	}
+	oneOf(v, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
+	if c.TerminationMessagePolicy != v1.TerminationMessageReadFile {
+		v.errorf(at+".terminationMessagePolicy", "%q is not implemented by this version of Solopod; use File", c.TerminationMessagePolicy)
+	}
+	for i, e := range c.Env {
+		v.all(fmt.Sprintf("%s.env[%d].name", at, i), e.Name, validation.IsRelaxedEnvVarName(e.Name))
+	}
+	v.ports(at, c.Ports)
+	v.mounts(at, c.VolumeMounts, volumes)
+	v.resources(at+".resources", c.Resources)
+	v.securityContext(at+".securityContext", c.SecurityContext)
+	v.probe(at+".livenessProbe", c.LivenessProbe, c, true)
+	v.probe(at+".readinessProbe", c.ReadinessProbe, c, false)
+	v.probe(at+".startupProbe", c.StartupProbe, c, true)
+}
+
+func (v *validator) ports(at string, ports []v1.ContainerPort) {
+	names := map[string]bool{}
+	for i, p := range ports {
+		at := fmt.Sprintf("%s.ports[%d]", at, i)
+		v.all(at+".containerPort", fmt.Sprint(p.ContainerPort), validation.IsValidPortNum(int(p.ContainerPort)))
+		if p.HostPort != 0 {
+			v.all(at+".hostPort", fmt.Sprint(p.HostPort), validation.IsValidPortNum(int(p.HostPort)))
+		}
+		if p.Name != "" {
+			v.all(at+".name", p.Name, validation.IsValidPortName(p.Name))
+			if names[p.Name] {
+				v.errorf(at+".name", "duplicate port name %q", p.Name)
+			}
+			names[p.Name] = true
+		}
+		if p.HostIP != "" && !isIP(p.HostIP) {
+			v.errorf(at+".hostIP", "%q is not an IP address", p.HostIP)
+		}
+		oneOf(v, at+".protocol", p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)
+	}
+}
+
+func (v *validator) mounts(at string, mounts []v1.VolumeMount, volumes map[string]bool) {
+	paths := map[string]bool{}
+	for i, m := range mounts {
+		at := fmt.Sprintf("%s.volumeMounts[%d]", at, i)
+		if m.Name == "" {
+			v.errorf(at+".name", "a mount needs the name of a volume")
+		} else if !volumes[m.Name] {
+			names := make([]string, 0, len(volumes))
+			for n := range volumes {
+				names = append(names, n)
+			}
+			hint := "; add it to spec.volumes"
+			if near := nearest(m.Name, names); near != "" {
+				hint = fmt.Sprintf("; did you mean %q?", near)
+			}
+			v.errorf(at+".name", "there is no volume %q%s", m.Name, hint)
+		}
+		switch {
+		case m.MountPath == "":
+			v.errorf(at+".mountPath", "a path is required")
+		case strings.Contains(m.MountPath, ":"):
+			v.errorf(at+".mountPath", "%q must not contain ':'", m.MountPath)
+		case paths[path.Clean("/"+m.MountPath)]:
+			v.errorf(at+".mountPath", "%q is already used by another mount", m.MountPath)
+		}
+		paths[path.Clean("/"+m.MountPath)] = true
+		if p := m.MountPropagation; p != nil && *p != v1.MountPropagationNone {
+			v.errorf(at+".mountPropagation", "%s is not implemented by this version of Solopod; use None", *p)
+		}
+		if r := m.RecursiveReadOnly; r != nil && *r != v1.RecursiveReadOnlyDisabled {
+			v.errorf(at+".recursiveReadOnly", "%s is not implemented by this version of Solopod; use Disabled", *r)
+		}
+	}
+}
+
+func (v *validator) resources(at string, r v1.ResourceRequirements) {
+	for kind, list := range map[string]v1.ResourceList{"limits": r.Limits, "requests": r.Requests} {
+		for name, q := range list {
+			field := at + "." + kind + "." + string(name)
+			if name != v1.ResourceCPU && name != v1.ResourceMemory {
+				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu and memory are")
+				continue
+			}
+			if q.Sign() < 0 {
+				v.errorf(field, "must not be negative")
+			}
+			if limit, ok := r.Limits[name]; kind == "requests" && ok && q.Cmp(limit) > 0 {
+				v.errorf(field, "the request %s is above the limit %s", q.String(), limit.String())
+			}
+			if name == v1.ResourceMemory && q.MilliValue()%1000 != 0 {
+				v.warnf(field, "%s is a fraction of a byte; did you mean M or Mi?", q.String())
+			}
+		}
+	}
+}
+
+func (v *validator) securityContext(at string, s *v1.SecurityContext) {
+	if s == nil {
+		return
+	}
+	v.identity(at, s.RunAsUser, s.RunAsGroup)
+	v.seccomp(at+".seccompProfile", s.SeccompProfile)
+	if s.ProcMount != nil && *s.ProcMount != v1.DefaultProcMount {
+		v.errorf(at+".procMount", "%s is not implemented by this version of Solopod; use Default", *s.ProcMount)
+	}
+	privileged := s.Privileged != nil && *s.Privileged
+	if s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation {
+		if privileged {
+			v.errorf(at+".allowPrivilegeEscalation", "cannot be false when privileged is true")
+		}
+		if s.Capabilities != nil {
+			for i, c := range s.Capabilities.Add {
+				if c == "SYS_ADMIN" || c == "CAP_SYS_ADMIN" {
+					v.errorf(at+".allowPrivilegeEscalation", "cannot be false when capabilities.add[%d] is %s", i, c)
+				}
+			}
+		}
+	}
+	if s.Capabilities == nil {
+		return
+	}
+	for kind, list := range map[string][]v1.Capability{"add": s.Capabilities.Add, "drop": s.Capabilities.Drop} {
+		for i, c := range list {
+			if !KnownCapability(string(c)) {
+				v.errorf(fmt.Sprintf("%s.capabilities.%s[%d]", at, kind, i), "unknown capability %q%s", c, capabilityHint(string(c)))
+			}
+		}
+	}
+}
+
+func (v *validator) probe(at string, p *v1.Probe, c *v1.Container, onlyOneSuccess bool) {
+	if p == nil {
+		return
+	}
+	handlers := 0
+	for _, set := range []bool{p.Exec != nil, p.HTTPGet != nil, p.TCPSocket != nil, p.GRPC != nil} {
+		if set {
+			handlers++
+		}
+	}
+	if handlers != 1 {
+		v.errorf(at, "a probe needs exactly one of exec, httpGet, tcpSocket and grpc; this one has %d", handlers)
+	}
+	for name, n := range map[string]int32{
+		"initialDelaySeconds": p.InitialDelaySeconds, "timeoutSeconds": p.TimeoutSeconds, "periodSeconds": p.PeriodSeconds,
+		"successThreshold": p.SuccessThreshold, "failureThreshold": p.FailureThreshold,
+	} {
+		if n < 0 {
+			v.errorf(at+"."+name, "must not be negative")
+		}
+	}
+	if onlyOneSuccess && p.SuccessThreshold != 1 {
+		v.errorf(at+".successThreshold", "must be 1 for liveness and startup probes")
+	}
+	switch {
+	case p.Exec != nil && len(p.Exec.Command) == 0:
+		v.errorf(at+".exec.command", "a command is required")
+	case p.HTTPGet != nil:
+		v.probePort(at+".httpGet.port", p.HTTPGet.Port, c)
+		oneOf(v, at+".httpGet.scheme", p.HTTPGet.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
+		for i, h := range p.HTTPGet.HTTPHeaders {
+			v.all(fmt.Sprintf("%s.httpGet.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
+		}
+	case p.TCPSocket != nil:
+		v.probePort(at+".tcpSocket.port", p.TCPSocket.Port, c)
+	case p.GRPC != nil:
+		v.probePort(at+".grpc.port", intstr.FromInt32(p.GRPC.Port), c)
+	}
+}
+
+func (v *validator) probePort(at string, port intstr.IntOrString, c *v1.Container) {
+	if port.Type == intstr.Int {
+		v.all(at, port.String(), validation.IsValidPortNum(port.IntValue()))
+		return
+	}
+	names := make([]string, 0, len(c.Ports))
+	for _, p := range c.Ports {
+		if p.Name == port.StrVal {
+			return
+		}
+		names = append(names, p.Name)
+	}
+	hint := ""
+	if near := nearest(port.StrVal, names); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	v.errorf(at, "the container has no port named %q%s", port.StrVal, hint)
+}
+
+// capabilities of capabilities(7), without the CAP_ prefix.
+var capabilities = strings.Fields("AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN " +
+	"DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE " +
+	"MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_BOOT " +
+	"SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM")
+
+// KnownCapability says whether a capability of that name exists; ALL stands for each of them.
+func KnownCapability(name string) bool {
+	name = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+	if name == "ALL" {
+		return true
+	}
+	for _, c := range capabilities {
+		if c == name {
+			return true
+		}
+	}
+	return false
+}
+
+func capabilityHint(name string) string {
+	if near := nearest(strings.TrimPrefix(strings.ToUpper(name), "CAP_"), capabilities); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}

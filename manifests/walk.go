@@ -1,0 +1,304 @@
+package manifests
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// maxNodes bounds how many values one object may have after its YAML aliases are expanded.
+const maxNodes = 200_000
+
+// walker compares a YAML tree with the Go type that it should become. It reports every difference with its place, and
+// yields the tree as plain values for encoding/json.
+type walker struct {
+	file        string
+	warnUnknown bool
+	positions   map[string]Position
+	problems    Problems
+	nodes       int
+}
+
+func newWalker(file string, opts Options, root *yaml.Node) *walker {
+	warn := opts.WarnUnknownFields
+	if meta := child(root, "metadata"); meta != nil {
+		if annotations := child(resolve(meta), "annotations"); annotations != nil {
+			warn = warn || scalar(resolve(annotations), unknownFieldsAnnotation) == "warn"
+		}
+	}
+	return &walker{file: file, warnUnknown: warn, positions: map[string]Position{}}
+}
+
+func (w *walker) report(node *yaml.Node, path, message string, warning bool) {
+	w.problems = append(w.problems, Problem{
+		File: w.file, Position: at(node), Path: path, Message: message, Warning: warning,
+	})
+}
+
+// position finds the place of a field, or of the nearest parent that stands in the file.
+func (w *walker) position(path string) Position {
+	for {
+		if pos, ok := w.positions[path]; ok {
+			return pos
+		}
+		cut := strings.LastIndexAny(path, ".[")
+		if cut <= 0 {
+			return w.positions[""]
+		}
+		path = path[:cut]
+	}
+}
+
+var (
+	quantityType    = reflect.TypeFor[resource.Quantity]()
+	intOrStringType = reflect.TypeFor[intstr.IntOrString]()
+	timeType        = reflect.TypeFor[metav1.Time]()
+	statusType      = reflect.TypeFor[v1.PodStatus]()
+	fieldsType      = reflect.TypeFor[metav1.FieldsV1]()
+)
+
+// value checks one node against its type; nil stands for null.
+func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
+	node = resolve(node)
+	if _, ok := w.positions[path]; !ok {
+		w.positions[path] = at(node)
+	}
+	if w.nodes++; w.nodes > maxNodes {
+		if w.nodes == maxNodes+1 {
+			w.report(node, path, "the object is too large once its YAML aliases are expanded", false)
+		}
+		return nil
+	}
+	if isNull(node) {
+		return nil
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case quantityType:
+		return w.quantity(node, path)
+	case intOrStringType:
+		if node.Kind == yaml.ScalarNode && node.Tag == "!!int" {
+			return w.integer(node, 32, path)
+		}
+		return w.text(node, path)
+	case timeType:
+		return w.time(node, path)
+	case statusType, fieldsType:
+		return nil // written by a cluster; it says nothing about what should run
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return w.object(node, t, path)
+	case reflect.Map:
+		return w.dictionary(node, t, path)
+	case reflect.Slice:
+		return w.list(node, t, path)
+	case reflect.String:
+		return w.text(node, path)
+	case reflect.Bool:
+		return w.boolean(node, path)
+	case reflect.Int32:
+		return w.integer(node, 32, path)
+	case reflect.Int, reflect.Int64:
+		return w.integer(node, 64, path)
+	default:
+		w.report(node, path, "a field of type "+t.String()+" is not supported", false)
+		return nil
+	}
+}
+
+// object walks a struct's fields, those of embedded structs included.
+func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
+	if node.Kind != yaml.MappingNode {
+		w.report(node, path, "expected an object, found "+describe(node), false)
+		return nil
+	}
+	fields := fieldsOf(t)
+	out := map[string]any{}
+	for _, pair := range w.pairs(node, path) {
+		name := pair.key.Value
+		fieldPath := join(path, name)
+		f, ok := fields[name]
+		if !ok {
+			w.unknownField(pair.key, fieldPath, name, fields)
+			continue
+		}
+		w.positions[fieldPath] = at(pair.key)
+		if !w.admitted(pair.key, pair.value, f, fieldPath) {
+			continue
+		}
+		if v := w.value(pair.value, f.typ, fieldPath); v != nil {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+func (w *walker) unknownField(key *yaml.Node, path, name string, fields map[string]field) {
+	known := make([]string, 0, len(fields))
+	for k := range fields {
+		known = append(known, k)
+	}
+	message := "unknown field"
+	if near := nearest(name, known); near != "" {
+		message += fmt.Sprintf("; did you mean %q?", near)
+	}
+	if w.warnUnknown {
+		message += " (it has no effect)"
+	}
+	w.report(key, path, message, w.warnUnknown)
+}
+
+// admitted applies the table of supported fields. A refused field that holds an empty value says nothing and passes.
+func (w *walker) admitted(key, value *yaml.Node, f field, path string) bool {
+	s := supportOf(f.owner, f.name)
+	switch s.kind {
+	case implemented:
+		return true
+	case withoutEffect:
+		if s.reason != "" && !isEmpty(value) {
+			w.report(key, path, "accepted without effect: "+s.reason, true)
+		}
+		return true
+	default:
+		if isEmpty(value) {
+			return false
+		}
+		w.report(key, path, s.reason, false)
+		return false
+	}
+}
+
+func (w *walker) dictionary(node *yaml.Node, t reflect.Type, path string) any {
+	if node.Kind != yaml.MappingNode {
+		w.report(node, path, "expected a map, found "+describe(node), false)
+		return nil
+	}
+	out := map[string]any{}
+	for _, pair := range w.pairs(node, path) {
+		entry := join(path, pair.key.Value)
+		w.positions[entry] = at(pair.key)
+		v := w.value(pair.value, t.Elem(), entry)
+		if v == nil && t.Elem().Kind() == reflect.String {
+			v = ""
+		}
+		if v != nil {
+			out[pair.key.Value] = v
+		}
+	}
+	return out
+}
+
+func (w *walker) list(node *yaml.Node, t reflect.Type, path string) any {
+	if node.Kind != yaml.SequenceNode {
+		w.report(node, path, "expected a list, found "+describe(node)+`; a list's items start with "- "`, false)
+		return nil
+	}
+	out := make([]any, 0, len(node.Content))
+	for i, item := range node.Content {
+		entry := fmt.Sprintf("%s[%d]", path, i)
+		v := w.value(item, t.Elem(), entry)
+		if v == nil && isNull(resolve(item)) {
+			w.report(item, entry, "the item is empty", false)
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (w *walker) text(node *yaml.Node, path string) any {
+	if node.Kind != yaml.ScalarNode {
+		w.report(node, path, "expected a string, found "+describe(node), false)
+		return nil
+	}
+	switch {
+	case node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		return node.Value
+	case node.Tag == "!!int", node.Tag == "!!float", node.Tag == "!!bool", isOldBoolean(node.Value):
+		w.report(node, path, fmt.Sprintf("expected a string, found %s; quote it: %q", describe(node), node.Value), false)
+		return nil
+	}
+	return node.Value
+}
+
+func (w *walker) boolean(node *yaml.Node, path string) any {
+	if node.Kind == yaml.ScalarNode && node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0 {
+		switch strings.ToLower(node.Value) {
+		case "true", "yes", "on":
+			return true
+		case "false", "no", "off":
+			return false
+		}
+	}
+	w.report(node, path, "expected true or false, found "+describe(node), false)
+	return nil
+}
+
+func (w *walker) integer(node *yaml.Node, bits int, path string) any {
+	var n int64
+	if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || node.Decode(&n) != nil {
+		w.report(node, path, "expected a whole number, found "+describe(node), false)
+		return nil
+	}
+	if bits == 32 && (n > math.MaxInt32 || n < math.MinInt32) {
+		w.report(node, path, "the number "+strconv.FormatInt(n, 10)+" does not fit into 32 bits", false)
+		return nil
+	}
+	return n
+}
+
+func (w *walker) quantity(node *yaml.Node, path string) any {
+	if node.Kind != yaml.ScalarNode {
+		w.report(node, path, "expected a quantity like 100m or 64Mi, found "+describe(node), false)
+		return nil
+	}
+	if _, err := resource.ParseQuantity(node.Value); err != nil {
+		message := fmt.Sprintf("invalid quantity %q", node.Value)
+		if hint := quantityHint(node.Value); hint != "" {
+			message += "; did you mean " + strconv.Quote(hint) + "?"
+		} else {
+			message += "; write a number with an optional suffix: m, k, M, G, Ki, Mi, Gi"
+		}
+		w.report(node, path, message, false)
+		return nil
+	}
+	return node.Value
+}
+
+// quantityHint mends the common slips: 64MB, 64mi, 64 Mi.
+func quantityHint(s string) string {
+	fixed := strings.ReplaceAll(s, " ", "")
+	for _, try := range []string{fixed, strings.TrimSuffix(strings.TrimSuffix(fixed, "B"), "b")} {
+		for from, to := range map[string]string{"": "", "mi": "Mi", "gi": "Gi", "ki": "Ki", "MI": "Mi", "GI": "Gi", "KI": "Ki", "g": "G", "K": "k"} {
+			if strings.HasSuffix(try, from) {
+				candidate := strings.TrimSuffix(try, from) + to
+				if _, err := resource.ParseQuantity(candidate); err == nil && candidate != s {
+					return candidate
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func (w *walker) time(node *yaml.Node, path string) any {
+	if node.Kind == yaml.ScalarNode {
+		if _, err := time.Parse(time.RFC3339, node.Value); err == nil {
+			return node.Value
+		}
+	}
+	w.report(node, path, "expected a time like 2026-01-31T12:00:00Z, found "+describe(node), false)
+	return nil
+}

@@ -1,0 +1,113 @@
+package monitor
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+)
+
+// PodSource gives the pods and the manifest files; the Runner is one.
+type PodSource interface {
+	Pods() []*v1.Pod
+	Files() ([]manifests.File, string)
+}
+
+var podLabels = []string{"namespace", "pod", "uid"}
+
+func podDesc(name, help string, extra ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, append(append([]string{}, podLabels...), extra...), nil)
+}
+
+var (
+	podInfo      = podDesc("kube_pod_info", "Information about the pod", "host_ip", "pod_ip", "node", "host_network")
+	podPhase     = podDesc("kube_pod_status_phase", "The pod's current phase", "phase")
+	podReady     = podDesc("kube_pod_status_ready", "Whether the pod is ready to serve requests", "condition")
+	podStart     = podDesc("kube_pod_start_time", "Start time in unix timestamp for a pod")
+	ctrRestarts  = podDesc("kube_pod_container_status_restarts_total", "The number of container restarts", "container")
+	ctrReady     = podDesc("kube_pod_container_status_ready", "Whether the container's readiness check succeeded", "container")
+	ctrRunning   = podDesc("kube_pod_container_status_running", "Whether the container is running", "container")
+	ctrWaiting   = podDesc("kube_pod_container_status_waiting", "Whether the container is waiting", "container")
+	ctrEnded     = podDesc("kube_pod_container_status_terminated", "Whether the container has ended", "container")
+	waitReason   = podDesc("kube_pod_container_status_waiting_reason", "Why the container is waiting", "container", "reason")
+	endedReason  = podDesc("kube_pod_container_status_terminated_reason", "Why the container ended", "container", "reason")
+	lastReason   = podDesc("kube_pod_container_status_last_terminated_reason", "Why the container's last attempt ended", "container", "reason")
+	manifestsIn  = prometheus.NewDesc("solopod_manifests", "Manifest files by state", []string{"state"}, nil)
+	manifestErr  = prometheus.NewDesc("solopod_manifest_errors", "Errors in a manifest file", []string{"file"}, nil)
+	directoryErr = prometheus.NewDesc("solopod_manifests_directory_error", "Whether the manifests directory cannot be used", nil, nil)
+)
+
+// states collects the state of pods and manifests.
+type states struct{ source PodSource }
+
+// NewStates makes the collector of pods' and manifests' state.
+func NewStates(s PodSource) prometheus.Collector { return states{s} }
+
+// Describe implements prometheus.Collector.
+func (s states) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
+
+// Collect implements prometheus.Collector.
+func (s states) Collect(ch chan<- prometheus.Metric) {
+	for _, pod := range s.source.Pods() {
+		collectPod(ch, pod)
+	}
+	files, dirError := s.source.Files()
+	count := map[string]int{manifests.StateActive: 0, manifests.StateInvalid: 0, manifests.StateConflict: 0}
+	for _, f := range files {
+		count[f.State]++
+		gauge(ch, manifestErr, float64(len(f.Problems.Errors())), f.Name)
+	}
+	for state, n := range count {
+		gauge(ch, manifestsIn, float64(n), state)
+	}
+	gauge(ch, directoryErr, flag(dirError != ""))
+}
+
+func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
+	id := []string{pod.Namespace, pod.Name, string(pod.UID)}
+	with := func(more ...string) []string { return append(append([]string{}, id...), more...) }
+	network := "false"
+	if pod.Spec.HostNetwork {
+		network = "true"
+	}
+	gauge(ch, podInfo, 1, with(pod.Status.HostIP, pod.Status.PodIP, pod.Spec.NodeName, network)...)
+	for _, phase := range []v1.PodPhase{v1.PodPending, v1.PodRunning, v1.PodSucceeded, v1.PodFailed, v1.PodUnknown} {
+		gauge(ch, podPhase, flag(pod.Status.Phase == phase), with(string(phase))...)
+	}
+	if pod.Status.StartTime != nil {
+		gauge(ch, podStart, float64(pod.Status.StartTime.Unix()), id...)
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == v1.PodReady {
+			gauge(ch, podReady, flag(c.Status == v1.ConditionTrue), with("true")...)
+			gauge(ch, podReady, flag(c.Status == v1.ConditionFalse), with("false")...)
+		}
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		ch <- prometheus.MustNewConstMetric(ctrRestarts, prometheus.CounterValue, float64(c.RestartCount), with(c.Name)...)
+		gauge(ch, ctrReady, flag(c.Ready), with(c.Name)...)
+		gauge(ch, ctrRunning, flag(c.State.Running != nil), with(c.Name)...)
+		gauge(ch, ctrWaiting, flag(c.State.Waiting != nil), with(c.Name)...)
+		gauge(ch, ctrEnded, flag(c.State.Terminated != nil), with(c.Name)...)
+		if w := c.State.Waiting; w != nil {
+			gauge(ch, waitReason, 1, with(c.Name, w.Reason)...)
+		}
+		if t := c.State.Terminated; t != nil {
+			gauge(ch, endedReason, 1, with(c.Name, t.Reason)...)
+		}
+		if t := c.LastTerminationState.Terminated; t != nil {
+			gauge(ch, lastReason, 1, with(c.Name, t.Reason)...)
+		}
+	}
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

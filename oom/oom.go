@@ -1,0 +1,91 @@
+// Package oom learns of processes that the kernel killed for memory, also of a child whose container lives on.
+//
+// The truth is a cgroup's kill counter. With cgroup v1 it is oom_kill in memory.oom_control, and an eventfd tells when
+// the limit was hit; with v2 it is oom_kill in memory.events, and inotify tells of its changes. containerd's own event
+// misses some kills, and /dev/kmsg is limited in its rate.
+package oom
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/cgroups/v3"
+)
+
+const mountpoint = "/sys/fs/cgroup"
+
+// Watcher watches cgroups. The zero value is ready.
+type Watcher struct{}
+
+// Kills reads how many processes of the cgroup were killed for memory since it was made.
+func (Watcher) Kills(cgroupPath string) (uint64, error) {
+	if cgroups.Mode() == cgroups.Unified {
+		return readCounter(filepath.Join(mountpoint, cgroupPath, "memory.events"))
+	}
+	return readCounter(filepath.Join(mountpoint, "memory", cgroupPath, "memory.oom_control"))
+}
+
+func readCounter(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	return ParseKills(f)
+}
+
+// ParseKills finds oom_kill in memory.oom_control (v1) or memory.events (v2): one "name number" a line.
+func ParseKills(r io.Reader) (uint64, error) {
+	sc := bufio.NewScanner(r)
+	for sc.Scan() {
+		name, value, ok := strings.Cut(sc.Text(), " ")
+		if ok && name == "oom_kill" {
+			n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("cannot read the kill counter: %w", err)
+			}
+			return n, nil
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return 0, err
+	}
+	return 0, fmt.Errorf("there is no kill counter (Linux before 4.13 has none)")
+}
+
+// Watch calls report with the cgroup's kill count after each kill, from a goroutine of its own, until stop is called.
+// stop waits for that goroutine. A kill before Watch is not reported.
+func (w Watcher) Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error) {
+	var wait func() error
+	var end func()
+	if cgroups.Mode() == cgroups.Unified {
+		wait, end, err = watchUnified(filepath.Join(mountpoint, cgroupPath, "memory.events"))
+	} else {
+		wait, end, err = watchLegacy(filepath.Join(mountpoint, "memory", cgroupPath))
+	}
+	if err != nil {
+		return nil, err
+	}
+	known, err := w.Kills(cgroupPath)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	done, quit := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for wait() == nil {
+			known = w.settle(cgroupPath, known, report, quit)
+		}
+	}()
+	return func() {
+		close(quit)
+		end()
+		<-done
+	}, nil
+}

@@ -1,0 +1,85 @@
+package oom
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// settle reads the counter after a notice. With v1 the notice comes when the limit is hit, and the kill a moment later,
+// so the counter is read again for a while; at the container's end it is read once more by others.
+func (w Watcher) settle(cgroupPath string, known uint64, report func(uint64), quit <-chan struct{}) uint64 {
+	for _, pause := range []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond, 500 * time.Millisecond} {
+		timer := time.NewTimer(pause)
+		select {
+		case <-quit:
+			timer.Stop()
+			return known
+		case <-timer.C:
+		}
+		kills, err := w.Kills(cgroupPath)
+		if err != nil {
+			return known // the cgroup is gone
+		}
+		if kills > known {
+			report(kills)
+			return kills
+		}
+	}
+	return known
+}
+
+// watchLegacy registers an eventfd with memory.oom_control (Documentation/admin-guide/cgroup-v1/memory.rst, OOM control).
+func watchLegacy(dir string) (wait func() error, end func(), err error) {
+	control, err := os.Open(filepath.Join(dir, "memory.oom_control"))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer control.Close() //nolint:errcheck // the kernel holds on to it
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make an eventfd: %w", err)
+	}
+	event := os.NewFile(uintptr(fd), "oom-eventfd")
+	line := fmt.Sprintf("%d %d", fd, control.Fd())
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.event_control"), []byte(line), 0); err != nil { //nolint:forbidigo // a kernel file
+		return nil, nil, errors.Join(fmt.Errorf("cannot watch the cgroup for kills: %w", err), event.Close())
+	}
+	buf := make([]byte, 8)
+	return func() error {
+		if _, err := event.Read(buf); err != nil {
+			return err
+		}
+		// The kernel also writes when the cgroup is removed.
+		if _, err := os.Stat(dir); err != nil {
+			return err
+		}
+		return nil
+	}, func() { event.Close() }, nil //nolint:errcheck // nothing is written
+}
+
+// watchUnified lets inotify tell of changes of memory.events (Documentation/admin-guide/cgroup-v2.rst).
+func watchUnified(path string) (wait func() error, end func(), err error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot watch the cgroup for kills: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "oom-inotify")
+	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MODIFY); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("cannot watch %s: %w", path, err), file.Close())
+	}
+	buf := make([]byte, 4096)
+	return func() error {
+		if _, err := file.Read(buf); err != nil {
+			return err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return err // the watch goes with the cgroup
+		}
+		return nil
+	}, func() { file.Close() }, nil //nolint:errcheck // nothing is written
+}

@@ -1,0 +1,173 @@
+// Package cgroup makes and removes the cgroups of pods and of QoS classes. Containers' own cgroups below them are made
+// by the OCI runtime.
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/containerd/cgroups/v3"
+	"github.com/containerd/cgroups/v3/cgroup1"
+	"github.com/containerd/cgroups/v3/cgroup2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
+)
+
+// Mountpoint is where cgroup file systems are mounted.
+const Mountpoint = "/sys/fs/cgroup"
+
+// Unified says whether the machine has cgroup v2 only; with v1 controllers beside an empty v2 tree (hybrid) it is v1.
+func Unified() bool { return cgroups.Mode() == cgroups.Unified }
+
+// PodPath is a pod's cgroup below root: <root>/<qos>/pod<uid>.
+func PodPath(root string, qos v1.PodQOSClass, uid string) string {
+	return path.Join("/", root, strings.ToLower(string(qos)), "pod"+uid)
+}
+
+// Manager keeps the cgroups of pods. It is safe for concurrent use.
+type Manager struct {
+	root string
+	mu   sync.Mutex
+	pods map[string]share // by pod UID
+}
+
+type share struct {
+	qos  v1.PodQOSClass
+	cpus uint64
+}
+
+// NewManager keeps cgroups below root, a path like /solopod.
+func NewManager(root string) *Manager {
+	return &Manager{root: path.Join("/", root), pods: map[string]share{}}
+}
+
+// Create makes the pod's cgroup with its limits and gives its QoS class the CPU weight of all its pods.
+func (m *Manager) Create(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pods[uid] = share{qos, *r.CPU.Shares}
+	qosPath := path.Join(m.root, strings.ToLower(string(qos)))
+	if err := apply(qosPath, m.classResources(qos)); err != nil {
+		return "", fmt.Errorf("cannot make the cgroup %s: %w", qosPath, err)
+	}
+	podPath := PodPath(m.root, qos, uid)
+	if err := apply(podPath, r); err != nil {
+		return "", fmt.Errorf("cannot make the cgroup %s: %w", podPath, err)
+	}
+	return podPath, nil
+}
+
+// Adopt tells the manager of a pod whose cgroup an earlier run made.
+func (m *Manager) Adopt(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pods[uid] = share{qos, *r.CPU.Shares}
+}
+
+// classResources: best-effort pods share the smallest weight; the other classes weigh as much as their pods together
+// (as the kubelet: pkg/kubelet/cm/qos_container_manager_linux.go).
+func (m *Manager) classResources(qos v1.PodQOSClass) *specs.LinuxResources {
+	shares := uint64(0)
+	for _, s := range m.pods {
+		if s.qos == qos {
+			shares += s.cpus
+		}
+	}
+	if qos == v1.PodQOSBestEffort {
+		shares = MinShares
+	}
+	shares = max(shares, MinShares)
+	return &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}
+}
+
+// Remove takes the pod's cgroup away, with those that killed containers left below it, and the empty ones above.
+func (m *Manager) Remove(uid string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.pods, uid)
+	var errs []error
+	for _, base := range hierarchies() {
+		for _, qos := range []v1.PodQOSClass{v1.PodQOSGuaranteed, v1.PodQOSBurstable, v1.PodQOSBestEffort} {
+			errs = append(errs, removeTree(filepath.Join(base, PodPath(m.root, qos, uid))))
+			os.Remove(filepath.Join(base, m.root, strings.ToLower(string(qos)))) //nolint:errcheck // fails while pods are there
+		}
+		os.Remove(filepath.Join(base, m.root)) //nolint:errcheck // fails while pods are there
+	}
+	return errors.Join(errs...)
+}
+
+// Leftover lists the UIDs of pods that have a cgroup below the root.
+func (m *Manager) Leftover() []string {
+	seen := map[string]bool{}
+	var uids []string
+	for _, base := range hierarchies() {
+		matches, err := filepath.Glob(filepath.Join(base, m.root, "*", "pod*"))
+		if err != nil {
+			continue
+		}
+		for _, match := range matches {
+			if uid := strings.TrimPrefix(filepath.Base(match), "pod"); !seen[uid] {
+				seen[uid] = true
+				uids = append(uids, uid)
+			}
+		}
+	}
+	return uids
+}
+
+// apply makes a cgroup in every hierarchy, or changes the limits of one that exists.
+func apply(cgroupPath string, r *specs.LinuxResources) error {
+	if Unified() {
+		_, err := cgroup2.NewManager(Mountpoint, cgroupPath, cgroup2.ToResources(r))
+		return err
+	}
+	c, err := cgroup1.New(cgroup1.StaticPath(cgroupPath), r)
+	if err != nil {
+		return err
+	}
+	return c.Update(r)
+}
+
+// hierarchies lists the directories in which a cgroup path is found: one with v2, one per controller with v1.
+func hierarchies() []string {
+	if Unified() {
+		return []string{Mountpoint}
+	}
+	entries, err := os.ReadDir(Mountpoint)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() { // not the links that name co-mounted controllers
+			out = append(out, filepath.Join(Mountpoint, e.Name()))
+		}
+	}
+	return out
+}
+
+// removeTree removes a cgroup and those below it, the deepest first. Files in it are the kernel's.
+func removeTree(dir string) error {
+	var dirs []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, p)
+		}
+		return nil //nolint:nilerr // it went meanwhile
+	})
+	if err != nil {
+		return err
+	}
+	for i := len(dirs) - 1; i >= 0; i-- {
+		if err := os.Remove(dirs[i]); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("cannot remove the cgroup: %w", err)
+		}
+	}
+	return nil
+}

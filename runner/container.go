@@ -1,0 +1,302 @@
+package runner
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/plan"
+	"github.com/solopod/solopod/runner/spec"
+)
+
+// Labels of containers, beside Kubernetes' own.
+const (
+	labelRoot     = "io.solopod.root" // which of several daemons it belongs to
+	labelRevision = "io.solopod.revision"
+	labelAttempt  = "io.solopod.attempt"
+
+	labelPodName       = "io.kubernetes.pod.name"
+	labelPodNamespace  = "io.kubernetes.pod.namespace"
+	labelPodUID        = "io.kubernetes.pod.uid"
+	labelContainerName = "io.kubernetes.container.name"
+)
+
+// startContainer makes the next attempt of a container and starts it.
+func (w *worker) startContainer(ctx context.Context, name string, backoff plan.Backoff) {
+	c := containerOf(w.rec.Pod, name)
+	rec, live := w.rec.Containers[name], w.live[name]
+	if rec == nil {
+		rec, live = &containerRecord{}, &liveContainer{}
+		w.rec.Containers[name], w.live[name] = rec, live
+	}
+	img, ok := w.imageFor(ctx, name, c)
+	if !ok {
+		return
+	}
+	next := *rec
+	next.Revision, next.Backoff, next.Replaced = containerRevision(c), backoff, false
+	next.Ready, next.Started = false, false
+	if rec.Ended != nil {
+		next.Attempt++
+		next.Last, next.Ended = rec.Ended, nil
+	}
+	next.ID = newID()
+	next.Image, next.ImageID = img.Name, img.Name[:indexOrEnd(img.Name)]+"@"+img.Digest
+	next.Terminal, next.Stdin = c.TTY, c.Stdin
+	next.StopSignal = stopSignal(img.Config.StopSignal)
+
+	release := w.slot(ctx)
+	defer release()
+	started, reason, err := w.launch(ctx, c, img, &next)
+	if err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		w.containerFailed(name, reason, err)
+		return
+	}
+	next.StartedAt, next.Running = started, true
+	*rec = next
+	*live = liveContainer{pump: live.pump}
+	w.normal(name, "Started", "Started container %s (attempt %d)", name, next.Attempt)
+	w.watchContainer(name)
+	w.linkLog(name)
+}
+
+func indexOrEnd(name string) int {
+	for i := len(name) - 1; i >= 0 && name[i] != '/'; i-- {
+		if name[i] == ':' {
+			return i
+		}
+	}
+	return len(name)
+}
+
+// newID makes a container id in the form that tools expect: 64 hex digits.
+func newID() string {
+	b := make([]byte, 32)
+	rand.Read(b) //nolint:errcheck // it never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
+
+// launch creates and starts the container. reason is the kubelet's word for what failed.
+func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, next *containerRecord) (started time.Time, reason string, err error) {
+	ctx = context.WithoutCancel(ctx) // a container that is half made is worse than a stop that takes a moment
+	pump, err := w.openPump(c.Name, next)
+	if err != nil {
+		return time.Time{}, "CreateContainerError", err
+	}
+	fail := func(reason string, err error) (time.Time, string, error) {
+		return time.Time{}, reason, errors.Join(err, pump.Finish())
+	}
+	ociSpec, err := w.buildSpec(ctx, c, img, next)
+	if err != nil {
+		return fail("CreateContainerConfigError", err)
+	}
+	w.runner.own(next.ID, w)
+	paths := pump.Paths()
+	w.shim.Lock()
+	next.Pid, err = w.runner.engine.Create(ctx, engine.CreateRequest{
+		ID: next.ID, Image: img, Labels: w.labels(c.Name, next), Spec: ociSpec,
+		IO: engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: c.TTY},
+	})
+	w.shim.Unlock()
+	if err != nil {
+		w.runner.own(next.ID, nil)
+		return fail("CreateContainerError", err)
+	}
+	undo := func(reason string, err error) (time.Time, string, error) {
+		w.runner.own(next.ID, nil)
+		err = errors.Join(err, w.runner.engine.Delete(ctx, next.ID))
+		return fail(reason, err)
+	}
+	if err := w.attached(); err != nil {
+		return undo("CreateContainerError", w.networkFailed(ctx, err))
+	}
+	if err := w.runner.engine.Start(ctx, next.ID); err != nil {
+		return undo("RunContainerError", err)
+	}
+	w.live[c.Name].pump = pump
+	return time.Now(), "", nil
+}
+
+// networkFailed makes the whole pod be set up again.
+func (w *worker) networkFailed(ctx context.Context, err error) error {
+	w.setUpFailed(ctx, err)
+	return err
+}
+
+// containerFailed remembers why a container could not be pulled, created or started, and when to try again.
+func (w *worker) containerFailed(name, reason string, err error) {
+	live := w.live[name]
+	live.failures++
+	delay := plan.Retry(live.failures)
+	live.retry = time.Now().Add(delay)
+	live.waitingReason, live.waitingMessage = reason, err.Error()
+	if !w.setUp {
+		return // the pod's own event has said it
+	}
+	w.warn(name, "Failed", "%s: %v; next try in %s", reason, err, delay)
+}
+
+// imageFor finds the container's image; ok is false when the container has to wait for it.
+func (w *worker) imageFor(ctx context.Context, name string, c *v1.Container) (engine.Image, bool) {
+	live := w.live[name]
+	img, err := w.runner.images.Get(ctx, c.Image)
+	if err == nil {
+		return img, true
+	}
+	if !errors.Is(err, engine.ErrNotFound) {
+		w.containerFailed(name, "ImageInspectError", err)
+		return engine.Image{}, false
+	}
+	if !w.runner.scanned.Load() {
+		live.awaitsScan, live.retry = true, time.Now().Add(plan.MaxBackoff)
+		live.waitingReason, live.waitingMessage = "ContainerCreating", "image archives are being imported"
+		return engine.Image{}, false
+	}
+	if c.ImagePullPolicy == v1.PullNever {
+		w.containerFailed(name, "ErrImageNeverPull", fmt.Errorf(
+			"image %s is not present and imagePullPolicy is Never; import it: solopod images import FILE", c.Image))
+		return engine.Image{}, false
+	}
+	if live.pulling == nil {
+		w.pull(ctx, name, c.Image)
+	}
+	return engine.Image{}, false
+}
+
+// pullTimeout bounds one try, so that a dead registry does not hold a container for ever.
+const pullTimeout = 30 * time.Minute
+
+func (w *worker) pull(ctx context.Context, name, ref string) {
+	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	live := w.live[name]
+	live.pulling = cancel
+	live.retry = time.Now().Add(2 * pullTimeout) // the answer comes as a message
+	w.normal(name, "Pulling", "Pulling image %q", ref)
+	w.background.Go(func() {
+		defer cancel()
+		_, err := w.runner.images.Pull(ctx, ref)
+		if err != nil {
+			err = fmt.Errorf("%w; without a registry import it: solopod images import FILE", err)
+		}
+		w.send(pulled{name, err})
+	})
+}
+
+func (w *worker) labels(name string, rec *containerRecord) map[string]string {
+	return map[string]string{
+		labelPodName: w.rec.Pod.Name, labelPodNamespace: w.rec.Pod.Namespace, labelPodUID: w.uid,
+		labelContainerName: name, labelRevision: rec.Revision, labelAttempt: strconv.Itoa(rec.Attempt),
+		labelRoot: w.runner.config.Root,
+	}
+}
+
+// containerDir holds the FIFOs and files of one attempt.
+func (w *worker) containerDir(name string, attempt int) string {
+	return filepath.Join(w.runner.stateDir(w.uid), "containers", name, strconv.Itoa(attempt))
+}
+
+func (w *worker) openPump(name string, rec *containerRecord) (*logs.Pump, error) {
+	file, err := logs.OpenFile(w.logPath(name, rec.Attempt), w.runner.config.Limits)
+	if err != nil {
+		return nil, err
+	}
+	dir := w.containerDir(name, rec.Attempt)
+	pump, err := logs.Open(filepath.Join(dir, "io"), file, logs.Streams{Stdin: rec.Stdin, Terminal: rec.Terminal})
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return pump, nil
+}
+
+func (w *worker) terminationFile(name string, attempt int) string {
+	return filepath.Join(w.containerDir(name, attempt), "termination-log")
+}
+
+func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Image, rec *containerRecord) (*specs.Spec, error) {
+	pod := w.rec.Pod
+	sc := v1.SecurityContext{}
+	if c.SecurityContext != nil {
+		sc = *c.SecurityContext
+	}
+	user, err := w.runner.resolveUser(ctx, img, spec.WantedUser(pod.Spec.SecurityContext, &sc, img.Config.User))
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	for inside, name := range podFiles {
+		files[inside] = filepath.Join(w.runner.stateDir(w.uid), name)
+	}
+	message := w.terminationFile(c.Name, rec.Attempt)
+	if err := os.WriteFile(message, nil, 0o666); err != nil { //nolint:forbidigo // on a tmpfs
+		return nil, err
+	}
+	if err := os.Chmod(message, 0o666); err != nil { // whatever the umask; any user of the container writes it
+		return nil, err
+	}
+	files[path.Clean("/"+c.TerminationMessagePath)] = message
+	return spec.Build(spec.Input{
+		Pod: pod, Container: c, Image: img.Config, User: user,
+		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
+		Hostname: hostname(pod), Volumes: w.runner.volumes.Find(pod), Files: files, Shm: w.shm(),
+		CgroupsPath: path.Join(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources),
+		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
+		Annotations: map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid},
+		Unified:     cgroup.Unified(),
+	})
+}
+
+// stopContainer sends the stop signal.
+func (w *worker) stopContainer(ctx context.Context, a plan.StopContainer) {
+	rec, live := w.rec.Containers[a.Name], w.live[a.Name]
+	live.stopping, live.replaced = true, a.Replace
+	live.killAt = time.Now().Add(a.Grace)
+	if live.stopProbes != nil {
+		live.stopProbes()
+		live.stopProbes = nil
+	}
+	rec.Ready = false
+	w.normal(a.Name, "Killing", "Stopping container %s: %s", a.Name, a.Reason)
+	w.signal(ctx, a.Name, uint32(rec.StopSignal))
+}
+
+func (w *worker) killContainer(ctx context.Context, name string) {
+	w.live[name].killed = true
+	w.warn(name, "Killing", "Container %s did not end within its grace period and is killed", name)
+	w.signal(ctx, name, 9)
+}
+
+func (w *worker) signal(ctx context.Context, name string, signal uint32) {
+	rec := w.rec.Containers[name]
+	err := w.runner.engine.Kill(context.WithoutCancel(ctx), rec.ID, signal, false)
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, engine.ErrNotFound) && !errors.Is(err, engine.ErrNotRunning) {
+		slog.Warn("cannot signal a container", "container", name, "signal", signal, "err", err)
+		return
+	}
+	// It has ended by itself, and its exit event is on its way, or was lost with its shim.
+	switch found, err := w.runner.engine.Get(ctx, rec.ID); {
+	case err == nil && found.State == engine.Stopped:
+		w.containerEnded(ctx, name, int32(found.ExitCode), found.ExitedAt)
+	case err == nil && found.State == engine.Unknown, errors.Is(err, engine.ErrNotFound):
+		w.containerLost(ctx, name, "containerd no longer knows its process")
+	}
+}

@@ -1,0 +1,136 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path"
+	"time"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/plan"
+)
+
+// Reasons of ended containers, as the kubelet gives them.
+const (
+	reasonCompleted = "Completed"
+	reasonError     = "Error"
+	reasonOOM       = "OOMKilled"
+	reasonUnknown   = "ContainerStatusUnknown"
+)
+
+// exitOfKill is the exit code of a process that was killed with SIGKILL.
+const exitOfKill = 137
+
+// killWindow is how long before a container's end a kill for memory counts as its cause. The main process dies with the
+// kill; a kill of a child some time before is another story.
+const killWindow = 2 * time.Second
+
+// containerEnded records how a container ended and cleans up behind it. It can be called twice for one ending.
+func (w *worker) containerEnded(ctx context.Context, name string, code int32, at time.Time) {
+	rec, live := w.rec.Containers[name], w.live[name]
+	if !rec.Running {
+		return
+	}
+	if at.IsZero() || at.Before(rec.StartedAt) {
+		at = time.Now()
+	}
+	w.stopWatching(live)
+	// The cgroup's own counter is the truth, and it is gone with the process record (memory cgroup, oom_kill).
+	if kills, err := w.runner.config.OOM.Kills(w.containerCgroup(rec.ID)); err == nil {
+		w.noteKills(name, kills, at)
+	}
+	e := &ending{
+		ID: rec.ID, ExitCode: code, StartedAt: rec.StartedAt, FinishedAt: at, Reason: reasonError,
+		Message: readMessage(w.terminationFile(name, rec.Attempt)),
+	}
+	switch {
+	case code == 0:
+		e.Reason = reasonCompleted
+	case code == exitOfKill && !live.killed && live.kills > 0 && at.Sub(live.killedAt) < killWindow:
+		e.Reason = reasonOOM
+	}
+	w.conclude(ctx, name, e)
+	if !live.replaced && !live.stopping {
+		w.normal(name, "Exited", "Container %s ended: %s, exit code %d", name, e.Reason, code)
+	}
+}
+
+// containerLost records the end of a container whose exit code cannot be learned: after a reboot, or when its shim died
+// while nobody looked.
+func (w *worker) containerLost(ctx context.Context, name, why string) {
+	rec := w.rec.Containers[name]
+	if !rec.Running {
+		return
+	}
+	w.stopWatching(w.live[name])
+	w.conclude(ctx, name, &ending{
+		ID: rec.ID, ExitCode: exitOfKill, Reason: reasonUnknown, Message: why, StartedAt: rec.StartedAt, FinishedAt: time.Now(),
+	})
+	rec.Backoff = plan.Backoff{}
+	w.warn(name, reasonUnknown, "The end of container %s was not seen: %s", name, why)
+}
+
+// conclude writes the ending down. The container is disposed of later, by flushDisposals.
+func (w *worker) conclude(ctx context.Context, name string, e *ending) {
+	rec, live := w.rec.Containers[name], w.live[name]
+	rec.Running, rec.Ended, rec.Ready, rec.Started = false, e, false, false
+	rec.Replaced = live.replaced
+	rec.OOMKills += live.kills
+	id, pump, attempt := rec.ID, live.pump, rec.Attempt
+	rec.ID = ""
+	*live = liveContainer{}
+	w.runner.own(id, nil)
+	w.disposals = append(w.disposals, func() { w.dispose(context.WithoutCancel(ctx), name, id, attempt, pump) })
+}
+
+// flushDisposals starts the clean-up of ended containers. It is called when the worker has done what it can: a restarted
+// container is created before the old one is deleted, which is faster, and keeps the pod's shim, which ends with its
+// last container.
+func (w *worker) flushDisposals() {
+	for _, dispose := range w.disposals {
+		w.background.Go(func() {
+			w.shim.Lock()
+			defer w.shim.Unlock()
+			dispose()
+		})
+	}
+	w.disposals = nil
+}
+
+// dispose deletes an ended container and completes its log. Its output is read meanwhile: the shim waits for that.
+func (w *worker) dispose(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
+	if err := w.runner.engine.Delete(ctx, id); err != nil {
+		slog.Warn("cannot delete an ended container; the next start tries again", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
+	}
+	var errs []error
+	if pump != nil {
+		errs = append(errs, pump.Finish())
+	}
+	errs = append(errs, os.RemoveAll(w.containerDir(name, attempt)), logs.PruneAttempts(path.Dir(w.logPath(name, attempt)), attempt))
+	if err := errors.Join(errs...); err != nil {
+		slog.Warn("cannot complete the log of an ended container", "container", name, "err", err)
+	}
+	w.runner.notify() // those who follow the log see that it is complete
+}
+
+// maxMessage is how much of a termination message is kept, as by the kubelet.
+const maxMessage = 4096
+
+func readMessage(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	b, err := io.ReadAll(io.LimitReader(f, maxMessage))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+func (w *worker) containerCgroup(id string) string { return path.Join(w.cgroupPath, id) }

@@ -1,0 +1,129 @@
+// Package engine is the only package that talks to containerd, in-process or outside.
+//
+// It speaks in containers, processes and images, and knows nothing of pods. It uses the service clients rather than
+// the client's Container and Task objects: those fetch the record and the spec again at every step, which a pod's
+// start would pay for several times.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+)
+
+// Namespace is the containerd namespace that holds everything of Solopod's.
+const Namespace = "solopod"
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrNotFound: the container, process or image does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrNotRunning: a signal or an exec was asked of a process that has ended.
+	ErrNotRunning = errors.New("not running")
+)
+
+// Config says how to reach containerd and how it shall run containers.
+type Config struct {
+	// Address is the path of containerd's gRPC socket.
+	Address string
+	// Shim is the runtime: an absolute path of a shim binary, or a name like io.containerd.runc.v2 that an outside
+	// containerd resolves by itself.
+	Shim string
+	// Runtime is the OCI runtime that the shim calls: a name in PATH or an absolute path; empty means runc.
+	Runtime string
+	// RuntimeRoot is where the OCI runtime keeps its state; empty leaves it to the shim.
+	RuntimeRoot string
+	// Snapshotter is containerd's name of the snapshotter; empty means overlayfs.
+	Snapshotter string
+}
+
+// Engine drives one containerd. It is safe for concurrent use.
+type Engine struct {
+	config  Config
+	client  *containerd.Client
+	version string
+	options typeurl.Any
+}
+
+// Connect dials containerd and makes sure that it answers. The caller owns the Engine and must Close it.
+func Connect(ctx context.Context, c Config) (*Engine, error) {
+	if c.Snapshotter == "" {
+		c.Snapshotter = "overlayfs"
+	}
+	client, err := containerd.New(c.Address,
+		containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(10*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach containerd at %s (is it running?): %w", c.Address, err)
+	}
+	e := &Engine{config: c, client: client}
+	if err := e.prepare(ctx); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return e, nil
+}
+
+func (e *Engine) prepare(ctx context.Context) error {
+	v, err := e.client.Version(ctx)
+	if err != nil {
+		return fmt.Errorf("containerd at %s does not answer: %w", e.config.Address, err)
+	}
+	e.version = v.Version
+	err = e.client.NamespaceService().Create(ctx, Namespace, nil)
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("cannot create containerd namespace %q: %w", Namespace, err)
+	}
+	e.options, err = typeurl.MarshalAny(&runcoptions.Options{
+		BinaryName: e.config.Runtime,
+		Root:       e.config.RuntimeRoot,
+	})
+	return err
+}
+
+// Version is the version that containerd reports.
+func (e *Engine) Version() string { return e.version }
+
+// Close ends the connection; containers are not touched.
+func (e *Engine) Close() error { return e.client.Close() }
+
+// FindShim returns the shim that was built for the in-process containerd: the one beside the running binary. The
+// shim's protocol must match the server's version, so PATH is not searched.
+func FindShim() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("cannot find the running binary: %w", err)
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", fmt.Errorf("cannot find the running binary: %w", err)
+	}
+	shim := filepath.Join(filepath.Dir(self), "containerd-shim-runc-v2")
+	if _, err := os.Stat(shim); err != nil {
+		return "", fmt.Errorf("cannot find %s: install it beside solopod (make build builds both), "+
+			"or use an outside containerd with --containerd ADDRESS", shim)
+	}
+	return shim, nil
+}
+
+func inNamespace(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
+
+// native turns containerd's error kinds into this package's.
+func native(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/containerd/containerd/v2/core/mount"
+)
+
+// maxAccountFile bounds what is read of an image's /etc/passwd and /etc/group.
+const maxAccountFile = 1 << 20
+
+// ReadFiles reads small regular files of an image's root file system. A file that does not exist is nil in the answer.
+func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
+	ctx, done, err := e.client.WithLease(inNamespace(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("cannot take a lease: %w", err)
+	}
+	defer done(context.WithoutCancel(ctx)) //nolint:errcheck // a lease that is left behind expires by itself
+	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
+	key := "view-" + rand.Text()
+	mounts, err := snapshotter.View(ctx, key, image.ChainID)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look into image %s: %w", image.Name, native(err))
+	}
+	defer func() { err = errors.Join(err, snapshotter.Remove(context.WithoutCancel(ctx), key)) }()
+	err = mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
+		root, err := os.OpenRoot(dir) // links inside the image cannot lead out of it
+		if err != nil {
+			return err
+		}
+		defer root.Close() //nolint:errcheck // only read from
+		for _, name := range names {
+			files = append(files, readSmall(root, name))
+		}
+		return nil
+	})
+	return files, err
+}
+
+func readSmall(root *os.Root, name string) []byte {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxAccountFile))
+	if err != nil {
+		return nil
+	}
+	return b
+}

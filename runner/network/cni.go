@@ -1,0 +1,149 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containernetworking/cni/libcni"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+)
+
+// cni runs the node's CNI plugins.
+type cni struct {
+	config *libcni.CNIConfig
+	dir    string
+	cache  string
+	// instance tells daemons of one machine apart.
+	instance string
+}
+
+func newCNI(c Config) *cni {
+	return &cni{
+		config:   libcni.NewCNIConfigWithCacheDir(c.CNIBinDirs, c.CNICacheDir, nil),
+		dir:      c.CNIConfDir,
+		cache:    c.CNICacheDir,
+		instance: c.Bridge,
+	}
+}
+
+// load returns the first network of the configuration directory by file name, as CRI runtimes choose it, and nil when
+// there is none.
+func (c *cni) load() (*libcni.NetworkConfigList, error) {
+	files, err := libcni.ConfFiles(c.dir, []string{".conf", ".conflist", ".json"})
+	if err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("cannot read the CNI configuration of %s: %w", c.dir, err)
+	}
+	if len(files) == 0 {
+		return nil, nil
+	}
+	first := files[0]
+	for _, f := range files {
+		if f < first {
+			first = f
+		}
+	}
+	if strings.HasSuffix(first, ".conflist") {
+		list, err := libcni.ConfListFromFile(first)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
+		}
+		return list, nil
+	}
+	//lint:ignore SA1019 files with a single plugin are still in use on nodes
+	single, err := libcni.ConfFromFile(first)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
+	}
+	//lint:ignore SA1019 see above
+	list, err := libcni.ConfListFromConf(single)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
+	}
+	return list, nil
+}
+
+// id names an attachment for the plugins. Their store is the machine's: another daemon may run a pod of the same UID.
+func (c *cni) id(uid string) string { return c.instance + "-" + uid }
+
+func (c *cni) runtimeConf(p Pod) *libcni.RuntimeConf {
+	mappings := make([]map[string]any, 0, len(p.Ports))
+	for _, port := range p.Ports {
+		mappings = append(mappings, map[string]any{
+			"hostPort": port.HostPort, "containerPort": port.ContainerPort,
+			"protocol": strings.ToLower(port.Protocol), "hostIP": port.HostIP,
+		})
+	}
+	return &libcni.RuntimeConf{
+		ContainerID: c.id(p.UID), NetNS: p.Netns, IfName: "eth0",
+		Args: [][2]string{
+			{"IgnoreUnknown", "1"},
+			{"K8S_POD_NAMESPACE", p.Namespace}, {"K8S_POD_NAME", p.Name}, {"K8S_POD_UID", p.UID},
+			{"K8S_POD_INFRA_CONTAINER_ID", c.id(p.UID)},
+		},
+		CapabilityArgs: map[string]any{"portMappings": mappings},
+	}
+}
+
+func (c *cni) add(ctx context.Context, list *libcni.NetworkConfigList, p Pod) (Attachment, error) {
+	rt := c.runtimeConf(p)
+	result, err := c.config.AddNetworkList(ctx, list, rt)
+	if err != nil {
+		return Attachment{}, errors.Join(fmt.Errorf("CNI network %q: %w", list.Name, err), c.config.DelNetworkList(ctx, list, rt))
+	}
+	current, err := types100.GetResult(result)
+	if err != nil {
+		return Attachment{}, fmt.Errorf("CNI network %q: %w", list.Name, err)
+	}
+	a := Attachment{ByCNI: true}
+	for _, ip := range current.IPs {
+		a.IPs = append(a.IPs, ip.Address.IP.String())
+	}
+	if !mapsPorts(list) {
+		a.Ports = p.Ports
+	}
+	return a, nil
+}
+
+func mapsPorts(list *libcni.NetworkConfigList) bool {
+	for _, plugin := range list.Plugins {
+		if plugin.Network.Capabilities["portMappings"] {
+			return true
+		}
+	}
+	return false
+}
+
+// knows says whether the plugins' cache holds an attachment of the pod.
+func (c *cni) knows(uid string) bool {
+	matches, err := filepath.Glob(filepath.Join(c.cache, "results", "*-"+c.id(uid)+"-eth0"))
+	return err == nil && len(matches) > 0
+}
+
+// del returns what the plugins gave, using the configuration that the cache holds: the node's may have changed.
+func (c *cni) del(ctx context.Context, p Pod) error {
+	attachments, err := c.config.GetCachedAttachments(c.id(p.UID))
+	if err != nil {
+		return fmt.Errorf("cannot read CNI's cache: %w", err)
+	}
+	var errs []error
+	for _, a := range attachments {
+		list, err := libcni.ConfListFromBytes(a.Config)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot read the cached CNI configuration of network %q: %w", a.Network, err))
+			continue
+		}
+		rt := c.runtimeConf(p)
+		if _, err := os.Stat(rt.NetNS); err != nil {
+			rt.NetNS = "" // as after a reboot: plugins then only return the address
+		}
+		rt.IfName, rt.Args, rt.CapabilityArgs = a.IfName, a.CniArgs, a.CapabilityArgs
+		if err := c.config.DelNetworkList(ctx, list, rt); err != nil {
+			errs = append(errs, fmt.Errorf("CNI network %q: %w", a.Network, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,152 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/moby/sys/mountinfo"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Namespaces are a pod's pinned namespaces: paths of bind mounts, which keep the namespaces alive without a process.
+// An empty path means the host's.
+type Namespaces struct {
+	Network string `json:"network,omitempty"`
+	IPC     string `json:"ipc,omitempty"`
+	UTS     string `json:"uts,omitempty"`
+}
+
+// PrepareDir makes dir a place where namespaces can be pinned: the binds must be seen by the shims, and by an outside
+// containerd, so dir must be a mount that propagates. In a private mount the runtime would fail later with a message
+// that says nothing of mounts.
+func PrepareDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return err
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	if err != nil {
+		return fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	if len(mounts) == 0 {
+		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("cannot bind %s onto itself (namespaces are pinned there): %w", dir, err)
+		}
+	}
+	if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("cannot make %s a shared mount (namespaces are pinned there): %w", dir, err)
+	}
+	return nil
+}
+
+// ReleaseDir undoes PrepareDir; what is pinned there must be gone.
+func ReleaseDir(dir string) error {
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("cannot unmount %s: %w", dir, err)
+	}
+	return nil
+}
+
+// Pin makes a pod's namespaces and pins them in dir. With hostNetwork the pod has the host's network and host name, as
+// in Kubernetes, and only an IPC namespace of its own.
+func Pin(dir, hostname string, hostNetwork bool) (Namespaces, error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return Namespaces{}, err
+	}
+	ns := paths(dir, hostNetwork)
+	result := make(chan error, 1)
+	go func() {
+		// The thread has other namespaces now. It is never unlocked, so the Go runtime ends it with the goroutine.
+		runtime.LockOSThread()
+		result <- unshareAndPin(ns, hostname)
+	}()
+	if err := <-result; err != nil {
+		return Namespaces{}, errors.Join(err, Unpin(dir))
+	}
+	return ns, nil
+}
+
+func paths(dir string, hostNetwork bool) Namespaces {
+	ns := Namespaces{IPC: filepath.Join(dir, "ipc")}
+	if !hostNetwork {
+		ns.Network, ns.UTS = filepath.Join(dir, "net"), filepath.Join(dir, "uts")
+	}
+	return ns
+}
+
+// Pinned finds the namespaces that an earlier run pinned; ok is false when one of them is missing.
+func Pinned(dir string, hostNetwork bool) (ns Namespaces, ok bool) {
+	ns = paths(dir, hostNetwork)
+	for _, path := range []string{ns.Network, ns.IPC, ns.UTS} {
+		if path != "" && !isPinned(path) {
+			return Namespaces{}, false
+		}
+	}
+	return ns, true
+}
+
+// nsfsMagic is NSFS_MAGIC of linux/magic.h.
+const nsfsMagic = 0x6e736673
+
+func isPinned(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == nsfsMagic
+}
+
+func unshareAndPin(ns Namespaces, hostname string) error {
+	flags := unix.CLONE_NEWIPC
+	if ns.Network != "" {
+		flags |= unix.CLONE_NEWNET | unix.CLONE_NEWUTS
+	}
+	if err := unix.Unshare(flags); err != nil {
+		return fmt.Errorf("cannot make the pod's namespaces: %w", err)
+	}
+	if ns.Network != "" {
+		if err := unix.Sethostname([]byte(hostname)); err != nil {
+			return fmt.Errorf("cannot set the pod's host name to %q: %w", hostname, err)
+		}
+		lo, err := netlink.LinkByName("lo")
+		if err == nil {
+			err = netlink.LinkSetUp(lo)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot bring the pod's loopback interface up: %w", err)
+		}
+	}
+	self := fmt.Sprintf("/proc/self/task/%d/ns/", unix.Gettid())
+	for name, path := range map[string]string{"net": ns.Network, "ipc": ns.IPC, "uts": ns.UTS} {
+		if path == "" {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		f.Close() //nolint:errcheck // only a place to mount on
+		if err := unix.Mount(self+name, path, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("cannot pin the pod's %s namespace: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Unpin lets the namespaces of dir go and removes dir. It can be repeated.
+func Unpin(dir string) error {
+	var errs []error
+	for _, name := range []string{"net", "ipc", "uts"} {
+		path := filepath.Join(dir, name)
+		for unix.Unmount(path, unix.MNT_DETACH) == nil {
+			continue // until nothing is mounted there
+		}
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			errs = append(errs, err)
+		}
+	}
+	if err := os.Remove(dir); err != nil && !os.IsNotExist(err) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,187 @@
+// Package probe checks containers: exec, HTTP, TCP and gRPC, with the kubelet's meanings (pkg/probe and
+// pkg/kubelet/prober of Kubernetes).
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// maxOutput is how much of a probe's answer is kept for messages, as the kubelet's 10 KiB.
+const maxOutput = 10 << 10
+
+// Execer runs a command in the probed container; it returns its exit code and output.
+type Execer func(ctx context.Context, command []string) (code uint32, output []byte, err error)
+
+// Target is what a probe needs to know of its container.
+type Target struct {
+	// Host is the pod's address; 127.0.0.1 for a pod with the host's network whose probe names no host.
+	Host  string
+	Ports []v1.ContainerPort
+	Exec  Execer
+}
+
+// Once runs the probe one time. A nil error is a success; the error of a failure says what was answered.
+func Once(ctx context.Context, p *v1.Probe, t Target) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(p.TimeoutSeconds, 1))*time.Second)
+	defer cancel()
+	var err error
+	switch {
+	case p.Exec != nil:
+		err = execOnce(ctx, p.Exec, t)
+	case p.HTTPGet != nil:
+		err = httpOnce(ctx, p.HTTPGet, t)
+	case p.TCPSocket != nil:
+		err = tcpOnce(ctx, p.TCPSocket, t)
+	case p.GRPC != nil:
+		err = grpcOnce(ctx, p.GRPC, t)
+	}
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %d s: %w", max(p.TimeoutSeconds, 1), err)
+	}
+	return err
+}
+
+func execOnce(ctx context.Context, a *v1.ExecAction, t Target) error {
+	code, output, err := t.Exec(ctx, a.Command)
+	if err != nil {
+		return fmt.Errorf("command %q: %w", a.Command, err)
+	}
+	if code != 0 {
+		return fmt.Errorf("command %q ended with exit code %d: %s", a.Command, code, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
+// transport accepts any certificate: the kubelet does not verify them either, and the manifests of control planes rely
+// on that. Connections are not kept, so that each probe tries a new one.
+var transport = &http.Transport{
+	TLSClientConfig:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+	DisableKeepAlives:  true,
+	DisableCompression: true,
+	Proxy:              nil,
+}
+
+func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
+	port, err := portNumber(a.Port, t.Ports)
+	if err != nil {
+		return err
+	}
+	target, err := url.Parse(a.Path)
+	if err != nil { // something that is no URL is taken as a path
+		target = &url.URL{Path: a.Path}
+	}
+	target.Scheme = strings.ToLower(string(a.Scheme))
+	target.Host = net.JoinHostPort(hostOr(a.Host, t.Host), port)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "kube-probe/1.0 (solopod)")
+	req.Header.Set("Accept", "*/*")
+	for _, h := range a.HTTPHeaders {
+		if strings.EqualFold(h.Name, "Host") {
+			req.Host = h.Value
+		}
+		req.Header.Add(h.Name, h.Value)
+	}
+	client := &http.Client{Transport: transport, CheckRedirect: stayOnHost}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxOutput))
+	if err != nil {
+		return err
+	}
+	// A redirect to another host counts as a success, as with the kubelet.
+	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
+		return nil
+	}
+	return fmt.Errorf("HTTP probe failed with status %d: %s", resp.StatusCode, strings.TrimSpace(string(body[:min(len(body), 256)])))
+}
+
+func stayOnHost(req *http.Request, via []*http.Request) error {
+	if req.URL.Hostname() != via[0].URL.Hostname() {
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	return nil
+}
+
+func tcpOnce(ctx context.Context, a *v1.TCPSocketAction, t Target) error {
+	port, err := portNumber(a.Port, t.Ports)
+	if err != nil {
+		return err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(hostOr(a.Host, t.Host), port))
+	if err != nil {
+		return err
+	}
+	conn.Close() //nolint:errcheck // it was opened: that is the answer
+	return nil
+}
+
+func grpcOnce(ctx context.Context, a *v1.GRPCAction, t Target) (err error) {
+	address := net.JoinHostPort(t.Host, strconv.Itoa(int(a.Port)))
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUserAgent("kube-probe/1.0 (solopod)"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	service := ""
+	if a.Service != nil {
+		service = *a.Service
+	}
+	resp, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{Service: service})
+	if status.Code(err) == codes.Unimplemented {
+		return fmt.Errorf("the server at %s does not implement the gRPC health protocol: %w", address, err)
+	}
+	if err != nil {
+		return fmt.Errorf("gRPC health check of service %q at %s: %w", service, address, err)
+	}
+	if resp.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		return fmt.Errorf("gRPC service %q at %s is %s", service, address, resp.GetStatus())
+	}
+	return nil
+}
+
+func hostOr(host, fallback string) string {
+	if host != "" {
+		return host
+	}
+	return fallback
+}
+
+func portNumber(p intstr.IntOrString, ports []v1.ContainerPort) (string, error) {
+	if p.Type == intstr.Int {
+		return strconv.Itoa(p.IntValue()), nil
+	}
+	for _, port := range ports {
+		if port.Name == p.StrVal {
+			return strconv.Itoa(int(port.ContainerPort)), nil
+		}
+	}
+	return "", fmt.Errorf("the container has no port named %q", p.StrVal)
+}

@@ -1,0 +1,227 @@
+// Package spec turns a pod, one of its containers and an image's configuration into an OCI runtime spec. It does no I/O
+// beyond looking at devices for privileged containers: users are looked up by the caller.
+package spec
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
+)
+
+// specVersion is old on purpose: crun 1.8 refuses the versions that containerd's client writes today.
+const specVersion = "1.0.2"
+
+// Input is everything that a container's spec depends on.
+type Input struct {
+	Pod       *v1.Pod
+	Container *v1.Container
+	Image     ocispec.ImageConfig
+	// User is the identity that RunAs found.
+	User specs.User
+	// Namespaces holds paths; an empty one means the host's.
+	NetworkNamespace, IPCNamespace, UTSNamespace string
+	// Hostname for the environment.
+	Hostname string
+	// Volumes: name -> path on the host.
+	Volumes map[string]string
+	// Files that are bound into the container: path inside -> path on the host.
+	Files map[string]string
+	// Shm is the pod's shared memory directory on the host.
+	Shm string
+	// CgroupsPath is the container's cgroup.
+	CgroupsPath string
+	Resources   *specs.LinuxResources
+	OOMScoreAdj int
+	Annotations map[string]string
+	// Unified: cgroup v2; the container gets a cgroup namespace.
+	Unified bool
+}
+
+// Option changes a spec.
+type Option func(*specs.Spec, *Input) error
+
+// Build composes the spec.
+func Build(in Input) (*specs.Spec, error) {
+	s := &specs.Spec{
+		Version:     specVersion,
+		Process:     &specs.Process{},
+		Root:        &specs.Root{Path: "rootfs"},
+		Linux:       &specs.Linux{},
+		Annotations: in.Annotations,
+	}
+	for _, option := range []Option{
+		withProcess, withUser, withNamespaces, withSystemMounts, withVolumes, withFiles, withCgroup, withDevices,
+		withCapabilities, withPaths, withPrivileges, withSeccomp, withMountOrder,
+	} {
+		if err := option(s, &in); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// withProcess sets command, environment, working directory and terminal.
+func withProcess(s *specs.Spec, in *Input) error {
+	own := expandEnv(in.Container.Env)
+	args, err := command(in.Image, in.Container, envMap(own))
+	if err != nil {
+		return err
+	}
+	s.Process.Args = args
+	s.Process.Env = Environment(in.Image.Env, own, in.Hostname, in.Container.TTY)
+	s.Process.Terminal = in.Container.TTY
+	s.Process.Cwd = "/"
+	if in.Image.WorkingDir != "" {
+		s.Process.Cwd = in.Image.WorkingDir
+	}
+	if in.Container.WorkingDir != "" {
+		s.Process.Cwd = in.Container.WorkingDir
+	}
+	if !path.IsAbs(s.Process.Cwd) {
+		s.Process.Cwd = "/" + s.Process.Cwd
+	}
+	s.Process.OOMScoreAdj = &in.OOMScoreAdj
+	return nil
+}
+
+// command: the manifest's command replaces the image's entrypoint and its arguments; args replace the image's
+// arguments. $(VAR) is expanded from the manifest's environment, as by the kubelet.
+func command(image ocispec.ImageConfig, c *v1.Container, env map[string]string) ([]string, error) {
+	entrypoint, args := image.Entrypoint, image.Cmd
+	if len(c.Command) > 0 {
+		entrypoint, args = expandAll(c.Command, env), nil
+	}
+	if len(c.Args) > 0 {
+		args = expandAll(c.Args, env)
+	}
+	out := append(slices.Clone(entrypoint), args...)
+	if len(out) == 0 {
+		return nil, fmt.Errorf("neither the manifest nor the image names a command; set command")
+	}
+	return out, nil
+}
+
+func expandAll(list []string, env map[string]string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = Expand(s, env)
+	}
+	return out
+}
+
+func withUser(s *specs.Spec, in *Input) error {
+	s.Process.User = in.User
+	return nil
+}
+
+func withNamespaces(s *specs.Spec, in *Input) error {
+	s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}}
+	for kind, p := range map[specs.LinuxNamespaceType]string{
+		specs.NetworkNamespace: in.NetworkNamespace, specs.IPCNamespace: in.IPCNamespace, specs.UTSNamespace: in.UTSNamespace,
+	} {
+		if p != "" {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: kind, Path: p})
+		}
+	}
+	sort.Slice(s.Linux.Namespaces, func(i, j int) bool { return s.Linux.Namespaces[i].Type < s.Linux.Namespaces[j].Type })
+	if in.Unified && !privileged(in.Container) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+	return nil
+}
+
+func withSystemMounts(s *specs.Spec, in *Input) error {
+	sys := "ro"
+	if privileged(in.Container) {
+		sys = "rw"
+	}
+	s.Mounts = []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", sys}},
+		{Destination: "/dev/shm", Type: "bind", Source: in.Shm, Options: []string{"rbind", "rprivate", "rw"}},
+	}
+	return nil
+}
+
+func withVolumes(s *specs.Spec, in *Input) error {
+	for _, m := range in.Container.VolumeMounts {
+		source, ok := in.Volumes[m.Name]
+		if !ok {
+			return fmt.Errorf("volume %q was not set up", m.Name)
+		}
+		access := "rw"
+		if m.ReadOnly {
+			access = "ro"
+		}
+		destination := m.MountPath
+		if !path.IsAbs(destination) {
+			destination = "/" + destination
+		}
+		s.Mounts = append(s.Mounts, bind(source, destination, access))
+	}
+	return nil
+}
+
+// withFiles binds the pod's generated files, except where the manifest mounts something of its own, as the kubelet.
+func withFiles(s *specs.Spec, in *Input) error {
+	for destination, source := range in.Files {
+		if slices.ContainsFunc(in.Container.VolumeMounts, func(m v1.VolumeMount) bool {
+			return path.Clean("/"+m.MountPath) == destination
+		}) {
+			continue
+		}
+		s.Mounts = append(s.Mounts, bind(source, destination, "rw"))
+	}
+	return nil
+}
+
+func bind(source, destination, access string) specs.Mount {
+	return specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"rbind", "rprivate", access}}
+}
+
+// withMountOrder mounts parents before what lies in them.
+func withMountOrder(s *specs.Spec, _ *Input) error {
+	depth := func(p string) int { return strings.Count(path.Clean(p), "/") }
+	sort.SliceStable(s.Mounts, func(i, j int) bool {
+		a, b := s.Mounts[i].Destination, s.Mounts[j].Destination
+		if depth(a) != depth(b) {
+			return depth(a) < depth(b)
+		}
+		return path.Clean(a) < path.Clean(b)
+	})
+	return nil
+}
+
+func withCgroup(s *specs.Spec, in *Input) error {
+	s.Linux.CgroupsPath = in.CgroupsPath
+	s.Linux.Resources = in.Resources
+	return nil
+}
+
+func withSeccomp(s *specs.Spec, in *Input) error {
+	profile := in.Pod.Spec.SecurityContext.SeccompProfile
+	if sc := in.Container.SecurityContext; sc != nil && sc.SeccompProfile != nil {
+		profile = sc.SeccompProfile
+	}
+	// Without a profile the kubelet runs containers unconfined; a privileged container always is.
+	if profile == nil || profile.Type != v1.SeccompProfileTypeRuntimeDefault || privileged(in.Container) {
+		return nil
+	}
+	s.Linux.Seccomp = seccomp.DefaultProfile(s)
+	return nil
+}
+
+func privileged(c *v1.Container) bool {
+	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
+}

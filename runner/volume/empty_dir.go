@@ -1,0 +1,73 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// emptyDirMode lets any user of the pod write, as the kubelet's does.
+const emptyDirMode = 0o777
+
+func setUpDisk(path string) error {
+	return makeOpenDir(path)
+}
+
+// setUpMemory mounts a tmpfs. Without a limit the kernel's own holds: half of the machine's memory.
+func setUpMemory(path string, e *v1.EmptyDirVolumeSource) error {
+	if isTmpfs(path) {
+		return nil
+	}
+	if err := makeOpenDir(path); err != nil {
+		return err
+	}
+	options := fmt.Sprintf("mode=%04o", emptyDirMode)
+	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 {
+		options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
+	}
+	if err := unix.Mount("tmpfs", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		return fmt.Errorf("cannot mount a tmpfs: %w", err)
+	}
+	return nil
+}
+
+// makeOpenDir: MkdirAll's mode is subject to the umask.
+func makeOpenDir(path string) error {
+	if err := os.MkdirAll(path, 0o711); err != nil {
+		return err
+	}
+	return os.Chmod(path, emptyDirMode)
+}
+
+// isTmpfs: is a file system of its own mounted at path? The directory itself may lie on a tmpfs as well.
+func isTmpfs(path string) bool {
+	var here, above unix.Stat_t
+	if unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &above) != nil {
+		return false
+	}
+	return here.Dev != above.Dev
+}
+
+func tearDownMemory(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			errs = append(errs, fmt.Errorf("cannot unmount %s: %w", path, err))
+			continue
+		}
+		errs = append(errs, os.Remove(path))
+	}
+	return errors.Join(append(errs, os.Remove(dir))...)
+}

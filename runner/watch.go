@@ -1,0 +1,118 @@
+package runner
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/probe"
+)
+
+// watchContainer starts what looks after a running container: its probes and the watch for kills.
+func (w *worker) watchContainer(name string) {
+	rec, live := w.rec.Containers[name], w.live[name]
+	id := rec.ID
+	stop, err := w.runner.config.OOM.Watch(w.containerCgroup(id), func(kills uint64) {
+		w.send(oomKilled{id, kills, time.Now()})
+	})
+	if err != nil {
+		slog.Warn("cannot watch a container for kills; they are still counted at its end", "container", name, "err", err)
+	} else {
+		live.stopOOM = stop
+	}
+	c := containerOf(w.rec.Pod, name)
+	if c == nil {
+		return // the manifest no longer names it; it is being stopped
+	}
+	if c.StartupProbe == nil {
+		rec.Started = true
+	}
+	w.startProbes(name)
+}
+
+// startProbes runs the startup probe alone, and after its success the two others.
+func (w *worker) startProbes(name string) {
+	rec, live := w.rec.Containers[name], w.live[name]
+	c := containerOf(w.rec.Pod, name)
+	if live.stopProbes != nil {
+		live.stopProbes()
+		live.stopProbes = nil
+	}
+	probes := map[probe.Kind]*v1.Probe{probe.Liveness: c.LivenessProbe, probe.Readiness: c.ReadinessProbe}
+	if !rec.Started {
+		probes = map[probe.Kind]*v1.Probe{probe.Startup: c.StartupProbe}
+	} else if c.ReadinessProbe == nil {
+		rec.Ready = true
+	}
+	ctx, cancel := context.WithCancel(w.runner.ctx)
+	id := rec.ID
+	for kind, p := range probes {
+		if p == nil {
+			continue
+		}
+		worker := &probe.Worker{
+			Kind: kind, Container: name, Probe: p, Started: rec.StartedAt, Target: w.probeTarget(c, rec),
+			Report: func(r probe.Result) { w.send(probed{id, r}) },
+		}
+		w.runner.wg.Go(func() { worker.Run(ctx) })
+	}
+	live.stopProbes = cancel
+}
+
+func (w *worker) probeTarget(c *v1.Container, rec *containerRecord) probe.Target {
+	host := "127.0.0.1"
+	if !w.rec.Pod.Spec.HostNetwork && w.rec.Network != nil && len(w.rec.Network.IPs) > 0 {
+		host = w.rec.Network.IPs[0]
+	} else if w.rec.Pod.Spec.HostNetwork {
+		host = w.runner.hostIP // as the kubelet: a host-network pod's address is the machine's
+	}
+	id, name, attempt := rec.ID, c.Name, rec.Attempt
+	dir := filepath.Join(w.containerDir(name, attempt), "exec")
+	return probe.Target{Host: host, Ports: c.Ports, Exec: func(ctx context.Context, command []string) (uint32, []byte, error) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return 0, nil, err
+		}
+		return w.runner.exec(ctx, id, dir, command)
+	}}
+}
+
+func (w *worker) logDir() string {
+	pod := w.rec.Pod
+	return filepath.Join(w.runner.logRoot(), pod.Namespace+"_"+pod.Name+"_"+w.uid)
+}
+
+func (w *worker) logPath(name string, attempt int) string {
+	return filepath.Join(w.logDir(), name, strconv.Itoa(attempt)+".log")
+}
+
+// linkLog makes the link in /var/log/containers that log shippers follow, and removes the last attempt's.
+func (w *worker) linkLog(name string) {
+	pod, rec := w.rec.Pod, w.rec.Containers[name]
+	prefix := pod.Name + "_" + pod.Namespace + "_" + name + "-"
+	removeMatching(filepath.Join(w.runner.linkRoot(), prefix+"*.log"))
+	link := filepath.Join(w.runner.linkRoot(), prefix+rec.ID+".log")
+	if err := os.Symlink(w.logPath(name, rec.Attempt), link); err != nil {
+		slog.Warn("cannot link a container's log", "link", link, "err", err)
+	}
+}
+
+func (w *worker) removeLogLinks() {
+	removeMatching(filepath.Join(w.runner.linkRoot(), w.rec.Pod.Name+"_"+w.rec.Pod.Namespace+"_*.log"))
+}
+
+func removeMatching(pattern string) {
+	matches, err := filepath.Glob(pattern)
+	if err != nil {
+		return
+	}
+	for _, m := range matches {
+		if err := os.Remove(m); err != nil {
+			slog.Warn("cannot remove a link to a log", "link", m, "err", err)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what is missing, with apt: for "run" an OCI runtime and CNI plugins, for "test" and "bench" also the peers.
+set -euo pipefail
+
+missing=()
+need() { # need FILE PACKAGE: the package is wanted when none of the files in FILE exists
+	for f in $1; do
+		if [ -e "$f" ] || command -v "$f" >/dev/null 2>&1; then return; fi
+	done
+	missing+=("$2")
+}
+
+need "go /usr/local/go/bin/go" golang-go
+need git git
+need runc runc
+need "/usr/lib/cni/bridge /opt/cni/bin/bridge" containernetworking-plugins
+need curl curl
+case "${1:-run}" in
+test | bench)
+	need gcc gcc
+	need /usr/include/stdio.h libc6-dev
+	need containerd containerd
+	need /bin/busybox busybox-static
+	need etcd etcd-server
+	need etcdctl etcd-client
+	need nft nftables
+	;;&
+bench)
+	need podman podman
+	;;
+esac
+
+if [ ${#missing[@]} -gt 0 ]; then
+	if ! command -v apt-get >/dev/null 2>&1; then
+		echo "please install: ${missing[*]} (there is no apt-get here)" >&2
+		exit 1
+	fi
+	echo "installing ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
+	if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+		cat "$log" >&2
+		exit 1
+	fi
+fi
+if ! go version >/dev/null 2>&1; then
+	echo "Go is not in PATH; Solopod needs Go 1.21 or later (it fetches the version that go.mod names by itself)" >&2
+	exit 1
+fi

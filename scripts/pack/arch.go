@@ -1,0 +1,5 @@
+package main
+
+import "runtime"
+
+func architecture() string { return runtime.GOARCH }

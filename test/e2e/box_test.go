@@ -1,0 +1,427 @@
+// Package e2e drives the built binary only: through its command line, its files and HTTP, with real containers. Each
+// test has directories, a cgroup and a containerd of its own, and leaves nothing behind.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// patience bounds every wait; CI machines are slow and shared.
+const patience = 60 * time.Second
+
+// Modes of containerd.
+const (
+	embedded = "embedded"
+	outside  = "outside"
+)
+
+// box is one machine as far as Solopod can tell: its directories, its daemon and maybe its containerd.
+type box struct {
+	t          *testing.T
+	mode       string
+	dir        string
+	cgroup     string
+	flags      []string
+	daemon     *exec.Cmd
+	containerd *exec.Cmd
+	output     *os.File
+	http       *http.Client
+}
+
+var boxes atomic.Int32
+
+var binary, imageArchive, webBinary string
+
+func TestMain(m *testing.M) {
+	code := 1
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot prepare the tests:", err)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(filepath.Dir(imageArchive))
+	os.Exit(code)
+}
+
+// prepare finds what make built and packs the image that most tests use.
+func prepare() error {
+	if os.Geteuid() != 0 {
+		return errors.New("the tests run containers: run them as root")
+	}
+	bin, err := filepath.Abs("../../bin")
+	if err != nil {
+		return err
+	}
+	binary, webBinary = filepath.Join(bin, "solopod"), filepath.Join(bin, "web")
+	for _, path := range []string{binary, webBinary, filepath.Join(bin, "pack"), "/bin/busybox"} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%w (make e2e builds and installs everything)", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "e2e-image")
+	if err != nil {
+		return err
+	}
+	imageArchive = filepath.Join(dir, "box.tar")
+	args := []string{"-o", imageArchive, "-name", "solopod.example/box:1", "-env", "FROM_IMAGE=yes", webBinary + ":/web", "/bin/busybox:/bin/busybox"}
+	for _, applet := range strings.Fields("sh cat echo sleep kill wget nc id env hostname ls stat mount grep dd tail mkdir touch test printf seq date head nslookup true false sync ps ulimit nproc") {
+		args = append(args[:4:4], append([]string{"-link", "/bin/" + applet + "=busybox"}, args[4:]...)...)
+	}
+	out, err := exec.Command(filepath.Join(bin, "pack"), args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("pack: %w: %s", err, out)
+	}
+	return nil
+}
+
+// bothModes runs a test with containerd in-process and outside.
+func bothModes(t *testing.T, test func(t *testing.T, b *box)) {
+	for _, mode := range []string{embedded, outside} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			test(t, newBox(t, mode))
+		})
+	}
+}
+
+// newBox makes the directories, imports the image and starts the daemon.
+func newBox(t *testing.T, mode string, flags ...string) *box {
+	t.Helper()
+	b := prepareBox(t, mode, flags...)
+	b.link(imageArchive, "images/box.tar")
+	b.start()
+	return b
+}
+
+func prepareBox(t *testing.T, mode string, flags ...string) *box {
+	t.Helper()
+	// Paths of unix sockets are short.
+	dir, err := os.MkdirTemp("/tmp", "sp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &box{t: t, mode: mode, dir: dir, cgroup: fmt.Sprintf("/%s-%d", filepath.Base(dir), boxes.Add(1)), flags: flags}
+	b.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", b.path("socket"))
+		}}}
+	for _, sub := range []string{"manifests", "images", "log", "cni"} {
+		if err := os.Mkdir(b.path(sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.output, err = os.Create(b.path("output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.remove)
+	if mode == outside {
+		b.startContainerd()
+	}
+	return b
+}
+
+func (b *box) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *box) startContainerd() {
+	b.t.Helper()
+	config := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = %q\n",
+		b.path("containerd-root"), b.path("containerd-state"), b.path("containerd.sock"))
+	b.writeFile("containerd.toml", config)
+	b.containerd = exec.Command("containerd", "--config", b.path("containerd.toml"), "--log-level", "error")
+	b.containerd.Stdout, b.containerd.Stderr = b.output, b.output
+	if err := b.containerd.Start(); err != nil {
+		b.t.Fatal("cannot start containerd: ", err)
+	}
+	b.eventually("containerd answers", func() error {
+		c, err := net.Dial("unix", b.path("containerd.sock"))
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+}
+
+// start starts the daemon and waits until it has read the manifests.
+func (b *box) start() {
+	b.t.Helper()
+	containerd := embedded
+	if b.mode == outside {
+		containerd = b.path("containerd.sock")
+	}
+	args := []string{"run", "--manifests", b.path("manifests"), "--images", b.path("images"), "--root", b.path("root"),
+		"--state", b.path("state"), "--log-dir", b.path("log"), "--socket", b.path("socket"), "--listen", "",
+		"--cni-conf-dir", b.path("cni"), "--cgroup-root", b.cgroup, "--containerd", containerd}
+	b.daemon = exec.Command(binary, append(args, b.flags...)...)
+	b.daemon.Stdout, b.daemon.Stderr = b.output, b.output
+	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := b.daemon.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.eventually("the daemon is ready", func() error {
+		_, err := b.get("/readyz")
+		return err
+	})
+}
+
+// crash ends the daemon with SIGKILL.
+func (b *box) crash() { b.stop(syscall.SIGKILL) }
+
+func (b *box) stop(s syscall.Signal) {
+	b.t.Helper()
+	if err := b.daemon.Process.Signal(s); err != nil {
+		b.t.Fatal(err)
+	}
+	err := b.daemon.Wait()
+	if s != syscall.SIGKILL && err != nil {
+		b.t.Errorf("the daemon ended with %v", err)
+	}
+	b.daemon = nil
+}
+
+// get asks the daemon's socket.
+func (b *box) get(path string) ([]byte, error) {
+	resp, err := b.http.Get("http://solopod" + path)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var buf bytes.Buffer
+	if _, err := buf.ReadFrom(resp.Body); err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", resp.Status, buf.String())
+	}
+	return buf.Bytes(), nil
+}
+
+func (b *box) mustGet(path string) string {
+	b.t.Helper()
+	out, err := b.get(path)
+	if err != nil {
+		b.t.Fatalf("GET %s: %v", path, err)
+	}
+	return string(out)
+}
+
+// run runs a command of the binary and returns its output; a non-zero exit code fails the test.
+func (b *box) run(args ...string) string {
+	b.t.Helper()
+	out, err := b.try(args...)
+	if err != nil {
+		b.t.Fatalf("solopod %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (b *box) try(args ...string) (string, error) {
+	cmd := exec.Command(binary, append([]string{"--socket", b.path("socket")}, args...)...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (b *box) writeFile(name, content string) {
+	b.t.Helper()
+	if err := os.WriteFile(b.path(name), []byte(content), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *box) link(target, name string) {
+	b.t.Helper()
+	if err := os.Symlink(target, b.path(name)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// apply moves a manifest into place, as tools should.
+func (b *box) apply(file, manifest string) {
+	b.t.Helper()
+	b.writeFile("manifests/.new", manifest)
+	if err := os.Rename(b.path("manifests/.new"), b.path("manifests/"+file)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *box) delete(file string) {
+	b.t.Helper()
+	if err := os.Remove(b.path("manifests/" + file)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// pod returns a pod, or nil when there is none.
+func (b *box) pod(namespace, name string) *v1.Pod {
+	b.t.Helper()
+	var list v1.PodList
+	if err := json.Unmarshal([]byte(b.mustGet("/pods")), &list); err != nil {
+		b.t.Fatal(err)
+	}
+	for i := range list.Items {
+		if p := &list.Items[i]; p.Name == name && p.Namespace == namespace {
+			return p
+		}
+	}
+	return nil
+}
+
+// waitPod waits, by the daemon's own watch, until the pod is as wanted. what is for the message.
+func (b *box) waitPod(name, what string, wanted func(*v1.Pod) bool) *v1.Pod {
+	b.t.Helper()
+	return b.waitPodIn(v1.NamespaceDefault, name, what, wanted)
+}
+
+func (b *box) waitPodIn(namespace, name, what string, wanted func(*v1.Pod) bool) *v1.Pod {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://solopod/pods?watch=true", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := b.http.Do(req)
+	if err != nil {
+		b.t.Fatal("cannot watch: ", err)
+	}
+	defer resp.Body.Close()
+	var last *v1.Pod
+	for d := json.NewDecoder(resp.Body); ; {
+		var e struct {
+			Type   string
+			Object *v1.Pod
+		}
+		if err := d.Decode(&e); err != nil {
+			status, _ := json.MarshalIndent(last, "", " ")
+			b.t.Fatalf("pod %s is not %s within %s: %v; last seen: %s", name, what, patience, err, status)
+		}
+		if e.Object.Name != name || e.Object.Namespace != namespace {
+			continue
+		}
+		last = e.Object
+		if e.Type != "DELETED" && wanted(e.Object) {
+			return e.Object
+		}
+	}
+}
+
+func (b *box) waitReady(name string) *v1.Pod {
+	b.t.Helper()
+	return b.waitPod(name, "ready", isReady)
+}
+
+func isReady(p *v1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == v1.PodReady {
+			return c.Status == v1.ConditionTrue && p.DeletionTimestamp == nil
+		}
+	}
+	return false
+}
+
+func (b *box) waitGone(name string) {
+	b.t.Helper()
+	b.eventually("pod "+name+" is gone", func() error {
+		if p := b.pod(v1.NamespaceDefault, name); p != nil {
+			return fmt.Errorf("it is still there, %s", p.Status.Phase)
+		}
+		return nil
+	})
+}
+
+// eventually repeats a check until it holds. It is for what sends no event; the pause only keeps the loop from spinning.
+func (b *box) eventually(what string, check func() error) {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("not within %s: %s: %v", patience, what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// status of one container.
+func status(p *v1.Pod, name string) v1.ContainerStatus {
+	for _, c := range p.Status.ContainerStatuses {
+		if c.Name == name {
+			return c
+		}
+	}
+	return v1.ContainerStatus{}
+}
+
+// pid finds the main process of a running container by its cgroup.
+func (b *box) pid(p *v1.Pod, container string) int {
+	b.t.Helper()
+	id := strings.TrimPrefix(status(p, container).ContainerID, "containerd://")
+	procs := b.cgroupFile(p, id, "memory", "cgroup.procs")
+	var pid int
+	if _, err := fmt.Sscan(procs, &pid); err != nil {
+		b.t.Fatalf("container %s has no process: %v", container, err)
+	}
+	return pid
+}
+
+// cgroupFile reads a file of a container's cgroup, or with an empty id of its pod's.
+func (b *box) cgroupFile(p *v1.Pod, id, controller, file string) string {
+	b.t.Helper()
+	base := filepath.Join("/sys/fs/cgroup", controller)
+	if unified() {
+		base = "/sys/fs/cgroup"
+	}
+	path := filepath.Join(base, b.cgroup, strings.ToLower(string(p.Status.QOSClass)), "pod"+string(p.UID), id, file)
+	out, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func unified() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}
+
+// killContainer ends a container's main process, by its id.
+func (b *box) killContainer(p *v1.Pod, container string) {
+	b.t.Helper()
+	if err := syscall.Kill(b.pid(p, container), syscall.SIGKILL); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// logs returns a container's log.
+func (b *box) logs(args ...string) string {
+	b.t.Helper()
+	return b.run(append([]string{"logs"}, args...)...)
+}
+
+// daemonOutput is what the daemon has written so far.
+func (b *box) daemonOutput() string {
+	out, err := os.ReadFile(b.path("output"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(out)
+}

@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// remove ends everything of the box. A test that passed must leave nothing by Solopod's own means: its pods are taken
+// away, and what is still there fails it. After a failed test the rest is removed by force.
+func (b *box) remove() {
+	if !b.t.Failed() {
+		b.emptyManifests()
+	}
+	if b.t.Failed() {
+		b.t.Logf("the daemon's output:\n%s", tail(b.daemonOutput(), 120))
+	}
+	if b.daemon != nil {
+		if err := b.daemon.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			b.t.Error(err)
+		}
+		b.daemon.Wait() //nolint:errcheck // it was killed
+	}
+	if left := b.leftovers(); len(left) > 0 && !b.t.Failed() {
+		b.t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+	}
+	b.force()
+	if b.containerd != nil {
+		b.containerd.Process.Kill() //nolint:errcheck // it may have ended
+		b.containerd.Wait()         //nolint:errcheck // it was killed
+	}
+	b.unmount()
+	b.output.Close()
+	if err := os.RemoveAll(b.dir); err != nil {
+		b.t.Error(err)
+	}
+}
+
+func (b *box) emptyManifests() {
+	if b.daemon == nil {
+		b.start()
+	}
+	// A test may have made the directory unusable.
+	if err := os.MkdirAll(b.path("manifests"), 0o755); err != nil {
+		b.t.Error(err)
+	}
+	os.Chmod(b.path("manifests"), 0o755) //nolint:errcheck // the check below tells
+	entries, err := os.ReadDir(b.path("manifests"))
+	if err != nil {
+		b.t.Error(err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(b.path("manifests/" + e.Name())); err != nil {
+			b.t.Error(err)
+		}
+	}
+	b.eventually("all pods are gone", func() error {
+		var list v1.PodList
+		if err := json.Unmarshal([]byte(b.mustGet("/pods")), &list); err != nil {
+			return err
+		}
+		if len(list.Items) > 0 {
+			return fmt.Errorf("%d pods are left, the first is %s", len(list.Items), list.Items[0].Name)
+		}
+		return nil
+	})
+}
+
+// leftovers lists what no pod should leave: mounts, cgroups, interfaces, firewall tables, processes, files.
+func (b *box) leftovers() []string {
+	var left []string
+	for _, m := range b.mounts() {
+		if m != b.path("state/pods") && !strings.HasPrefix(m, b.path("containerd-")) {
+			left = append(left, "mount "+m)
+		}
+	}
+	for _, c := range b.cgroups() {
+		left = append(left, "cgroup "+c)
+	}
+	for _, name := range b.interfaces() {
+		left = append(left, "interface "+name)
+	}
+	for _, pid := range b.processes() {
+		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil {
+			left = append(left, fmt.Sprintf("process %d %s", pid, bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
+		}
+	}
+	for _, pattern := range []string{"root/pods/*", "state/pods/*", "log/pods/*", "log/containers/*"} {
+		matches, err := filepath.Glob(b.path(pattern))
+		if err != nil {
+			left = append(left, err.Error())
+		}
+		left = append(left, matches...)
+	}
+	return left
+}
+
+func (b *box) mounts() []string {
+	data, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		b.t.Error(err)
+	}
+	var out []string
+	for _, line := range strings.Split(string(data), "\n") {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], b.dir+"/") {
+			out = append(out, f[1])
+		}
+	}
+	return out
+}
+
+func (b *box) unmount() {
+	for {
+		mounts := b.mounts()
+		if len(mounts) == 0 {
+			return
+		}
+		if err := unix.Unmount(mounts[len(mounts)-1], unix.MNT_DETACH); err != nil {
+			b.t.Errorf("cannot unmount %s: %v", mounts[len(mounts)-1], err)
+			return
+		}
+	}
+}
+
+func (b *box) cgroups() []string {
+	var out []string
+	roots := []string{"/sys/fs/cgroup"}
+	if !unified() {
+		var err error
+		if roots, err = filepath.Glob("/sys/fs/cgroup/*"); err != nil {
+			b.t.Error(err)
+		}
+	}
+	for _, root := range roots {
+		err := filepath.WalkDir(filepath.Join(root, b.cgroup), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				out = append(out, path)
+			}
+			return nil
+		})
+		if err != nil {
+			b.t.Error(err)
+		}
+	}
+	return out
+}
+
+// interfaces finds this daemon's bridge: its name is derived from the state directory.
+func (b *box) interfaces() []string {
+	links, err := netlink.LinkList()
+	if err != nil {
+		b.t.Error(err)
+		return nil
+	}
+	var out []string
+	for _, l := range links {
+		if name := l.Attrs().Name; name == b.bridge() {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// processes of the box: shims know its directory, containers its cgroup.
+func (b *box) processes() []int {
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		b.t.Error(err)
+	}
+	var out []int
+	for _, dir := range entries {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || pid == os.Getpid() || b.containerd != nil && pid == b.containerd.Process.Pid {
+			continue
+		}
+		cmdline, _ := os.ReadFile(dir + "/cmdline")
+		cgroup, _ := os.ReadFile(dir + "/cgroup")
+		if bytes.Contains(cmdline, []byte(b.dir+"/")) && bytes.Contains(cmdline, []byte("shim")) || bytes.Contains(cgroup, []byte(b.cgroup+"/")) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// force ends processes and removes what a failed test has left.
+func (b *box) force() {
+	for _, pid := range b.processes() {
+		syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+	}
+	for _, name := range b.interfaces() {
+		if link, err := netlink.LinkByName(name); err == nil {
+			netlink.LinkDel(link) //nolint:errcheck // gone is gone
+		}
+		exec.Command("nft", "delete", "table", "ip", name).Run()          //nolint:errcheck // it may not exist
+		exec.Command("nft", "delete", "table", "ip", name+"-ports").Run() //nolint:errcheck // it may not exist
+	}
+	b.unmount()
+	for _, c := range backwards(b.cgroups()) {
+		for range 50 {
+			if err := os.Remove(c); err == nil || os.IsNotExist(err) {
+				break
+			}
+			unix.Nanosleep(&unix.Timespec{Nsec: 20_000_000}, nil) //nolint:errcheck // killed processes take a moment
+		}
+	}
+}
+
+func backwards(list []string) []string {
+	var out []string
+	for i := len(list) - 1; i >= 0; i-- {
+		out = append(out, list[i])
+	}
+	return out
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(s, "\n")
+	return strings.Join(all[max(len(all)-lines, 0):], "\n")
+}
+
+// bridge is the name that Solopod derives from the state directory (FNV-1a, 24 bits).
+func (b *box) bridge() string {
+	h := uint32(2166136261)
+	for _, c := range []byte(b.path("state")) {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	return fmt.Sprintf("solopod-%06x", h&0xffffff)
+}
