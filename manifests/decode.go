@@ -57,6 +57,7 @@ type decoder struct {
 	opts     Options
 	pods     []decodedPod
 	problems Problems
+	nodes    int
 }
 
 func (d *decoder) errorAt(pos Position, path, message string) {
@@ -114,6 +115,8 @@ func (d *decoder) object(node *yaml.Node, path string) {
 	switch {
 	case apiVersion == "v1" && kind == "Pod":
 		d.decodePod(node, path)
+	case apiVersion == "v1" && (kind == "List" || kind == "PodList") && path != "":
+		d.errorAt(at(node), path, "a List cannot stand inside a List")
 	case apiVersion == "v1" && (kind == "List" || kind == "PodList"):
 		d.decodeList(node, path)
 	case apiVersion == "" || kind == "":
@@ -156,6 +159,8 @@ func (d *decoder) decodeList(node *yaml.Node, path string) {
 
 func (d *decoder) decodePod(node *yaml.Node, path string) {
 	w := newWalker(d.file, d.opts, node)
+	w.nodes = d.nodes // the bound holds for the whole file
+	defer func() { d.nodes = w.nodes }()
 	tree := w.value(node, reflect.TypeFor[v1.Pod](), path)
 	d.problems = append(d.problems, w.problems...)
 	if len(w.problems.Errors()) > 0 {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// maxNodes bounds how many values one object may have after its YAML aliases are expanded.
+// maxNodes bounds how many values a file may have after its YAML aliases are expanded.
 const maxNodes = 200_000
 
 // walker compares a YAML tree with the Go type that it should become. It reports every difference with its place, and
@@ -73,8 +73,8 @@ func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
 		w.positions[path] = at(node)
 	}
 	if w.nodes++; w.nodes > maxNodes {
-		if w.nodes == maxNodes+1 {
-			w.report(node, path, "the object is too large once its YAML aliases are expanded", false)
+		if len(w.problems) == 0 || w.nodes == maxNodes+1 {
+			w.report(node, path, "the file is too large once its YAML aliases are expanded", false)
 		}
 		return nil
 	}

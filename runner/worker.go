@@ -46,8 +46,8 @@ type worker struct {
 	disposals     []func()       // clean-up that is due
 	// shim is held while a container is created or deleted: the pod's shim ends with the last of its containers, and a
 	// creation in that moment would reach it dying.
-	shim sync.Mutex
-	deletedAt     time.Time      // when the manifest went
+	shim      sync.Mutex
+	deletedAt time.Time // when the manifest went
 }
 
 // liveContainer is what is known of a container only while this Solopod runs.

@@ -411,11 +411,6 @@ func (b *box) killContainer(p *v1.Pod, container string) {
 	}
 }
 
-// logs returns a container's log.
-func (b *box) logs(args ...string) string {
-	b.t.Helper()
-	return b.run(append([]string{"logs"}, args...)...)
-}
 
 // daemonOutput is what the daemon has written so far.
 func (b *box) daemonOutput() string {
