@@ -411,7 +411,6 @@ func (b *box) killContainer(p *v1.Pod, container string) {
 	}
 }
 
-
 // daemonOutput is what the daemon has written so far.
 func (b *box) daemonOutput() string {
 	out, err := os.ReadFile(b.path("output"))
