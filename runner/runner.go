@@ -159,6 +159,7 @@ func (r *Runner) Apply(s manifests.Snapshot) {
 // newWorker starts a worker. r.mu is held.
 func (r *Runner) newWorker(pod *v1.Pod, rec *record) *worker {
 	w := makeWorker(r, pod, rec)
+	w.publishLocked() // it can be seen from now on
 	r.workers[w.uid] = w
 	r.wg.Go(func() { w.run(r.ctx) })
 	return w

@@ -49,9 +49,6 @@ func (b *box) remove() {
 }
 
 func (b *box) emptyManifests() {
-	if b.daemon == nil {
-		b.start()
-	}
 	// A test may have made the directory unusable.
 	if err := os.MkdirAll(b.path("manifests"), 0o755); err != nil {
 		b.t.Error(err)
@@ -65,6 +62,9 @@ func (b *box) emptyManifests() {
 		if err := os.RemoveAll(b.path("manifests/" + e.Name())); err != nil {
 			b.t.Error(err)
 		}
+	}
+	if b.daemon == nil {
+		b.start()
 	}
 	b.eventually("all pods are gone", func() error {
 		var list v1.PodList
