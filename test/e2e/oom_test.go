@@ -9,8 +9,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// hog takes more memory than 32 MiB; tail keeps what has no line end.
-const hog = "head -c 100000000 /dev/zero | tail"
+// hog takes memory without end: tail keeps what has no line end. It offers itself to the kernel first, so that it is the
+// child that dies.
+const hog = "(echo 1000 > /proc/self/oom_score_adj; exec tail < /dev/zero)"
 
 // A container whose main process is killed for memory is OOMKilled; a killed child is counted and reported, and its
 // container lives on.
