@@ -57,20 +57,6 @@ func (e *Events) Node(kind, reason, message string) {
 }
 
 func (e *Events) add(ref v1.ObjectReference, kind, reason, message string, attrs ...any) {
-	level := slog.LevelInfo
-	if kind == v1.EventTypeWarning {
-		level = slog.LevelWarn
-	}
-	object := ref.Name
-	if ref.Namespace != "" {
-		object = ref.Namespace + "/" + ref.Name
-	}
-	if len(attrs) == 2 && attrs[1] == "" {
-		attrs = nil
-	}
-	key := map[string]string{"Pod": "pod", "Manifest": "manifest", "Node": "node"}[ref.Kind]
-	slog.Log(context.Background(), level, message, append([]any{"reason", reason, key, object}, attrs...)...)
-
 	now := metav1.NewTime(time.Now())
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,9 +65,15 @@ func (e *Events) add(ref v1.ObjectReference, kind, reason, message string, attrs
 			old.Count++
 			old.LastTimestamp = now
 			e.list = append(append(e.list[:i:i], e.list[i+1:]...), old)
+			report(slog.LevelDebug, ref, reason, message, attrs) // said before; the log is no place for a timer
 			return
 		}
 	}
+	level := slog.LevelInfo
+	if kind == v1.EventTypeWarning {
+		level = slog.LevelWarn
+	}
+	report(level, ref, reason, message, attrs)
 	e.counter++
 	namespace := ref.Namespace
 	if namespace == "" {
@@ -98,4 +90,17 @@ func (e *Events) add(ref v1.ObjectReference, kind, reason, message string, attrs
 	if len(e.list) > maxEvents {
 		e.list = e.list[len(e.list)-maxEvents:]
 	}
+}
+
+// report logs an event.
+func report(level slog.Level, ref v1.ObjectReference, reason, message string, attrs []any) {
+	object := ref.Name
+	if ref.Namespace != "" {
+		object = ref.Namespace + "/" + ref.Name
+	}
+	if len(attrs) == 2 && attrs[1] == "" {
+		attrs = nil
+	}
+	key := map[string]string{"Pod": "pod", "Manifest": "manifest", "Node": "node"}[ref.Kind]
+	slog.Log(context.Background(), level, message, append([]any{"reason", reason, key, object}, attrs...)...)
 }
