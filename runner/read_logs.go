@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -53,14 +54,22 @@ func (r *Runner) Logs(ctx context.Context, namespace, name, container string, pr
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("container %s of pod %s/%s has no log yet: %w", status.Name, namespace, name, ErrNotFound)
 	}
-	var ended <-chan struct{}
-	if o.Follow {
-		followed, cancel := context.WithCancel(ctx)
-		defer cancel()
-		ended = r.whenEnded(followed, pod, status.Name, attempt)
+	watched, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := r.whenEnded(watched, pod, status.Name, attempt)
+	if previous || status.State.Running == nil {
+		// The container has ended: its last words are on their way.
+		select {
+		case <-ended:
+		case <-time.After(lastWords):
+		case <-ctx.Done():
+		}
 	}
 	return logs.Read(ctx, path, o, w, ended)
 }
+
+// lastWords is how long a reader waits for the rest of an ended container's output.
+const lastWords = 10 * time.Second
 
 func pickContainer(pod *v1.Pod, name string) (*v1.ContainerStatus, error) {
 	var names []string
