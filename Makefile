@@ -8,7 +8,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath
 
 .PHONY: help build run test unit race e2e bench lint clean deps
 help:
-	@echo "make build   bin/solopod and its containerd shim"
+	@echo "make build   bin/solopod and its two companions: containerd's shim, and the keeper of containers' output"
 	@echo "make run     bring a pod up and show it; PROVE=1 proves it and exits"
 	@echo "make test    unit tests, race detector, end-to-end tests (as root)"
 	@echo "make e2e     end-to-end tests only"
@@ -16,7 +16,7 @@ help:
 	@echo "make lint    gofmt, go vet, staticcheck"
 	@echo "make clean   remove what make made"
 
-build: bin/solopod bin/containerd-shim-runc-v2
+build: bin/solopod bin/containerd-shim-runc-v2 bin/solopod-keep
 
 SOURCES := $(shell find . -name '*.go' -not -path './.git/*') go.mod go.sum
 
@@ -25,6 +25,9 @@ bin/solopod: $(SOURCES)
 
 bin/containerd-shim-runc-v2: go.mod go.sum
 	$(GOBUILD) -tags no_grpc -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+
+bin/solopod-keep: $(wildcard runner/keep/wire/*.go runner/keep/solopod-keep/*.go) go.mod
+	$(GOBUILD) -ldflags '-s -w' -o $@ ./runner/keep/solopod-keep
 
 bin/web: examples/web/main.go
 	$(GOBUILD) -ldflags '-s -w' -o $@ ./examples/web

@@ -24,6 +24,7 @@ import (
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/embedded"
+	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/network"
 )
 
@@ -151,9 +152,9 @@ func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) 
 	ec := engine.Config{Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime}
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {
-		shim, err := engine.FindShim()
+		shim, err := companion("containerd-shim-runc-v2")
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w, or use an outside containerd with --containerd ADDRESS", err)
 		}
 		srv, err := embedded.Start(context.WithoutCancel(ctx), embedded.Config{
 			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr,
@@ -185,6 +186,10 @@ func newRunner(c config, e *engine.Engine) (*runner.Runner, error) {
 	if c.CNIBinDir != "" {
 		bins = []string{c.CNIBinDir}
 	}
+	keeper, err := companion("solopod-keep")
+	if err != nil {
+		return nil, err
+	}
 	instance := network.Instance(c.State)
 	if c.CgroupRoot == "" {
 		c.CgroupRoot = "/" + instance
@@ -195,7 +200,7 @@ func newRunner(c config, e *engine.Engine) (*runner.Runner, error) {
 			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: filepath.Join(c.Root, "cni"),
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
-		Engine: e, OOM: oom.Watcher{}, Parallel: c.MaxParallelStarts,
+		Engine: e, OOM: oom.Watcher{}, Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
 	})
 }
 

@@ -45,6 +45,7 @@ func (r *Runner) adopt(ctx context.Context) ([]manifests.Desired, error) {
 		known = append(known, manifests.Desired{Pod: rec.Pod, File: rec.File})
 	}
 	r.sweep(ctx, records, byPod)
+	r.config.Keeper.Only() // what the records name
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range adopted {

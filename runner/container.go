@@ -218,7 +218,9 @@ func (w *worker) openPump(name string, rec *containerRecord) (*logs.Pump, error)
 		return nil, err
 	}
 	dir := w.containerDir(name, rec.Attempt)
-	pump, err := logs.Open(filepath.Join(dir, "io"), file, logs.Streams{Stdin: rec.Stdin, Terminal: rec.Terminal})
+	pump, err := logs.Open(filepath.Join(dir, "io"), file, logs.Streams{
+		Stdin: rec.Stdin, Terminal: rec.Terminal, Keeper: w.runner.config.Keeper,
+	})
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}

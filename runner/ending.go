@@ -92,19 +92,28 @@ func (w *worker) conclude(ctx context.Context, name string, e *ending) {
 // last container.
 func (w *worker) flushDisposals() {
 	for _, dispose := range w.disposals {
-		w.background.Go(func() {
-			w.shim.Lock()
-			defer w.shim.Unlock()
-			dispose()
-		})
+		w.background.Go(dispose)
 	}
 	w.disposals = nil
 }
 
-// dispose deletes an ended container and completes its log. Its output is read meanwhile: the shim waits for that.
+// lastWords is how long an ended container's output is waited for.
+const lastWords = 10 * time.Second
+
+// dispose completes the log of an ended container and deletes it. pump is nil when nobody wants its output.
 func (w *worker) dispose(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
+	pod := manifests.Key(w.rec.Pod)
+	if pump != nil {
+		drain, cancel := context.WithTimeout(ctx, lastWords)
+		defer cancel()
+		if err := pump.Drain(drain); err != nil {
+			slog.Warn("the last output of a container may be missing from its log", "pod", pod, "container", name, "err", err)
+		}
+	}
+	w.shim.Lock()
+	defer w.shim.Unlock()
 	if err := w.runner.engine.Delete(ctx, id); err != nil {
-		slog.Warn("cannot delete an ended container; the next start tries again", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
+		slog.Warn("cannot delete an ended container; the next start tries again", "pod", pod, "container", name, "err", err)
 	}
 	var errs []error
 	if pump != nil {

@@ -68,9 +68,6 @@ func (r *Runner) Logs(ctx context.Context, namespace, name, container string, pr
 	return logs.Read(ctx, path, o, w, ended)
 }
 
-// lastWords is how long a reader waits for the rest of an ended container's output.
-const lastWords = 10 * time.Second
-
 func pickContainer(pod *v1.Pod, name string) (*v1.ContainerStatus, error) {
 	var names []string
 	for i := range pod.Status.ContainerStatuses {

@@ -23,6 +23,7 @@ import (
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
+	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/volume"
@@ -48,7 +49,8 @@ type Config struct {
 	Network  network.Config
 	Engine   *engine.Engine
 	OOM      OOMWatcher
-	Parallel int // how many pods are brought up at the same time
+	Keeper   *keep.Keeper // Stop closes it
+	Parallel int          // how many pods are brought up at the same time
 	Version  string
 }
 
@@ -130,6 +132,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 func (r *Runner) Stop() {
 	r.cancel()
 	r.wg.Wait()
+	r.config.Keeper.Close()
 }
 
 // Apply takes a new desired state. It does not block.

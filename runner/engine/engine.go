@@ -9,8 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
@@ -93,24 +91,6 @@ func (e *Engine) Version() string { return e.version }
 
 // Close ends the connection; containers are not touched.
 func (e *Engine) Close() error { return e.client.Close() }
-
-// FindShim returns the shim that was built for the in-process containerd: the one beside the running binary. The
-// shim's protocol must match the server's version, so PATH is not searched.
-func FindShim() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("cannot find the running binary: %w", err)
-	}
-	if self, err = filepath.EvalSymlinks(self); err != nil {
-		return "", fmt.Errorf("cannot find the running binary: %w", err)
-	}
-	shim := filepath.Join(filepath.Dir(self), "containerd-shim-runc-v2")
-	if _, err := os.Stat(shim); err != nil {
-		return "", fmt.Errorf("cannot find %s: install it beside solopod (make build builds both), "+
-			"or use an outside containerd with --containerd ADDRESS", shim)
-	}
-	return shim, nil
-}
 
 func inNamespace(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, Namespace)

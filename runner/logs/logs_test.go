@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/solopod/solopod/runner/keep"
 )
 
 // A pump in a process of its own is killed with SIGKILL at random moments while a writer runs at full speed: no line may
@@ -31,7 +33,6 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
 	written := make(chan error, 1)
 	go func() {
 		w := bufio.NewWriterSize(held, 4096)
@@ -53,14 +54,17 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(dir, file, Streams{})
+	p, err := Open(dir, file, Streams{Keeper: noKeeper{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Finish(); err != nil {
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(p); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(log)
@@ -78,6 +82,19 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 	if n != lines {
 		t.Errorf("%d lines of %d", n, lines)
 	}
+}
+
+// noKeeper is for FIFOs that the test itself keeps.
+type noKeeper struct{}
+
+func (noKeeper) Hold(string, []keep.File) {}
+func (noKeeper) Drop(string)              {}
+
+// finish ends a pump as the end of its container does.
+func finish(p *Pump) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(p.Drain(ctx), p.Finish())
 }
 
 func pumpProcess(t *testing.T, dir, log string) *exec.Cmd {
@@ -108,7 +125,7 @@ func TestPumpProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, file, Streams{}); err != nil {
+	if _, err := Open(dir, file, Streams{Keeper: noKeeper{}}); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Println("pumping")
@@ -147,7 +164,7 @@ func TestRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(filepath.Join(t.TempDir(), "io"), file, Streams{})
+	p, err := Open(filepath.Join(t.TempDir(), "io"), file, Streams{Keeper: noKeeper{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +176,7 @@ func TestRotation(t *testing.T) {
 		fmt.Fprintf(w, "line %d\n", i)
 	}
 	w.Close()
-	if err := p.Finish(); err != nil {
+	if err := finish(p); err != nil {
 		t.Fatal(err)
 	}
 	old, err := rotatedFiles(path)
@@ -206,7 +223,7 @@ func TestFollowOverRotations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(filepath.Join(t.TempDir(), "io"), file, Streams{})
+	p, err := Open(filepath.Join(t.TempDir(), "io"), file, Streams{Keeper: noKeeper{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +250,7 @@ func TestFollowOverRotations(t *testing.T) {
 		}
 	}
 	fifo.Close()
-	if err := p.Finish(); err != nil {
+	if err := finish(p); err != nil {
 		t.Fatal(err)
 	}
 	close(ended)

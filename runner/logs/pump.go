@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/keep"
 )
 
 // Pump carries the output of one container. It owns its FIFOs, their journals and the log file.
@@ -19,12 +22,21 @@ type Pump struct {
 	streams []*stream
 	dir     string
 	stdin   *os.File
+	keeper  Keeper
+}
+
+// Keeper holds FIFOs open while Solopod is away, so that what a container wrote before it ended stays in them. Package
+// keep implements it.
+type Keeper interface {
+	Hold(key string, files []keep.File)
+	Drop(key string)
 }
 
 // Streams says which FIFOs a container has.
 type Streams struct {
 	Stdin    bool
 	Terminal bool // one output stream
+	Keeper   Keeper
 }
 
 // Paths of the FIFOs, for the shim.
@@ -45,12 +57,12 @@ type stream struct {
 }
 
 // Open makes or reopens the FIFOs and journals of a container in dir, replays what an earlier run left, and starts to
-// read. The caller owns the Pump and must Detach or Finish it.
+// read. The caller owns the Pump and must Detach it, or Drain and Finish it.
 func Open(dir string, file *File, s Streams) (*Pump, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	p := &Pump{file: file, dir: dir}
+	p := &Pump{file: file, dir: dir, keeper: s.Keeper}
 	names := []string{"stdout", "stderr"}
 	if s.Terminal {
 		names = names[:1]
@@ -75,10 +87,25 @@ func Open(dir string, file *File, s Streams) (*Pump, error) {
 		p.release()
 		return nil, err
 	}
+	p.keep()
 	for _, st := range p.streams {
 		go st.run()
 	}
 	return p, nil
+}
+
+// keep has the FIFOs held for the case that Solopod ends. The output's writing ends are not held: their closing tells
+// that all has been written.
+func (p *Pump) keep() {
+	files := make([]keep.File, 0, 3)
+	for _, st := range p.streams {
+		files = append(files, keep.File{Path: st.fifo.Name(), Flags: unix.O_RDONLY})
+	}
+	if p.stdin != nil {
+		// Without a writer the container would see the end of its input.
+		files = append(files, keep.File{Path: p.stdin.Name(), Flags: unix.O_RDWR})
+	}
+	p.keeper.Hold(p.dir, files)
 }
 
 func openStream(dir, name string, file *File) (*stream, error) {
@@ -146,15 +173,24 @@ func (p *Pump) Detach() error {
 	return errors.Join(p.release(), p.file.Close())
 }
 
-// Finish reads what is left once the container's process record is deleted (the shim has then copied everything),
-// writes an unfinished last line, and removes FIFOs and journals.
-func (p *Pump) Finish() error {
+// Drain reads until the shim has closed its ends of the FIFOs, which it does when it has copied all that the container
+// wrote, or until ctx ends; then it writes an unfinished last line. The container has ended, and its process record must
+// not be deleted before: a shim that is told to delete gives up what it has not copied (containerd, runc-shim
+// process/init.go). An error means that output may be missing from the log; it is safe to call Finish nevertheless.
+func (p *Pump) Drain(ctx context.Context) error {
 	p.stop()
 	var errs []error
 	for _, st := range p.streams {
-		errs = append(errs, st.drain())
+		errs = append(errs, st.drain(ctx))
 	}
-	return errors.Join(append(errs, p.release(), p.file.Close(), os.RemoveAll(p.dir))...)
+	return errors.Join(errs...)
+}
+
+// Finish lets go of everything and removes FIFOs and journals.
+func (p *Pump) Finish() error {
+	p.stop()
+	p.keeper.Drop(p.dir)
+	return errors.Join(p.release(), p.file.Close(), os.RemoveAll(p.dir))
 }
 
 // stop ends the readers.
@@ -259,25 +295,65 @@ func (s *stream) flush(start, end int, force bool) error {
 	})
 }
 
-// drain reads what the FIFO still holds and ends the last line.
-func (s *stream) drain() error {
-	conn, err := s.fifo.SyscallConn()
-	if err != nil {
+// drain reads what is still to come and ends the last line.
+func (s *stream) drain(ctx context.Context) error {
+	if err := s.becomeReader(); err != nil {
 		return err
 	}
-	var failed error
-	err = conn.Control(func(fd uintptr) {
-		for {
-			n, err := s.step(int(fd))
-			if err != nil || n == 0 {
-				failed = err
-				return
+	for {
+		n, err := s.step(int(s.fifo.Fd()))
+		if err != nil {
+			// A full disk may be emptied.
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(retryWrite):
 			}
+			continue
 		}
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return err
+		if n > 0 {
+			continue
+		}
+		if over, err := s.wait(ctx); err != nil || over {
+			return errors.Join(err, s.endLine())
+		}
 	}
+}
+
+// becomeReader lets go of the FIFO's writing end, so that the end of the others can be seen.
+func (s *stream) becomeReader() error {
+	fd, err := unix.Open(s.fifo.Name(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot reopen the container's %s: %w", s.name, err)
+	}
+	old := s.fifo
+	s.fifo = os.NewFile(uintptr(fd), old.Name())
+	return old.Close()
+}
+
+// drainTick bounds how late the end of a context is seen while a FIFO is silent.
+const drainTick = 100 * time.Millisecond
+
+// wait returns when there is more to read, or over when nobody writes any more and all has been read.
+func (s *stream) wait(ctx context.Context) (over bool, err error) {
+	for {
+		fds := []unix.PollFd{{Fd: int32(s.fifo.Fd()), Events: unix.POLLIN}}
+		_, err := unix.Poll(fds, int(drainTick.Milliseconds()))
+		switch {
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return true, err
+		case fds[0].Revents&unix.POLLIN != 0:
+			return false, nil
+		case fds[0].Revents&unix.POLLHUP != 0:
+			return true, nil
+		case ctx.Err() != nil:
+			return true, fmt.Errorf("the container's %s is still open elsewhere: %w", s.name, ctx.Err())
+		}
+	}
+}
+
+// endLine writes what has no line end yet.
+func (s *stream) endLine() error {
 	_, start, end := s.journal.load()
 	if start == end {
 		return nil

@@ -21,6 +21,7 @@ import (
 // remove ends everything of the box. A test that passed must leave nothing by Solopod's own means: its pods are taken
 // away, and what is still there fails it. After a failed test the rest is removed by force.
 func (b *box) remove() {
+	defer b.removeByForce() // also when a check below ends the test
 	if !b.t.Failed() {
 		b.emptyManifests()
 	}
@@ -33,8 +34,20 @@ func (b *box) remove() {
 		}
 		b.daemon.Wait() //nolint:errcheck // it was killed
 	}
-	if left := b.leftovers(); len(left) > 0 && !b.t.Failed() {
-		b.t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+	if !b.t.Failed() {
+		b.eventually("nothing is left behind", func() error { // the keeper sees the daemon's end, and follows
+			if left := b.leftovers(); len(left) > 0 {
+				return fmt.Errorf("left are:\n%s", strings.Join(left, "\n"))
+			}
+			return nil
+		})
+	}
+}
+
+func (b *box) removeByForce() {
+	if b.daemon != nil && b.daemon.ProcessState == nil {
+		b.daemon.Process.Kill() //nolint:errcheck // it may have ended
+		b.daemon.Wait()         //nolint:errcheck // it was killed
 	}
 	b.force()
 	if b.containerd != nil {
@@ -174,7 +187,7 @@ func (b *box) interfaces() []string {
 	return out
 }
 
-// processes of the box: shims know its directory, containers its cgroup.
+// processes of the box: shims and the keeper know its directory, containers its cgroup.
 func (b *box) processes() []int {
 	entries, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -188,7 +201,8 @@ func (b *box) processes() []int {
 		}
 		cmdline, _ := os.ReadFile(dir + "/cmdline")
 		cgroup, _ := os.ReadFile(dir + "/cgroup")
-		if bytes.Contains(cmdline, []byte(b.dir+"/")) && bytes.Contains(cmdline, []byte("shim")) || bytes.Contains(cgroup, []byte(b.cgroup+"/")) {
+		if bytes.Contains(cmdline, []byte(b.dir+"/")) && bytes.Contains(cmdline, []byte("shim")) ||
+			bytes.HasSuffix(cmdline, []byte("keep\x00"+b.path("state")+"\x00")) || bytes.Contains(cgroup, []byte(b.cgroup+"/")) {
 			out = append(out, pid)
 		}
 	}

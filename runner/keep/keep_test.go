@@ -1,0 +1,159 @@
+package keep
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "keep")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "solopod-keep")
+	if out, err := exec.Command("go", "build", "-o", program, "./solopod-keep").CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("cannot build the keeper: %v\n%s", err, out))
+	}
+	code := m.Run()
+	os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	os.Exit(code)
+}
+
+// fill makes a FIFO with content that only a keeper can keep, has it held, and closes it.
+func fill(t *testing.T, k *Keeper, path, content string) {
+	t.Helper()
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(content); err != nil {
+		t.Fatal(err)
+	}
+	k.Hold(path, []File{{path, unix.O_RDONLY}})
+}
+
+// content reads what a FIFO holds.
+func content(t *testing.T, path string) string {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 100)
+	n, err := unix.Read(fd, b)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		t.Fatal(err)
+	}
+	return string(b[:max(n, 0)])
+}
+
+// keepers finds the processes that keep for a directory.
+func keepers(t *testing.T, dir string) []int {
+	t.Helper()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, path := range lines {
+		if b, err := os.ReadFile(path); err == nil && string(b) == program+"\x00"+dir+"\x00" {
+			pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !check(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in time: ", what)
+		}
+	}
+}
+
+// What is in a pipe stays while nobody but the keeper has it, is still there for the next Solopod, and the keeper ends
+// when it holds nothing.
+func TestContentStays(t *testing.T) {
+	dir := t.TempDir()
+	first := New(dir, program)
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	fill(t, first, a, "last words")
+	fill(t, first, b, "nobody wants this")
+	first.Close()
+	if n := len(keepers(t, dir)); n != 1 {
+		t.Fatalf("%d keepers after Solopod's end", n)
+	}
+	second := New(dir, program)
+	second.Hold(a, []File{{a, unix.O_RDONLY}})
+	second.Only()
+	if got := content(t, a); got != "last words" {
+		t.Errorf("the pipe holds %q", got)
+	}
+	eventually(t, "what was not named again is let go of", func() bool { return content(t, b) == "" })
+	second.Drop(a)
+	if n := len(keepers(t, dir)); n != 1 {
+		t.Errorf("%d keepers while Solopod is connected", n)
+	}
+	second.Close()
+	eventually(t, "the keeper ends", func() bool { return len(keepers(t, dir)) == 0 })
+}
+
+// A keeper that is killed is replaced, and the new one holds what the old one did.
+func TestKilledKeeper(t *testing.T) {
+	dir := t.TempDir()
+	k := New(dir, program)
+	path := filepath.Join(dir, "fifo")
+	fill(t, k, path, "text")
+	old := keepers(t, dir)
+	open, err := os.OpenFile(path, os.O_RDWR, 0) // as a running pump has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(old[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another keeper runs, and holds the pipe", func() bool {
+		now := keepers(t, dir)
+		if len(now) != 1 || now[0] == old[0] {
+			return false
+		}
+		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", now[0]))
+		for _, fd := range fds {
+			if target, err := os.Readlink(fd); err == nil && target == path {
+				return true
+			}
+		}
+		return false
+	})
+	open.Close()
+	k.Close()
+	if got := content(t, path); got != "text" {
+		t.Errorf("the pipe holds %q", got)
+	}
+	last := New(dir, program)
+	last.Only()
+	last.Close()
+	eventually(t, "the keeper ends", func() bool { return len(keepers(t, dir)) == 0 })
+}
