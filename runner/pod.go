@@ -30,6 +30,13 @@ type attachment struct {
 func (w *worker) setUpPod(ctx context.Context) {
 	release := w.slot(ctx)
 	defer release()
+	if w.anything {
+		// An interrupted set-up: nothing may be mounted or attached twice.
+		if err := w.removeShared(ctx); err != nil {
+			w.setUpFailed(ctx, err)
+			return
+		}
+	}
 	w.anything = true
 	w.rec.BootID = w.runner.boot
 	w.rec.SharedRevision = sharedRevision(w.rec.Pod)
@@ -122,6 +129,7 @@ func (w *worker) attached() error {
 	}
 	w.rec.Network = &w.attach.result
 	w.attach = nil
+	w.saver.note(w.rec) // before a container starts: the next Solopod must know its pod as complete
 	return w.writeFiles()
 }
 
@@ -229,7 +237,7 @@ func (w *worker) removeShared(ctx context.Context) error {
 
 func unmountShm(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH)
-	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // EINVAL: not mounted
 		return fmt.Errorf("cannot unmount the pod's /dev/shm: %w", err)
 	}
 	return nil

@@ -42,14 +42,6 @@ func PrepareDir(dir string) error {
 	return nil
 }
 
-// ReleaseDir undoes PrepareDir; what is pinned there must be gone.
-func ReleaseDir(dir string) error {
-	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("cannot unmount %s: %w", dir, err)
-	}
-	return nil
-}
-
 // Pin makes a pod's namespaces and pins them in dir. With hostNetwork the pod has the host's network and host name, as
 // in Kubernetes, and only an IPC namespace of its own.
 func Pin(dir, hostname string, hostNetwork bool) (Namespaces, error) {

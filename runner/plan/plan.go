@@ -108,6 +108,9 @@ func Next(d *Desired, o *Observed, now time.Time) []Action {
 	if Phase(d, o).Terminal() {
 		return nil
 	}
+	if !o.SetUp && o.running() {
+		return stopAll(o, d.Grace, "what the pod's containers share is gone", true, now)
+	}
 	if !o.SetUp {
 		if o.SetUpRetry.After(now) {
 			return []Action{WaitUntil{o.SetUpRetry}}
@@ -132,18 +135,30 @@ func terminate(d *Desired, o *Observed, now time.Time) []Action {
 	if d != nil {
 		grace = d.Grace
 	}
-	var out []Action
-	running := false
-	for name, s := range sorted(o.Containers) {
-		if s.Running {
-			running = true
-			out = append(out, stop(name, s, grace, reasonTerminate(d), d != nil, now)...)
-		}
-	}
-	if running {
-		return earliestWait(out)
+	if o.running() {
+		return stopAll(o, grace, reasonTerminate(d), d != nil, now)
 	}
 	return []Action{TearDownPod{}}
+}
+
+// running says whether any container runs.
+func (o *Observed) running() bool {
+	for _, s := range o.Containers {
+		if s.Running {
+			return true
+		}
+	}
+	return false
+}
+
+func stopAll(o *Observed, grace time.Duration, reason string, replace bool, now time.Time) []Action {
+	var out []Action
+	for name, s := range sorted(o.Containers) {
+		if s.Running {
+			out = append(out, stop(name, s, grace, reason, replace, now)...)
+		}
+	}
+	return earliestWait(out)
 }
 
 func reasonTerminate(d *Desired) string {

@@ -77,6 +77,10 @@ func TestNext(t *testing.T) {
 		{"nothing exists: set up", desired(always, "a"), &Observed{}, "setup"},
 		{"nothing exists and nothing is wanted", nil, &Observed{}, ""},
 		{"a failed set-up waits", desired(always, "a"), &Observed{Anything: true, SharedRevision: "s1", SetUpRetry: t0.Add(7 * time.Second)}, "wait 7s"},
+		{
+			"what containers share is gone while they run: stop them first", desired(always, "a"),
+			&Observed{Anything: true, SharedRevision: "s1", Containers: map[string]*Status{"a": running()}}, "stop a 30s replace",
+		},
 		{"a failed set-up is tried again", desired(always, "a"), &Observed{Anything: true, SharedRevision: "s1", SetUpRetry: t0}, "setup"},
 		{"set up: start", desired(always, "a"), up(nil), "start a"},
 		{"all containers start in the manifest's order", desired(always, "b", "a"), up(nil), "start b, start a"},
@@ -276,9 +280,9 @@ func check(t *testing.T, s *Status, actions []Action) {
 			if !a.T.After(t0) {
 				t.Fatalf("%+v: waits for the past: %s", s, text(actions))
 			}
-		case TearDownPod:
+		case TearDownPod, SetUpPod:
 			if s.Running {
-				t.Fatalf("%+v: tears a running pod down", s)
+				t.Fatalf("%+v: %s of a running pod", s, text(actions))
 			}
 		case StartContainer:
 			if a.Name == "a" && s.Running {
