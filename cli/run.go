@@ -149,7 +149,10 @@ func lock(c config) (unlock func(), err error) {
 
 // startEngine starts containerd in-process or dials the one that runs outside.
 func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) {
-	ec := engine.Config{Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime}
+	ec := engine.Config{
+		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
+		Owner: c.Root, TempDir: filepath.Join(c.State, "tmp"),
+	}
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {
 		shim, err := companion("containerd-shim-runc-v2")

@@ -127,7 +127,11 @@ func (w *worker) adopt(ctx context.Context, found []engine.Container) {
 		if err != nil {
 			slog.Warn("cannot reopen the log of an ended container", "container", name, "err", err)
 		}
-		w.dispose(ctx, name, c.ID, attempt, pump)
+		dispose := w.dispose
+		if c.State == engine.Stopped {
+			dispose = w.disposeEnded
+		}
+		w.disposals = append(w.disposals, func() { dispose(context.WithoutCancel(ctx), name, c.ID, attempt, pump) })
 	}
 }
 
@@ -143,7 +147,9 @@ func (w *worker) adoptShared(ctx context.Context) {
 		if !rec.Pod.Spec.HostNetwork {
 			w.runner.network.Adopt(w.uid, *rec.Network)
 		}
-		w.runner.cgroups.Adopt(w.uid, qos, cgroup.PodResources(rec.Pod))
+		if err := w.runner.cgroups.Adopt(w.uid, qos, cgroup.PodResources(rec.Pod)); err != nil {
+			slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(rec.Pod), "err", err)
+		}
 		return
 	}
 	if rec.BootID == w.runner.boot {

@@ -112,7 +112,8 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 	w.shim.Lock()
 	next.Pid, err = w.runner.engine.Create(ctx, engine.CreateRequest{
 		ID: next.ID, Image: img, Labels: w.labels(c.Name, next), Spec: ociSpec,
-		IO: engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: c.TTY},
+		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: c.TTY},
+		ShimCgroup: w.runner.cgroups.ShimPath(w.uid),
 	})
 	w.shim.Unlock()
 	if err != nil {

@@ -84,7 +84,7 @@ func (w *worker) conclude(ctx context.Context, name string, e *ending) {
 	rec.ID = ""
 	*live = liveContainer{}
 	w.runner.own(id, nil)
-	w.disposals = append(w.disposals, func() { w.dispose(context.WithoutCancel(ctx), name, id, attempt, pump) })
+	w.disposals = append(w.disposals, func() { w.disposeEnded(context.WithoutCancel(ctx), name, id, attempt, pump) })
 }
 
 // flushDisposals starts the clean-up of ended containers. It is called when the worker has done what it can: a restarted
@@ -100,20 +100,24 @@ func (w *worker) flushDisposals() {
 // lastWords is how long an ended container's output is waited for.
 const lastWords = 10 * time.Second
 
-// dispose completes the log of an ended container and deletes it. pump is nil when nobody wants its output.
-func (w *worker) dispose(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
-	pod := manifests.Key(w.rec.Pod)
+// disposeEnded completes the log of an ended container and deletes it.
+func (w *worker) disposeEnded(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
 	if pump != nil {
 		drain, cancel := context.WithTimeout(ctx, lastWords)
 		defer cancel()
 		if err := pump.Drain(drain); err != nil {
-			slog.Warn("the last output of a container may be missing from its log", "pod", pod, "container", name, "err", err)
+			slog.Warn("the last output of a container may be missing from its log", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
 		}
 	}
+	w.dispose(ctx, name, id, attempt, pump)
+}
+
+// dispose deletes a container, in whatever state, and lets its log go. pump is nil when nobody wants its output.
+func (w *worker) dispose(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
 	w.shim.Lock()
 	defer w.shim.Unlock()
 	if err := w.runner.engine.Delete(ctx, id); err != nil {
-		slog.Warn("cannot delete an ended container; the next start tries again", "pod", pod, "container", name, "err", err)
+		slog.Warn("cannot delete an ended container; the next start tries again", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
 	}
 	var errs []error
 	if pump != nil {

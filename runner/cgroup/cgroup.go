@@ -60,14 +60,15 @@ func (m *Manager) Create(uid string, qos v1.PodQOSClass, r *specs.LinuxResources
 	if err := apply(podPath, r); err != nil {
 		return "", fmt.Errorf("cannot make the cgroup %s: %w", podPath, err)
 	}
-	return podPath, nil
+	return podPath, m.makeShimCgroup(uid)
 }
 
 // Adopt tells the manager of a pod whose cgroup an earlier run made.
-func (m *Manager) Adopt(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) {
+func (m *Manager) Adopt(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pods[uid] = share{qos, *r.CPU.Shares}
+	return m.makeShimCgroup(uid)
 }
 
 // classResources: best-effort pods share the smallest weight; the other classes weigh as much as their pods together
@@ -86,18 +87,22 @@ func (m *Manager) classResources(qos v1.PodQOSClass) *specs.LinuxResources {
 	return &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}
 }
 
-// Remove takes the pod's cgroup away, with those that killed containers left below it, and the empty ones above.
+// Remove takes the pod's cgroup away, with those that killed containers left below it, and the empty ones above. All
+// containers are deleted; their shim is waited for.
 func (m *Manager) Remove(uid string) error {
+	shimErr := m.endShim(uid) // without the lock: it may take a moment
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.pods, uid)
-	var errs []error
+	errs := []error{shimErr}
 	for _, base := range hierarchies() {
 		for _, qos := range []v1.PodQOSClass{v1.PodQOSGuaranteed, v1.PodQOSBurstable, v1.PodQOSBestEffort} {
 			errs = append(errs, removeTree(filepath.Join(base, PodPath(m.root, qos, uid))))
 			os.Remove(filepath.Join(base, m.root, strings.ToLower(string(qos)))) //nolint:errcheck // fails while pods are there
 		}
-		os.Remove(filepath.Join(base, m.root)) //nolint:errcheck // fails while pods are there
+		errs = append(errs, removeTree(filepath.Join(base, m.ShimPath(uid))))
+		os.Remove(filepath.Join(base, m.root, shims)) //nolint:errcheck // fails while pods are there
+		os.Remove(filepath.Join(base, m.root))        //nolint:errcheck // fails while pods are there
 	}
 	return errors.Join(errs...)
 }

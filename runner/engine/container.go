@@ -52,6 +52,8 @@ type CreateRequest struct {
 	Spec   *specs.Spec
 	// IO names the FIFOs that the shim connects; all empty means /dev/null.
 	IO IO
+	// ShimCgroup is an existing cgroup that the shim's process joins when it is started; empty means the daemon's.
+	ShimCgroup string
 }
 
 // IO holds paths of FIFOs. The caller makes them and must have the output ends open for reading before the container
@@ -74,14 +76,18 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (pid uint32, err e
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the runtime spec: %w", err)
 	}
+	options, err := e.shimOptions(r.ShimCgroup)
+	if err != nil {
+		return 0, fmt.Errorf("cannot encode the shim's options: %w", err)
+	}
 	// The record refers to the snapshot by key only, so both can be made at once. The collector keeps a snapshot that
 	// a record refers to; the lease keeps it until the record is there.
-	ctx, done, err := e.client.WithLease(ctx)
+	ctx, done, err := e.lease(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("cannot take a lease: %w", err)
+		return 0, err
 	}
-	defer done(context.WithoutCancel(ctx)) //nolint:errcheck // a lease that is left behind expires by itself
-	rootfs, err := e.prepareRecords(ctx, r, spec)
+	defer done()
+	rootfs, err := e.prepareRecords(ctx, r, spec, options)
 	if err != nil {
 		return 0, err
 	}
@@ -92,7 +98,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (pid uint32, err e
 		Stdout:      r.IO.Stdout,
 		Stderr:      r.IO.Stderr,
 		Terminal:    r.IO.Terminal,
-		Options:     typeurl.MarshalProto(e.options),
+		Options:     typeurl.MarshalProto(options),
 	})
 	if err != nil {
 		return 0, fmt.Errorf("cannot create the container's process: %w", errgrpc.ToNative(err))
@@ -101,7 +107,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (pid uint32, err e
 }
 
 // prepareRecords makes the snapshot, the container's record and the record that keeps its exit code, side by side.
-func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec typeurl.Any) ([]*types.Mount, error) {
+func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec, options typeurl.Any) ([]*types.Mount, error) {
 	var rootfs []*types.Mount
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -120,7 +126,7 @@ func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec typeu
 			ID:          r.ID,
 			Labels:      r.Labels,
 			Image:       r.Image.Name,
-			Runtime:     containers.RuntimeInfo{Name: e.config.Shim, Options: e.options},
+			Runtime:     containers.RuntimeInfo{Name: e.config.Shim, Options: options},
 			Spec:        spec,
 			Snapshotter: e.config.Snapshotter,
 			SnapshotKey: r.ID,

@@ -42,6 +42,10 @@ type Config struct {
 	RuntimeRoot string
 	// Snapshotter is containerd's name of the snapshotter; empty means overlayfs.
 	Snapshotter string
+	// Owner tells several daemons that use one containerd apart.
+	Owner string
+	// TempDir is where file systems are mounted for a moment; what a killed run left there is cleared.
+	TempDir string
 }
 
 // Engine drives one containerd. It is safe for concurrent use.
@@ -49,13 +53,15 @@ type Engine struct {
 	config  Config
 	client  *containerd.Client
 	version string
-	options typeurl.Any
 }
 
 // Connect dials containerd and makes sure that it answers. The caller owns the Engine and must Close it.
 func Connect(ctx context.Context, c Config) (*Engine, error) {
 	if c.Snapshotter == "" {
 		c.Snapshotter = "overlayfs"
+	}
+	if err := clearTempDir(c.TempDir); err != nil {
+		return nil, err
 	}
 	client, err := containerd.New(c.Address,
 		containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(10*time.Second))
@@ -79,11 +85,16 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return fmt.Errorf("cannot create containerd namespace %q: %w", Namespace, err)
 	}
-	e.options, err = typeurl.MarshalAny(&runcoptions.Options{
+	return e.dropLeases(ctx)
+}
+
+// shimOptions are the runc shim's.
+func (e *Engine) shimOptions(cgroup string) (typeurl.Any, error) {
+	return typeurl.MarshalAny(&runcoptions.Options{
 		BinaryName: e.config.Runtime,
 		Root:       e.config.RuntimeRoot,
+		ShimCgroup: cgroup,
 	})
-	return err
 }
 
 // Version is the version that containerd reports.

@@ -94,11 +94,11 @@ func (e *Engine) describe(ctx context.Context, record images.Image) (Image, erro
 // before an image counts as ready; it must make the unpacked files durable. name translates the references found in
 // the archive; an image that it maps to "" is not recorded.
 func (e *Engine) Import(ctx context.Context, archive io.Reader, name func(string) string, sync func() error) ([]Image, error) {
-	ctx, done, err := e.client.WithLease(inNamespace(ctx))
+	ctx, done, err := e.lease(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot take a lease: %w", err)
+		return nil, err
 	}
-	defer done(context.WithoutCancel(ctx)) //nolint:errcheck // a lease that is left behind expires by itself
+	defer done()
 	records, err := e.client.Import(ctx, archive,
 		containerd.WithImageRefTranslator(name), containerd.WithSkipMissing(),
 		containerd.WithImportPlatform(platforms.Default()))

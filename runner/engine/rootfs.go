@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	"golang.org/x/sys/unix"
 )
 
 // maxAccountFile bounds what is read of an image's /etc/passwd and /etc/group.
@@ -16,11 +17,11 @@ const maxAccountFile = 1 << 20
 
 // ReadFiles reads small regular files of an image's root file system. A file that does not exist is nil in the answer.
 func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
-	ctx, done, err := e.client.WithLease(inNamespace(ctx))
+	ctx, done, err := e.lease(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot take a lease: %w", err)
+		return nil, err
 	}
-	defer done(context.WithoutCancel(ctx)) //nolint:errcheck // a lease that is left behind expires by itself
+	defer done()
 	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
 	key := "view-" + rand.Text()
 	mounts, err := snapshotter.View(ctx, key, image.ChainID)
@@ -56,4 +57,16 @@ func readSmall(root *os.Root, name string) []byte {
 		return nil
 	}
 	return b
+}
+
+// clearTempDir makes containerd's packages use dir for short-lived mounts, and unmounts what is left there.
+func clearTempDir(dir string) error {
+	if err := mount.SetTempMountLocation(dir); err != nil {
+		return fmt.Errorf("cannot use %s for temporary mounts: %w", dir, err)
+	}
+	warnings, err := mount.CleanupTempMounts(unix.MNT_DETACH)
+	if err = errors.Join(append(warnings, err)...); err != nil {
+		return fmt.Errorf("cannot clear the temporary mounts of an earlier run: %w", err)
+	}
+	return nil
 }

@@ -1,0 +1,117 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// shims is the cgroup of the shims, one below it for each pod. It makes them visible apart from the daemon, and lets the
+// pod's removal find a shim that lost its way: containerd forgets a shim whose start is interrupted by a kill.
+const shims = "shims"
+
+// ShimPath is the cgroup of a pod's shim. It exists while the pod's does.
+func (m *Manager) ShimPath(uid string) string { return path.Join(m.root, shims, "pod"+uid) }
+
+// shimHierarchies are where the shims' cgroups are made: with v1 one is enough to find them, memory where it exists.
+func shimHierarchies() []string {
+	all := hierarchies()
+	if Unified() {
+		return all
+	}
+	for _, controller := range []string{"memory", "pids", "cpu"} {
+		dir := filepath.Join(Mountpoint, controller)
+		if _, err := os.Stat(dir); err == nil {
+			return []string{dir}
+		}
+	}
+	return all
+}
+
+func (m *Manager) makeShimCgroup(uid string) error {
+	for _, base := range shimHierarchies() {
+		if err := os.MkdirAll(filepath.Join(base, m.ShimPath(uid)), 0o755); err != nil {
+			return fmt.Errorf("cannot make the cgroup of the pod's shim: %w", err)
+		}
+	}
+	return nil
+}
+
+// shimPatience is how long a shim may take to end after its last container was deleted; it takes milliseconds.
+const shimPatience = 2 * time.Second
+
+// endShim waits for the end of a pod's shim, and kills one that does not end.
+func (m *Manager) endShim(uid string) error {
+	var errs []error
+	for _, base := range shimHierarchies() {
+		pids, err := processes(filepath.Join(base, m.ShimPath(uid)))
+		errs = append(errs, err)
+		deadline := time.Now().Add(shimPatience)
+		for _, pid := range pids {
+			errs = append(errs, endProcess(pid, deadline))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func processes(dir string) ([]int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	var pids []int
+	for _, field := range strings.Fields(string(text)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// endProcess returns when the process has ended, which it is made to at the deadline.
+func endProcess(pid int, deadline time.Time) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return nil
+		}
+		return fmt.Errorf("cannot wait for process %d: %w", pid, err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // only polled
+	if waitPidfd(fd, deadline) {
+		return nil
+	}
+	slog.Warn("a shim without containers does not end, and is killed", "pid", pid)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot kill process %d: %w", pid, err)
+	}
+	if !waitPidfd(fd, time.Now().Add(shimPatience)) {
+		return fmt.Errorf("process %d does not end", pid)
+	}
+	return nil
+}
+
+// waitPidfd waits for the end of a process until the deadline.
+func waitPidfd(fd int, deadline time.Time) (ended bool) {
+	for {
+		left := max(time.Until(deadline), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+		if n > 0 {
+			return true
+		}
+		if err == nil || !errors.Is(err, unix.EINTR) {
+			return false
+		}
+	}
+}
