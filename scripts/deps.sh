@@ -27,6 +27,7 @@ test | bench)
 	;;&
 bench)
 	need podman podman
+	need catatonit catatonit
 	;;
 esac
 

@@ -231,12 +231,12 @@ func TestEdit(t *testing.T) {
 	})
 }
 
-// containerProcesses lists the processes in the box's cgroups.
+// containerProcesses lists the processes of containers, by the box's cgroups; shims have cgroups of their own there.
 func (b *box) containerProcesses() []int {
 	var out []int
 	for _, pid := range b.processes() {
 		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err == nil && strings.Contains(string(cgroup), b.cgroup+"/") {
+		if err == nil && strings.Contains(string(cgroup), b.cgroup+"/") && !strings.Contains(string(cgroup), b.cgroup+"/shims/") {
 			out = append(out, pid)
 		}
 	}

@@ -106,9 +106,9 @@ func fetch(t *testing.T, url string) string {
 
 // processGone says whether only the processes of the other pod are left; the daemon does not run.
 func processGone(b *box, other *v1.Pod, name string) error {
-	for _, pid := range b.processes() {
+	for _, pid := range b.containerProcesses() {
 		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err == nil && strings.Contains(string(cgroup), b.cgroup+"/") && !strings.Contains(string(cgroup), string(other.UID)) {
+		if err == nil && !strings.Contains(string(cgroup), string(other.UID)) {
 			return fmt.Errorf("process %d of pod %s lives", pid, name)
 		}
 	}

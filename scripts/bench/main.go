@@ -1,0 +1,209 @@
+// Command bench measures Solopod side by side with podman kube play, ctr run and runc run, in turn, on this machine. Its
+// figures are medians, and what counts are the ratios: machines differ and are noisy.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	rounds = flag.Int("rounds", 11, "how often each thing is measured")
+	idle   = flag.Duration("idle", time.Minute, "how long idleness is measured")
+	pods   = flag.Int("pods", 50, "how many pods make a full box")
+)
+
+func main() {
+	flag.Parse()
+	b, err := prepare()
+	if err == nil {
+		err = b.run()
+	}
+	if b != nil {
+		b.remove()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) run() error {
+	for _, part := range []func() error{b.starts, b.restarts, b.box} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// starts measures from the manifest's appearance, or the command's start, to a running process.
+func (b *bench) starts() error {
+	if err := b.startDaemon(); err != nil {
+		return err
+	}
+	contenders := []struct {
+		name    string
+		measure func(n int) (time.Duration, error)
+	}{
+		{"solopod, host network", func(n int) (time.Duration, error) { return b.solopod(n, true) }},
+		{"solopod, own bridge", func(n int) (time.Duration, error) { return b.solopod(n, false) }},
+		{"podman kube play, host network", func(n int) (time.Duration, error) { return b.podman(n, true) }},
+		{"podman kube play, bridge", func(n int) (time.Duration, error) { return b.podman(n, false) }},
+		{"ctr run, host network", b.ctr},
+		{"runc run", b.runc},
+	}
+	times := map[string][]time.Duration{}
+	for n := range *rounds + 1 {
+		for _, c := range contenders {
+			d, err := c.measure(n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			if n > 0 { // the first warms up
+				times[c.name] = append(times[c.name], d)
+			}
+		}
+		progress("round %d of %d", n, *rounds)
+	}
+	progress("")
+	fmt.Printf("file or command -> process runs, medians of %d\n", *rounds)
+	host, bridge := median(times["podman kube play, host network"]), median(times["podman kube play, bridge"])
+	for _, c := range contenders {
+		m, peer := median(times[c.name]), host
+		if strings.Contains(c.name, "bridge") {
+			peer = bridge
+		}
+		fmt.Printf("  %-32s %7.1f ms   %.2f of podman   %.2f of ctr run\n", c.name, ms(m), m.Seconds()/peer.Seconds(),
+			m.Seconds()/median(times["ctr run, host network"]).Seconds())
+	}
+	if err := b.cni(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// cni measures with the CNI plugins instead of Solopod's own bridge.
+func (b *bench) cni() error {
+	b.stopDaemon()
+	conf := `{"cniVersion":"0.4.0","name":"bench","plugins":[{"type":"bridge","bridge":"solobench","isGateway":true,` +
+		`"ipam":{"type":"host-local","dataDir":"` + b.path("ipam") + `","ranges":[[{"subnet":"10.217.0.0/24"}]]}}]}`
+	if err := b.write("cni/10-bench.conflist", conf); err != nil {
+		return err
+	}
+	if err := b.startDaemon(); err != nil {
+		return err
+	}
+	var times []time.Duration
+	for n := range *rounds + 1 {
+		d, err := b.solopod(n, false)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			times = append(times, d)
+		}
+	}
+	fmt.Printf("  %-32s %7.1f ms\n", "solopod, CNI bridge plugin", ms(median(times)))
+	b.stopDaemon()
+	exec.Command("ip", "link", "delete", "solobench").Run() //nolint:errcheck // it may be gone
+	return os.Remove(b.path("cni/10-bench.conflist"))
+}
+
+// restarts measures from a container's end to its next process. Each pod is new: a second restart would be held back.
+func (b *bench) restarts() error {
+	if err := b.startDaemon(); err != nil {
+		return err
+	}
+	var times []time.Duration
+	for n := range *rounds {
+		d, err := b.restart(n)
+		if err != nil {
+			return err
+		}
+		times = append(times, d)
+	}
+	fmt.Printf("exit -> running again, median of %d\n  %-32s %7.1f ms\n", *rounds, "solopod", ms(median(times)))
+	return nil
+}
+
+// box measures a full box: all pods at once, memory, idleness and a scrape.
+func (b *bench) box() error {
+	var marks []string
+	for n := range *pods {
+		marks = append(marks, b.mark(fmt.Sprintf("box%d", n)))
+	}
+	from := time.Now()
+	for n, mark := range marks {
+		name := fmt.Sprintf("box%d", n)
+		if err := b.apply(name, manifest(name, mark, true)); err != nil {
+			return err
+		}
+	}
+	for _, mark := range marks {
+		if _, err := b.await(mark); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d pods at once\n  %-32s %7.2f s\n", *pods, "all run after", time.Since(from).Seconds())
+	// Idleness first: it lets what the start has allocated be given back.
+	before, err := b.cpu()
+	if err != nil {
+		return err
+	}
+	progress("%s of idleness", *idle)
+	time.Sleep(*idle)
+	progress("")
+	after, err := b.cpu()
+	if err != nil {
+		return err
+	}
+	daemon, shims, keeper, err := b.memory()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("  %-32s %7.3f %% of a core\n", fmt.Sprintf("CPU over %s of idleness", *idle), 100*(after-before).Seconds()/idle.Seconds())
+	fmt.Printf("  %-32s %7.1f MiB\n  %-32s %7.1f MiB (%.1f for each pod)\n  %-32s %7.1f MiB\n",
+		"PSS of Solopod with containerd", mib(daemon), "PSS of its shims", mib(shims), mib(shims)/float64(*pods), "PSS of the keeper", mib(keeper))
+	var scrapes []time.Duration
+	for range *rounds {
+		start := time.Now()
+		if _, err := b.get("/metrics/cadvisor"); err != nil {
+			return err
+		}
+		scrapes = append(scrapes, time.Since(start))
+	}
+	fmt.Printf("  %-32s %7.1f ms\n", "scrape of /metrics/cadvisor", ms(median(scrapes)))
+	for n := range *pods {
+		if err := os.Remove(b.path(fmt.Sprintf("manifests/box%d.yaml", n))); err != nil {
+			return err
+		}
+	}
+	return b.awaitEmpty()
+}
+
+func median(d []time.Duration) time.Duration {
+	s := slices.Clone(d)
+	slices.Sort(s)
+	return s[len(s)/2]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func mib(bytes int64) float64    { return float64(bytes) / (1 << 20) }
+
+// progress shows what is being done, on a terminal only.
+func progress(format string, args ...any) {
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
+	}
+}
+
+func (b *bench) path(elem ...string) string {
+	return filepath.Join(append([]string{b.dir}, elem...)...)
+}
