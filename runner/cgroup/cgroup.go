@@ -35,6 +35,8 @@ type Manager struct {
 	root string
 	mu   sync.Mutex
 	pods map[string]share // by pod UID
+	// classes: the weight that each QoS class has been given.
+	classes map[v1.PodQOSClass]uint64
 }
 
 type share struct {
@@ -44,7 +46,7 @@ type share struct {
 
 // NewManager keeps cgroups below root, a path like /solopod.
 func NewManager(root string) *Manager {
-	return &Manager{root: path.Join("/", root), pods: map[string]share{}}
+	return &Manager{root: path.Join("/", root), pods: map[string]share{}, classes: map[v1.PodQOSClass]uint64{}}
 }
 
 // Create makes the pod's cgroup with its limits and gives its QoS class the CPU weight of all its pods.
@@ -52,9 +54,8 @@ func (m *Manager) Create(uid string, qos v1.PodQOSClass, r *specs.LinuxResources
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pods[uid] = share{qos, *r.CPU.Shares}
-	qosPath := path.Join(m.root, strings.ToLower(string(qos)))
-	if err := apply(qosPath, m.classResources(qos)); err != nil {
-		return "", fmt.Errorf("cannot make the cgroup %s: %w", qosPath, err)
+	if err := m.weighClass(qos); err != nil {
+		return "", err
 	}
 	podPath := PodPath(m.root, qos, uid)
 	if err := apply(podPath, r); err != nil {
@@ -71,9 +72,23 @@ func (m *Manager) Adopt(uid string, qos v1.PodQOSClass, r *specs.LinuxResources)
 	return m.makeShimCgroup(uid)
 }
 
-// classResources: best-effort pods share the smallest weight; the other classes weigh as much as their pods together
+// weighClass makes a QoS class's cgroup, and gives it its weight when that has changed.
+func (m *Manager) weighClass(qos v1.PodQOSClass) error {
+	shares := m.classShares(qos)
+	if m.classes[qos] == shares {
+		return nil
+	}
+	classPath := path.Join(m.root, strings.ToLower(string(qos)))
+	if err := apply(classPath, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
+		return fmt.Errorf("cannot make the cgroup %s: %w", classPath, err)
+	}
+	m.classes[qos] = shares
+	return nil
+}
+
+// classShares: best-effort pods share the smallest weight; the other classes weigh as much as their pods together
 // (as the kubelet: pkg/kubelet/cm/qos_container_manager_linux.go).
-func (m *Manager) classResources(qos v1.PodQOSClass) *specs.LinuxResources {
+func (m *Manager) classShares(qos v1.PodQOSClass) uint64 {
 	shares := uint64(0)
 	for _, s := range m.pods {
 		if s.qos == qos {
@@ -83,8 +98,7 @@ func (m *Manager) classResources(qos v1.PodQOSClass) *specs.LinuxResources {
 	if qos == v1.PodQOSBestEffort {
 		shares = MinShares
 	}
-	shares = max(shares, MinShares)
-	return &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}
+	return max(shares, MinShares)
 }
 
 // Remove takes the pod's cgroup away, with those that killed containers left below it, and the empty ones above. All
@@ -98,7 +112,9 @@ func (m *Manager) Remove(uid string) error {
 	for _, base := range hierarchies() {
 		for _, qos := range []v1.PodQOSClass{v1.PodQOSGuaranteed, v1.PodQOSBurstable, v1.PodQOSBestEffort} {
 			errs = append(errs, removeTree(filepath.Join(base, PodPath(m.root, qos, uid))))
-			os.Remove(filepath.Join(base, m.root, strings.ToLower(string(qos)))) //nolint:errcheck // fails while pods are there
+			if os.Remove(filepath.Join(base, m.root, strings.ToLower(string(qos)))) == nil { // fails while pods are there
+				delete(m.classes, qos)
+			}
 		}
 		errs = append(errs, removeTree(filepath.Join(base, m.ShimPath(uid))))
 		os.Remove(filepath.Join(base, m.root, shims)) //nolint:errcheck // fails while pods are there
@@ -132,11 +148,8 @@ func apply(cgroupPath string, r *specs.LinuxResources) error {
 		_, err := cgroup2.NewManager(Mountpoint, cgroupPath, cgroup2.ToResources(r))
 		return err
 	}
-	c, err := cgroup1.New(cgroup1.StaticPath(cgroupPath), r)
-	if err != nil {
-		return err
-	}
-	return c.Update(r)
+	_, err := cgroup1.New(cgroup1.StaticPath(cgroupPath), r) // it also sets the limits of one that exists
+	return err
 }
 
 // hierarchies lists the directories in which a cgroup path is found: one with v2, one per controller with v1.

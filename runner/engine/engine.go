@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
@@ -53,6 +54,8 @@ type Engine struct {
 	config  Config
 	client  *containerd.Client
 	version string
+	// described: digest -> Image, without name and time.
+	described sync.Map
 }
 
 // Connect dials containerd and makes sure that it answers. The caller owns the Engine and must Close it.

@@ -62,7 +62,23 @@ func (e *Engine) Images(ctx context.Context) ([]Image, error) {
 	return list, nil
 }
 
+// describe reads what an image says of itself. That is a dozen calls, and is the same for ever for a digest, so it is kept:
+// it would be in the way of each start of a container.
 func (e *Engine) describe(ctx context.Context, record images.Image) (Image, error) {
+	known, ok := e.described.Load(record.Target.Digest)
+	if !ok {
+		image, err := e.read(ctx, record)
+		if err != nil {
+			return Image{}, err
+		}
+		known, _ = e.described.LoadOrStore(record.Target.Digest, image)
+	}
+	image := known.(Image)
+	image.Name, image.CreatedAt = record.Name, record.CreatedAt
+	return image, nil
+}
+
+func (e *Engine) read(ctx context.Context, record images.Image) (Image, error) {
 	image := containerd.NewImageWithPlatform(e.client, record, platforms.Default())
 	desc, err := image.Config(ctx)
 	if err != nil {
@@ -81,12 +97,10 @@ func (e *Engine) describe(ctx context.Context, record images.Image) (Image, erro
 		return Image{}, fmt.Errorf("cannot add up the size of image %s: %w", record.Name, native(err))
 	}
 	return Image{
-		Name:      record.Name,
-		Digest:    record.Target.Digest.String(),
-		ChainID:   identity.ChainID(config.RootFS.DiffIDs).String(),
-		Size:      size,
-		CreatedAt: record.CreatedAt,
-		Config:    config.Config,
+		Digest:  record.Target.Digest.String(),
+		ChainID: identity.ChainID(config.RootFS.DiffIDs).String(),
+		Size:    size,
+		Config:  config.Config,
 	}, nil
 }
 
