@@ -91,6 +91,9 @@ func runDaemon(ctx context.Context, c config) (err error) {
 func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.WatchImages(ctx, c.Images) })
+	changes, unsubscribe := r.Subscribe()
+	defer unsubscribe()
+	group.Go(func() error { return rest(ctx, changes) })
 	directory := manifests.NewDirectory(c.Manifests, manifests.Options{WarnUnknownFields: c.UnknownFields == "warn"}, known, r.Apply)
 	group.Go(func() error { return directory.Run(ctx) })
 	server := newServer(r, e)
