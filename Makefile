@@ -23,8 +23,8 @@ SOURCES := $(shell find . -name '*.go' -not -path './.git/*') go.mod go.sum
 bin/solopod: $(SOURCES)
 	$(GOBUILD) -tags no_btrfs,no_zfs,no_devmapper -ldflags '$(LDFLAGS)' -o $@ .
 
-bin/containerd-shim-runc-v2: go.mod go.sum
-	$(GOBUILD) -tags no_grpc -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+bin/containerd-shim-runc-v2: go.mod go.sum $(wildcard scripts/shim/*)
+	$(GOBUILD) -modfile "$$(scripts/shim/module.sh)" -tags no_grpc -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 
 bin/solopod-keep: $(wildcard runner/keep/wire/*.go runner/keep/solopod-keep/*.go) go.mod
 	$(GOBUILD) -ldflags '-s -w' -o $@ ./runner/keep/solopod-keep
@@ -59,7 +59,7 @@ deps-bench:
 	@scripts/deps.sh bench
 
 lint:
-	@test -z "$$(gofmt -l .)" || { echo "gofmt needed:"; gofmt -l .; exit 1; }
+	@unformatted=$$(git ls-files -z "*.go" | xargs -0 gofmt -l); test -z "$$unformatted" || { echo "gofmt needed: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 

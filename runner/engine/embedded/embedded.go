@@ -77,6 +77,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 			"io.containerd.server.v1.grpc":  map[string]any{"address": address},
 			"io.containerd.server.v1.ttrpc": map[string]any{"address": address + ".ttrpc"},
 			"io.containerd.shim.v1.manager": map[string]any{"socket_dir": socketDir(c.State)},
+			// By default the collector looks four times a second whether there is something to collect. This one is told:
+			// a second after a deletion, or after many changes, it runs, and it looks by itself once a minute or so.
+			"io.containerd.gc.v1.scheduler": map[string]any{
+				"deletion_threshold": 1, "mutation_threshold": 1000, "schedule_delay": "1s", "pause_threshold": 0.0001,
+			},
 		},
 		RequiredPlugins: []string{"io.containerd.metadata.v1.bolt", "io.containerd.grpc.v1.tasks"},
 	}
