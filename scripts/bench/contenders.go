@@ -41,10 +41,14 @@ func prepare() (*bench, error) {
 	b.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", b.path("socket"))
 	}}
-	for _, sub := range []string{"manifests", "images", "log", "cni", "marks", "bundle"} {
+	for _, sub := range []string{"manifests", "images", "log", "cni", "marks", "bundle", "run"} {
 		if err := os.Mkdir(b.path(sub), 0o777); err != nil {
 			return b, err
 		}
+	}
+	// What lasts until a reboot lies in memory for all of them, as /run does on a Debian system.
+	if err := unix.Mount("tmpfs", b.path("run"), "tmpfs", 0, ""); err != nil {
+		return b, fmt.Errorf("cannot mount a tmpfs: %w", err)
 	}
 	archive := b.path("images/bench.tar")
 	if err := command("bin/pack", "-o", archive, "-name", image, "-entrypoint", "/bin/sh", "/bin/busybox:/bin/busybox", "/bin/busybox:/bin/sh"); err != nil {
@@ -118,7 +122,7 @@ spec:
 
 func (b *bench) startDaemon() error {
 	b.daemon = exec.Command("bin/solopod", "run", "--manifests", b.path("manifests"), "--images", b.path("images"),
-		"--root", b.path("root"), "--state", b.path("state"), "--log-dir", b.path("log"), "--socket", b.path("socket"),
+		"--root", b.path("root"), "--state", b.path("run/solopod"), "--log-dir", b.path("log"), "--socket", b.path("socket"),
 		"--listen", "", "--cni-conf-dir", b.path("cni"))
 	out, err := os.OpenFile(b.path("output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -234,7 +238,7 @@ func (b *bench) preparePodman(archive string) error {
 }
 
 func (b *bench) podmanCommand(args ...string) error {
-	return command("podman", append([]string{"--root", b.path("podman"), "--runroot", b.path("podman-run")}, args...)...)
+	return command("podman", append([]string{"--root", b.path("podman"), "--runroot", b.path("run/podman")}, args...)...)
 }
 
 func (b *bench) podman(n int, host bool) (time.Duration, error) {
@@ -260,7 +264,7 @@ func (b *bench) podman(n int, host bool) (time.Duration, error) {
 // prepareContainerd starts Debian's containerd for ctr.
 func (b *bench) prepareContainerd(archive string) error {
 	err := b.write("containerd.toml", fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = %q\n",
-		b.path("containerd"), b.path("containerd-run"), b.path("containerd.sock")))
+		b.path("containerd"), b.path("run/containerd"), b.path("containerd.sock")))
 	if err != nil {
 		return err
 	}
@@ -317,7 +321,7 @@ func (b *bench) runc(n int) (time.Duration, error) {
 	if err := b.write("bundle/config.json", string(config)); err != nil {
 		return 0, err
 	}
-	return b.measure(mark, exec.Command("runc", "run", "--bundle", b.path("bundle"), name))
+	return b.measure(mark, exec.Command("runc", "--root", b.path("run/runc"), "run", "--bundle", b.path("bundle"), name))
 }
 
 // measure runs a command to its end and returns when its process had started.
@@ -372,7 +376,7 @@ func (b *bench) ours() map[string][]int {
 		text, err := os.ReadFile(path)
 		pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
 		switch {
-		case err != nil || !bytes.Contains(text, []byte(b.path("state"))):
+		case err != nil || !bytes.Contains(text, []byte(b.path("run/solopod"))):
 		case bytes.Contains(text, []byte("containerd-shim")):
 			out["shims"] = append(out["shims"], pid)
 		case bytes.Contains(text, []byte("solopod-keep")):
@@ -419,8 +423,9 @@ func (b *bench) remove() {
 		b.containerd.Process.Kill() //nolint:errcheck // it may have ended
 		b.containerd.Wait()         //nolint:errcheck // it was killed
 	}
-	unix.Unmount(b.path("state/pods"), unix.MNT_DETACH)     //nolint:errcheck // it may not be mounted
-	unix.Unmount(b.path("podman/overlay"), unix.MNT_DETACH) //nolint:errcheck // it may not be mounted
+	unix.Unmount(b.path("run/solopod/pods"), unix.MNT_DETACH) //nolint:errcheck // it may not be mounted
+	unix.Unmount(b.path("run"), unix.MNT_DETACH)              //nolint:errcheck // it may not be mounted
+	unix.Unmount(b.path("podman/overlay"), unix.MNT_DETACH)   //nolint:errcheck // it may not be mounted
 	if err := os.RemoveAll(b.dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
