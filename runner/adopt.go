@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,6 +73,7 @@ func (r *Runner) sweep(ctx context.Context, records map[string]*record, orphans 
 	for _, uid := range r.cgroups.Leftover() {
 		uids[uid] = true
 	}
+	var wait sync.WaitGroup // each may have to wait for a shim to end
 	for uid := range uids {
 		if records[uid] != nil {
 			continue
@@ -79,13 +81,16 @@ func (r *Runner) sweep(ctx context.Context, records map[string]*record, orphans 
 		slog.Info("removing what is left of a pod that no manifest has named since", "uid", uid)
 		pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid), Name: "unknown", Namespace: "unknown"}}
 		w := makeWorker(r, pod, nil)
-		for _, c := range orphans[uid] {
-			w.dispose(ctx, c.Labels[labelContainerName], c.ID, attemptOf(c), nil)
-		}
-		if err := w.removeShared(ctx); err != nil {
-			slog.Error("cannot remove what is left of a pod", "uid", uid, "err", err)
-		}
+		wait.Go(func() {
+			for _, c := range orphans[uid] {
+				w.dispose(ctx, c.Labels[labelContainerName], c.ID, attemptOf(c), nil)
+			}
+			if err := w.removeShared(ctx); err != nil {
+				slog.Error("cannot remove what is left of a pod", "uid", uid, "err", err)
+			}
+		})
 	}
+	wait.Wait()
 	if err := r.network.Sweep(); err != nil {
 		slog.Warn("cannot remove an unused bridge", "err", err)
 	}
