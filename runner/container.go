@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -72,6 +73,9 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	next.StartedAt, next.Running = started, true
 	*rec = next
 	*live = liveContainer{pump: live.pump}
+	if missing := spec.MissingCapabilities(c); len(missing) > 0 {
+		w.warn(name, "MissingCapabilities", "this machine has no %s to give; the container runs without", strings.Join(missing, ", "))
+	}
 	w.normal(name, "Started", "Started container %s (attempt %d)", name, next.Attempt)
 	w.watchContainer(name)
 	w.linkLog(name)

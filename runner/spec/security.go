@@ -39,6 +39,24 @@ func available() []string {
 // HasCapability says whether this process may use or pass on a capability, named without CAP_.
 func HasCapability(name string) bool { return slices.Contains(available(), "CAP_"+name) }
 
+// MissingCapabilities lists what the container asks to add and this process may not pass on.
+func MissingCapabilities(c *v1.Container) []string {
+	if c.SecurityContext == nil || c.SecurityContext.Capabilities == nil {
+		return nil
+	}
+	return missing(c.SecurityContext.Capabilities.Add, available())
+}
+
+func missing(add []v1.Capability, available []string) []string {
+	var out []string
+	for _, c := range add {
+		if !isAll(c) && !slices.Contains(available, fullName(c)) {
+			out = append(out, fullName(c))
+		}
+	}
+	return out
+}
+
 func withCapabilities(s *specs.Spec, in *Input) error {
 	var add, drop []v1.Capability
 	if sc := in.Container.SecurityContext; sc != nil && sc.Capabilities != nil {

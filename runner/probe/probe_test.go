@@ -1,0 +1,228 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// check runs a probe once against what listens at address, and compares its error: "" means a success.
+func check(t *testing.T, name, address string, p v1.Probe, want string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Once(t.Context(), &p, Target{Host: host, Ports: []v1.ContainerPort{{Name: "named", ContainerPort: int32(number)}}})
+	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		t.Errorf("%s: the error is %v, want %q", name, err, want)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	defer elsewhere.Close()
+	handler := http.NewServeMux()
+	handler.HandleFunc("/ok", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	handler.HandleFunc("/sick", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no disk", http.StatusServiceUnavailable) })
+	handler.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/sick", http.StatusFound) })
+	handler.HandleFunc("/there", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1), http.StatusFound)
+	})
+	handler.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/round", http.StatusFound) })
+	handler.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	handler.HandleFunc("/asks", func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "x.example" || r.Header.Get("X-Own") != "1,2" && len(r.Header.Values("X-Own")) != 2 ||
+			!strings.HasPrefix(r.UserAgent(), "kube-probe/") || r.URL.RawQuery != "q=1" {
+			http.Error(w, "wrong headers", http.StatusBadRequest)
+		}
+	})
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	secure := httptest.NewTLSServer(handler) // its certificate is nobody's
+	defer secure.Close()
+	get := func(path string) v1.Probe {
+		return v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{
+			Path: path, Port: intstr.FromString("named"), Scheme: v1.URISchemeHTTP,
+			HTTPHeaders: []v1.HTTPHeader{{Name: "host", Value: "x.example"}, {Name: "X-Own", Value: "1"}, {Name: "X-Own", Value: "2"}},
+		}}}
+	}
+	address := plain.Listener.Addr().String()
+	for path, want := range map[string]string{
+		"/ok": "", "/asks?q=1": "", "/there": "", "/sick": "status 503: no disk", "/here": "status 503", "/none": "status 404",
+		"/round": "redirects", "/slow": "no answer within 1 s",
+	} {
+		check(t, path, address, get(path), want)
+	}
+	https := get("/ok")
+	https.HTTPGet.Scheme = v1.URISchemeHTTPS
+	check(t, "https", secure.Listener.Addr().String(), https, "")
+	check(t, "https to a plain server", address, https, "HTTP response to HTTPS client")
+	unnamed := get("/ok")
+	unnamed.HTTPGet.Port = intstr.FromString("unknown")
+	check(t, "unknown port", address, unnamed, `no port named "unknown"`)
+	other := get("/ok")
+	u, err := url.Parse(elsewhere.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.HTTPGet.Host, other.HTTPGet.Port = u.Hostname(), intstr.FromInt(number)
+	check(t, "another host", address, other, "status 404")
+}
+
+func TestTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("named")}}}
+	check(t, "open", l.Addr().String(), p, "")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "closed", l.Addr().String(), p, "refused")
+}
+
+func TestGRPC(t *testing.T) {
+	serve := func(s *grpc.Server) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- s.Serve(l) }()
+		t.Cleanup(func() {
+			s.Stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+		return l.Addr().String()
+	}
+	probe := func(address, service string) v1.Probe {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v1.Probe{ProbeHandler: v1.ProbeHandler{GRPC: &v1.GRPCAction{Port: int32(number), Service: &service}}}
+	}
+	answers := health.NewServer()
+	answers.SetServingStatus("sick", healthpb.HealthCheckResponse_NOT_SERVING)
+	s := grpc.NewServer()
+	healthpb.RegisterHealthServer(s, answers)
+	address := serve(s)
+	check(t, "serving", address, probe(address, ""), "")
+	check(t, "not serving", address, probe(address, "sick"), `service "sick" at `+address+` is NOT_SERVING`)
+	check(t, "unknown service", address, probe(address, "none"), `service "none"`)
+	silent := serve(grpc.NewServer())
+	check(t, "without health", silent, probe(silent, ""), "does not implement the gRPC health protocol")
+}
+
+func TestExec(t *testing.T) {
+	p := v1.Probe{ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"cmd", "arg"}}}}
+	for name, c := range map[string]struct {
+		code uint32
+		err  error
+		want string
+	}{
+		"success": {}, "failure": {code: 3, want: `command ["cmd" "arg"] ended with exit code 3: said so`},
+		"not run": {err: errors.New("no shell"), want: "no shell"},
+	} {
+		err := Once(t.Context(), &p, Target{Exec: func(_ context.Context, command []string) (uint32, []byte, error) {
+			if len(command) != 2 {
+				t.Errorf("%s: the command is %q", name, command)
+			}
+			return c.code, []byte("said so\n"), c.err
+		}})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: the error is %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// Thresholds, as the API describes them: consecutive answers decide.
+func TestCounter(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind             Kind
+		success, failure int32
+		answers, want    string // + and -; want has the decided state, or . for none
+	}{
+		"readiness begins unhealthy":   {Readiness, 1, 3, "+", "+"},
+		"one failure is not enough":    {Readiness, 1, 3, "+--+", "+..."},
+		"three in a row are":           {Readiness, 1, 3, "+---+", "+..-+"},
+		"a success between them":       {Readiness, 1, 3, "+--+--", "+....."},
+		"two successes wanted":         {Readiness, 2, 1, "+-++-", ".-.+-"},
+		"failure from the start":       {Readiness, 1, 2, "----", ".-.."},
+		"liveness":                     {Liveness, 1, 2, "++-+--", "+....-"},
+		"thresholds of zero are one's": {Readiness, 0, 0, "+-", "+-"},
+	} {
+		counter := counter{probe: &v1.Probe{SuccessThreshold: c.success, FailureThreshold: c.failure}, healthy: c.kind == Liveness}
+		got := ""
+		for _, a := range c.answers {
+			switch {
+			case !counter.count(a == '+'):
+				got += "."
+			case counter.healthy:
+				got += "+"
+			default:
+				got += "-"
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %s gave %s, want %s", name, c.answers, got, c.want)
+		}
+	}
+}
+
+// A worker reports when the state changes, and ends with a startup probe's decision.
+func TestWorker(t *testing.T) {
+	results := make(chan Result)
+	tries := 0
+	w := Worker{
+		Kind: Startup, Container: "c", Started: time.Now(), Report: func(r Result) { results <- r },
+		Probe: &v1.Probe{PeriodSeconds: 1, FailureThreshold: 3, ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{}}},
+		Target: Target{Exec: func(context.Context, []string) (uint32, []byte, error) {
+			tries++
+			if tries < 4 {
+				return 1, nil, nil
+			}
+			return 0, nil, nil
+		}},
+	}
+	go func() { defer close(results); w.Run(t.Context()) }()
+	var last Result
+	for r := range results {
+		if r.Decided && !r.Healthy || last.Decided {
+			t.Errorf("it reported %+v after %+v", r, last)
+		}
+		last = r
+	}
+	if !last.Decided || !last.Healthy || tries != 4 {
+		t.Errorf("after %d tries the last result is %+v", tries, last)
+	}
+}
