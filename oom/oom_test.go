@@ -1,0 +1,89 @@
+package oom
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/cgroups/v3"
+)
+
+func TestParseKills(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n":                    3, // v1
+		"low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\noom_group_kill 0\n":     1, // v2
+		"oom_kill 18446744073709551615\n":                                  18446744073709551615,
+		"under_oom 1\noom_kill  7\noom_kill 9\nunknown_row with words 1\n": 7,
+	} {
+		if got, err := ParseKills(strings.NewReader(text)); err != nil || got != want {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "oom_kill_disable 0\nunder_oom 0\n", "oom_kill many\n", "oom_kill -1\n", "oom_kill"} {
+		if got, err := ParseKills(strings.NewReader(text)); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+}
+
+func FuzzParseKills(f *testing.F) {
+	f.Add("under_oom 0\noom_kill 3\n")
+	f.Fuzz(func(_ *testing.T, text string) {
+		ParseKills(strings.NewReader(text)) //nolint:errcheck // it must not panic
+	})
+}
+
+// The kernel kills twice in a cgroup with a limit, and both kills are told of, the second with the counter at two.
+func TestWatch(t *testing.T) {
+	path := "/solopod-oom-" + filepath.Base(t.TempDir())
+	dir, limit, swap := filepath.Join(mountpoint, "memory", path), "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+	if cgroups.Mode() == cgroups.Unified {
+		dir, limit, swap = filepath.Join(mountpoint, path), "memory.max", "memory.swap.max"
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(dir, limit), []byte("16777216"), 0); err != nil { //nolint:forbidigo // a kernel file
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, swap)); err == nil && cgroups.Mode() == cgroups.Unified {
+		if err := os.WriteFile(filepath.Join(dir, swap), []byte("0"), 0); err != nil { //nolint:forbidigo // a kernel file
+			t.Fatal(err)
+		}
+	}
+	kills := make(chan uint64, 10)
+	stop, err := Watcher{}.Watch(path, func(n uint64) { kills <- n })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for want := uint64(1); want <= 2; want++ {
+		// tail keeps what has no line end.
+		script := fmt.Sprintf("echo $$ > %s/cgroup.procs; head -c 64m /dev/zero | tail > /dev/null", dir)
+		exec.Command("sh", "-c", script).Run() //nolint:errcheck // the shell may or may not report its child's end
+		select {
+		case got := <-kills:
+			if got != want {
+				t.Errorf("told of %d kills, want %d", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			n, err := Watcher{}.Kills(path)
+			t.Fatalf("kill %d was not told of; the counter is %d, %v", want, n, err)
+		}
+	}
+	if n, err := (Watcher{}).Kills(path); err != nil || n != 2 {
+		t.Errorf("the counter is %d, %v", n, err)
+	}
+	if _, err := (Watcher{}).Watch(path+"-none", func(uint64) {}); err == nil {
+		t.Error("a cgroup that does not exist can be watched")
+	}
+}
