@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -107,6 +108,7 @@ func TestTermination(t *testing.T) {
 		}
 		b.delete("polite.yaml")
 		b.waitGone("polite")
+		b.ownSignal()
 		if out, err := os.ReadFile(b.path("out/polite")); err != nil || string(out) != "term\n" {
 			t.Errorf("the polite container got %q, %v", out, err)
 		}
@@ -117,6 +119,29 @@ func TestTermination(t *testing.T) {
 			t.Errorf("get events says\n%s", out)
 		}
 	})
+}
+
+// ownSignal ends a container whose image names a stop signal; SIGTERM would not end it in time.
+func (b *box) ownSignal() {
+	b.t.Helper()
+	pack := filepath.Join(filepath.Dir(binary), "pack")
+	out, err := exec.Command(pack, "-o", b.path("quit.tar"), "-name", "solopod.example/quit:1", "-stop-signal", "SIGQUIT",
+		"-entrypoint", "/bin/sh", "/bin/busybox:/bin/busybox", "/bin/busybox:/bin/sh", "/bin/busybox:/bin/sleep").CombinedOutput()
+	if err != nil {
+		b.t.Fatalf("pack: %v\n%s", err, out)
+	}
+	b.run("images", "import", b.path("quit.tar"))
+	script := "trap 'echo quit > /out/own; exit 0' QUIT; trap '' TERM; echo > /out/own-ready; while true; do sleep 1000 & wait; done"
+	volume := "volumes: [{name: out, hostPath: {path: " + b.path("out") + "}}]"
+	text := shell("own", script, volume) + indent(4, "volumeMounts: [{name: out, mountPath: /out}]")
+	text = strings.Replace(text, "terminationGracePeriodSeconds: 2", "terminationGracePeriodSeconds: 600", 1)
+	b.apply("own.yaml", strings.Replace(text, "solopod.example/box:1", "solopod.example/quit:1", 1))
+	b.eventually("its trap is set", func() error { _, err := os.Stat(b.path("out/own-ready")); return err })
+	b.delete("own.yaml")
+	b.waitGone("own")
+	if out, err := os.ReadFile(b.path("out/own")); err != nil || string(out) != "quit\n" {
+		b.t.Errorf("the container with a stop signal of its own got %q, %v", out, err)
+	}
 }
 
 // Every type of hostPath, and emptyDir on disk and in memory.

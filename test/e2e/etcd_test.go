@@ -63,6 +63,32 @@ func TestEtcdFromKubeadm(t *testing.T) {
 	})
 }
 
+// A gRPC probe asks a server's own health service: etcd has one, and knows of no service but itself.
+func TestGRPCProbe(t *testing.T) {
+	bothModes(t, func(t *testing.T, b *box) {
+		b.packEtcd()
+		pod := func(name, service string) string {
+			return fmt.Sprintf(`apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.5.4-0
+    command: [etcd, --data-dir=/data, --listen-client-urls=http://0.0.0.0:2379, --advertise-client-urls=http://127.0.0.1:2379]
+    readinessProbe: {grpc: {port: 2379%s}, periodSeconds: 1}
+`, name, service)
+		}
+		b.apply("good.yaml", pod("good", ""))
+		b.apply("none.yaml", pod("none", ", service: none"))
+		b.waitReady("good")
+		b.eventually("the unknown service is reported", func() error { return b.eventSays(`gRPC health check of service "none"`) })
+		if out := b.run("get", "pods"); !strings.Contains(out, "0/1") || !strings.Contains(out, "1/1") {
+			t.Errorf("get pods says\n%s", out)
+		}
+	})
+}
+
 // packEtcd makes an image of Debian's etcd under the name that kubeadm uses.
 func (b *box) packEtcd() {
 	b.t.Helper()

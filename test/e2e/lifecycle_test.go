@@ -114,3 +114,28 @@ func processGone(b *box, other *v1.Pod, name string) error {
 	}
 	return nil
 }
+
+// A shim that is killed takes its containers with it, and they come back under another one.
+func TestShimKilled(t *testing.T) {
+	bothModes(t, func(t *testing.T, b *box) {
+		b.apply("web.yaml", web("web", ""))
+		pod := b.waitReady("web")
+		killed := 0
+		for _, pid := range b.processes() {
+			cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+			if err == nil && strings.Contains(string(cgroup), "/shims/pod"+string(pod.UID)) {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+				killed++
+			}
+		}
+		if killed != 1 {
+			t.Fatalf("%d shims were killed", killed)
+		}
+		pod = b.waitPod("web", "restarted and ready", func(p *v1.Pod) bool { return isReady(p) && status(p, "web").RestartCount == 1 })
+		b.pid(pod, "web")
+		b.delete("web.yaml")
+		b.waitGone("web")
+	})
+}
