@@ -53,9 +53,22 @@ func (w *worker) containerEnded(ctx context.Context, name string, code int32, at
 	case code == exitOfKill && !live.killed && live.kills > 0 && at.Sub(live.killedAt) < killWindow:
 		e.Reason = reasonOOM
 	}
+	byItself := !live.replaced && !live.stopping
 	w.conclude(ctx, name, e)
-	if !live.replaced && !live.stopping {
-		w.normal(name, "Exited", "Container %s ended: %s, exit code %d", name, e.Reason, code)
+	w.reportEnd(name, rec, byItself)
+}
+
+// reportEnd says how a container ended that nobody stopped, and, also after a failed probe, that its restart has to wait.
+func (w *worker) reportEnd(name string, rec *containerRecord, byItself bool) {
+	if byItself {
+		report := w.warn
+		if rec.Ended.Reason == reasonCompleted {
+			report = w.normal
+		}
+		report(name, "Exited", "Container %s ended: %s, exit code %d", name, rec.Ended.Reason, rec.Ended.ExitCode)
+	}
+	if w.desired != nil && w.restartWait(rec) != nil {
+		w.warn(name, "BackOff", "Back-off restarting failed container %s: it waits %s", name, rec.Backoff.Delay)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -90,6 +91,38 @@ func TestRestartPolicies(t *testing.T) {
 		}
 		if out := b.run("get", "pods", "success"); !strings.Contains(out, "Completed") {
 			t.Errorf("get pods says\n%s", out)
+		}
+	})
+}
+
+// A container that ends again and again: its first restart is at once, the second 10 s after its end, and all can see it.
+func TestCrashLoop(t *testing.T) {
+	bothModes(t, func(t *testing.T, b *box) {
+		b.apply("loop.yaml", shell("loop", "exit 3", ""))
+		pod := b.waitPod("loop", "waiting after its first restart", func(p *v1.Pod) bool {
+			c := status(p, "main")
+			return c.RestartCount == 1 && c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff"
+		})
+		ended := status(pod, "main").LastTerminationState.Terminated
+		next := ended.FinishedAt.Add(10 * time.Second).UTC().Format(time.RFC3339)
+		if message := status(pod, "main").State.Waiting.Message; !strings.Contains(message, next) || ended.ExitCode != 3 {
+			t.Errorf("it ended as %+v and waits: %s", ended, message)
+		}
+		if out := b.run("get", "pods"); !strings.Contains(out, "CrashLoopBackOff") {
+			t.Errorf("get pods says\n%s", out)
+		}
+		if out := b.run("describe", "pod", "loop"); !strings.Contains(out, "next try at "+next) || !strings.Contains(out, "BackOff") {
+			t.Errorf("describe says\n%s", out)
+		}
+		// The wait goes on over a restart of Solopod.
+		b.crash()
+		b.start()
+		pod = b.waitPod("loop", "waiting after its second restart", func(p *v1.Pod) bool {
+			return status(p, "main").RestartCount == 2 && status(p, "main").State.Waiting != nil
+		})
+		again := status(pod, "main").LastTerminationState.Terminated
+		if pause := again.StartedAt.Sub(ended.FinishedAt.Time); pause < 9*time.Second { // times are in whole seconds
+			t.Errorf("it was restarted after %s", pause)
 		}
 	})
 }
