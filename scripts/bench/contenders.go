@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,9 +26,14 @@ type bench struct {
 	daemon     *exec.Cmd
 	containerd *exec.Cmd
 	http       http.Client
+	// links are the machine's own network interfaces.
+	links map[string]bool
 }
 
-const image = "solopod.example/bench:1"
+const (
+	image       = "solopod.example/bench:1"
+	benchBridge = "solobench"
+)
 
 // patience bounds every single start.
 const patience = 30 * time.Second
@@ -37,11 +43,18 @@ func prepare() (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir}
+	b := &bench{dir: dir, links: map[string]bool{}}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return b, err
+	}
+	for _, i := range interfaces {
+		b.links[i.Name] = true
+	}
 	b.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", b.path("socket"))
 	}}
-	for _, sub := range []string{"manifests", "images", "log", "cni", "marks", "bundle", "run"} {
+	for _, sub := range []string{"manifests", "images", "log", "cni", "marks", "bundle", "run", "podman-networks"} {
 		if err := os.Mkdir(b.path(sub), 0o777); err != nil {
 			return b, err
 		}
@@ -238,7 +251,7 @@ func (b *bench) preparePodman(archive string) error {
 }
 
 func (b *bench) podmanCommand(args ...string) error {
-	return command("podman", append([]string{"--root", b.path("podman"), "--runroot", b.path("run/podman")}, args...)...)
+	return command("podman", append([]string{"--root", b.path("podman"), "--runroot", b.path("run/podman"), "--network-config-dir", b.path("podman-networks")}, args...)...)
 }
 
 func (b *bench) podman(n int, host bool) (time.Duration, error) {
@@ -426,7 +439,25 @@ func (b *bench) remove() {
 	unix.Unmount(b.path("run/solopod/pods"), unix.MNT_DETACH) //nolint:errcheck // it may not be mounted
 	unix.Unmount(b.path("run"), unix.MNT_DETACH)              //nolint:errcheck // it may not be mounted
 	unix.Unmount(b.path("podman/overlay"), unix.MNT_DETACH)   //nolint:errcheck // it may not be mounted
+	b.removeBridges()
 	if err := os.RemoveAll(b.dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+}
+
+// removeBridges removes what podman and the CNI plugin leave behind.
+func (b *bench) removeBridges() {
+	links, err := netlink.LinkList()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	for _, l := range links {
+		name := l.Attrs().Name
+		if b.links[name] || !strings.HasPrefix(name, "cni-podman") && name != benchBridge {
+			continue
+		}
+		if err := netlink.LinkDel(l); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
 	}
 }

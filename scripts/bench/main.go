@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -95,7 +94,7 @@ func (b *bench) starts() error {
 // cni measures with the CNI plugins instead of Solopod's own bridge.
 func (b *bench) cni() error {
 	b.stopDaemon()
-	conf := `{"cniVersion":"0.4.0","name":"bench","plugins":[{"type":"bridge","bridge":"solobench","isGateway":true,` +
+	conf := `{"cniVersion":"0.4.0","name":"bench","plugins":[{"type":"bridge","bridge":"` + benchBridge + `","isGateway":true,` +
 		`"ipam":{"type":"host-local","dataDir":"` + b.path("ipam") + `","ranges":[[{"subnet":"10.217.0.0/24"}]]}}]}`
 	if err := b.write("cni/10-bench.conflist", conf); err != nil {
 		return err
@@ -115,7 +114,6 @@ func (b *bench) cni() error {
 	}
 	fmt.Printf("  %-32s %7.1f ms\n", "solopod, CNI bridge plugin", ms(median(times)))
 	b.stopDaemon()
-	exec.Command("ip", "link", "delete", "solobench").Run() //nolint:errcheck // it may be gone
 	return os.Remove(b.path("cni/10-bench.conflist"))
 }
 

@@ -3,10 +3,10 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -64,7 +64,13 @@ func TestCNI(t *testing.T) {
 			{"type": "bridge", "bridge": %q, "isGateway": true, "ipMasq": true,
 			 "ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": "%s.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}`,
 			bridge, bridge, b.path("cni-data"), subnet))
-		t.Cleanup(func() { exec.Command("ip", "link", "delete", bridge).Run() }) //nolint:errcheck // it may not exist
+		t.Cleanup(func() {
+			if link, err := netlink.LinkByName(bridge); err != nil {
+				t.Errorf("the plugin's bridge: %v", err)
+			} else if err := netlink.LinkDel(link); err != nil {
+				t.Error(err)
+			}
+		})
 		b.apply("web.yaml", strings.Replace(web("web", ""), "containerPort: 8080}", fmt.Sprintf("containerPort: 8080, hostPort: %d}", port), 1))
 		pod := b.waitReady("web")
 		if !strings.HasPrefix(pod.Status.PodIP, subnet+".") {
