@@ -2,10 +2,11 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,17 +128,25 @@ func TestLogsCommand(t *testing.T) {
 		return nil
 	})
 	follow := exec.Command(binary, "--socket", b.path("socket"), "logs", "-f", "--tail", "1", "talks")
-	var followed bytes.Buffer
-	follow.Stdout = &followed
+	pipe, err := follow.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := follow.Start(); err != nil {
 		t.Fatal(err)
 	}
+	output := bufio.NewReader(pipe)
+	followed, err := output.ReadString('\n') // it follows from here on
+	if err != nil {
+		t.Error(err)
+	}
 	b.writeFile("v/go", "")
-	if err := follow.Wait(); err != nil { // it ends with the container
+	rest, err := io.ReadAll(output)
+	if err := errors.Join(err, follow.Wait()); err != nil { // it ends with the container
 		t.Fatal(err)
 	}
-	if followed.String() != "second\nthird\n" {
-		t.Errorf("followed %q", followed.String())
+	if followed += string(rest); followed != "second\nthird\n" {
+		t.Errorf("followed %q", followed)
 	}
 	b.waitPod("talks", "restarted", func(p *v1.Pod) bool { return status(p, "main").RestartCount == 1 && isReady(p) })
 	if out := b.run("logs", "-p", "--tail", "2", "talks"); out != "second\nthird\n" {
