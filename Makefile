@@ -13,7 +13,7 @@ help:
 	@echo "make test    unit tests, race detector, end-to-end tests (as root)"
 	@echo "make e2e     end-to-end tests only"
 	@echo "make bench   measure against podman, ctr and runc"
-	@echo "make lint    gofmt, go vet, staticcheck"
+	@echo "make lint    gofmt and golangci-lint (.golangci.yml)"
 	@echo "make clean   remove what make made"
 
 build: bin/solopod bin/containerd-shim-runc-v2 bin/solopod-keep
@@ -60,8 +60,7 @@ deps-bench:
 
 lint:
 	@unformatted=$$(git ls-files -z "*.go" | xargs -0 gofmt -l); test -z "$$unformatted" || { echo "gofmt needed: $$unformatted"; exit 1; }
-	go vet ./...
-	go tool -modfile=tools/go.mod staticcheck ./...
+	go tool -modfile=tools/go.mod golangci-lint run ./...
 
 clean:
 	rm -rf bin .cache

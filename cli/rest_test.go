@@ -49,7 +49,7 @@ func TestUnmapProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if regions, err := fileRegions(f); err != nil || len(regions) == 0 {
 		t.Errorf("there are %v, %v", regions, err)
 	}

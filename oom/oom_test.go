@@ -52,11 +52,11 @@ func TestWatch(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := os.WriteFile(filepath.Join(dir, limit), []byte("16777216"), 0); err != nil { //nolint:forbidigo // a kernel file
+	if err := os.WriteFile(filepath.Join(dir, limit), []byte("16777216"), 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, swap)); err == nil && cgroups.Mode() == cgroups.Unified {
-		if err := os.WriteFile(filepath.Join(dir, swap), []byte("0"), 0); err != nil { //nolint:forbidigo // a kernel file
+		if err := os.WriteFile(filepath.Join(dir, swap), []byte("0"), 0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -76,7 +76,7 @@ func (e *Engine) Exec(ctx context.Context, id, dir string, process *specs.Proces
 		tasks.Kill(base, &tasksapi.KillRequest{ContainerID: id, ExecID: execID, Signal: uint32(unix.SIGKILL)}) //nolint:errcheck // it may have ended
 		select {
 		case <-waited:
-		case <-failed:
+		case <-failed: //nolint:errcheck // the context's error is the one that tells
 		}
 		remove()
 		return 0, finish(), ctx.Err()

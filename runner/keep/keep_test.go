@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		panic(fmt.Sprintf("cannot build the keeper: %v\n%s", err, out))
 	}
 	code := m.Run()
-	os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	os.RemoveAll(dir)
 	os.Exit(code)
 }
 
@@ -86,7 +86,7 @@ func keepers(t *testing.T, dir string) []int {
 
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !check(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !check(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // a poll with a deadline
 		if time.Now().After(deadline) {
 			t.Fatal("not in time: ", what)
 		}

@@ -44,7 +44,7 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "0.log")
 	for i := range kills {
 		child := pumpProcess(t, dir, log)
-		time.Sleep(time.Duration(5+i*7%31) * time.Millisecond) // the moment of the kill, not a wait for something
+		time.Sleep(time.Duration(5+i*7%31) * time.Millisecond) //nolint:forbidigo // the moment of the kill, not a wait for something
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

@@ -84,8 +84,7 @@ func Open(dir string, file *File, s Streams) (*Pump, error) {
 		return p.recover()
 	}()
 	if err != nil {
-		p.release()
-		return nil, err
+		return nil, errors.Join(err, p.release())
 	}
 	p.keep()
 	for _, st := range p.streams {
@@ -240,7 +239,7 @@ func (s *stream) run() {
 			return
 		}
 		if s.broke {
-			time.Sleep(retryWrite)
+			time.Sleep(retryWrite) //nolint:forbidigo // a full disk has no event
 		}
 	}
 }

@@ -53,12 +53,12 @@ func (c *cni) load() (*libcni.NetworkConfigList, error) {
 		}
 		return list, nil
 	}
-	//lint:ignore SA1019 files with a single plugin are still in use on nodes
+	//nolint:staticcheck // SA1019: files with a single plugin are still in use on nodes
 	single, err := libcni.ConfFromFile(first)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
 	}
-	//lint:ignore SA1019 see above
+	//nolint:staticcheck // SA1019: see above
 	list, err := libcni.ConfListFromConf(single)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)

@@ -33,7 +33,7 @@ func BridgeName(instance string) string {
 
 func hash32(s string) uint32 {
 	h := fnv.New32a()
-	h.Write([]byte(s)) //nolint:errcheck // a hash never fails
+	h.Write([]byte(s))
 	return h.Sum32()
 }
 

@@ -73,7 +73,7 @@ func New(c Config) *Network {
 	return &Network{config: c, cni: newCNI(c), bridge: newBridge(c), ports: map[string]forward{}}
 }
 
-// ErrPortTaken: another pod already has the host port.
+// ErrPortTaken says that another pod already has the host port.
 var ErrPortTaken = errors.New("host port is already taken")
 
 // Adopt takes over attachments of an earlier run, by pod UID.

@@ -3,9 +3,10 @@ package plan
 import "time"
 
 const (
-	// InitialBackoff and MaxBackoff are the kubelet's (pkg/kubelet/kubelet.go).
+	// InitialBackoff is the kubelet's (pkg/kubelet/kubelet.go).
 	InitialBackoff = 10 * time.Second
-	MaxBackoff     = 5 * time.Minute
+	// MaxBackoff bounds the doubling, as there.
+	MaxBackoff = 5 * time.Minute
 	// resetAfter is how long a container must have run for its next end to count as the first: the kubelet forgets a
 	// back-off after twice its maximum (client-go, util/flowcontrol).
 	resetAfter = 2 * MaxBackoff

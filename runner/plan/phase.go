@@ -11,7 +11,7 @@ import (
 // PodPhase is the pod's phase as the API has it.
 type PodPhase v1.PodPhase
 
-// Terminal: no container will run again.
+// Terminal says whether no container will run again.
 func (p PodPhase) Terminal() bool {
 	return p == PodPhase(v1.PodSucceeded) || p == PodPhase(v1.PodFailed)
 }

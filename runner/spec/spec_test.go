@@ -178,7 +178,7 @@ func TestMounts(t *testing.T) {
 		}
 		at[m.Destination] = i
 	}
-	if !(at["/data"] < at["/data/a/b"] && at["/proc"] < at["/sys/fs/cgroup"] && at["/dev"] < at["/dev/shm"]) {
+	if at["/data"] > at["/data/a/b"] || at["/proc"] > at["/sys/fs/cgroup"] || at["/dev"] > at["/dev/shm"] {
 		t.Errorf("the order is %v", at)
 	}
 	if m := s.Mounts[at["/data/a/b"]]; m.Source != "/host/deep" || !slices.Contains(m.Options, "ro") {

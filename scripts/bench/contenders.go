@@ -85,12 +85,12 @@ func command(name string, args ...string) error {
 
 func (b *bench) write(name, text string) error {
 	return os.WriteFile(b.path(name), []byte(text), 0o644)
-} //nolint:forbidigo // in a temporary directory
+}
 
 // mark is the FIFO that a started process opens: its opening is the end of the measurement.
 func (b *bench) mark(name string) string {
 	path := b.path("marks", name)
-	os.Remove(path)          //nolint:errcheck // it may not exist
+	os.Remove(path)
 	unix.Mkfifo(path, 0o600) //nolint:errcheck // the opening tells
 	return path
 }
@@ -162,7 +162,7 @@ func (b *bench) stopDaemon() {
 }
 
 func poll(what string, check func() bool) error {
-	for deadline := time.Now().Add(patience); !check(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !check(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // a poll with a deadline
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not within %s: %s", patience, what)
 		}
@@ -226,7 +226,7 @@ func (b *bench) restart(n int) (time.Duration, error) {
 		return 0, err
 	}
 	start := time.Now()
-	if err := os.WriteFile(end, []byte("\n"), 0); err != nil { //nolint:forbidigo // a FIFO
+	if err := os.WriteFile(end, []byte("\n"), 0); err != nil {
 		return 0, err
 	}
 	at, err := b.await(mark)
@@ -384,7 +384,7 @@ func (b *bench) cpu() (time.Duration, error) {
 // ours lists the processes that are not the workload.
 func (b *bench) ours() map[string][]int {
 	out := map[string][]int{"daemon": {b.daemon.Process.Pid}}
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") //nolint:errcheck // the pattern is right
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range lines {
 		text, err := os.ReadFile(path)
 		pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
@@ -422,9 +422,9 @@ func (b *bench) memory() (daemon, shims, keeper int64, err error) {
 // remove ends and removes everything of the run.
 func (b *bench) remove() {
 	if b.daemon != nil {
-		manifests, _ := filepath.Glob(b.path("manifests/*")) //nolint:errcheck // the pattern is right
+		manifests, _ := filepath.Glob(b.path("manifests/*"))
 		for _, m := range manifests {
-			os.Remove(m) //nolint:errcheck // the wait below tells
+			os.Remove(m)
 		}
 		if err := b.awaitEmpty(); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)

@@ -155,13 +155,13 @@ func (b *bench) box() error {
 	fmt.Printf("%d pods at once\n  %-32s %7.2f s\n", *pods, "all run after", time.Since(from).Seconds())
 	// What follows a start, up to giving its memory back, is not idleness.
 	progress("settling")
-	time.Sleep(settle)
+	time.Sleep(settle) //nolint:forbidigo // the time is what is measured
 	before, err := b.cpu()
 	if err != nil {
 		return err
 	}
 	progress("%s of idleness", *idle)
-	time.Sleep(*idle)
+	time.Sleep(*idle) //nolint:forbidigo // the time is what is measured
 	progress("")
 	after, err := b.cpu()
 	if err != nil {

@@ -9,7 +9,7 @@ import "time"
 // of a core for it.
 func Rests(yield func() bool) {
 	for pause := 30 * time.Second; ; pause *= 20 {
-		time.Sleep(pause)
+		time.Sleep(pause) //nolint:forbidigo // a pause is its purpose
 		if !yield() {
 			return
 		}

@@ -357,7 +357,7 @@ func (b *box) eventually(what string, check func() error) {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("not within %s: %s: %v", patience, what, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a poll with a deadline
 	}
 }
 

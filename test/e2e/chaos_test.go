@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand"
@@ -52,7 +53,7 @@ func TestChaos(t *testing.T) {
 				b.crash()
 				b.start()
 			}
-			time.Sleep(time.Duration(random.Intn(60)) * time.Millisecond) // the pace of the edits, not a wait for something
+			time.Sleep(time.Duration(random.Intn(60)) * time.Millisecond) //nolint:forbidigo // the pace of the edits, not a wait for something
 		}
 		t.Logf("%d kills, %d manifests are left", kills, len(version))
 		b.eventually("exactly the manifests' pods run", func() error {
@@ -80,7 +81,7 @@ func TestChaos(t *testing.T) {
 			for _, dir := range []string{"root/pods", "state/pods", "log/pods"} {
 				entries, err := os.ReadDir(b.path(dir))
 				if err != nil || len(entries) != len(version) {
-					return fmt.Errorf("%s holds %d entries, %v", dir, len(entries), err)
+					return errors.Join(err, fmt.Errorf("%s holds %d entries", dir, len(entries)))
 				}
 			}
 			running := map[string]bool{}
