@@ -3,7 +3,6 @@ package monitor
 import (
 	"bufio"
 	"bytes"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -103,37 +102,31 @@ type target struct {
 }
 
 func number(s Stats, k key, path string, scale float64) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return
-	}
-	text := string(bytes.TrimSpace(b))
-	if text == "max" {
-		s[k] = 0 // no limit
-		return
-	}
-	if v, err := strconv.ParseFloat(text, 64); err == nil {
-		s[k] = v * scale
-	}
+	withFile(path, func(b []byte) {
+		text := string(bytes.TrimSpace(b))
+		if text == "max" {
+			s[k] = 0 // no limit
+			return
+		}
+		if v, err := strconv.ParseFloat(text, 64); err == nil {
+			s[k] = v * scale
+		}
+	})
 }
 
 func table(s Stats, path string, rows map[string]target) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return
-	}
-	parseTable(s, b, rows)
+	withFile(path, func(b []byte) { parseTable(s, b, rows) })
 }
 
 // parseTable reads "name number" lines.
 func parseTable(s Stats, b []byte, rows map[string]target) {
 	for line := range bytes.Lines(b) {
-		name, value, ok := strings.Cut(strings.TrimSpace(string(line)), " ")
+		name, value, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
 		if !ok {
 			continue
 		}
-		if t, wanted := rows[name]; wanted {
-			if v, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+		if t, wanted := rows[string(name)]; wanted {
+			if v, err := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64); err == nil {
 				s[t.key] = v * t.scale
 			}
 		}
@@ -148,12 +141,9 @@ type Interface struct {
 }
 
 // ReadInterfaces reads the counters of the network namespace of a process; loopback is left out.
-func ReadInterfaces(pid uint32) []Interface {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(int(pid)) + "/net/dev")
-	if err != nil {
-		return nil
-	}
-	return parseInterfaces(b)
+func ReadInterfaces(pid uint32) (list []Interface) {
+	withFile("/proc/"+strconv.Itoa(int(pid))+"/net/dev", func(b []byte) { list = parseInterfaces(b) })
+	return list
 }
 
 // parseInterfaces reads proc_pid_net(5)'s dev table.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -102,6 +103,31 @@ func TestReal(t *testing.T) {
 	}
 	if _, err := os.Stat("/sys/class/net/eth0"); err == nil && len(ReadInterfaces(uint32(os.Getpid()))) == 0 {
 		t.Error("no interface is found")
+	}
+}
+
+// A file may be longer than the buffer, and the next one shorter.
+func TestWithFile(t *testing.T) {
+	long := strings.Repeat("0123456789abcdef", 1000)
+	root := files(t, map[string]string{"long": long, "short": "x", "empty": ""})
+	for _, name := range []string{"short", "long", "short", "empty", "long"} {
+		want, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		called := false
+		withFile(filepath.Join(root, name), func(b []byte) {
+			called = true
+			if string(b) != string(want) {
+				t.Errorf("%s: %d bytes, want %d", name, len(b), len(want))
+			}
+		})
+		if !called {
+			t.Errorf("%s was not read", name)
+		}
+	}
+	for _, name := range []string{"none", "."} {
+		withFile(filepath.Join(root, name), func([]byte) { t.Errorf("%q was read", name) })
 	}
 }
 
