@@ -143,7 +143,10 @@ func lock(c config) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", c.Root, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// Not flock: a child that was forked just before a kill holds that on until it has executed its program, and the next
+	// start would be refused. Locks of fcntl(2) are the process's own.
+	held := unix.Flock_t{Type: unix.F_WRLCK, Whence: unix.SEEK_SET}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &held); err != nil {
 		f.Close() //nolint:errcheck // only locked
 		return nil, fmt.Errorf("another solopod runs on %s (it holds %s); give this one a --root of its own", c.Root, path)
 	}
