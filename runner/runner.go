@@ -180,6 +180,8 @@ func (r *Runner) Exited(e engine.Exit) {
 
 // Resync implements engine.Listener: exits may have been missed.
 func (r *Runner) Resync() {
+	// Before the list, which takes seconds where a shim does not answer: what starts meanwhile need not be in it.
+	at := time.Now()
 	list, err := r.engine.List(r.ctx)
 	if err != nil {
 		slog.Warn("cannot list containers after a lost connection", "err", err)
@@ -192,7 +194,7 @@ func (r *Runner) Resync() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.workers {
-		w.send(resynced{found, time.Now()})
+		w.send(resynced{found, at})
 	}
 }
 
