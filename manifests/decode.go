@@ -20,6 +20,10 @@ const maxFileSize = 4 << 20
 // unknownFieldsAnnotation on a pod, with the value "warn", turns unknown fields into warnings.
 const unknownFieldsAnnotation = "solopod.io/unknown-fields"
 
+// OOMGroupAnnotation on a pod says whether a container ends as a whole when one of its processes is killed for memory:
+// "true" or "false". It has an effect with cgroup v2.
+const OOMGroupAnnotation = "solopod.io/oom-group"
+
 // Options change how strict decoding is.
 type Options struct {
 	// WarnUnknownFields accepts fields that Kubernetes does not know, with a warning.

@@ -83,6 +83,9 @@ func (v *validator) metadata(pod *v1.Pod) {
 	for key := range pod.Annotations {
 		v.all("metadata.annotations."+key, key, validation.IsQualifiedName(strings.ToLower(key)))
 	}
+	if choice, ok := pod.Annotations[OOMGroupAnnotation]; ok {
+		oneOf(v, "metadata.annotations."+OOMGroupAnnotation, choice, "true", "false")
+	}
 }
 
 func (v *validator) podSpec(s *v1.PodSpec) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -104,9 +105,13 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 	for kind, list := range map[string]v1.ResourceList{"limits": r.Limits, "requests": r.Requests} {
 		for name, q := range list {
 			field := at + "." + kind + "." + string(name)
-			if name != v1.ResourceCPU && name != v1.ResourceMemory {
-				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu and memory are")
+			huge := strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix)
+			if name != v1.ResourceCPU && name != v1.ResourceMemory && !huge {
+				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory and hugepages-<size> are")
 				continue
+			}
+			if huge {
+				v.hugepages(field, name, r)
 			}
 			if q.Sign() < 0 {
 				v.errorf(field, "must not be negative")
@@ -118,6 +123,22 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 				v.warnf(field, "%s is a fraction of a byte; did you mean M or Mi?", q.String())
 			}
 		}
+	}
+}
+
+// hugepages: they cannot be shared out in time, so the request is the limit, as in Kubernetes.
+func (v *validator) hugepages(field string, name v1.ResourceName, r v1.ResourceRequirements) {
+	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), v1.ResourceHugePagesPrefix))
+	if err != nil || size.Sign() <= 0 {
+		v.errorf(field, "huge pages are named by their size: hugepages-2Mi, hugepages-1Gi")
+		return
+	}
+	limit, limited := r.Limits[name]
+	if request, ok := r.Requests[name]; !limited || ok && request.Cmp(limit) != 0 {
+		v.errorf(field, "set a limit, and no other request than that")
+	}
+	if limit.Value()%size.Value() != 0 {
+		v.errorf(field, "%s is not a whole number of pages of %s", limit.String(), size.String())
 	}
 }
 

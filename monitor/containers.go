@@ -39,6 +39,12 @@ var containerMetrics = []metric{
 	{"container_memory_failcnt", "Number of memory usage hits limits", prometheus.CounterValue, memoryFailures},
 	{"container_spec_memory_limit_bytes", "Memory limit for the container", prometheus.GaugeValue, memoryLimit},
 	{"container_processes", "Number of processes running inside the container", prometheus.GaugeValue, processes},
+	{"container_pressure_cpu_waiting_seconds_total", "Total time duration tasks in the container have waited due to cpu congestion", prometheus.CounterValue, cpuWaiting},
+	{"container_pressure_cpu_stalled_seconds_total", "Total time duration no tasks in the container could make progress due to cpu congestion", prometheus.CounterValue, cpuStalled},
+	{"container_pressure_memory_waiting_seconds_total", "Total time duration tasks in the container have waited due to memory congestion", prometheus.CounterValue, memoryWaiting},
+	{"container_pressure_memory_stalled_seconds_total", "Total time duration no tasks in the container could make progress due to memory congestion", prometheus.CounterValue, memoryStalled},
+	{"container_pressure_io_waiting_seconds_total", "Total time duration tasks in the container have waited due to I/O congestion", prometheus.CounterValue, ioWaiting},
+	{"container_pressure_io_stalled_seconds_total", "Total time duration no tasks in the container could make progress due to I/O congestion", prometheus.CounterValue, ioStalled},
 }
 
 var networkMetrics = []struct{ receive, transmit, help string }{

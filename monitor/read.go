@@ -35,6 +35,12 @@ const (
 	memoryLimit
 	memoryFailures // count
 	processes
+	cpuWaiting // seconds, as the next ones
+	cpuStalled
+	memoryWaiting
+	memoryStalled
+	ioWaiting
+	ioStalled
 )
 
 // Read reads the counters of a cgroup, path as in /solopod/burstable/pod1234.
@@ -94,6 +100,36 @@ func readUnified(s Stats, dir string) {
 	})
 	table(s, filepath.Join(dir, "memory.events"), map[string]target{"max": {memoryFailures, 1}})
 	number(s, processes, filepath.Join(dir, "pids.current"), 1)
+	pressure(s, filepath.Join(dir, "cpu.pressure"), cpuWaiting, cpuStalled)
+	pressure(s, filepath.Join(dir, "memory.pressure"), memoryWaiting, memoryStalled)
+	pressure(s, filepath.Join(dir, "io.pressure"), ioWaiting, ioStalled)
+}
+
+// pressure reads how long some, and how long all, tasks have waited for a resource.
+func pressure(s Stats, path string, some, full key) {
+	withFile(path, func(b []byte) { parsePressure(s, b, some, full) })
+}
+
+// parsePressure reads lines like "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234", in microseconds
+// (Documentation/accounting/psi.rst).
+func parsePressure(s Stats, b []byte, some, full key) {
+	for line := range bytes.Lines(b) {
+		kind, rest, _ := bytes.Cut(line, []byte(" "))
+		_, total, ok := bytes.Cut(rest, []byte("total="))
+		if !ok {
+			continue
+		}
+		usec, err := strconv.ParseFloat(string(bytes.TrimSpace(total)), 64)
+		if err != nil {
+			continue
+		}
+		switch string(kind) {
+		case "some":
+			s[some] = usec * 1e-6
+		case "full":
+			s[full] = usec * 1e-6
+		}
+	}
 }
 
 type target struct {

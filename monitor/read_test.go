@@ -65,6 +65,8 @@ func TestReadUnified(t *testing.T) {
 		"memory.stat":   "anon 8192\nfile 4096\nkernel 100\nfile_mapped 512\ninactive_file 192000\nactive_file 1\n",
 		"memory.events": "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n",
 		"pids.current":  "5\n",
+		"cpu.pressure":  "some avg10=0.00 avg60=1.50 avg300=0.10 total=2500000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=500000\n",
+		"io.pressure":   "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 total=many\n",
 	})
 	s := Stats{}
 	readUnified(s, root)
@@ -72,6 +74,7 @@ func TestReadUnified(t *testing.T) {
 		cpuUsage: 1.5, cpuUser: 1.2, cpuSystem: 0.3, cpuPeriods: 10, cpuThrottledPeriods: 4, cpuThrottled: 2.5,
 		memoryUsage: 8192000, memoryMax: 9000000, memorySwap: 0, memoryLimit: 0, memoryFailures: 3, memoryCache: 4096,
 		memoryRSS: 8192, memoryMapped: 512, inactiveFile: 192000, processes: 5,
+		cpuWaiting: 2.5, cpuStalled: 0.5, ioWaiting: 0,
 	}
 	if !maps.Equal(s, want) {
 		t.Errorf("got %v\nwant %v", s, want)

@@ -4,12 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/plan"
-
-	"time"
 )
 
 // sharedRevision identifies what all containers of a pod share: a change of it makes the pod anew. What can change
@@ -17,6 +18,7 @@ import (
 func sharedRevision(pod *v1.Pod) string {
 	spec := &pod.Spec
 	return hash(map[string]any{
+		"qos": cgroup.QOSClass(pod), "oomGroup": pod.Annotations[manifests.OOMGroupAnnotation],
 		"uid": pod.UID, "namespace": pod.Namespace, "name": pod.Name,
 		"volumes": spec.Volumes, "hostNetwork": spec.HostNetwork, "hostname": spec.Hostname,
 		"dnsPolicy": spec.DNSPolicy, "dnsConfig": spec.DNSConfig, "securityContext": spec.SecurityContext,

@@ -46,11 +46,11 @@ func (w *worker) publishTargets() {
 	for name, rec := range w.rec.Containers {
 		t := Target{
 			Namespace: pod.Namespace, Pod: pod.Name, UID: w.uid, Container: name, ID: rec.ID, Image: rec.Image,
-			PodCgroup: cgroup.PodPath(w.runner.config.Cgroups, cgroup.QOSClass(pod), w.uid),
+			PodCgroup: w.runner.cgroups.Pod(cgroup.QOSClass(pod), w.uid),
 			Pid:       rec.Pid, HostNetwork: pod.Spec.HostNetwork, Running: rec.Running, StartedAt: rec.StartedAt,
 			OOMKills: rec.OOMKills + w.live[name].kills,
 		}
-		t.Cgroup = t.PodCgroup + "/" + rec.ID
+		t.Cgroup = w.runner.cgroups.Container(t.PodCgroup, rec.ID)
 		list = append(list, t)
 	}
 	w.targets.Store(&list)

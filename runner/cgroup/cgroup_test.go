@@ -10,16 +10,25 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// The kernel's own files say what a pod's cgroup and its class got, and nothing is left after the last pod.
+// The kernel's own files say what a pod's cgroup and its class got, and nothing is left after the last pod. systemd is
+// asked where it is the init.
 func TestManager(t *testing.T) {
-	root := "/solopod-test-" + filepath.Base(t.TempDir())
-	m := NewManager(root)
+	drivers := []Driver{Cgroupfs}
+	if _, err := os.Stat("/run/systemd/system"); err == nil && Unified() {
+		drivers = append(drivers, Systemd)
+	}
+	for _, driver := range drivers {
+		t.Run(string(driver), func(t *testing.T) {
+			testManager(t, NewLayout("/solopod-test-"+filepath.Base(t.TempDir()), driver))
+		})
+	}
+}
+
+func testManager(t *testing.T, l Layout) {
+	m := NewManager(l)
 	t.Cleanup(func() {
-		for _, base := range hierarchies() {
-			if _, err := os.Stat(filepath.Join(base, root)); err == nil {
-				t.Errorf("%s is left", filepath.Join(base, root))
-				removeTree(filepath.Join(base, root)) //nolint:errcheck // the test has failed already
-			}
+		if err := m.keeper.remove(l.Root()); err != nil { // there is nothing to remove, unless the test has failed
+			t.Error(err)
 		}
 	})
 	limit, quota, period := int64(64<<20), int64(50_000), uint64(100_000)
@@ -34,35 +43,54 @@ func TestManager(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if path != root+"/burstable/pod"+uid {
+		if path != l.Pod(v1.PodQOSBurstable, uid) {
 			t.Errorf("the cgroup is %s", path)
 		}
 	}
+	pod, class := l.Pod(v1.PodQOSBurstable, "a"), l.Class(v1.PodQOSBurstable)
 	if Unified() {
-		expect(t, root+"/burstable/poda", map[string]string{"memory.max": "67108864", "cpu.max": "50000 100000", "cpu.weight": "20"})
-		expect(t, root+"/burstable", map[string]string{"cpu.weight": "30"}) // 768 shares
+		expect(t, pod, map[string]string{"memory.max": "67108864", "cpu.max": "50000 100000", "cpu.weight": "59"})
+		expect(t, class, map[string]string{"cpu.weight": "80"}) // 768 shares
 	} else {
-		expect(t, "memory"+root+"/burstable/poda", map[string]string{"memory.limit_in_bytes": "67108864"})
-		expect(t, "cpu"+root+"/burstable/poda", map[string]string{"cpu.shares": "512", "cpu.cfs_quota_us": "50000"})
-		expect(t, "cpu"+root+"/burstable", map[string]string{"cpu.shares": "768"})
+		expect(t, "memory"+pod, map[string]string{"memory.limit_in_bytes": "67108864"})
+		expect(t, "cpu"+pod, map[string]string{"cpu.shares": "512", "cpu.cfs_quota_us": "50000"})
+		expect(t, "cpu"+class, map[string]string{"cpu.shares": "768"})
+	}
+	// Limits that an edit took away are lifted.
+	shares := uint64(512)
+	if _, err := m.Create("a", v1.PodQOSBurstable, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
+		t.Fatal(err)
+	}
+	if Unified() {
+		expect(t, pod, map[string]string{"memory.max": "max", "cpu.max": "max 100000"})
+	} else {
+		expect(t, "memory"+pod, map[string]string{"memory.limit_in_bytes": "9223372036854771712"})
+		expect(t, "cpu"+pod, map[string]string{"cpu.cfs_quota_us": "-1"})
 	}
 	if err := m.Remove("a"); err != nil {
 		t.Fatal(err)
 	}
 	// Another run of the daemon finds b, and raises the class's weight with a pod of its own.
-	m = NewManager(root)
+	m = NewManager(l)
 	if err := m.Adopt("b", v1.PodQOSBurstable, resources(256)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Create("c", v1.PodQOSBurstable, resources(1024)); err != nil {
 		t.Fatal(err)
 	}
-	if !Unified() {
-		expect(t, "cpu"+root+"/burstable", map[string]string{"cpu.shares": "1280"})
+	if Unified() {
+		expect(t, class, map[string]string{"cpu.weight": "120"}) // 1280 shares
+	} else {
+		expect(t, "cpu"+class, map[string]string{"cpu.shares": "1280"})
 	}
 	for _, uid := range []string{"b", "c", "c"} { // a removal can be repeated
 		if err := m.Remove(uid); err != nil {
 			t.Error(err)
+		}
+	}
+	for _, base := range hierarchies() {
+		if _, err := os.Stat(filepath.Join(base, l.Root())); err == nil {
+			t.Errorf("%s is left", filepath.Join(base, l.Root()))
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package cgroup
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -42,8 +46,9 @@ func QOSClass(pod *v1.Pod) v1.PodQOSClass {
 	}
 }
 
-// ContainerResources turns requests and limits into what the kernel is told.
-func ContainerResources(r v1.ResourceRequirements) *specs.LinuxResources {
+// ContainerResources turns requests and limits into what the kernel is told. unified holds files of cgroup v2 and their
+// values; it is nil on a machine without.
+func ContainerResources(r v1.ResourceRequirements, unified map[string]string) *specs.LinuxResources {
 	out := &specs.LinuxResources{CPU: &specs.LinuxCPU{}}
 	shares := sharesOf(r.Requests.Cpu())
 	out.CPU.Shares = &shares
@@ -54,11 +59,46 @@ func ContainerResources(r v1.ResourceRequirements) *specs.LinuxResources {
 		bytes := limit.Value()
 		out.Memory = &specs.LinuxMemory{Limit: &bytes}
 	}
+	out.HugepageLimits = hugepages(r.Limits)
+	out.Unified = unified
+	// Said openly: systemd would bound a scope by its own default. The pod's bound holds for all its containers.
+	unbounded := int64(-1)
+	out.Pids = &specs.LinuxPids{Limit: &unbounded}
 	return out
 }
 
-// PodResources adds the containers up: the weight of all requests, and a limit where every container has one.
-func PodResources(pod *v1.Pod) *specs.LinuxResources {
+// hugepages: Kubernetes names the resource hugepages-2Mi, the kernel its files hugetlb.2MB.
+func hugepages(limits v1.ResourceList) []specs.LinuxHugepageLimit {
+	var out []specs.LinuxHugepageLimit
+	for name, limit := range limits {
+		size, ok := strings.CutPrefix(string(name), v1.ResourceHugePagesPrefix)
+		if !ok {
+			continue
+		}
+		if q, err := resource.ParseQuantity(size); err == nil {
+			out = append(out, specs.LinuxHugepageLimit{Pagesize: HugepageName(q.Value()), Limit: uint64(limit.Value())})
+		}
+	}
+	slices.SortFunc(out, func(a, b specs.LinuxHugepageLimit) int { return strings.Compare(a.Pagesize, b.Pagesize) })
+	return out
+}
+
+// HugepageName is how the kernel's cgroup files write a page size in bytes: 2MB, 1GB (mm/hugetlb_cgroup.c, mem_fmt).
+func HugepageName(bytes int64) string {
+	switch {
+	case bytes >= 1<<30:
+		return fmt.Sprintf("%dGB", bytes>>30)
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%dMB", bytes>>20)
+	default:
+		return fmt.Sprintf("%dKB", bytes>>10)
+	}
+}
+
+// PodResources adds the containers up: the weight of all requests, and a limit where every container has one. pids bounds
+// the number of the pod's processes; zero means no bound.
+func PodResources(pod *v1.Pod, pids int64) *specs.LinuxResources {
+	huge := v1.ResourceList{}
 	var cpu, cpuLimit, memoryLimit resource.Quantity
 	cpuLimited, memoryLimited := true, true
 	for _, c := range pod.Spec.Containers {
@@ -67,6 +107,13 @@ func PodResources(pod *v1.Pod) *specs.LinuxResources {
 		memoryLimit.Add(*c.Resources.Limits.Memory())
 		cpuLimited = cpuLimited && !c.Resources.Limits.Cpu().IsZero()
 		memoryLimited = memoryLimited && !c.Resources.Limits.Memory().IsZero()
+		for name, limit := range c.Resources.Limits {
+			if strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
+				sum := huge[name]
+				sum.Add(limit)
+				huge[name] = sum
+			}
+		}
 	}
 	out := &specs.LinuxResources{CPU: &specs.LinuxCPU{}}
 	shares := sharesOf(&cpu)
@@ -77,6 +124,10 @@ func PodResources(pod *v1.Pod) *specs.LinuxResources {
 	if memoryLimited {
 		bytes := memoryLimit.Value()
 		out.Memory = &specs.LinuxMemory{Limit: &bytes}
+	}
+	out.HugepageLimits = hugepages(huge)
+	if pids > 0 {
+		out.Pids = &specs.LinuxPids{Limit: &pids}
 	}
 	return out
 }

@@ -75,7 +75,7 @@ func TestResources(t *testing.T) {
 		"a sum":                  {[]v1.Container{container(t, "1", "1Gi", "1", "1Gi"), container(t, "500m", "1Gi", "1", "2Gi")}, 1536, 200_000, 3 * gib},
 		"one without a limit":    {[]v1.Container{container(t, "1", "1Gi", "1", "1Gi"), container(t, "-", "-", "-", "-")}, 1024, 0, 0},
 	} {
-		pod := PodResources(&v1.Pod{Spec: v1.PodSpec{Containers: c.containers}})
+		pod := PodResources(&v1.Pod{Spec: v1.PodSpec{Containers: c.containers}}, 0)
 		of := map[string]struct {
 			shares        *uint64
 			quota, memory *int64
@@ -86,7 +86,7 @@ func TestResources(t *testing.T) {
 			of["pod"] = p
 		}
 		if len(c.containers) == 1 { // then the container's are the same
-			one := ContainerResources(c.containers[0].Resources)
+			one := ContainerResources(c.containers[0].Resources, nil)
 			p := of["pod"]
 			p.shares, p.quota = one.CPU.Shares, one.CPU.Quota
 			of["container"] = p

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,13 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// shims is the cgroup of the shims, one below it for each pod. It makes them visible apart from the daemon, and lets the
-// pod's removal find a shim that lost its way: containerd forgets a shim whose start is interrupted by a kill.
-const shims = "shims"
-
-// ShimPath is the cgroup of a pod's shim. It exists while the pod's does.
-func (m *Manager) ShimPath(uid string) string { return path.Join(m.root, shims, "pod"+uid) }
 
 // shimHierarchies are where the shims' cgroups are made: with v1 one is enough to find them, memory where it exists.
 func shimHierarchies() []string {
@@ -38,7 +30,7 @@ func shimHierarchies() []string {
 
 func (m *Manager) makeShimCgroup(uid string) error {
 	for _, base := range shimHierarchies() {
-		if err := os.MkdirAll(filepath.Join(base, m.ShimPath(uid)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(base, m.Shim(uid)), 0o755); err != nil {
 			return fmt.Errorf("cannot make the cgroup of the pod's shim: %w", err)
 		}
 	}
@@ -52,7 +44,7 @@ const shimPatience = 2 * time.Second
 func (m *Manager) endShim(uid string) error {
 	var errs []error
 	for _, base := range shimHierarchies() {
-		pids, err := processes(filepath.Join(base, m.ShimPath(uid)))
+		pids, err := processes(filepath.Join(base, m.Shim(uid)))
 		errs = append(errs, err)
 		deadline := time.Now().Add(shimPatience)
 		for _, pid := range pids {

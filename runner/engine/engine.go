@@ -41,6 +41,8 @@ type Config struct {
 	Runtime string
 	// RuntimeRoot is where the OCI runtime keeps its state; empty leaves it to the shim.
 	RuntimeRoot string
+	// SystemdCgroup: the OCI runtime asks systemd for a container's cgroup.
+	SystemdCgroup bool
 	// Snapshotter is containerd's name of the snapshotter; empty means overlayfs.
 	Snapshotter string
 	// Owner tells several daemons that use one containerd apart.
@@ -91,12 +93,22 @@ func (e *Engine) prepare(ctx context.Context) error {
 	return e.dropLeases(ctx)
 }
 
+// Answers returns an error when containerd does not answer.
+func (e *Engine) Answers(ctx context.Context) error {
+	if _, err := e.client.Version(ctx); err != nil {
+		return fmt.Errorf("containerd does not answer: %w", err)
+	}
+	return nil
+}
+
 // shimOptions are the runc shim's.
 func (e *Engine) shimOptions(cgroup string) (typeurl.Any, error) {
 	return typeurl.MarshalAny(&runcoptions.Options{
 		BinaryName: e.config.Runtime,
 		Root:       e.config.RuntimeRoot,
 		ShimCgroup: cgroup,
+
+		SystemdCgroup: e.config.SystemdCgroup,
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,8 +23,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// patience bounds every wait; CI machines are slow and shared.
-const patience = 60 * time.Second
+// patience bounds every wait; CI machines are slow and shared, and an emulated one is slower still.
+var patience = 60 * time.Second
+
+// driver is who makes cgroups; empty leaves it to the daemon.
+var driver = flag.String("cgroup-driver", "", "run the daemon with this cgroup driver: cgroupfs or systemd")
 
 // Modes of containerd.
 const (
@@ -49,6 +53,8 @@ var boxes atomic.Int32
 var binary, imageArchive, webBinary string
 
 func TestMain(m *testing.M) {
+	flag.DurationVar(&patience, "patience", patience, "how long to wait for what is expected")
+	flag.Parse()
 	code := 1
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot prepare the tests:", err)
@@ -167,7 +173,7 @@ func (b *box) start() {
 	}
 	args := []string{"run", "--manifests", b.path("manifests"), "--images", b.path("images"), "--root", b.path("root"),
 		"--state", b.path("state"), "--log-dir", b.path("log"), "--socket", b.path("socket"), "--listen", "",
-		"--cni-conf-dir", b.path("cni"), "--cgroup-root", b.cgroup, "--containerd", containerd}
+		"--cni-conf-dir", b.path("cni"), "--cgroup-root", b.cgroup, "--cgroup-driver", *driver, "--containerd", containerd}
 	b.daemon = exec.Command(binary, append(args, b.flags...)...)
 	b.daemon.Stdout, b.daemon.Stderr = b.output, b.output
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -374,33 +380,12 @@ func status(p *v1.Pod, name string) v1.ContainerStatus {
 // pid finds the main process of a running container by its cgroup.
 func (b *box) pid(p *v1.Pod, container string) int {
 	b.t.Helper()
-	id := strings.TrimPrefix(status(p, container).ContainerID, "containerd://")
-	procs := b.cgroupFile(p, id, "memory", "cgroup.procs")
+	procs := b.cgroupFile(b.containerCgroup(p, container), "memory", "cgroup.procs")
 	var pid int
 	if _, err := fmt.Sscan(procs, &pid); err != nil {
 		b.t.Fatalf("container %s has no process: %v", container, err)
 	}
 	return pid
-}
-
-// cgroupFile reads a file of a container's cgroup, or with an empty id of its pod's.
-func (b *box) cgroupFile(p *v1.Pod, id, controller, file string) string {
-	b.t.Helper()
-	base := filepath.Join("/sys/fs/cgroup", controller)
-	if unified() {
-		base = "/sys/fs/cgroup"
-	}
-	path := filepath.Join(base, b.cgroup, strings.ToLower(string(p.Status.QOSClass)), "pod"+string(p.UID), id, file)
-	out, err := os.ReadFile(path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func unified() bool {
-	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
-	return err == nil
 }
 
 // killContainer ends a container's main process, by its id.

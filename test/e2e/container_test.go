@@ -294,7 +294,7 @@ func (b *box) containerProcesses() []int {
 	var out []int
 	for _, pid := range b.processes() {
 		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err == nil && strings.Contains(string(cgroup), b.cgroup+"/") && !strings.Contains(string(cgroup), b.cgroup+"/shims/") {
+		if err == nil && strings.Contains(string(cgroup), b.cgroupRoot()+"/") && !strings.Contains(string(cgroup), b.shimCgroup()) {
 			out = append(out, pid)
 		}
 	}

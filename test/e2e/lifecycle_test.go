@@ -108,7 +108,7 @@ func fetch(t *testing.T, url string) string {
 func processGone(b *box, other *v1.Pod, name string) error {
 	for _, pid := range b.containerProcesses() {
 		cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err == nil && !strings.Contains(string(cgroup), string(other.UID)) {
+		if err == nil && !hasPod(cgroup, string(other.UID)) {
 			return fmt.Errorf("process %d of pod %s lives", pid, name)
 		}
 	}
@@ -123,7 +123,7 @@ func TestShimKilled(t *testing.T) {
 		killed := 0
 		for _, pid := range b.processes() {
 			cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-			if err == nil && strings.Contains(string(cgroup), "/shims/pod"+string(pod.UID)) {
+			if err == nil && strings.Contains(string(cgroup), b.shimCgroup()+"/pod"+string(pod.UID)) {
 				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 					t.Error(err)
 				}

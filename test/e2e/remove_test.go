@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,29 +147,6 @@ func (b *box) unmount() {
 	}
 }
 
-func (b *box) cgroups() []string {
-	var out []string
-	roots := []string{"/sys/fs/cgroup"}
-	if !unified() {
-		var err error
-		if roots, err = filepath.Glob("/sys/fs/cgroup/*"); err != nil {
-			b.t.Error(err)
-		}
-	}
-	for _, root := range roots {
-		err := filepath.WalkDir(filepath.Join(root, b.cgroup), func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				out = append(out, path)
-			}
-			return nil
-		})
-		if err != nil {
-			b.t.Error(err)
-		}
-	}
-	return out
-}
-
 // interfaces finds this daemon's bridge: its name is derived from the state directory.
 func (b *box) interfaces() []string {
 	links, err := netlink.LinkList()
@@ -202,7 +178,7 @@ func (b *box) processes() []int {
 		cmdline, _ := os.ReadFile(dir + "/cmdline")
 		cgroup, _ := os.ReadFile(dir + "/cgroup")
 		if bytes.Contains(cmdline, []byte(b.dir+"/")) && bytes.Contains(cmdline, []byte("shim")) ||
-			bytes.HasSuffix(cmdline, []byte("keep\x00"+b.path("state")+"\x00")) || bytes.Contains(cgroup, []byte(b.cgroup+"/")) {
+			bytes.HasSuffix(cmdline, []byte("keep\x00"+b.path("state")+"\x00")) || bytes.Contains(cgroup, []byte(b.cgroupRoot()+"/")) {
 			out = append(out, pid)
 		}
 	}
@@ -222,6 +198,7 @@ func (b *box) force() {
 		exec.Command("nft", "delete", "table", "ip", name+"-ports").Run() //nolint:errcheck // it may not exist
 	}
 	b.unmount()
+	b.stopSlices()
 	for _, c := range backwards(b.cgroups()) {
 		for range 50 {
 			if err := os.Remove(c); err == nil || os.IsNotExist(err) {

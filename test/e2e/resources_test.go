@@ -3,57 +3,111 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
 )
 
+// limits are what one kind of pod gets. Weights of cgroup v2 come from shares by a formula that runc changed with 1.3.2 and
+// containerd/cgroups, which makes pods' cgroups, had changed before; both are right for a container.
+type limits struct {
+	resources                        string
+	qos                              v1.PodQOSClass
+	shares, weight, oldWeight, quota string
+	memory, pages                    string
+}
+
 // Requests and limits reach the kernel, in cgroups per QoS class and per pod; the OOM score is the kubelet's.
 func TestResources(t *testing.T) {
 	bothModes(t, func(t *testing.T, b *box) {
-		if unified() {
-			t.Fatal("the names below are those of cgroup v1")
+		kinds := map[string]limits{
+			"guaranteed": {"{limits: {cpu: 500m, memory: 64Mi}}", v1.PodQOSGuaranteed, "512", "59", "20", "50000", "67108864", ""},
+			"burstable":  {"{requests: {cpu: 250m, memory: 32Mi}, limits: {memory: 64Mi}}", v1.PodQOSBurstable, "256", "35", "10", "", "67108864", ""},
+			"besteffort": {"{}", v1.PodQOSBestEffort, "2", "1", "1", "", "", ""},
 		}
-		for name, resources := range map[string]string{
-			"guaranteed": "{limits: {cpu: 500m, memory: 64Mi}}",
-			"burstable":  "{requests: {cpu: 250m, memory: 32Mi}, limits: {memory: 64Mi}}",
-			"besteffort": "{}",
-		} {
-			b.apply(name+".yaml", shell(name, forever, "")+"    resources: "+resources+"\n")
+		if hugetlb() {
+			k := kinds["burstable"]
+			k.resources, k.pages = "{requests: {cpu: 250m, memory: 32Mi}, limits: {memory: 64Mi, hugepages-2Mi: 4Mi}}", "4194304"
+			kinds["burstable"] = k
+		} else {
+			b.apply("huge.yaml", shell("huge", forever, "")+"    resources: {requests: {cpu: 1m}, limits: {hugepages-2Mi: 4Mi}}\n")
+			b.waitPod("huge", "refused for what the machine lacks", func(p *v1.Pod) bool {
+				return strings.Contains(p.Status.Message, "cannot limit huge pages of 2MB")
+			})
 		}
-		for name, want := range map[string]struct {
-			qos                              v1.PodQOSClass
-			shares, quota, memory, podShares string
-		}{
-			"guaranteed": {v1.PodQOSGuaranteed, "512", "50000", "67108864", "512"},
-			"burstable":  {v1.PodQOSBurstable, "256", "-1", "67108864", "256"},
-			"besteffort": {v1.PodQOSBestEffort, "2", "-1", "", "2"},
-		} {
+		for name, kind := range kinds {
+			b.apply(name+".yaml", shell(name, forever, "")+"    resources: "+kind.resources+"\n")
+		}
+		for name, want := range kinds {
 			pod := b.waitReady(name)
-			id := strings.TrimPrefix(status(pod, "main").ContainerID, "containerd://")
 			if pod.Status.QOSClass != want.qos {
 				t.Errorf("%s: QoS class %s", name, pod.Status.QOSClass)
 			}
-			for _, c := range []struct{ id, controller, file, want string }{
-				{id, "cpu", "cpu.shares", want.shares}, {id, "cpu", "cpu.cfs_quota_us", want.quota},
-				{id, "memory", "memory.limit_in_bytes", want.memory}, {"", "cpu", "cpu.shares", want.podShares},
-				{"", "cpu", "cpu.cfs_quota_us", want.quota}, {"", "memory", "memory.limit_in_bytes", want.memory},
-			} {
-				if got := b.cgroupFile(pod, c.id, c.controller, c.file); c.want != "" && got != c.want {
-					t.Errorf("%s: %s of %q is %s, not %s", name, c.file, c.id, got, c.want)
-				}
-			}
+			b.expectLimits(name, b.podCgroup(pod), want, want.weight)
+			b.expectLimits(name, b.containerCgroup(pod, "main"), want, want.weight, want.oldWeight)
 			if got, want := b.oomScore(pod), b.expectedOOMScore(want.qos); got != want {
 				t.Errorf("%s: oom_score_adj is %d, not %d", name, got, want)
 			}
+			if class := path.Dir(b.podCgroup(pod)); unified() {
+				b.expectFile(name, class, "", "cpu.weight", want.weight)
+			} else {
+				b.expectFile(name, class, "cpu", "cpu.shares", want.shares)
+			}
 		}
-		class, err := os.ReadFile(filepath.Join("/sys/fs/cgroup/cpu", b.cgroup, "guaranteed/cpu.shares"))
-		if err != nil || strings.TrimSpace(string(class)) != "512" {
-			t.Errorf("the class's weight is %s, %v", class, err)
-		}
+		// An edit reaches the pod's own limit as well.
+		b.apply("burstable.yaml", shell("burstable", forever, "")+"    resources: {requests: {cpu: 250m}, limits: {memory: 128Mi}}\n")
+		pod := b.waitPod("burstable", "edited", func(p *v1.Pod) bool {
+			return isReady(p) && p.Status.ContainerStatuses[0].RestartCount == 1
+		})
+		more := limits{shares: "256", weight: "35", memory: "134217728"}
+		b.expectLimits("edited", b.podCgroup(pod), more, more.weight)
 	})
+}
+
+// expectLimits compares the kernel's files; an empty limit means none.
+func (b *box) expectLimits(name, cgroup string, want limits, weights ...string) {
+	b.t.Helper()
+	if !unified() {
+		none := map[string]string{"": "-1"}
+		b.expectFile(name, cgroup, "cpu", "cpu.shares", want.shares)
+		b.expectFile(name, cgroup, "cpu", "cpu.cfs_quota_us", want.quota+none[want.quota])
+		if want.memory != "" {
+			b.expectFile(name, cgroup, "memory", "memory.limit_in_bytes", want.memory)
+		}
+		if want.pages != "" {
+			b.expectFile(name, cgroup, "hugetlb", "hugetlb.2MB.limit_in_bytes", want.pages)
+		}
+		return
+	}
+	none := map[string]string{"": "max"}
+	b.expectFile(name, cgroup, "", "cpu.weight", weights...)
+	b.expectFile(name, cgroup, "", "cpu.max", want.quota+none[want.quota]+" 100000")
+	b.expectFile(name, cgroup, "", "memory.max", want.memory+none[want.memory])
+	b.expectFile(name, cgroup, "", "pids.max", "max")
+	if want.pages != "" {
+		b.expectFile(name, cgroup, "", "hugetlb.2MB.max", want.pages)
+	}
+}
+
+func (b *box) expectFile(name, cgroup, controller, file string, want ...string) {
+	b.t.Helper()
+	if got := b.cgroupFile(cgroup, controller, file); !slices.Contains(want, got) {
+		b.t.Errorf("%s: %s of %s is %s, not %s", name, file, cgroup, got, strings.Join(want, " or "))
+	}
+}
+
+// hugetlb says whether the machine limits huge pages.
+func hugetlb() bool {
+	controllers, err := os.ReadFile(cgroupMount + "/cgroup.controllers")
+	return exists(cgroupMount+"/hugetlb") || err == nil && strings.Contains(string(controllers), "hugetlb")
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func (b *box) oomScore(p *v1.Pod) int {
@@ -113,13 +167,22 @@ func TestMetrics(t *testing.T) {
 		id := strings.TrimPrefix(status(pod, "web").ContainerID, "containerd://")
 		text := b.mustGet("/metrics/cadvisor")
 		for _, want := range []string{
-			`container_cpu_usage_seconds_total{container="web",id="` + b.cgroup + `/burstable/pod`, `container_memory_working_set_bytes{container="web"`,
+			`container_cpu_usage_seconds_total{container="web",id="` + b.containerCgroup(pod, "web") + `"`, `container_memory_working_set_bytes{container="web"`,
 			`container_memory_rss{container="web"`, `container_network_receive_bytes_total{container="",id="`, `interface="eth0"`,
 			`container_oom_events_total{container="web"`, `container_start_time_seconds{container="web"`, `image="solopod.example/box:1",name="` + id + `",namespace="default",pod="web"`,
 			`container_spec_memory_limit_bytes{container="web"`,
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("/metrics/cadvisor lacks %s:\n%s", want, text)
+			}
+		}
+		if exists("/proc/pressure/cpu") && unified() {
+			for _, resource := range []string{"cpu", "memory", "io"} {
+				for _, kind := range []string{"waiting", "stalled"} {
+					if want := "container_pressure_" + resource + "_" + kind + `_seconds_total{container="web"`; !strings.Contains(text, want) {
+						t.Errorf("/metrics/cadvisor lacks %s", want)
+					}
+				}
 			}
 		}
 		own := b.mustGet("/metrics")

@@ -1,0 +1,193 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/cgroups/v3/cgroup1"
+	"github.com/containerd/cgroups/v3/cgroup2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// directories is the driver that makes directories in the cgroup file systems.
+type directories struct{}
+
+func (directories) apply(cgroupPath string, r *specs.LinuxResources) error {
+	if Unified() {
+		if _, err := cgroup2.NewManager(Mountpoint, cgroupPath, cgroup2.ToResources(r)); err != nil {
+			return err
+		}
+		return lift(r, filepath.Join(Mountpoint, cgroupPath, "cpu.max"), filepath.Join(Mountpoint, cgroupPath, "memory.max"), "max")
+	}
+	if _, err := cgroup1.New(cgroup1.StaticPath(cgroupPath), r); err != nil { // it also sets the limits of one that exists
+		return err
+	}
+	return lift(r, filepath.Join(Mountpoint, "cpu", cgroupPath, "cpu.cfs_quota_us"),
+		filepath.Join(Mountpoint, "memory", cgroupPath, "memory.limit_in_bytes"), "-1")
+}
+
+// checkHugepages says in plain words what the runtime would say darkly.
+func checkHugepages(r *specs.LinuxResources) error {
+	for _, h := range r.HugepageLimits {
+		if !limitsHugepages(h.Pagesize) {
+			return fmt.Errorf("this machine cannot limit huge pages of %s: the hugetlb controller or that page size is missing; remove the limit", h.Pagesize)
+		}
+	}
+	return nil
+}
+
+func limitsHugepages(pagesize string) bool {
+	if !Unified() {
+		_, err := os.Stat(filepath.Join(Mountpoint, "hugetlb", "hugetlb."+pagesize+".limit_in_bytes"))
+		return err == nil
+	}
+	controllers, err := os.ReadFile(filepath.Join(Mountpoint, "cgroup.controllers"))
+	return err == nil && slices.Contains(strings.Fields(string(controllers)), "hugetlb") && hasPageSize(pagesize)
+}
+
+func hasPageSize(pagesize string) bool {
+	dirs, err := filepath.Glob("/sys/kernel/mm/hugepages/hugepages-*kB")
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		var kilobytes int64
+		n, err := fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kilobytes)
+		return n == 1 && err == nil && HugepageName(kilobytes<<10) == pagesize
+	})
+}
+
+// lift takes away limits that the cgroup may have had before and shall no longer have.
+func lift(r *specs.LinuxResources, cpu, memory, none string) error {
+	for _, l := range []struct {
+		wanted bool
+		file   string
+	}{{r.CPU != nil && r.CPU.Quota != nil, cpu}, {r.Memory != nil && r.Memory.Limit != nil, memory}} {
+		if l.wanted {
+			continue
+		}
+		err := os.WriteFile(l.file, []byte(none), 0) //nolint:forbidigo // a kernel file
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cannot lift a limit: %w", err)
+		}
+	}
+	return nil
+}
+
+func (directories) remove(cgroupPath string) error {
+	var errs []error
+	for _, base := range hierarchies() {
+		errs = append(errs, removeTree(filepath.Join(base, cgroupPath)))
+	}
+	return errors.Join(errs...)
+}
+
+func (directories) removeEmpty(cgroupPath string) bool {
+	removed := false
+	for _, base := range hierarchies() {
+		removed = os.Remove(filepath.Join(base, cgroupPath)) == nil || removed // it fails while something is there
+	}
+	return removed
+}
+
+// hierarchies lists the directories in which a cgroup path is found: one with v2, one per controller with v1.
+func hierarchies() []string {
+	if Unified() {
+		return []string{Mountpoint}
+	}
+	entries, err := os.ReadDir(Mountpoint)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() { // not the links that name co-mounted controllers
+			out = append(out, filepath.Join(Mountpoint, e.Name()))
+		}
+	}
+	return out
+}
+
+// subtree lists a cgroup's directory and those below it, parents first. Files in it are the kernel's.
+func subtree(dir string) ([]string, error) {
+	var dirs []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, p)
+		}
+		return nil //nolint:nilerr // it went meanwhile
+	})
+	return dirs, err
+}
+
+// removeTree removes a cgroup and those below it, the deepest first.
+func removeTree(dir string) error {
+	dirs, err := subtree(dir)
+	if err != nil {
+		return err
+	}
+	for i := len(dirs) - 1; i >= 0; i-- {
+		if err := os.Remove(dirs[i]); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("cannot remove the cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// killAll ends what a container left behind, in a cgroup and below it, and waits for it. Normally there is nothing; it is
+// not so when containerd has lost its memory of a container.
+func killAll(cgroupPath string) error {
+	var errs []error
+	for _, base := range hierarchies() {
+		dirs, err := subtree(filepath.Join(base, cgroupPath))
+		errs = append(errs, err)
+		for _, dir := range dirs {
+			errs = append(errs, killProcesses(dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func killProcesses(dir string) error {
+	// Until none is left: a process may fork in between.
+	for range 100 {
+		pids, err := processes(dir)
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		for _, pid := range pids {
+			if pid == 0 {
+				return fmt.Errorf("a process of another pid namespace is in %s", dir)
+			}
+			if err := killProcess(pid); err != nil {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("new processes appear in %s faster than they are killed", dir)
+}
+
+func killProcess(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return nil
+		}
+		return fmt.Errorf("cannot kill process %d: %w", pid, err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // only referred to
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot kill process %d: %w", pid, err)
+	}
+	if !waitPidfd(fd, time.Now().Add(shimPatience)) {
+		return fmt.Errorf("process %d does not end", pid)
+	}
+	return nil
+}

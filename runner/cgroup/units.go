@@ -1,0 +1,221 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// units is the driver that asks systemd for slices, over D-Bus.
+type units struct {
+	mu   sync.Mutex
+	conn *dbus.Conn
+}
+
+// answerTime bounds what systemd may take for one request.
+const answerTime = 30 * time.Second
+
+// do runs one request; a lost connection is made anew once.
+func (u *units) do(request func(context.Context, *dbus.Conn) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for again := false; ; again = true {
+		if u.conn == nil {
+			conn, err := dbus.NewWithContext(context.Background()) // the connection outlives the request
+			if err != nil {
+				return fmt.Errorf("cannot reach systemd (cgroupDriver: cgroupfs needs none): %w", err)
+			}
+			u.conn = conn
+		}
+		err := request(ctx, u.conn)
+		if err == nil || again || !errors.Is(err, godbus.ErrClosed) {
+			return err
+		}
+		u.conn.Close()
+		u.conn = nil
+	}
+}
+
+// apply starts a slice, or changes one that runs. The root slice is made as well: one that systemd would make by itself
+// is stopped at the beginning of a shutdown, with everything in it, while pods are to have their grace periods.
+func (u *units) apply(cgroupPath string, r *specs.LinuxResources) error {
+	root, _, _ := strings.Cut(strings.Trim(cgroupPath, "/"), "/")
+	if root != path.Base(cgroupPath) {
+		if err := u.startSlice(root, nil); err != nil {
+			return err
+		}
+	}
+	if err := u.startSlice(path.Base(cgroupPath), properties(r)); err != nil {
+		return err
+	}
+	return limitHugepages(cgroupPath, r)
+}
+
+func (u *units) startSlice(name string, limits []dbus.Property) error {
+	return u.do(func(ctx context.Context, c *dbus.Conn) error {
+		base := []dbus.Property{
+			dbus.PropDescription("Pods of Solopod"),
+			{Name: "DefaultDependencies", Value: godbus.MakeVariant(false)},
+		}
+		for _, controller := range []string{"CPU", "Memory", "Tasks", "IO"} {
+			base = append(base, dbus.Property{Name: controller + "Accounting", Value: godbus.MakeVariant(true)})
+		}
+		err := startUnit(ctx, c, name, append(base, limits...))
+		if isDBus(err, "org.freedesktop.systemd1.UnitExists") {
+			if len(limits) == 0 {
+				return nil
+			}
+			err = c.SetUnitPropertiesContext(ctx, name, true, limits...)
+		}
+		return err
+	})
+}
+
+func startUnit(ctx context.Context, c *dbus.Conn, name string, properties []dbus.Property) error {
+	done := make(chan string, 1)
+	if _, err := c.StartTransientUnitContext(ctx, name, "replace", properties, done); err != nil {
+		return err
+	}
+	return finished(ctx, name, done)
+}
+
+// finished waits for the end of a job of systemd's.
+func finished(ctx context.Context, name string, done <-chan string) error {
+	select {
+	case result := <-done:
+		if result != "done" {
+			return fmt.Errorf("systemd answers %q for %s", result, name)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("systemd does not finish %s: %w", name, ctx.Err())
+	}
+}
+
+func isDBus(err error, name string) bool {
+	var e godbus.Error
+	return errors.As(err, &e) && e.Name == name
+}
+
+// properties are a slice's limits (systemd.resource-control(5)).
+func properties(r *specs.LinuxResources) []dbus.Property {
+	v2 := cgroup2.ToResources(r)
+	var out []dbus.Property
+	add := func(name string, value any) {
+		out = append(out, dbus.Property{Name: name, Value: godbus.MakeVariant(value)})
+	}
+	if v2.CPU != nil && v2.CPU.Weight != nil {
+		add("CPUWeight", *v2.CPU.Weight)
+	}
+	if r.CPU != nil && r.CPU.Quota != nil && r.CPU.Period != nil {
+		// systemd keeps the quota per second, in steps of 10 ms.
+		const second, step = uint64(time.Second / time.Microsecond), uint64(10 * time.Millisecond / time.Microsecond)
+		perSecond := uint64(*r.CPU.Quota) * second / *r.CPU.Period
+		add("CPUQuotaPeriodUSec", *r.CPU.Period)
+		add("CPUQuotaPerSecUSec", (perSecond+step-1)/step*step)
+	} else {
+		add("CPUQuotaPerSecUSec", uint64(math.MaxUint64)) // no limit
+	}
+	memory, pids := uint64(math.MaxUint64), uint64(math.MaxUint64) // no limit
+	if r.Memory != nil && r.Memory.Limit != nil {
+		memory = uint64(*r.Memory.Limit)
+	}
+	if r.Pids != nil && r.Pids.Limit != nil {
+		pids = uint64(*r.Pids.Limit)
+	}
+	add("MemoryMax", memory)
+	add("TasksMax", pids)
+	return out
+}
+
+// limitHugepages writes what systemd has no property for, in a controller that it leaves alone.
+func limitHugepages(cgroupPath string, r *specs.LinuxResources) error {
+	if len(r.HugepageLimits) == 0 {
+		return nil
+	}
+	parent := Mountpoint
+	for part := range strings.SplitSeq(strings.Trim(cgroupPath, "/"), "/") {
+		file := filepath.Join(parent, "cgroup.subtree_control")
+		if err := os.WriteFile(file, []byte("+hugetlb"), 0); err != nil { //nolint:forbidigo // a kernel file
+			return fmt.Errorf("cannot limit huge pages: %w", err)
+		}
+		parent = filepath.Join(parent, part)
+	}
+	for _, h := range r.HugepageLimits {
+		file := filepath.Join(Mountpoint, cgroupPath, "hugetlb."+h.Pagesize+".max")
+		if err := os.WriteFile(file, fmt.Append(nil, h.Limit), 0); err != nil { //nolint:forbidigo // a kernel file
+			return fmt.Errorf("cannot limit huge pages: %w", err)
+		}
+	}
+	return nil
+}
+
+func (u *units) remove(cgroupPath string) error {
+	if _, err := os.Stat(filepath.Join(Mountpoint, cgroupPath)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return u.do(func(ctx context.Context, c *dbus.Conn) error {
+		done := make(chan string, 1)
+		name := path.Base(cgroupPath)
+		_, err := c.StopUnitContext(ctx, name, "replace", done)
+		if isDBus(err, "org.freedesktop.systemd1.NoSuchUnit") {
+			return removeTree(filepath.Join(Mountpoint, cgroupPath))
+		}
+		if err != nil {
+			return fmt.Errorf("cannot stop %s: %w", name, err)
+		}
+		return finished(ctx, name, done)
+	})
+}
+
+// removeEmpty stops a slice without children. A scope ends by itself, with its last process.
+func (u *units) removeEmpty(cgroupPath string) bool {
+	if path.Ext(cgroupPath) != ".slice" {
+		return false
+	}
+	dirs, err := subtree(filepath.Join(Mountpoint, cgroupPath))
+	return err == nil && len(dirs) == 1 && u.remove(cgroupPath) == nil
+}
+
+// HoldShims gives the shims a place to be, which must hold a process: with systemd one that outlives the daemon is put
+// into a scope, below which shims get cgroups of their own. They are not the service's then, which can be restarted
+// without systemd stumbling over them. Without systemd nothing is to be done.
+func (m *Manager) HoldShims(pid int) error {
+	u, ok := m.keeper.(*units)
+	if !ok {
+		return nil
+	}
+	if err := u.startSlice(m.root+".slice", nil); err != nil {
+		return err
+	}
+	name := path.Base(m.shims())
+	err := u.do(func(ctx context.Context, c *dbus.Conn) error {
+		return startUnit(ctx, c, name, []dbus.Property{
+			dbus.PropDescription("Shims of Solopod's pods"), dbus.PropPids(uint32(pid)), dbus.PropSlice(m.root + ".slice"),
+			{Name: "Delegate", Value: godbus.MakeVariant(true)},
+			{Name: "DefaultDependencies", Value: godbus.MakeVariant(false)},
+		})
+	})
+	if isDBus(err, "org.freedesktop.systemd1.UnitExists") { // shims hold it; the process that held it before was killed
+		procs := filepath.Join(Mountpoint, m.shims(), "cgroup.procs")
+		err = os.WriteFile(procs, fmt.Append(nil, pid), 0) //nolint:forbidigo // a kernel file
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make %s: %w", name, err)
+	}
+	return nil
+}
