@@ -62,7 +62,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, readOnly bool) error
 
 func (s *Server) handler(readOnly bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok") })
+	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /pods", s.pods)
 	mux.HandleFunc("GET /pods/{$}", s.pods)
@@ -77,8 +77,22 @@ func (s *Server) handler(readOnly bool) http.Handler {
 		mux.HandleFunc("POST /images", s.importImages)
 		mux.HandleFunc("POST /images/pull", s.pullImage)
 		mux.HandleFunc("DELETE /images", s.removeImage)
+		mux.HandleFunc("POST /drain", s.drain)
 	}
 	return mux
+}
+
+// stuckAfter is how long one step of a pod may take for the daemon to count as healthy; the slowest take seconds.
+const stuckAfter = 3 * time.Minute
+
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.runner.Stuck(ctx, stuckAfter); err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	writeText(w, "ok")
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -16,9 +16,12 @@ func companion(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot find the running binary: %w", err)
 	}
-	path := filepath.Join(filepath.Dir(self), name)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("cannot find %s: install it beside solopod (make build builds both)", path)
+	dir := filepath.Dir(self)
+	// A package's place first: beside an installed solopod may lie a shim of another containerd, which does not fit ours.
+	for _, path := range []string{filepath.Join(dir, "../libexec/solopod", name), filepath.Join(dir, name)} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
 	}
-	return path, nil
+	return "", fmt.Errorf("cannot find %s: install it beside %s, or in ../libexec/solopod (make build builds them together)", name, self)
 }

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/logs"
 )
 
@@ -28,7 +31,9 @@ type config struct {
 	CNIConfDir string `json:"cniConfDir,omitempty"`
 	NodeName   string `json:"nodeName,omitempty"`
 	CgroupRoot string `json:"cgroupRoot,omitempty"`
-	LogLevel   string `json:"logLevel,omitempty"`
+	// CgroupDriver is cgroupfs or systemd; empty means systemd where it is the init and cgroups are v2.
+	CgroupDriver string `json:"cgroupDriver,omitempty"`
+	LogLevel     string `json:"logLevel,omitempty"`
 
 	// ContainerLogMaxSize is a quantity like 10Mi; ContainerLogMaxFiles counts the current file as well.
 	ContainerLogMaxSize  string `json:"containerLogMaxSize,omitempty"`
@@ -37,6 +42,14 @@ type config struct {
 	UnknownFields string `json:"unknownFields,omitempty"`
 	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one.
 	PodCIDR string `json:"podCIDR,omitempty"`
+	// ShutdownGracePeriod is what pods get when the machine goes down, ShutdownGracePeriodCriticalPods the part of it for
+	// critical pods, which are stopped last. Durations like 30s.
+	ShutdownGracePeriod             metav1.Duration `json:"shutdownGracePeriod,omitzero"`
+	ShutdownGracePeriodCriticalPods metav1.Duration `json:"shutdownGracePeriodCriticalPods,omitzero"`
+	// PodPidsLimit bounds the number of processes of a pod; -1 means no bound.
+	PodPidsLimit int64 `json:"podPidsLimit,omitempty"`
+	// SingleProcessOOMKill: with cgroup v2 too the kernel kills one process for memory, not its whole container.
+	SingleProcessOOMKill bool `json:"singleProcessOOMKill,omitempty"`
 	// MaxParallelStarts is how many pods are brought up at the same time.
 	MaxParallelStarts int `json:"maxParallelStarts,omitempty"`
 }
@@ -52,6 +65,8 @@ func defaults() config {
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, LogLevel: "info",
 		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", MaxParallelStarts: 4,
+		PodPidsLimit:        -1,
+		ShutdownGracePeriod: metav1.Duration{Duration: 30 * time.Second}, ShutdownGracePeriodCriticalPods: metav1.Duration{Duration: 10 * time.Second},
 	}
 }
 
@@ -71,6 +86,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.CNIConfDir, "cni-conf-dir", c.CNIConfDir, "directory of CNI configurations; without one pods get a bridge of Solopod's")
 	f.StringVar(&c.NodeName, "node-name", c.NodeName, "name of this machine in status and events")
 	f.StringVar(&c.CgroupRoot, "cgroup-root", c.CgroupRoot, "cgroup below which pods live (default /solopod, with another state directory /solopod-<hash>)")
+	f.StringVar(&c.CgroupDriver, "cgroup-driver", c.CgroupDriver, "cgroupfs or systemd (default systemd where it is the init, with cgroup v2)")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }
 
@@ -111,6 +127,21 @@ func (c *config) validate() error {
 			return fmt.Errorf("%s must be an absolute path, not %q", name, value)
 		}
 	}
+	switch cgroup.Driver(c.CgroupDriver) {
+	case "", cgroup.Cgroupfs:
+	case cgroup.Systemd:
+		if !cgroup.Unified() {
+			return fmt.Errorf("cgroupDriver systemd needs cgroup v2, and this machine has v1; use cgroupfs")
+		}
+	default:
+		return fmt.Errorf("cgroupDriver is cgroupfs or systemd, not %q", c.CgroupDriver)
+	}
+	if total, last := c.ShutdownGracePeriod.Duration, c.ShutdownGracePeriodCriticalPods.Duration; last < 0 || total < last {
+		return fmt.Errorf("shutdownGracePeriod (%s) contains shutdownGracePeriodCriticalPods (%s), so it cannot be shorter", total, last)
+	}
+	if c.PodPidsLimit < -1 || c.PodPidsLimit == 0 {
+		return fmt.Errorf("podPidsLimit is a number above 0, or -1 for no bound, not %d", c.PodPidsLimit)
+	}
 	if c.UnknownFields != "strict" && c.UnknownFields != "warn" {
 		return fmt.Errorf("unknownFields is strict or warn, not %q", c.UnknownFields)
 	}
@@ -130,6 +161,17 @@ func (c *config) logLimits() (logs.Limits, error) {
 		return logs.Limits{}, fmt.Errorf("containerLogMaxFiles must be at least 2, not %d", c.ContainerLogMaxFiles)
 	}
 	return logs.Limits{MaxSize: q.Value(), MaxFiles: c.ContainerLogMaxFiles}, nil
+}
+
+// cgroupDriver is the configured one, or the one that suits the machine.
+func (c *config) cgroupDriver() cgroup.Driver {
+	if c.CgroupDriver != "" {
+		return cgroup.Driver(c.CgroupDriver)
+	}
+	if _, err := os.Stat("/run/systemd/system"); err == nil && cgroup.Unified() { // sd_booted(3)
+		return cgroup.Systemd
+	}
+	return cgroup.Cgroupfs
 }
 
 func (c *config) level() (slog.Level, error) {

@@ -32,7 +32,7 @@ func (e exitError) Error() string {
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err := newRoot().ExecuteContext(ctx)
+	err := Command().ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
@@ -52,7 +52,8 @@ type global struct{ socket string }
 
 func (g *global) client() *api.Client { return api.NewClient(g.socket) }
 
-func newRoot() *cobra.Command {
+// Command makes the whole command line; its help texts are also the manual pages.
+func Command() *cobra.Command {
 	g := &global{}
 	root := &cobra.Command{
 		Use:   "solopod",
@@ -67,6 +68,6 @@ func newRoot() *cobra.Command {
 		socket = defaults().Socket
 	}
 	root.PersistentFlags().StringVar(&g.socket, "socket", socket, "the daemon's unix socket (also $SOLOPOD_SOCKET)")
-	root.AddCommand(newRun(g), newCheck(), newGet(g), newDescribe(g), newLogs(g), newImages(g), newVersion(g))
+	root.AddCommand(newRun(g), newCheck(), newGet(g), newDescribe(g), newLogs(g), newImages(g), newDrain(g), newVersion(g))
 	return root
 }

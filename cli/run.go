@@ -22,6 +22,7 @@ import (
 	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/oom"
 	"github.com/solopod/solopod/runner"
+	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/embedded"
 	"github.com/solopod/solopod/runner/keep"
@@ -59,11 +60,13 @@ func runDaemon(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+	slog.SetDefault(newLogger(level))
 	debug.SetGCPercent(gcPercent)
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
 	}
+	supervisor := newSupervisor(ctx)
+	defer supervisor.Close()
 	unlock, err := lock(c)
 	if err != nil {
 		return err
@@ -84,11 +87,14 @@ func runDaemon(ctx context.Context, c config) (err error) {
 	}
 	defer r.Stop()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
-	return serve(ctx, c, r, e, known)
+	err = serve(ctx, c, r, e, known, supervisor)
+	supervisor.end(c, r)
+	slog.Info("Solopod ends")
+	return err
 }
 
 // serve runs everything that goes on until the end: manifests, images and HTTP.
-func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired) error {
+func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired, s *supervisor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.WatchImages(ctx, c.Images) })
 	changes, unsubscribe := r.Subscribe()
@@ -96,6 +102,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	group.Go(func() error { return rest(ctx, changes) })
 	directory := manifests.NewDirectory(c.Manifests, manifests.Options{WarnUnknownFields: c.UnknownFields == "warn"}, known, r.Apply)
 	group.Go(func() error { return directory.Run(ctx) })
+	group.Go(func() error { return s.supervise(ctx, r) })
 	server := newServer(r, e)
 	socket, err := listenSocket(ctx, c.Socket)
 	if err != nil {
@@ -111,9 +118,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 			group.Go(func() error { return server.Serve(ctx, tcp, true) })
 		}
 	}
-	err = group.Wait()
-	slog.Info("Solopod ends; its pods run on")
-	return err
+	return group.Wait()
 }
 
 func newServer(r *runner.Runner, e *engine.Engine) *api.Server {
@@ -157,7 +162,8 @@ func lock(c config) (unlock func(), err error) {
 func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) {
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
-		Owner: c.Root, TempDir: filepath.Join(c.State, "tmp"),
+		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
+		Owner:         c.Root, TempDir: filepath.Join(c.State, "tmp"),
 	}
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {
@@ -204,7 +210,8 @@ func newRunner(c config, e *engine.Engine) (*runner.Runner, error) {
 		c.CgroupRoot = "/" + instance
 	}
 	return runner.New(runner.Config{
-		Node: c.NodeName, Instance: instance, Root: c.Root, State: c.State, LogDir: c.LogDir, Cgroups: c.CgroupRoot, Limits: limits,
+		Node: c.NodeName, Instance: instance, Root: c.Root, State: c.State, LogDir: c.LogDir, Limits: limits,
+		Cgroups: cgroup.NewLayout(c.CgroupRoot, c.cgroupDriver()), PodPids: max(c.PodPidsLimit, 0), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		Network: network.Config{
 			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: filepath.Join(c.Root, "cni"),
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,

@@ -14,8 +14,10 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/plan"
 )
 
 // adopt takes over what an earlier run left: running containers without a restart, endings that nobody saw, and, after
@@ -144,17 +146,23 @@ func (w *worker) adopt(ctx context.Context, found []engine.Container) {
 func (w *worker) adoptShared(ctx context.Context) {
 	rec := w.rec
 	w.anything = rec.SharedRevision != ""
+	if rec.BootID == w.runner.boot {
+		rec.followClock() // it may have been set meanwhile
+	} else {
+		w.newBoot()
+	}
 	qos := cgroup.QOSClass(rec.Pod)
-	w.cgroupPath = cgroup.PodPath(w.runner.config.Cgroups, qos, w.uid)
+	w.cgroupPath = w.runner.cgroups.Pod(qos, w.uid)
 	ns, pinned := network.Pinned(filepath.Join(w.runner.stateDir(w.uid), "ns"), rec.Pod.Spec.HostNetwork)
 	if rec.BootID == w.runner.boot && pinned && rec.Network != nil {
 		w.namespaces, w.setUp = ns, true
 		if !rec.Pod.Spec.HostNetwork {
 			w.runner.network.Adopt(w.uid, *rec.Network)
 		}
-		if err := w.runner.cgroups.Adopt(w.uid, qos, cgroup.PodResources(rec.Pod)); err != nil {
+		if err := w.runner.cgroups.Adopt(w.uid, qos, w.podResources()); err != nil {
 			slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(rec.Pod), "err", err)
 		}
+		w.resources = hash(w.podResources()) // the record holds the pod as it was applied
 		return
 	}
 	if rec.BootID == w.runner.boot {
@@ -164,6 +172,15 @@ func (w *worker) adoptShared(ctx context.Context) {
 		slog.Warn("cannot clear what a pod had before the reboot", "pod", manifests.Key(rec.Pod), "err", err)
 	}
 	rec.Network, rec.Conditions = nil, nil
+}
+
+// newBoot: the clock may have been another before, so no restart waits for a time that was set by it. A back-off begins
+// anew, as after a restart of the kubelet.
+func (w *worker) newBoot() {
+	w.rec.ClockOffset = clock.Offset()
+	for _, c := range w.rec.Containers {
+		c.Backoff = plan.Backoff{}
+	}
 }
 
 // claim recognizes a container that was started just before Solopod was killed, when the record had not been written

@@ -49,6 +49,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 		return
 	}
 	next := *rec
+	backoff.Set = backoff.Set.Round(0)
 	next.Revision, next.Backoff, next.Replaced = containerRevision(c), backoff, false
 	next.Ready, next.Started = false, false
 	if rec.Ended != nil {
@@ -62,6 +63,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 
 	release := w.slot(ctx)
 	defer release()
+	w.adjustResources()
 	started, reason, err := w.launch(ctx, c, img, &next)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -117,7 +119,7 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 	next.Pid, err = w.runner.engine.Create(ctx, engine.CreateRequest{
 		ID: next.ID, Image: img, Labels: w.labels(c.Name, next), Spec: ociSpec,
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: c.TTY},
-		ShimCgroup: w.runner.cgroups.ShimPath(w.uid),
+		ShimCgroup: w.runner.cgroups.Shim(w.uid),
 	})
 	w.shim.Unlock()
 	if err != nil {
@@ -136,7 +138,7 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 		return undo("RunContainerError", err)
 	}
 	w.live[c.Name].pump = pump
-	return time.Now(), "", nil
+	return wallNow(), "", nil
 }
 
 // networkFailed makes the whole pod be set up again.
@@ -262,7 +264,7 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
 		Hostname: hostname(pod), Volumes: w.runner.volumes.Find(pod), Files: files, Shm: w.shm(),
-		CgroupsPath: path.Join(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources),
+		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
 		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
 		Annotations: map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid},
 		Unified:     cgroup.Unified(),

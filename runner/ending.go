@@ -35,8 +35,9 @@ func (w *worker) containerEnded(ctx context.Context, name string, code int32, at
 	if !rec.Running {
 		return
 	}
-	if at.IsZero() || at.Before(rec.StartedAt) {
-		at = time.Now()
+	// The shim's time is by the clock as it was then, which may have been set since.
+	if now := wallNow(); at.IsZero() || at.Before(rec.StartedAt) || at.After(now) {
+		at = now
 	}
 	w.stopWatching(live)
 	// The cgroup's own counter is the truth, and it is gone with the process record (memory cgroup, oom_kill).
@@ -81,7 +82,7 @@ func (w *worker) containerLost(ctx context.Context, name, why string) {
 	}
 	w.stopWatching(w.live[name])
 	w.conclude(ctx, name, &ending{
-		ID: rec.ID, ExitCode: exitOfKill, Reason: reasonUnknown, Message: why, StartedAt: rec.StartedAt, FinishedAt: time.Now(),
+		ID: rec.ID, ExitCode: exitOfKill, Reason: reasonUnknown, Message: why, StartedAt: rec.StartedAt, FinishedAt: wallNow(),
 	})
 	rec.Backoff = plan.Backoff{}
 	w.warn(name, reasonUnknown, "The end of container %s was not seen: %s", name, why)
@@ -159,4 +160,6 @@ func readMessage(path string) string {
 	return string(b)
 }
 
-func (w *worker) containerCgroup(id string) string { return path.Join(w.cgroupPath, id) }
+func (w *worker) containerCgroup(id string) string {
+	return w.runner.cgroups.Container(w.cgroupPath, id)
+}

@@ -20,7 +20,7 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 	w.decided = true
 	w.desired = m.desired
 	if m.desired == nil {
-		w.deletedAt = time.Now()
+		w.deletedAt = wallNow()
 		return
 	}
 	if hash(m.desired.Pod.Spec) != hash(w.rec.Pod.Spec) {

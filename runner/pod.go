@@ -39,9 +39,10 @@ func (w *worker) setUpPod(ctx context.Context) {
 	}
 	w.anything = true
 	w.rec.BootID = w.runner.boot
+	w.rec.followClock()
 	w.rec.SharedRevision = sharedRevision(w.rec.Pod)
 	if w.rec.StartTime.IsZero() {
-		w.rec.StartTime = time.Now()
+		w.rec.StartTime = wallNow()
 	}
 	if err := w.makeShared(ctx); err != nil {
 		w.setUpFailed(ctx, err)
@@ -53,6 +54,8 @@ func (w *worker) setUpPod(ctx context.Context) {
 
 // slot waits until this pod may be brought up: on a small machine many at once are slower than a few.
 func (w *worker) slot(ctx context.Context) (release func()) {
+	w.progress.idle() // the others may take long
+	defer w.progress.step()
 	select {
 	case w.runner.slots <- struct{}{}:
 		return func() { <-w.runner.slots }
@@ -96,9 +99,11 @@ func (w *worker) makeShared(ctx context.Context) error {
 	if _, err := w.runner.volumes.SetUp(pod); err != nil {
 		return fmt.Errorf("cannot set the volumes up: %w", err)
 	}
-	if w.cgroupPath, err = w.runner.cgroups.Create(w.uid, cgroup.QOSClass(pod), cgroup.PodResources(pod)); err != nil {
+	resources := w.podResources()
+	if w.cgroupPath, err = w.runner.cgroups.Create(w.uid, cgroup.QOSClass(pod), resources); err != nil {
 		return err
 	}
+	w.resources = hash(resources)
 	return w.makeShm()
 }
 
@@ -209,6 +214,8 @@ func (w *worker) tearDownPod(ctx context.Context) {
 
 // waitRetry waits before a tear-down is tried again.
 func (w *worker) waitRetry(ctx context.Context) {
+	w.progress.idle()
+	defer w.progress.step()
 	select {
 	case <-ctx.Done():
 	case <-time.After(min(time.Duration(w.setUpFailures)*time.Second, plan.MaxBackoff)):

@@ -26,10 +26,12 @@ type record struct {
 	// SharedRevision is what the pod was set up for; empty when it is not set up.
 	SharedRevision string `json:"sharedRevision,omitempty"`
 	// BootID tells whether what the kernel holds (namespaces, mounts, addresses) is still there.
-	BootID     string              `json:"bootID,omitempty"`
-	StartTime  time.Time           `json:"startTime,omitzero"`
-	Network    *network.Attachment `json:"network,omitempty"`
-	Conditions []v1.PodCondition   `json:"conditions,omitempty"`
+	BootID string `json:"bootID,omitempty"`
+	// ClockOffset tells by which clock the times below are (clock.Offset), in nanoseconds.
+	ClockOffset time.Duration       `json:"clockOffset,omitempty"`
+	StartTime   time.Time           `json:"startTime,omitzero"`
+	Network     *network.Attachment `json:"network,omitempty"`
+	Conditions  []v1.PodCondition   `json:"conditions,omitempty"`
 	// Containers by name.
 	Containers map[string]*containerRecord `json:"containers,omitempty"`
 }
@@ -58,7 +60,7 @@ type containerRecord struct {
 	ImageID string       `json:"imageID,omitempty"`
 	// OOMKills counts the processes killed for memory in all attempts before the current one.
 	OOMKills uint64 `json:"oomKills,omitempty"`
-	// Replaced: the container was stopped for an edit; its end is not a failure.
+	// Replaced: the container was stopped for an edit, or with the machine; its end is not a failure.
 	Replaced bool `json:"replaced,omitempty"`
 }
 

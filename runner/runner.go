@@ -44,14 +44,18 @@ type Config struct {
 	Root     string // survives reboots
 	State    string // does not
 	LogDir   string
-	Cgroups  string // the cgroup below which pods live
-	Limits   logs.Limits
-	Network  network.Config
-	Engine   *engine.Engine
-	OOM      OOMWatcher
-	Keeper   *keep.Keeper // Stop closes it
-	Parallel int          // how many pods are brought up at the same time
-	Version  string
+	Cgroups  cgroup.Layout
+	// PodPids bounds the number of processes of a pod; zero means no bound.
+	PodPids int64
+	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
+	SingleProcessOOMKill bool
+	Limits               logs.Limits
+	Network              network.Config
+	Engine               *engine.Engine
+	OOM                  OOMWatcher
+	Keeper               *keep.Keeper // Stop closes it
+	Parallel             int          // how many pods are brought up at the same time
+	Version              string
 }
 
 // Runner runs pods.
@@ -71,17 +75,19 @@ type Runner struct {
 	accounts sync.Map // image chain id -> accounts
 	scanned  atomic.Bool
 
-	mu       sync.Mutex
-	workers  map[string]*worker // by UID
-	owners   map[string]*worker // by container id
-	files    []manifests.File
-	dirError string
-	watchers map[chan struct{}]bool
-	version  uint64
-	ready    bool
-	wg       sync.WaitGroup
-	ctx      context.Context // of all workers; it ends with Stop
-	cancel   context.CancelFunc
+	mu        sync.Mutex
+	workers   map[string]*worker // by UID
+	owners    map[string]*worker // by container id
+	files     []manifests.File
+	dirError  string
+	watchers  map[chan struct{}]bool
+	version   uint64
+	ready     bool
+	draining  bool // no worker is made any more
+	beginning beginning
+	wg        sync.WaitGroup
+	ctx       context.Context // of all workers; it ends with Stop
+	cancel    context.CancelFunc
 }
 
 // New prepares a Runner. Nothing runs before Start.
@@ -97,8 +103,10 @@ func New(c Config) (*Runner, error) {
 		events:  NewEvents(c.Node), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
 		memory: machineMemory(), hostIP: machineIP(),
 		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},
-		ctx: ctx, cancel: cancel,
+		beginning: beginning{done: make(chan struct{})},
+		ctx:       ctx, cancel: cancel,
 	}
+	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	r.images = image.NewStore(c.Engine, c.Root, r.imagesReady, r.imageArchive)
 	return r, nil
 }
@@ -125,6 +133,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 		return nil, err
 	}
 	r.wg.Go(func() { r.engine.Watch(r.ctx, r) })
+	r.wg.Go(func() { r.watchClock(r.ctx) })
 	return known, nil
 }
 
@@ -145,6 +154,9 @@ func (r *Runner) Apply(s manifests.Snapshot) {
 	}
 	for uid, d := range s.Pods {
 		w, ok := r.workers[uid]
+		if !ok && r.draining {
+			continue
+		}
 		if !ok {
 			w = r.newWorker(d.Pod, nil)
 		}
@@ -154,6 +166,9 @@ func (r *Runner) Apply(s manifests.Snapshot) {
 		if _, ok := s.Pods[uid]; !ok {
 			w.send(desiredChanged{nil})
 		}
+	}
+	if !r.ready {
+		r.begin()
 	}
 	r.ready = true
 	r.notifyLocked()

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/plan"
@@ -26,6 +27,8 @@ type worker struct {
 	// targets are the running containers, for the monitor.
 	targets atomic.Pointer[[]Target]
 	inbox   inbox
+	// progress tells a watchdog whether the worker is stuck.
+	progress progress
 
 	// ---- owned by run
 	desired *manifests.Desired // nil: the pod shall go
@@ -38,6 +41,7 @@ type worker struct {
 	namespaces    network.Namespaces
 	attach        *attachment
 	cgroupPath    string
+	resources     string // hash of the limits that the pod's cgroup has
 	setUpFailures int
 	setUpRetry    time.Time
 	message       string // why the pod is not set up
@@ -48,6 +52,11 @@ type worker struct {
 	// creation in that moment would reach it dying.
 	shim      sync.Mutex
 	deletedAt time.Time // when the manifest went
+	begun     bool      // Reconciled waits for this worker
+	// stopBy is when the pod must have ended because the machine goes down; suspended is closed when it has.
+	stopBy      time.Time
+	isSuspended bool
+	suspended   chan struct{}
 }
 
 // liveContainer is what is known of a container only while this Solopod runs.
@@ -118,10 +127,10 @@ func (w *worker) pending() bool {
 
 func makeWorker(r *Runner, pod *v1.Pod, rec *record) *worker {
 	if rec == nil {
-		rec = &record{Pod: pod, Containers: map[string]*containerRecord{}}
+		rec = &record{Pod: pod, Containers: map[string]*containerRecord{}, ClockOffset: clock.Offset()}
 	}
 	w := &worker{
-		runner: r, uid: string(pod.UID), rec: rec, inbox: inbox{signal: make(chan struct{}, 1)},
+		runner: r, uid: string(pod.UID), rec: rec, inbox: inbox{signal: make(chan struct{}, 1)}, suspended: make(chan struct{}),
 		live: map[string]*liveContainer{}, saver: saver{path: recordPath(r.config.Root, string(pod.UID))},
 	}
 	for name := range rec.Containers {
@@ -132,6 +141,7 @@ func makeWorker(r *Runner, pod *v1.Pod, rec *record) *worker {
 
 // run is the worker's loop. It ends with ctx, leaving everything as it is, or when the pod is gone.
 func (w *worker) run(ctx context.Context) {
+	defer w.noteBegun()
 	defer w.detach()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -142,10 +152,14 @@ func (w *worker) run(ctx context.Context) {
 		case <-w.inbox.signal:
 		case <-timer.C:
 		}
+		w.progress.step()
 		for _, m := range w.inbox.takeAll() {
 			m.take(ctx, w)
 		}
 		wake := w.reconcile(ctx)
+		w.progress.idle()
+		w.noteSuspended()
+		w.noteBegun()
 		if w.decided && w.desired == nil && !w.anything && w.runner.gone(w) {
 			return
 		}
@@ -161,7 +175,7 @@ func (w *worker) reconcile(ctx context.Context) (wake time.Time) {
 	defer w.publish()
 	defer w.publishTargets()
 	defer w.flushDisposals()
-	if !w.decided {
+	if !w.decided && w.stopBy.IsZero() {
 		return time.Time{}
 	}
 	for ctx.Err() == nil {
@@ -172,6 +186,7 @@ func (w *worker) reconcile(ctx context.Context) (wake time.Time) {
 				wake = until.T
 				continue
 			}
+			w.progress.step()
 			w.do(ctx, a)
 			progress = true
 		}
@@ -185,6 +200,9 @@ func (w *worker) reconcile(ctx context.Context) (wake time.Time) {
 }
 
 func (w *worker) planDesired() *plan.Desired {
+	if !w.decided {
+		return planned(w.rec.Pod)
+	}
 	if w.desired == nil {
 		return nil
 	}
@@ -195,7 +213,7 @@ func (w *worker) planDesired() *plan.Desired {
 func (w *worker) observed() *plan.Observed {
 	o := &plan.Observed{
 		SetUp: w.setUp, SharedRevision: w.rec.SharedRevision, Anything: w.anything, SetUpRetry: w.setUpRetry,
-		Grace: graceOf(w.rec.Pod), Containers: map[string]*plan.Status{},
+		StopBy: w.stopBy, Grace: graceOf(w.rec.Pod), Containers: map[string]*plan.Status{},
 	}
 	for name, c := range w.rec.Containers {
 		live := w.live[name]
@@ -219,6 +237,8 @@ func (w *worker) do(ctx context.Context, a plan.Action) {
 		w.setUpPod(ctx)
 	case plan.TearDownPod:
 		w.tearDownPod(ctx)
+	case plan.SuspendPod:
+		w.suspendPod(ctx)
 	case plan.StartContainer:
 		w.startContainer(ctx, a.Name, a.Backoff)
 	case plan.StopContainer:

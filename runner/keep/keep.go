@@ -31,6 +31,9 @@ type File struct {
 type Keeper struct {
 	socket, program string
 
+	// OnStart is told of a process that was started, before it is given anything to hold. Its failure is logged.
+	OnStart func(pid int) error
+
 	mu     sync.Mutex
 	conn   *net.UnixConn
 	held   map[string][]File
@@ -156,6 +159,11 @@ func (k *Keeper) start() error {
 	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=10"} // small rather than fast
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start the keeper: %w", err)
+	}
+	if k.OnStart != nil {
+		if err := k.OnStart(cmd.Process.Pid); err != nil {
+			slog.Warn("the process that keeps containers' output stays with the daemon's", "err", err)
+		}
 	}
 	go cmd.Wait() //nolint:errcheck // reaped when it ends; the connection tells
 	return nil

@@ -32,6 +32,8 @@ type Observed struct {
 	Anything bool
 	// SetUpRetry is when a failed set-up may be tried again; zero when none failed.
 	SetUpRetry time.Time
+	// StopBy is when everything must have ended, because the machine goes down; zero while it does not. Nothing is started.
+	StopBy time.Time
 	// Grace is the grace period that the running pod was started with; it holds once the manifest is gone.
 	Grace      time.Duration
 	Containers map[string]*Status
@@ -71,6 +73,9 @@ type (
 	SetUpPod struct{}
 	// TearDownPod removes everything of the pod. All containers have ended.
 	TearDownPod struct{}
+	// SuspendPod lets go of what the containers share and keeps the pod's history, for the next start of the machine. All
+	// containers have ended.
+	SuspendPod struct{}
 	// StartContainer removes what is left of the last attempt, creates the container and starts it. Backoff is what is
 	// to be remembered for the next restart.
 	StartContainer struct {
@@ -94,6 +99,7 @@ type (
 
 func (SetUpPod) action()        {}
 func (TearDownPod) action()     {}
+func (SuspendPod) action()      {}
 func (StartContainer) action()  {}
 func (StopContainer) action()   {}
 func (KillContainer) action()   {}
@@ -102,6 +108,9 @@ func (WaitUntil) action()       {}
 
 // Next returns what to do now, in order. An empty list means: wait for an event.
 func Next(d *Desired, o *Observed, now time.Time) []Action {
+	if !o.StopBy.IsZero() {
+		return suspend(d, o, now)
+	}
 	if d == nil || o.Anything && o.SharedRevision != d.SharedRevision {
 		return terminate(d, o, now)
 	}
@@ -139,6 +148,24 @@ func terminate(d *Desired, o *Observed, now time.Time) []Action {
 		return stopAll(o, grace, reasonTerminate(d), d != nil, now)
 	}
 	return []Action{TearDownPod{}}
+}
+
+// suspend stops all containers within the time that is left. What a pod with restartPolicy Never was doing is over, as in
+// Kubernetes; the others begin anew when the machine comes back, whatever their exit codes are now.
+func suspend(d *Desired, o *Observed, now time.Time) []Action {
+	if o.running() {
+		grace, again := min(o.Grace, max(o.StopBy.Sub(now), 0)), d != nil && d.RestartPolicy != v1.RestartPolicyNever
+		for _, s := range o.Containers {
+			if s.Stopping && s.KillAt.After(o.StopBy) { // for another reason, with more time
+				s.KillAt = o.StopBy
+			}
+		}
+		return stopAll(o, grace, "the machine goes down", again, now)
+	}
+	if o.SetUp {
+		return []Action{SuspendPod{}}
+	}
+	return nil
 }
 
 // running says whether any container runs.

@@ -51,12 +51,14 @@ type Worker struct {
 // becomes ready when it is, not up to a period later.
 func (w *Worker) Run(ctx context.Context) {
 	period := time.Duration(max(w.Probe.PeriodSeconds, 1)) * time.Second
-	begin := w.Started.Add(time.Duration(w.Probe.InitialDelaySeconds) * time.Second)
+	// By the process's own clock from here on: the machine's may be set.
+	started := time.Now().Add(-max(time.Since(w.Started), 0))
+	begin := started.Add(time.Duration(w.Probe.InitialDelaySeconds) * time.Second)
 	due := begin
 	if w.Probe.InitialDelaySeconds == 0 {
 		due = begin.Add(min(period, settle))
 	}
-	if time.Since(w.Started) > period {
+	if time.Since(started) > period {
 		// Adopted after a restart of Solopod: spread the probes of many containers, as the kubelet does.
 		due = time.Now().Add(rand.N(period))
 		begin = due

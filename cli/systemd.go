@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+
+	"github.com/solopod/solopod/runner"
+)
+
+// supervisor is systemd, where it has started the daemon with Type=notify; else nobody listens (sd_notify(3)).
+type supervisor struct {
+	conn net.Conn
+	// watchdog is how often systemd wants to hear of progress; zero when it does not.
+	watchdog time.Duration
+}
+
+// notifyVariables are for the daemon alone: an OCI runtime that inherits the socket would wait for the container to be ready.
+var notifyVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID"}
+
+// newSupervisor takes systemd's variables out of the environment, before any child is started. The caller must Close it.
+func newSupervisor(ctx context.Context) *supervisor {
+	s := &supervisor{}
+	socket, interval, pid := os.Getenv("NOTIFY_SOCKET"), os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
+	for _, name := range notifyVariables {
+		os.Unsetenv(name) //nolint:errcheck // it cannot fail for these names
+	}
+	if socket == "" {
+		return s
+	}
+	if name, abstract := strings.CutPrefix(socket, "@"); abstract {
+		socket = "\x00" + name
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unixgram", socket)
+	if err != nil {
+		slog.Warn("cannot tell systemd when the daemon is ready", "err", err)
+		return s
+	}
+	s.conn = conn
+	usec, err := strconv.ParseInt(interval, 10, 64)
+	if err == nil && (pid == "" || pid == strconv.Itoa(os.Getpid())) {
+		s.watchdog = time.Duration(usec) * time.Microsecond
+	}
+	return s
+}
+
+func (s *supervisor) Close() {
+	if s.conn != nil {
+		s.conn.Close() //nolint:errcheck // only written to
+	}
+}
+
+func (s *supervisor) tell(lines ...string) {
+	if s.conn == nil {
+		return
+	}
+	if _, err := s.conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+		slog.Warn("cannot tell systemd about the daemon", "err", err)
+	}
+}
+
+// supervise says when the daemon is ready, and from then on feeds the watchdog while it makes progress. Without progress
+// nothing is fed; systemd ends the daemon with SIGABRT, which prints what every goroutine does, and starts it again. The
+// pods run on meanwhile.
+func (s *supervisor) supervise(ctx context.Context, r *runner.Runner) error {
+	if s.conn == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-r.Reconciled():
+	}
+	s.tell("READY=1", fmt.Sprintf("STATUS=Running %d pods", len(r.Pods())))
+	if s.watchdog == 0 {
+		return nil
+	}
+	ticker := time.NewTicker(s.watchdog / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		check, cancel := context.WithTimeout(ctx, s.watchdog/4)
+		err := r.Stuck(check, s.watchdog)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			slog.Error("no progress; the watchdog is not fed", "err", err)
+			continue
+		}
+		s.tell("WATCHDOG=1")
+	}
+}
+
+// goingDown says whether the machine is about to halt or reboot.
+func goingDown(ctx context.Context) bool {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := dbus.NewWithContext(ctx)
+	if err != nil {
+		slog.Warn("cannot ask systemd whether the machine goes down; pods are left as they are", "err", err)
+		return false
+	}
+	defer conn.Close()
+	// "stopping" from the moment on in which a shutdown is wanted (org.freedesktop.systemd1(5), SystemState).
+	state, err := conn.SystemStateContext(ctx)
+	if err != nil {
+		slog.Warn("cannot ask systemd whether the machine goes down; pods are left as they are", "err", err)
+		return false
+	}
+	return state.Value.Value() == "stopping"
+}
+
+// end stops the pods when the machine goes down, and leaves them alone otherwise.
+func (s *supervisor) end(c config, r *runner.Runner) {
+	ctx := context.Background() // the daemon's own has ended
+	if !goingDown(ctx) {
+		s.tell("STOPPING=1")
+		return
+	}
+	total := c.ShutdownGracePeriod.Duration
+	const margin = time.Minute // for what the processes' end leaves to do, on a slow machine
+	s.tell("STOPPING=1", "STATUS=The machine goes down: stopping the pods", fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (total+margin).Microseconds()))
+	slog.Info("the machine goes down; stopping the pods", "within", total)
+	r.Drain(ctx, total, c.ShutdownGracePeriodCriticalPods.Duration)
+}
