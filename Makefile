@@ -6,13 +6,18 @@ LDFLAGS := -s -w -X $(PKG)/cli.version=$(VERSION) -X $(PKG)/cli.commit=$(COMMIT)
 # Left out of containerd: CRI and tracing were never linked; the tags drop gRPC from the shim and btrfs and zfs support.
 GOBUILD := CGO_ENABLED=0 go build -trimpath
 
-.PHONY: help build run test unit race e2e bench lint clean deps
+# Debian's versions begin with a digit: a tag's number, or before the first tag 0.0 with the date and the commit.
+DEB_VERSION ?= $(or $(shell git describe --tags 2>/dev/null | sed 's/^v//;s/-/+/;s/-/./g'),0.0+$(shell git log -1 --format=%cd --date=format:%Y%m%d%H%M 2>/dev/null).$(COMMIT))
+
+.PHONY: help build run test unit race e2e bench lint clean deps deb
 help:
 	@echo "make build   bin/solopod and its two companions: containerd's shim, and the keeper of containers' output"
 	@echo "make run     bring a pod up and show it; PROVE=1 proves it and exits"
 	@echo "make test    unit tests, race detector, end-to-end tests (as root)"
 	@echo "make e2e     end-to-end tests only"
 	@echo "make bench   measure against podman, ctr and runc"
+	@echo "make deb     bin/solopod.deb, the Debian package"
+	@echo "make vm-test test on a machine with systemd and cgroup v2, in QEMU; make vm-powercut N=50 cuts its power"
 	@echo "make lint    gofmt and golangci-lint (.golangci.yml)"
 	@echo "make clean   remove what make made"
 
@@ -34,6 +39,13 @@ bin/web: examples/web/main.go
 
 bin/pack: $(wildcard scripts/pack/*.go) go.mod
 	$(GOBUILD) -o $@ ./scripts/pack
+
+# The package, with manual pages and completions from the commands' own help.
+deb: build
+	go run ./scripts/man bin/man
+	@mkdir -p bin/completions
+	for shell in bash zsh fish; do bin/solopod completion $$shell >bin/completions/solopod.$$shell || exit 1; done
+	ARCH=$$(go env GOARCH) DEB_VERSION='$(DEB_VERSION)' go tool -modfile=tools/nfpm.mod nfpm package --config scripts/deb/nfpm.yaml --packager deb --target bin/solopod.deb
 
 deps:
 	@scripts/deps.sh run
