@@ -40,12 +40,20 @@ bin/web: examples/web/main.go
 bin/pack: $(wildcard scripts/pack/*.go) go.mod
 	$(GOBUILD) -o $@ ./scripts/pack
 
+DEB ?= bin/solopod.deb
 # The package, with manual pages and completions from the commands' own help.
 deb: build
 	go run ./scripts/man bin/man
 	@mkdir -p bin/completions
 	for shell in bash zsh fish; do bin/solopod completion $$shell >bin/completions/solopod.$$shell || exit 1; done
-	ARCH=$$(go env GOARCH) DEB_VERSION='$(DEB_VERSION)' go tool -modfile=tools/nfpm.mod nfpm package --config scripts/deb/nfpm.yaml --packager deb --target bin/solopod.deb
+	ARCH=$$(go env GOARCH) DEB_VERSION='$(DEB_VERSION)' go tool -modfile=tools/nfpm.mod nfpm package --config scripts/deb/nfpm.yaml --packager deb --target $(DEB)
+
+# A machine with systemd and cgroup v2, in QEMU. The second package is one to upgrade to.
+vm-test: deps-vm deb bin/solopod-next.deb bin/web bin/pack
+	go test -count=1 -v -timeout 60m $(if $(RUN),-run '$(RUN)') ./test/vm
+
+bin/solopod-next.deb: bin/solopod
+	$(MAKE) deb DEB_VERSION='$(DEB_VERSION).next' DEB=$@
 
 deps:
 	@scripts/deps.sh run
@@ -64,9 +72,11 @@ e2e: deps-test build bin/web bin/pack
 bench: deps-bench build bin/web bin/pack
 	go run ./scripts/bench
 
-.PHONY: deps-test deps-bench
+.PHONY: deps-test deps-bench deps-vm vm-test
 deps-test:
 	@scripts/deps.sh test
+deps-vm:
+	@scripts/deps.sh vm
 deps-bench:
 	@scripts/deps.sh bench
 

@@ -72,12 +72,12 @@ func runDaemon(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer unlock()
-	e, stopEngine, err := startEngine(ctx, c)
+	e, setAside, stopEngine, err := startEngine(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer stopEngine()
-	r, err := newRunner(c, e)
+	r, err := newRunner(c, e, setAside)
 	if err != nil {
 		return err
 	}
@@ -158,8 +158,8 @@ func lock(c config) (unlock func(), err error) {
 	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
 }
 
-// startEngine starts containerd in-process or dials the one that runs outside.
-func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) {
+// startEngine starts containerd in-process or dials the one that runs outside. setAside tells of damage that was found.
+func startEngine(ctx context.Context, c config) (e *engine.Engine, setAside string, end func(), err error) {
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
@@ -169,22 +169,27 @@ func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) 
 	if c.Containerd == embeddedContainerd {
 		shim, err := companion("containerd-shim-runc-v2")
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w, or use an outside containerd with --containerd ADDRESS", err)
+			return nil, "", nil, fmt.Errorf("%w, or use an outside containerd with --containerd ADDRESS", err)
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return nil, "", nil, fmt.Errorf("cannot find the running binary: %w", err)
 		}
 		srv, err := embedded.Start(context.WithoutCancel(ctx), embedded.Config{
-			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr,
+			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr, Self: self,
 		})
 		if err != nil {
-			return nil, nil, err
+			return nil, "", nil, err
 		}
+		setAside = srv.SetAside
 		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
 	}
-	e, err := engine.Connect(ctx, ec)
+	e, err = engine.Connect(ctx, ec)
 	if err != nil {
 		stop()
-		return nil, nil, err
+		return nil, "", nil, err
 	}
-	return e, func() {
+	return e, setAside, func() {
 		if err := e.Close(); err != nil {
 			slog.Debug("cannot close the connection to containerd", "err", err)
 		}
@@ -192,7 +197,7 @@ func startEngine(ctx context.Context, c config) (*engine.Engine, func(), error) 
 	}, nil
 }
 
-func newRunner(c config, e *engine.Engine) (*runner.Runner, error) {
+func newRunner(c config, e *engine.Engine, setAside string) (*runner.Runner, error) {
 	limits, err := c.logLimits()
 	if err != nil {
 		return nil, err
@@ -217,6 +222,7 @@ func newRunner(c config, e *engine.Engine) (*runner.Runner, error) {
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
 		Engine: e, OOM: oom.Watcher{}, Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
+		SetAside: setAside, OutsideImages: c.Containerd != embeddedContainerd,
 	})
 }
 

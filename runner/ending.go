@@ -81,6 +81,10 @@ func (w *worker) containerLost(ctx context.Context, name, why string) {
 		return
 	}
 	w.stopWatching(w.live[name])
+	// Its shim is gone, or containerd has forgotten it: what may be left of it would run beside the next attempt.
+	if err := w.runner.cgroups.KillLeftover(w.containerCgroup(rec.ID)); err != nil {
+		slog.Warn("cannot end what is left of a container", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
+	}
 	w.conclude(ctx, name, &ending{
 		ID: rec.ID, ExitCode: exitOfKill, Reason: reasonUnknown, Message: why, StartedAt: rec.StartedAt, FinishedAt: wallNow(),
 	})

@@ -55,7 +55,11 @@ type Config struct {
 	OOM                  OOMWatcher
 	Keeper               *keep.Keeper // Stop closes it
 	Parallel             int          // how many pods are brought up at the same time
-	Version              string
+	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
+	SetAside string
+	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
+	OutsideImages bool
+	Version       string
 }
 
 // Runner runs pods.
@@ -107,7 +111,7 @@ func New(c Config) (*Runner, error) {
 		ctx:       ctx, cancel: cancel,
 	}
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
-	r.images = image.NewStore(c.Engine, c.Root, r.imagesReady, r.imageArchive)
+	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive)
 	return r, nil
 }
 
@@ -126,6 +130,9 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 		}
 	}
 	if err := network.PrepareDir(filepath.Join(r.config.State, "pods")); err != nil {
+		return nil, err
+	}
+	if err := r.repair(ctx); err != nil {
 		return nil, err
 	}
 	known, err := r.adopt(ctx)

@@ -16,6 +16,13 @@ need runc runc
 need "/usr/lib/cni/bridge /opt/cni/bin/bridge" containernetworking-plugins
 need curl curl
 case "${1:-run}" in
+vm)
+	need debootstrap debootstrap
+	need qemu-system-x86_64 qemu-system-x86
+	need qemu-img qemu-utils
+	need mke2fs e2fsprogs
+	need /bin/busybox busybox-static
+	;;
 test | bench)
 	need gcc gcc
 	need /usr/include/stdio.h libc6-dev

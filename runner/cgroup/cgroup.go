@@ -131,6 +131,9 @@ func (m *Manager) Remove(uid string) error {
 	return errors.Join(errs...)
 }
 
+// KillLeftover ends the processes of a container that nobody else will end.
+func (m *Manager) KillLeftover(cgroupPath string) error { return killAll(cgroupPath) }
+
 // Leftover lists the UIDs of pods that have a cgroup below the root.
 func (m *Manager) Leftover() []string {
 	seen := map[string]bool{}

@@ -190,24 +190,3 @@ func (e *Engine) Synced(ctx context.Context, name string) (bool, error) {
 func (e *Engine) RemoveImage(ctx context.Context, name string) error {
 	return native(e.client.ImageService().Delete(inNamespace(ctx), name, images.SynchronousDelete()))
 }
-
-// Drop removes an image together with the given snapshots of containers that were made from it and the unpacked
-// snapshots themselves, so that a later import unpacks anew. It is for images that a power cut may have damaged.
-func (e *Engine) Drop(ctx context.Context, image Image) error {
-	ctx = inNamespace(ctx)
-	if err := e.RemoveImage(ctx, image.Name); err != nil {
-		return err
-	}
-	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
-	for name := image.ChainID; name != ""; {
-		info, err := snapshotter.Stat(ctx, name)
-		if err != nil {
-			return nil //nolint:nilerr // the collector was faster
-		}
-		if err := snapshotter.Remove(ctx, name); err != nil {
-			return nil //nolint:nilerr // another image shares this layer and keeps it
-		}
-		name = info.Parent
-	}
-	return nil
-}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
@@ -25,8 +26,9 @@ import (
 // Store holds the machine's images. It is safe for concurrent use.
 type Store struct {
 	engine *engine.Engine
-	// root is a path on the file system that holds the unpacked images.
-	root string
+	// root is a path on the file system that holds the unpacked images, unless they are elsewhere.
+	root      string
+	elsewhere bool
 	// changed is told the names of images that have become ready.
 	changed func(names []string)
 	report  func(file string, err error)
@@ -36,10 +38,10 @@ type Store struct {
 	verified sync.Map
 }
 
-// NewStore makes a store. changed is called after images became ready, report with the outcome for each archive of the
+// NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images became ready, report with the outcome for each archive of the
 // watched directory; both may be called from any goroutine.
-func NewStore(e *engine.Engine, root string, changed func([]string), report func(file string, err error)) *Store {
-	return &Store{engine: e, root: root, changed: changed, report: report, ledger: openLedger(filepath.Join(root, "archives.json"))}
+func NewStore(e *engine.Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error)) *Store {
+	return &Store{engine: e, root: root, elsewhere: elsewhere, changed: changed, report: report, ledger: openLedger(filepath.Join(root, "archives.json"))}
 }
 
 // Normalize gives an image reference its full form, as Docker and the kubelet do: nginx -> docker.io/library/nginx:latest.
@@ -136,7 +138,14 @@ func (s *Store) Pull(ctx context.Context, ref string) (engine.Image, error) {
 	return image, nil
 }
 
-func (s *Store) sync() error { return durable.SyncFileSystem(s.root) }
+// sync makes what was unpacked durable.
+func (s *Store) sync() error {
+	if s.elsewhere {
+		unix.Sync() // an outside containerd does not say where it unpacks
+		return nil
+	}
+	return durable.SyncFileSystem(s.root)
+}
 
 func (s *Store) ready(images ...engine.Image) {
 	names := make([]string, len(images))

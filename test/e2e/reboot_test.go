@@ -102,6 +102,9 @@ func (b *box) reboot() {
 			b.t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(b.path("root/boot-id"), []byte("00000000-0000-0000-0000-000000000000"), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 	if b.mode == outside {
 		b.startContainerd()
 	}

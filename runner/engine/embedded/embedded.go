@@ -54,6 +54,8 @@ type Config struct {
 	Root string
 	// State holds sockets and the bundles of running containers; it should lie on a tmpfs.
 	State string
+	// Self is the program itself, which is run once more to look at databases (CheckCommand).
+	Self string
 	// Log receives containerd's own messages of level error and above, as text lines.
 	Log io.Writer
 }
@@ -62,7 +64,10 @@ type Config struct {
 type Server struct {
 	// Address is the path of its gRPC socket.
 	Address string
-	srv     *server.Server
+	// SetAside says what was found damaged and where it was put; empty when nothing was.
+	SetAside string
+	srv      *server.Server
+	state    string
 }
 
 // Start boots containerd; it serves on Address when Start returns. The caller owns the Server and must Stop it.
@@ -85,6 +90,10 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		},
 		RequiredPlugins: []string{"io.containerd.metadata.v1.bolt", "io.containerd.grpc.v1.tasks"},
 	}
+	aside, err := setAside(c)
+	if err != nil {
+		return nil, err
+	}
 	log.L.Logger.SetOutput(c.Log)
 	log.L.Logger.SetLevel(logrus.ErrorLevel)
 	if err := server.CreateTopLevelDirectories(config); err != nil {
@@ -104,7 +113,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		srv.Stop()
 		return nil, fmt.Errorf("cannot serve containerd's socket: %w", err)
 	}
-	return &Server{Address: address, srv: srv}, nil
+	return &Server{Address: address, SetAside: aside, srv: srv, state: c.State}, nil
 }
 
 // maxSocketDir leaves room for the socket's name, which is a hash, in the 108 bytes of a unix socket's path (containerd,
@@ -121,4 +130,9 @@ func socketDir(state string) string {
 }
 
 // Stop closes the server; containers go on under their shims.
-func (s *Server) Stop() { s.srv.Stop() }
+func (s *Server) Stop() {
+	s.srv.Stop()
+	if f, err := os.Create(mark(s.state)); err == nil { // without the mark the next start takes a little longer
+		f.Close() //nolint:errcheck // it is empty
+	}
+}

@@ -1,0 +1,105 @@
+package embedded
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// CheckCommand is the program's argument for CheckDatabase.
+const CheckCommand = "check-database"
+
+// setAside looks at containerd's databases. When one is damaged, everything of containerd's is moved aside, as its parts
+// make no sense without each other, and it starts from nothing: images come from their archives or registries, and
+// containers from manifests. It returns a message that says so, or nothing.
+//
+// After an orderly end there is nothing to look for. state keeps the mark of one; it goes with a reboot.
+func setAside(c Config) (message string, err error) {
+	if os.Remove(mark(c.State)) == nil {
+		return "", nil
+	}
+	databases, err := filepath.Glob(filepath.Join(c.Root, "*", "*.db"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range databases {
+		damage := c.check(path)
+		if damage == "" {
+			continue
+		}
+		aside := c.Root + ".damaged"
+		if err := os.RemoveAll(aside); err != nil { // an earlier one: flash is small
+			return "", fmt.Errorf("cannot make room for a damaged database: %w", err)
+		}
+		if err := os.Rename(c.Root, aside); err != nil {
+			return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
+		}
+		return fmt.Sprintf("containerd's database %s is damaged (%s). All of it is set aside in %s, and images are imported or "+
+			"pulled anew; remove that directory when it is of no use to you", filepath.Base(path), damage, aside), nil
+	}
+	return "", nil
+}
+
+func mark(state string) string { return filepath.Join(state, "ended-in-order") }
+
+// check has another process look at a database: what a damaged one leads to cannot be caught in this one (a page number
+// far outside of the file, a list that is longer than memory, a tree that contains itself).
+func (c Config) check(path string) (damage string) {
+	cmd := exec.Command(c.Self, CheckCommand, path) //nolint:noctx // bounded by its own limits
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return ""
+	case !errors.As(err, &exit):
+		return "" // it could not be looked at, which says nothing about it
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(out.String()), "\n")
+	if first == "" {
+		first = err.Error()
+	}
+	return first
+}
+
+// Limits of the process that looks: a good database of a thousand containers needs some megabytes and a tenth of a second.
+const (
+	checkMemory  = 2 << 30 // of address space, most of which Go only reserves
+	checkSeconds = 60      // of CPU time
+)
+
+// CheckDatabase reads every page of a database. It may end the process, or make it end, and bounds its memory and time:
+// it is for a process of its own.
+func CheckDatabase(path string) error {
+	for kind, limit := range map[int]uint64{unix.RLIMIT_AS: checkMemory, unix.RLIMIT_CPU: checkSeconds, unix.RLIMIT_CORE: 0} {
+		if err := unix.Setrlimit(kind, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+			return nil //nolint:nilerr // better not looked at than without a bound
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		return errors.New("it is empty")
+	}
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // only read from
+	return db.View(func(tx *bolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("it is cut off: %d bytes of %d", info.Size(), tx.Size())
+		}
+		return <-tx.Check() // the first finding is enough, and no finding is nil
+	})
+}

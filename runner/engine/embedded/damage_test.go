@@ -1,0 +1,165 @@
+package embedded
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// TestMain is the process that looks at a database when it is started as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == CheckCommand {
+		if err := CheckDatabase(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// database makes one with nested buckets, as containerd's are.
+func database(t *testing.T, path string) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for i := range 50 {
+			outer, err := tx.CreateBucket(fmt.Appendf(nil, "bucket %d", i))
+			if err != nil {
+				return err
+			}
+			inner, err := outer.CreateBucket([]byte("inner"))
+			if err != nil {
+				return err
+			}
+			for j := range 50 {
+				if err := inner.Put(fmt.Appendf(nil, "key %d", j), make([]byte, 100)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// usedSize is where the last page ends that was ever used; the file is longer, for what is to come.
+func usedSize(t *testing.T, path string) (size int) {
+	t.Helper()
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.View(func(tx *bolt.Tx) error { size = int(tx.Size()); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
+
+// Whatever is done to a database, looking at it ends with an answer.
+func TestCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	database(t, path)
+	c := Config{Self: self(t)}
+	if damage := c.check(path); damage != "" {
+		t.Fatalf("a good database: %s", damage)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := usedSize(t, path)
+	random := rand.New(rand.NewPCG(1, 2))
+	found := 0
+	const rounds = 60
+	for n := range rounds {
+		bad := append([]byte{}, good...)
+		switch n % 3 {
+		case 0:
+			bad = bad[:random.IntN(len(bad))]
+		case 1: // a block that was never written
+			at := random.IntN(len(bad)/4096) * 4096
+			clear(bad[at:min(at+4096, len(bad))])
+		default:
+			for range 1 + random.IntN(50) {
+				bad[random.IntN(len(bad))] = byte(random.Uint32())
+			}
+		}
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c.check(path) != "" {
+			found++
+		} else if len(bad) < used {
+			t.Errorf("a database of %d bytes is good when %d are left", len(good), len(bad))
+		}
+	}
+	// A changed value, or a page that is free, is no damage to the structure.
+	t.Logf("%d of %d damages were found", found, rounds)
+	if found < rounds/3 {
+		t.Errorf("only %d of %d damages were found", found, rounds)
+	}
+}
+
+func TestSetAside(t *testing.T) {
+	dir := t.TempDir()
+	root := filepath.Join(dir, "containerd")
+	c := Config{Root: root, State: dir, Self: self(t)}
+	path := filepath.Join(root, "io.containerd.metadata.v1.bolt", "meta.db")
+	for range 2 { // an earlier one makes room
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		database(t, path)
+		if message, err := setAside(c); err != nil || message != "" {
+			t.Fatalf("a good database: %q, %v", message, err)
+		}
+		if err := os.Truncate(path, 5000); err != nil {
+			t.Fatal(err)
+		}
+		message, err := setAside(c)
+		if err != nil || message == "" {
+			t.Fatalf("a damaged database: %q, %v", message, err)
+		}
+		if _, err := os.Stat(root); !os.IsNotExist(err) {
+			t.Errorf("it is still in place: %v", err)
+		}
+	}
+	// After an orderly end nobody looks.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{path, mark(dir)} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if message, err := setAside(c); err != nil || message != "" {
+		t.Errorf("after an orderly end: %q, %v", message, err)
+	}
+	if message, err := setAside(c); err != nil || message == "" {
+		t.Errorf("the mark holds for more than one start: %q, %v", message, err)
+	}
+}
