@@ -52,6 +52,10 @@ deb: build
 vm-test: deps-vm deb bin/solopod-next.deb bin/web bin/pack
 	go test -count=1 -v -timeout 60m $(if $(RUN),-run '$(RUN)') ./test/vm
 
+N ?= 50
+vm-powercut: deps-vm deb bin/solopod-next.deb bin/web bin/pack
+	go test -count=1 -v -timeout 0 -run TestPowerCut ./test/vm -args -cuts $(N) $(if $(SEED),-seed $(SEED))
+
 bin/solopod-next.deb: bin/solopod
 	$(MAKE) deb DEB_VERSION='$(DEB_VERSION).next' DEB=$@
 
@@ -72,7 +76,7 @@ e2e: deps-test build bin/web bin/pack
 bench: deps-bench build bin/web bin/pack
 	go run ./scripts/bench
 
-.PHONY: deps-test deps-bench deps-vm vm-test
+.PHONY: deps-test deps-bench deps-vm vm-test vm-powercut
 deps-test:
 	@scripts/deps.sh test
 deps-vm:

@@ -77,7 +77,7 @@ func runDaemon(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer stopEngine()
-	r, err := newRunner(c, e, setAside)
+	r, err := newRunner(c, e, setAside, supervisor.unit)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func startEngine(ctx context.Context, c config) (e *engine.Engine, setAside stri
 	}, nil
 }
 
-func newRunner(c config, e *engine.Engine, setAside string) (*runner.Runner, error) {
+func newRunner(c config, e *engine.Engine, setAside, unit string) (*runner.Runner, error) {
 	limits, err := c.logLimits()
 	if err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func newRunner(c config, e *engine.Engine, setAside string) (*runner.Runner, err
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
 		Engine: e, OOM: oom.Watcher{}, Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
-		SetAside: setAside, OutsideImages: c.Containerd != embeddedContainerd,
+		SetAside: setAside, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})
 }
 

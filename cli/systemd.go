@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,21 @@ type supervisor struct {
 	conn net.Conn
 	// watchdog is how often systemd wants to hear of progress; zero when it does not.
 	watchdog time.Duration
+	// unit is the daemon's own; empty when it is run by something else.
+	unit string
+}
+
+// ownUnit is the unit that runs this process: the cgroup's name, where systemd has started just this process.
+func ownUnit() string {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil || os.Getenv("SYSTEMD_EXEC_PID") != strconv.Itoa(os.Getpid()) {
+		return ""
+	}
+	_, cgroup, _ := strings.Cut(strings.TrimSpace(string(text)), "0::") // one line with cgroup v2
+	if unit := path.Base(cgroup); strings.HasSuffix(unit, ".service") {
+		return unit
+	}
+	return ""
 }
 
 // notifyVariables are for the daemon alone: an OCI runtime that inherits the socket would wait for the container to be ready.
@@ -27,7 +43,7 @@ var notifyVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
 
 // newSupervisor takes systemd's variables out of the environment, before any child is started. The caller must Close it.
 func newSupervisor(ctx context.Context) *supervisor {
-	s := &supervisor{}
+	s := &supervisor{unit: ownUnit()}
 	socket, interval, pid := os.Getenv("NOTIFY_SOCKET"), os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	for _, name := range notifyVariables {
 		os.Unsetenv(name) //nolint:errcheck // it cannot fail for these names

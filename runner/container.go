@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -260,13 +261,15 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 		return nil, err
 	}
 	files[path.Clean("/"+c.TerminationMessagePath)] = message
+	annotations := map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid}
+	maps.Copy(annotations, w.runner.cgroups.ScopeAnnotations())
 	return spec.Build(spec.Input{
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
 		Hostname: hostname(pod), Volumes: w.runner.volumes.Find(pod), Files: files, Shm: w.shm(),
 		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
 		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
-		Annotations: map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid},
+		Annotations: annotations,
 		Unified:     cgroup.Unified(),
 	})
 }

@@ -45,6 +45,8 @@ type Config struct {
 	State    string // does not
 	LogDir   string
 	Cgroups  cgroup.Layout
+	// Service is the systemd unit that runs the daemon; empty when none does.
+	Service string
 	// PodPids bounds the number of processes of a pod; zero means no bound.
 	PodPids int64
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
@@ -110,6 +112,7 @@ func New(c Config) (*Runner, error) {
 		beginning: beginning{done: make(chan struct{})},
 		ctx:       ctx, cancel: cancel,
 	}
+	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive)
 	return r, nil

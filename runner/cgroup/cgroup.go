@@ -22,9 +22,11 @@ func Unified() bool { return cgroups.Mode() == cgroups.Unified }
 // Manager keeps the cgroups of pods. It is safe for concurrent use.
 type Manager struct {
 	Layout
-	keeper cgroupKeeper
-	mu     sync.Mutex
-	pods   map[string]share // by pod UID
+	// Service is the systemd unit of the daemon, which scopes outlive at a shutdown; empty when it is none.
+	Service string
+	keeper  cgroupKeeper
+	mu      sync.Mutex
+	pods    map[string]share // by pod UID
 	// classes: the weight that each QoS class has been given.
 	classes map[v1.PodQOSClass]uint64
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,15 +51,8 @@ func (u *units) do(request func(context.Context, *dbus.Conn) error) error {
 	}
 }
 
-// apply starts a slice, or changes one that runs. The root slice is made as well: one that systemd would make by itself
-// is stopped at the beginning of a shutdown, with everything in it, while pods are to have their grace periods.
+// apply starts a slice, or changes one that runs.
 func (u *units) apply(cgroupPath string, r *specs.LinuxResources) error {
-	root, _, _ := strings.Cut(strings.Trim(cgroupPath, "/"), "/")
-	if root != path.Base(cgroupPath) {
-		if err := u.startSlice(root, nil); err != nil {
-			return err
-		}
-	}
 	if err := u.startSlice(path.Base(cgroupPath), properties(r)); err != nil {
 		return err
 	}
@@ -69,16 +63,12 @@ func (u *units) startSlice(name string, limits []dbus.Property) error {
 	return u.do(func(ctx context.Context, c *dbus.Conn) error {
 		base := []dbus.Property{
 			dbus.PropDescription("Pods of Solopod"),
-			{Name: "DefaultDependencies", Value: godbus.MakeVariant(false)},
 		}
 		for _, controller := range []string{"CPU", "Memory", "Tasks", "IO"} {
 			base = append(base, dbus.Property{Name: controller + "Accounting", Value: godbus.MakeVariant(true)})
 		}
 		err := startUnit(ctx, c, name, append(base, limits...))
 		if isDBus(err, "org.freedesktop.systemd1.UnitExists") {
-			if len(limits) == 0 {
-				return nil
-			}
 			err = c.SetUnitPropertiesContext(ctx, name, true, limits...)
 		}
 		return err
@@ -150,14 +140,14 @@ func limitHugepages(cgroupPath string, r *specs.LinuxResources) error {
 	parent := Mountpoint
 	for part := range strings.SplitSeq(strings.Trim(cgroupPath, "/"), "/") {
 		file := filepath.Join(parent, "cgroup.subtree_control")
-		if err := os.WriteFile(file, []byte("+hugetlb"), 0); err != nil { //nolint:forbidigo // a kernel file
+		if err := tell(file, "+hugetlb"); err != nil {
 			return fmt.Errorf("cannot limit huge pages: %w", err)
 		}
 		parent = filepath.Join(parent, part)
 	}
 	for _, h := range r.HugepageLimits {
 		file := filepath.Join(Mountpoint, cgroupPath, "hugetlb."+h.Pagesize+".max")
-		if err := os.WriteFile(file, fmt.Append(nil, h.Limit), 0); err != nil { //nolint:forbidigo // a kernel file
+		if err := tell(file, strconv.FormatUint(h.Limit, 10)); err != nil {
 			return fmt.Errorf("cannot limit huge pages: %w", err)
 		}
 	}
@@ -191,6 +181,16 @@ func (u *units) removeEmpty(cgroupPath string) bool {
 	return err == nil && len(dirs) == 1 && u.remove(cgroupPath) == nil
 }
 
+// ScopeAnnotations tell the OCI runtime what a container's scope is to be given beside limits. At a shutdown systemd stops
+// all slices at once, with what is in them. So scopes are stopped after the daemon, which stops the pods in its order and
+// with their grace periods (runc, docs/systemd.md, auxiliary properties).
+func (m *Manager) ScopeAnnotations() map[string]string {
+	if m.driver != Systemd || m.Service == "" {
+		return nil
+	}
+	return map[string]string{"org.systemd.property.Before": "['" + m.Service + "']"}
+}
+
 // HoldShims gives the shims a place to be, which must hold a process: with systemd one that outlives the daemon is put
 // into a scope, below which shims get cgroups of their own. They are not the service's then, which can be restarted
 // without systemd stumbling over them. Without systemd nothing is to be done.
@@ -199,20 +199,18 @@ func (m *Manager) HoldShims(pid int) error {
 	if !ok {
 		return nil
 	}
-	if err := u.startSlice(m.root+".slice", nil); err != nil {
-		return err
-	}
 	name := path.Base(m.shims())
-	err := u.do(func(ctx context.Context, c *dbus.Conn) error {
-		return startUnit(ctx, c, name, []dbus.Property{
-			dbus.PropDescription("Shims of Solopod's pods"), dbus.PropPids(uint32(pid)), dbus.PropSlice(m.root + ".slice"),
-			{Name: "Delegate", Value: godbus.MakeVariant(true)},
-			{Name: "DefaultDependencies", Value: godbus.MakeVariant(false)},
-		})
-	})
+	properties := []dbus.Property{
+		dbus.PropDescription("Shims of Solopod's pods"), dbus.PropPids(uint32(pid)), dbus.PropSlice(m.root + ".slice"),
+		{Name: "Delegate", Value: godbus.MakeVariant(true)},
+		{Name: "DefaultDependencies", Value: godbus.MakeVariant(false)},
+	}
+	if m.Service != "" {
+		properties = append(properties, dbus.PropBefore(m.Service))
+	}
+	err := u.do(func(ctx context.Context, c *dbus.Conn) error { return startUnit(ctx, c, name, properties) })
 	if isDBus(err, "org.freedesktop.systemd1.UnitExists") { // shims hold it; the process that held it before was killed
-		procs := filepath.Join(Mountpoint, m.shims(), "cgroup.procs")
-		err = os.WriteFile(procs, fmt.Append(nil, pid), 0) //nolint:forbidigo // a kernel file
+		err = tell(filepath.Join(Mountpoint, m.shims(), "cgroup.procs"), strconv.Itoa(pid))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make %s: %w", name, err)

@@ -21,6 +21,8 @@ func text(actions []Action) string {
 			out = append(out, "setup")
 		case TearDownPod:
 			out = append(out, "teardown")
+		case SuspendPod:
+			out = append(out, "suspend")
 		case StartContainer:
 			out = append(out, "start "+a.Name)
 		case StopContainer:

@@ -142,8 +142,8 @@ func upgrade(b *box) {
 // and once directories in cgroup v2.
 func endToEnd(b *box) {
 	for _, args := range []string{
-		"-test.run 'TestLifecycle|TestOOM|TestResources|TestMetrics'",
-		"-test.run '(TestResources|TestOOM)/embedded' -cgroup-driver cgroupfs",
+		"-test.run 'TestLifecycle|TestOOM|TestResources'",
+		"-test.run '(TestMetrics|TestResources|TestOOMGroup)/embedded' -cgroup-driver cgroupfs",
 	} {
 		out := b.run("cd /mnt/test/e2e && ./e2e.test -test.v -patience 3m " + args)
 		for _, line := range strings.Split(out, "\n") {
@@ -186,14 +186,18 @@ func idle(b *box) {
 		b.t.Errorf("an idle minute writes %d sectors to the disk, Solopod and its shims %d bytes", disk2-disk, processes2-processes)
 	}
 	b.run("rm /etc/solopod/manifests/idle*.yaml")
-	b.ready(2)
+	b.eventually("they are gone", func() error {
+		_, err := b.try("! solopod get pods -A | grep idle")
+		return err
+	})
 }
 
 // readOnlyRoot: everything that is written lies below the root, state and log directories.
 func readOnlyRoot(b *box) {
 	b.run("mkdir -p /var/lib/solopod/log && echo 'logDir: /var/lib/solopod/log' >>/etc/solopod/config.yaml")
-	b.run("sync; mount -o remount,ro / && systemctl restart solopod")
+	b.run("systemctl restart solopod") // which lets go of the log files on the root file system
 	b.ready(2)
+	b.run("sync; mount -o remount,ro /")
 	b.run("mount -t tmpfs tmpfs /srv && mkdir -p /run/m && cp /etc/solopod/manifests/*.yaml /run/m/ && mount --bind /run/m /etc/solopod/manifests && systemctl restart solopod")
 	b.apply("extra", shell("extra", "echo on a read-only machine; "+forever, ""))
 	b.ready(3)

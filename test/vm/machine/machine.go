@@ -19,6 +19,9 @@ type Machine struct {
 	disks []string
 	// Clock is the machine's clock at boot, in QEMU's form; empty is the real time.
 	Clock string
+	// Ports are the names of serial ports inside (/dev/virtio-ports/<name>); what is written there reaches Said at once, power
+	// or no power.
+	Ports []string
 	qemu  *exec.Cmd
 	agent *agent
 	ended chan struct{}
@@ -50,6 +53,16 @@ func (m *Machine) Console() string {
 
 func (m *Machine) console() string { return filepath.Join(m.dir, "console-"+strconv.Itoa(m.boots)) }
 
+func (m *Machine) port(name string) string {
+	return filepath.Join(m.dir, name+"-"+strconv.Itoa(m.boots))
+}
+
+// Said is what the machine has written to a port since its last boot.
+func (m *Machine) Said(port string) (string, error) {
+	text, err := os.ReadFile(m.port(port))
+	return string(text), err
+}
+
 // bootTime bounds a boot; it takes 15 seconds on an idle machine.
 const bootTime = 4 * time.Minute
 
@@ -66,6 +79,9 @@ func (m *Machine) Boot(ctx context.Context) error {
 		"-device", "virtio-serial", "-chardev", "socket,id=agent,server=on,wait=off,path=" + socket,
 		"-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
 		"-device", "virtio-rng-pci",
+	}
+	for _, port := range m.Ports {
+		args = append(args, "-chardev", "file,id="+port+",path="+m.port(port), "-device", "virtserialport,chardev="+port+",name="+port)
 	}
 	for _, disk := range m.disks {
 		args = append(args, "-drive", "file="+disk+",format=raw,if=virtio,cache=writeback")
