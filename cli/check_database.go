@@ -9,7 +9,7 @@ import (
 // newCheckDatabase is not for people: the daemon runs it to look at a database that may be damaged.
 func newCheckDatabase() *cobra.Command {
 	return &cobra.Command{
-		Use: embedded.CheckCommand + " FILE", Hidden: true, Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return embedded.CheckDatabase(args[0]) },
+		Use: embedded.CheckCommand + " FILE...", Hidden: true, Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return embedded.CheckDatabases(args) },
 	}
 }

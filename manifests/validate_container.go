@@ -105,6 +105,10 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 	for kind, list := range map[string]v1.ResourceList{"limits": r.Limits, "requests": r.Requests} {
 		for name, q := range list {
 			field := at + "." + kind + "." + string(name)
+			limit, limited := r.Limits[name]
+			if kind == "requests" && limited && q.Cmp(limit) == 0 {
+				continue // what is to be said of it is said of the limit, which may be where it comes from
+			}
 			huge := strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix)
 			if name != v1.ResourceCPU && name != v1.ResourceMemory && !huge {
 				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory and hugepages-<size> are")
@@ -116,7 +120,7 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 			if q.Sign() < 0 {
 				v.errorf(field, "must not be negative")
 			}
-			if limit, ok := r.Limits[name]; kind == "requests" && ok && q.Cmp(limit) > 0 {
+			if kind == "requests" && limited && q.Cmp(limit) > 0 {
 				v.errorf(field, "the request %s is above the limit %s", q.String(), limit.String())
 			}
 			if name == v1.ResourceMemory && q.MilliValue()%1000 != 0 {

@@ -44,17 +44,13 @@ func Watch(ctx context.Context, set func(moved time.Duration)) error {
 	if err != nil {
 		return fmt.Errorf("cannot watch the clock: %w", err)
 	}
-	never := unix.ItimerSpec{Value: unix.Timespec{Sec: 1 << 40}}
-	arm := func() error {
-		return unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME|unix.TFD_TIMER_CANCEL_ON_SET, &never, nil)
-	}
 	timer := os.NewFile(uintptr(fd), "clock") // owns fd
 	stop := context.AfterFunc(ctx, func() {
 		timer.Close() //nolint:errcheck // ends the read
 	})
 	defer stop()
 	known := Offset()
-	if err := arm(); err != nil {
+	if err := arm(timer); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("cannot watch the clock: %w", err)
 	}
 	buf := make([]byte, 8)
@@ -67,7 +63,7 @@ func Watch(ctx context.Context, set func(moved time.Duration)) error {
 			return fmt.Errorf("cannot watch the clock: %w", err)
 		}
 		// Armed before the offset is read: a step in between is told of again.
-		if err := arm(); err != nil && !errors.Is(err, unix.ECANCELED) {
+		if err := arm(timer); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("cannot watch the clock: %w", err)
 		}
 		if moved := Moved(known); moved != 0 {
@@ -75,4 +71,20 @@ func Watch(ctx context.Context, set func(moved time.Duration)) error {
 			set(moved)
 		}
 	}
+}
+
+// arm sets the timer to a time that never comes, so that only a step of the clock ends the wait for it.
+func arm(timer *os.File) error {
+	raw, err := timer.SyscallConn()
+	if err != nil {
+		return err
+	}
+	never := unix.ItimerSpec{Value: unix.Timespec{Sec: 1 << 40}}
+	controlErr := raw.Control(func(fd uintptr) {
+		err = unix.TimerfdSettime(int(fd), unix.TFD_TIMER_ABSTIME|unix.TFD_TIMER_CANCEL_ON_SET, &never, nil)
+	})
+	if errors.Is(err, unix.ECANCELED) {
+		err = nil // it was set at this moment, and is armed all the same (timerfd_create(2))
+	}
+	return errors.Join(controlErr, err)
 }

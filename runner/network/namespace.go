@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"github.com/vishvananda/netlink"
@@ -27,11 +28,20 @@ func PrepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return err
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(dir))
 	if err != nil {
 		return fmt.Errorf("cannot read the mounts: %w", err)
 	}
-	if len(mounts) == 0 {
+	holder := &mountinfo.Info{}
+	for _, m := range mounts {
+		if len(m.Mountpoint) >= len(holder.Mountpoint) { // of those at one place the last is on top
+			holder = m
+		}
+	}
+	if strings.Contains(holder.Optional, "shared:") {
+		return nil // as systemd makes all mounts
+	}
+	if holder.Mountpoint != dir {
 		if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("cannot bind %s onto itself (namespaces are pinned there): %w", dir, err)
 		}

@@ -58,11 +58,12 @@ cd %[1]q
 mkdir -p %[2]q/bin %[2]q/test/e2e %[2]q/images
 cp bin/solopod.deb bin/solopod-next.deb %[2]q/
 cp bin/pack bin/web %[2]q/bin/
+cp /bin/busybox %[2]q/
 ln -s /usr/bin/solopod %[2]q/bin/
 CGO_ENABLED=0 go test -c -o %[2]q/test/e2e/e2e.test ./test/e2e
 cp -r test/e2e/testdata %[2]q/test/e2e/
 bin/pack -o %[2]q/images/web.tar -name solopod.example/web:1 -entrypoint /web bin/web:/web
-links=; for applet in sh cat echo sleep sync dd date mkdir seq head; do links="$links -link /bin/$applet=busybox"; done
+links=; for applet in sh cat echo sleep sync dd date mkdir seq head tail; do links="$links -link /bin/$applet=busybox"; done
 bin/pack -o %[2]q/images/box.tar -name solopod.example/box:1 $links /bin/busybox:/bin/busybox
 mke2fs -q -t ext4 -d %[2]q %[3]q 768M`, root, tree, payload)
 	if out, err := exec.CommandContext(ctx, "sh", "-c", script).CombinedOutput(); err != nil {

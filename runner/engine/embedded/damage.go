@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckCommand is the program's argument for CheckDatabase.
+// CheckCommand is the program's argument for CheckDatabases.
 const CheckCommand = "check-database"
 
 // setAside looks at containerd's databases. When one is damaged, everything of containerd's is moved aside, as its parts
@@ -29,30 +29,30 @@ func setAside(c Config) (message string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, path := range databases {
-		damage := c.check(path)
-		if damage == "" {
-			continue
-		}
-		aside := c.Root + ".damaged"
-		if err := os.RemoveAll(aside); err != nil { // an earlier one: flash is small
-			return "", fmt.Errorf("cannot make room for a damaged database: %w", err)
-		}
-		if err := os.Rename(c.Root, aside); err != nil {
-			return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
-		}
-		return fmt.Sprintf("containerd's database %s is damaged (%s). All of it is set aside in %s, and images are imported or "+
-			"pulled anew; remove that directory when it is of no use to you", filepath.Base(path), damage, aside), nil
+	damage := c.check(databases)
+	if damage == "" {
+		return "", nil
 	}
-	return "", nil
+	aside := c.Root + ".damaged"
+	if err := os.RemoveAll(aside); err != nil { // an earlier one: flash is small
+		return "", fmt.Errorf("cannot make room for a damaged database: %w", err)
+	}
+	if err := os.Rename(c.Root, aside); err != nil {
+		return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
+	}
+	return fmt.Sprintf("a database of containerd's is damaged (%s). All of it is set aside in %s, and images are imported or "+
+		"pulled anew; remove that directory when it is of no use to you", damage, aside), nil
 }
 
 func mark(state string) string { return filepath.Join(state, "ended-in-order") }
 
-// check has another process look at a database: what a damaged one leads to cannot be caught in this one (a page number
+// check has another process look at the databases: what a damaged one leads to cannot be caught in this one (a page number
 // far outside of the file, a list that is longer than memory, a tree that contains itself).
-func (c Config) check(path string) (damage string) {
-	cmd := exec.Command(c.Self, CheckCommand, path) //nolint:noctx // bounded by its own limits
+func (c Config) check(databases []string) (damage string) {
+	if len(databases) == 0 {
+		return ""
+	}
+	cmd := exec.Command(c.Self, append([]string{CheckCommand}, databases...)...) //nolint:noctx // bounded by its own limits
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
@@ -76,14 +76,23 @@ const (
 	checkSeconds = 60      // of CPU time
 )
 
-// CheckDatabase reads every page of a database. It may end the process, or make it end, and bounds its memory and time:
-// it is for a process of its own.
-func CheckDatabase(path string) error {
+// CheckDatabases reads every page of databases. It may end the process, or make it end, and bounds its memory and time: it is
+// for a process of its own.
+func CheckDatabases(paths []string) error {
 	for kind, limit := range map[int]uint64{unix.RLIMIT_AS: checkMemory, unix.RLIMIT_CPU: checkSeconds, unix.RLIMIT_CORE: 0} {
 		if err := unix.Setrlimit(kind, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return nil //nolint:nilerr // better not looked at than without a bound
 		}
 	}
+	for _, path := range paths {
+		if err := checkDatabase(path); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+	}
+	return nil
+}
+
+func checkDatabase(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 
 // TestMain is the process that looks at a database when it is started as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == CheckCommand {
-		if err := CheckDatabase(os.Args[2]); err != nil {
+	if len(os.Args) > 2 && os.Args[1] == CheckCommand {
+		if err := CheckDatabases(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	database(t, path)
 	c := Config{Self: self(t)}
-	if damage := c.check(path); damage != "" {
+	if damage := c.check([]string{path}); damage != "" {
 		t.Fatalf("a good database: %s", damage)
 	}
 	good, err := os.ReadFile(path)
@@ -110,7 +110,7 @@ func TestCheck(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if c.check(path) != "" {
+		if c.check([]string{path}) != "" {
 			found++
 		} else if len(bad) < used {
 			t.Errorf("a database of %d bytes is good when %d are left", len(good), len(bad))

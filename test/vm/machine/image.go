@@ -23,8 +23,8 @@ var packages = []string{
 
 const suite = "trixie"
 
-// customize is run in the new system. The initrd holds what this machine's disks need and no more: half the time until
-// userland. Nothing else starts by itself, and the journal stays in memory, so that what is written to the disk is Solopod's.
+// customize is run in the new system. The initrd holds what this machine's disks need and no more, and what a first boot
+// would make is made: half the time until a command can be run. Nothing else starts by itself, and the journal stays in memory, so that what is written to the disk is Solopod's.
 const customize = `set -e
 printf 'MODULES=list\n' >/etc/initramfs-tools/conf.d/vm
 printf 'virtio_pci\nvirtio_blk\next4\n' >>/etc/initramfs-tools/modules
@@ -36,6 +36,9 @@ mkdir -p /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.d/vm.conf
 systemctl mask containerd.service serial-getty@ttyS0.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer
+systemctl mask modprobe@efi_pstore.service modprobe@configfs.service modprobe@fuse.service kmod-static-nodes.service
+journalctl --update-catalog
+touch /etc/.updated /var/.updated
 rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*
 `
 

@@ -73,7 +73,8 @@ func (m *Machine) Boot(ctx context.Context) error {
 	socket := filepath.Join(m.dir, "agent-"+strconv.Itoa(m.boots))
 	args := []string{
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
-		"-kernel", m.image.Kernel, "-initrd", m.image.Initrd, "-append", "console=ttyS0 root=/dev/vda rw quiet psi=1 mitigations=off",
+		"-kernel", m.image.Kernel, "-initrd", m.image.Initrd, "-append", "console=ttyS0 root=/dev/vda rw quiet psi=1 mitigations=off " +
+			"module_blacklist=kvm,kvm_amd,powernow_k8,ata_piix,pata_acpi,floppy,psmouse,bochs,i2c_piix4,parport_pc,ppdev,evdev,rapl",
 		"-serial", "file:" + m.console(), "-no-reboot",
 		"-drive", "file=" + m.root() + ",format=qcow2,if=virtio,cache=writeback",
 		"-device", "virtio-serial", "-chardev", "socket,id=agent,server=on,wait=off,path=" + socket,
