@@ -87,7 +87,7 @@ func (r *Runner) sweep(ctx context.Context, records map[string]*record, orphans 
 			for _, c := range orphans[uid] {
 				w.dispose(ctx, c.Labels[labelContainerName], c.ID, attemptOf(c), nil)
 			}
-			if err := w.removeShared(ctx); err != nil {
+			if err := w.removeAll(ctx); err != nil {
 				slog.Error("cannot remove what is left of a pod", "uid", uid, "err", err)
 			}
 		})

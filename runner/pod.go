@@ -183,7 +183,7 @@ func (w *worker) touchFiles() error {
 func (w *worker) tearDownPod(ctx context.Context) {
 	w.flushDisposals()
 	w.background.Wait() // the ended containers' own clean-up
-	if err := w.removeShared(ctx); err != nil {
+	if err := w.removeAll(ctx); err != nil {
 		w.setUpFailures++
 		slog.Error("cannot remove everything of a pod; it is tried again", "pod", manifests.Key(w.rec.Pod), "err", err)
 		w.message = err.Error()
@@ -222,7 +222,13 @@ func (w *worker) waitRetry(ctx context.Context) {
 	}
 }
 
-// removeShared undoes makeShared; it can be repeated, also for a set-up that was interrupted.
+// removeAll undoes makeShared and removes what the pod has on the disk; it can be repeated.
+func (w *worker) removeAll(ctx context.Context) error {
+	return errors.Join(w.removeShared(ctx), w.runner.volumes.TearDown(w.uid))
+}
+
+// removeShared undoes makeShared; it can be repeated, also for a set-up that was interrupted. The content of volumes on the
+// disk stays: it is the pod's for as long as there is a pod, over reboots too.
 func (w *worker) removeShared(ctx context.Context) error {
 	if w.attach != nil {
 		<-w.attach.done
@@ -232,7 +238,7 @@ func (w *worker) removeShared(ctx context.Context) error {
 	p := w.networkPod()
 	p.Netns = filepath.Join(dir, "ns", "net")
 	errs := []error{w.runner.network.Detach(context.WithoutCancel(ctx), p)}
-	errs = append(errs, network.Unpin(filepath.Join(dir, "ns")), unmountShm(w.shm()), w.runner.volumes.TearDown(w.uid))
+	errs = append(errs, network.Unpin(filepath.Join(dir, "ns")), unmountShm(w.shm()), w.runner.volumes.Release(w.uid))
 	if w.noneRuns() {
 		errs = append(errs, w.runner.cgroups.Remove(w.uid))
 	}

@@ -65,9 +65,12 @@ func (m Manager) Find(pod *v1.Pod) Set {
 	return set
 }
 
+// Release gives the memory of volumes back. Those on the disk stay, as does what belongs to the host. It can be repeated.
+func (m Manager) Release(uid string) error { return tearDownMemory(m.memoryDir(uid)) }
+
 // TearDown removes what SetUp made; what belongs to the host stays. It can be repeated.
 func (m Manager) TearDown(uid string) error {
-	return errors.Join(tearDownMemory(m.memoryDir(uid)), os.RemoveAll(m.diskDir(uid)))
+	return errors.Join(m.Release(uid), os.RemoveAll(m.diskDir(uid)))
 }
 
 func (m Manager) memoryDir(uid string) string { return filepath.Join(m.State, uid, "volumes") }

@@ -22,6 +22,8 @@ func TestDrain(t *testing.T) {
 		b.apply("slow.yaml", shell("slow", end("sleep 1; echo slow"), volume+"\nrestartPolicy: OnFailure")+mount)
 		b.apply("once.yaml", shell("once", "echo done", "restartPolicy: Never"))
 		b.apply("web.yaml", web("web", ""))
+		b.apply("data.yaml", withData("data"))
+		b.waitReady("data")
 		for _, name := range []string{"critical", "slow", "web"} {
 			b.waitReady(name)
 		}
@@ -61,6 +63,7 @@ func TestDrain(t *testing.T) {
 			}
 		}
 		b.waitReady("new")
+		b.expectRuns("data", 2)
 		if once := b.pod(v1.NamespaceDefault, "once"); once.Status.Phase != v1.PodSucceeded || status(once, "main").RestartCount != 0 {
 			t.Errorf("what had succeeded is now %s with %+v", once.Status.Phase, status(once, "main"))
 		}

@@ -19,6 +19,8 @@ func TestReboot(t *testing.T) {
 		b.apply("web.yaml", web("web", ""))
 		b.apply("once.yaml", shell("once", "echo done", "restartPolicy: Never"))
 		b.apply("gone.yaml", shell("gone", forever, ""))
+		b.apply("data.yaml", withData("data"))
+		b.waitReady("data")
 		b.waitReady("web")
 		gone := b.waitReady("gone")
 		once := b.waitPod("once", "succeeded", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded })
@@ -33,6 +35,9 @@ func TestReboot(t *testing.T) {
 			t.Errorf("the attempt before the reboot ended with %+v", last)
 		}
 		b.waitGone("gone")
+		b.expectRuns("data", 2)
+		b.delete("data.yaml")
+		b.waitGone("data")
 		after := b.waitPod("once", "succeeded", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded })
 		if s := status(after, "main"); s.RestartCount != 0 || s.State.Terminated.FinishedAt != status(once, "main").State.Terminated.FinishedAt {
 			t.Errorf("what had succeeded is now %+v", s)
@@ -53,6 +58,24 @@ func TestReboot(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// withData is a pod that writes into a volume of its own how often it has run.
+func withData(name string) string {
+	return shell(name, "echo run >>/own/runs; cat /own/runs; "+forever, "volumes: [{name: own, emptyDir: {}}]") +
+		"    volumeMounts: [{name: own, mountPath: /own}]\n"
+}
+
+// expectRuns waits until a pod withData finds as many runs in its volume.
+func (b *box) expectRuns(name string, runs int) {
+	b.t.Helper()
+	want := strings.Repeat("run\n", runs)
+	b.eventually("the volume has kept its content", func() error {
+		if out := b.run("logs", name); out != want {
+			return fmt.Errorf("it holds %q", out)
+		}
+		return nil
 	})
 }
 
