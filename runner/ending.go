@@ -109,6 +109,10 @@ func (w *worker) conclude(ctx context.Context, name string, e *ending) {
 // container is created before the old one is deleted, which is faster, and keeps the pod's shim, which ends with its
 // last container.
 func (w *worker) flushDisposals() {
+	if len(w.disposals) == 0 {
+		return
+	}
+	w.save() // how they ended must be on the disk before the containers, which could tell it again, are gone
 	for _, dispose := range w.disposals {
 		w.background.Go(dispose)
 	}
