@@ -168,7 +168,7 @@ func (c *config) cgroupDriver() cgroup.Driver {
 	if c.CgroupDriver != "" {
 		return cgroup.Driver(c.CgroupDriver)
 	}
-	if _, err := os.Stat("/run/systemd/system"); err == nil && cgroup.Unified() { // sd_booted(3)
+	if underSystemd() && cgroup.Unified() {
 		return cgroup.Systemd
 	}
 	return cgroup.Cgroupfs

@@ -117,9 +117,15 @@ func (s *supervisor) supervise(ctx context.Context, r *runner.Runner) error {
 	}
 }
 
+// underSystemd says whether systemd is the init (sd_booted(3)).
+func underSystemd() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil
+}
+
 // goingDown says whether the machine is about to halt or reboot.
 func goingDown(ctx context.Context) bool {
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
+	if !underSystemd() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
@@ -184,19 +183,10 @@ func killProcesses(dir string) error {
 }
 
 func killProcess(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		if errors.Is(err, unix.ESRCH) {
-			return nil
-		}
-		return fmt.Errorf("cannot kill process %d: %w", pid, err)
+	fd, err := openProcess(pid)
+	if fd < 0 {
+		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // only referred to
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("cannot kill process %d: %w", pid, err)
-	}
-	if !waitPidfd(fd, time.Now().Add(shimPatience)) {
-		return fmt.Errorf("process %d does not end", pid)
-	}
-	return nil
+	return killOpened(fd, pid)
 }

@@ -73,18 +73,32 @@ func processes(dir string) ([]int, error) {
 
 // endProcess returns when the process has ended, which it is made to at the deadline.
 func endProcess(pid int, deadline time.Time) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		if errors.Is(err, unix.ESRCH) {
-			return nil
-		}
-		return fmt.Errorf("cannot wait for process %d: %w", pid, err)
+	fd, err := openProcess(pid)
+	if fd < 0 {
+		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // only polled
 	if waitPidfd(fd, deadline) {
 		return nil
 	}
 	slog.Warn("a shim without containers does not end, and is killed", "pid", pid)
+	return killOpened(fd, pid)
+}
+
+// openProcess returns a pidfd, which the caller must close; it is negative when the process has ended, or with an error.
+func openProcess(pid int) (fd int, err error) {
+	fd, err = unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("cannot watch process %d: %w", pid, err)
+	}
+	return fd, nil
+}
+
+// killOpened kills a process and waits for its end.
+func killOpened(fd, pid int) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("cannot kill process %d: %w", pid, err)
 	}
