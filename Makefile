@@ -41,11 +41,15 @@ bin/pack: $(wildcard scripts/pack/*.go) go.mod
 	$(GOBUILD) -o $@ ./scripts/pack
 
 DEB ?= bin/solopod.deb
-# The package, with manual pages and completions from the commands' own help.
-deb: build
-	go run ./scripts/man bin/man
-	@mkdir -p bin/completions
-	for shell in bash zsh fish; do bin/solopod completion $$shell >bin/completions/solopod.$$shell || exit 1; done
+# Manual pages and completions come from the commands' own help.
+bin/man: bin/solopod $(wildcard scripts/man/*.go)
+	go run ./scripts/man $@
+
+bin/completions: bin/solopod
+	rm -rf $@ && mkdir -p $@
+	for shell in bash zsh fish; do bin/solopod completion $$shell >$@/solopod.$$shell || exit 1; done
+
+deb: build bin/man bin/completions
 	ARCH=$$(go env GOARCH) DEB_VERSION='$(DEB_VERSION)' go tool -modfile=tools/nfpm.mod nfpm package --config scripts/deb/nfpm.yaml --packager deb --target $(DEB)
 
 # A machine with systemd and cgroup v2, in QEMU. The second package is one to upgrade to.

@@ -153,6 +153,11 @@ func (s *supervisor) end(c config, r *runner.Runner) {
 		return
 	}
 	total := c.ShutdownGracePeriod.Duration
+	if total == 0 { // as the kubelet: switched off
+		s.tell("STOPPING=1")
+		slog.Info("the machine goes down; shutdownGracePeriod is 0, so the pods are left to systemd")
+		return
+	}
 	const margin = time.Minute // for what the processes' end leaves to do, on a slow machine
 	s.tell("STOPPING=1", "STATUS=The machine goes down: stopping the pods", fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (total+margin).Microseconds()))
 	slog.Info("the machine goes down; stopping the pods", "within", total)

@@ -109,3 +109,26 @@ func TestUnsyncedImage(t *testing.T) {
 		}
 	})
 }
+
+// Without the note of when images were looked at last, as after a version that wrote none: what runs tells that the machine
+// has not booted since, and what it runs from stays.
+func TestLostNoteOfTheLook(t *testing.T) {
+	bothModes(t, func(t *testing.T, b *box) {
+		b.apply("web.yaml", web("web", ""))
+		before := b.waitReady("web")
+		b.ctr("images", "label", "solopod.example/box:1", "io.solopod.image.synced=")
+		b.crash()
+		if err := os.Remove(b.path("root/boot-id")); err != nil {
+			t.Fatal(err)
+		}
+		b.start()
+		pod := b.waitPod("web", "adopted", isReady)
+		if status(pod, "web").ContainerID != status(before, "web").ContainerID {
+			t.Error("the container was made anew")
+		}
+		b.matches("root/boot-id")
+		if out := b.run("get", "events") + b.daemonOutput(); strings.Contains(out, "ImageRemoved") || strings.Contains(out, "power cut") {
+			t.Errorf("what runs was taken for damaged:\n%s", out)
+		}
+	})
+}
