@@ -71,6 +71,12 @@ func (d *describer) pod(pod *v1.Pod) {
 	d.line("Message", "%s", pod.Status.Message)
 	d.line("IP", "%s", pod.Status.PodIP)
 	d.line("QoS Class", "%s", pod.Status.QOSClass)
+	if len(pod.Spec.InitContainers) > 0 {
+		d.b.WriteString("Init Containers:\n")
+	}
+	for i, c := range pod.Spec.InitContainers {
+		d.container(&c, pod.Status.InitContainerStatuses[i])
+	}
 	d.b.WriteString("Containers:\n")
 	for i, c := range pod.Spec.Containers {
 		d.container(&c, pod.Status.ContainerStatuses[i])

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -59,18 +58,13 @@ func podTable(s *selection, pods []v1.Pod) table {
 	}
 	for i := range pods {
 		pod := &pods[i]
-		ready := 0
-		for _, c := range pod.Status.ContainerStatuses {
-			if c.Ready {
-				ready++
-			}
-		}
+		ready, total := readiness(pod)
 		started := metav1.Time{}
 		if pod.Status.StartTime != nil {
 			started = *pod.Status.StartTime
 		}
 		row := []string{
-			pod.Name, fmt.Sprintf("%d/%d", ready, len(pod.Spec.Containers)), podStatus(pod), restarts(pod), age(started),
+			pod.Name, fmt.Sprintf("%d/%d", ready, total), podStatus(pod), restarts(pod), age(started),
 		}
 		if wide {
 			row = append(row, orNone(pod.Status.PodIP), pod.Spec.NodeName, string(pod.Status.QOSClass), pod.Annotations["solopod.io/manifest"])
@@ -88,46 +82,6 @@ func orNone(s string) string {
 		return "<none>"
 	}
 	return s
-}
-
-// podStatus is the word that kubectl shows: a waiting or ended container's reason counts more than the phase.
-func podStatus(pod *v1.Pod) string {
-	if pod.DeletionTimestamp != nil {
-		return "Terminating"
-	}
-	word := string(pod.Status.Phase)
-	running := false
-	for i := len(pod.Status.ContainerStatuses) - 1; i >= 0; i-- {
-		c := pod.Status.ContainerStatuses[i]
-		switch {
-		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
-			word = c.State.Waiting.Reason
-		case c.State.Terminated != nil && c.State.Terminated.Reason != "":
-			word = c.State.Terminated.Reason
-		case c.State.Running != nil && c.Ready:
-			running = true
-		}
-	}
-	if word == "Completed" && running {
-		return "Running"
-	}
-	return word
-}
-
-// restarts shows when the last one happened, as kubectl does.
-func restarts(pod *v1.Pod) string {
-	n := int32(0)
-	var last metav1.Time
-	for _, c := range pod.Status.ContainerStatuses {
-		n += c.RestartCount
-		if t := c.LastTerminationState.Terminated; t != nil && last.Before(&t.FinishedAt) {
-			last = t.FinishedAt
-		}
-	}
-	if n == 0 || last.IsZero() {
-		return strconv.Itoa(int(n))
-	}
-	return fmt.Sprintf("%d (%s ago)", n, age(last))
 }
 
 func eventTable(all bool, events []v1.Event) table {

@@ -106,7 +106,7 @@ func TestProblems(t *testing.T) {
 		{"    securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}", "localhostProfile: this field is valid"},
 		{"  restartPolicy: always", `did you mean "Always"?`},
 		{"  hostNetwork: true\n  hostNetwork: false", "duplicate key; it is already set at line 8"},
-		{"  initContainers: [{name: i, image: i}]", "spec.initContainers: this field is valid in Kubernetes but not implemented by this version of Solopod"},
+		{"  evictionResponders: [{name: i}]", "spec.evictionResponders: only a cluster can do this"},
 		{"  initContainers: []", ""},
 		{"  hostPID: false", ""},
 		{"  hostPID: true", "spec.hostPID: this field is valid"},

@@ -30,8 +30,10 @@ func setDefaults(pod *v1.Pod) {
 	for i := range spec.Volumes {
 		defaultVolume(&spec.Volumes[i])
 	}
-	for i := range spec.Containers {
-		defaultContainer(&spec.Containers[i], spec.HostNetwork)
+	for _, list := range [][]v1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			defaultContainer(&list[i], spec.HostNetwork)
+		}
 	}
 }
 
@@ -85,6 +87,13 @@ func defaultContainer(c *v1.Container, hostNetwork bool) {
 			defaultProbe(p)
 		}
 	}
+	if l := c.Lifecycle; l != nil {
+		for _, h := range []*v1.LifecycleHandler{l.PostStart, l.PreStop} {
+			if h != nil && h.HTTPGet != nil {
+				defaultHTTP(h.HTTPGet)
+			}
+		}
+	}
 }
 
 func defaultProbe(p *v1.Probe) {
@@ -93,12 +102,16 @@ func defaultProbe(p *v1.Probe) {
 	setDefault(&p.SuccessThreshold, 1)
 	setDefault(&p.FailureThreshold, 3)
 	if p.HTTPGet != nil {
-		setDefault(&p.HTTPGet.Path, "/")
-		setDefault(&p.HTTPGet.Scheme, v1.URISchemeHTTP)
+		defaultHTTP(p.HTTPGet)
 	}
 	if p.GRPC != nil {
 		setDefaultPtr(&p.GRPC.Service, "")
 	}
+}
+
+func defaultHTTP(a *v1.HTTPGetAction) {
+	setDefault(&a.Path, "/")
+	setDefault(&a.Scheme, v1.URISchemeHTTP)
 }
 
 // imageTag returns the tag of an image reference: latest when there is neither a tag nor a digest.

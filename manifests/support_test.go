@@ -1,37 +1,143 @@
 package manifests
 
 import (
+	"bytes"
+	"fmt"
+	"maps"
 	"os"
+	"os/exec"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	v1 "k8s.io/api/core/v1"
 )
 
-// docs/pod-spec.md lists what is implemented, and nothing else.
-func TestDocumentedFields(t *testing.T) {
-	text, err := os.ReadFile("../docs/pod-spec.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(line, "|")
-		if len(cells) == 4 && strings.Contains(cells[2], "`") {
-			fields := strings.NewReplacer("`", "", ",", "").Replace(cells[2])
-			documented[strings.TrimSpace(cells[1])] = strings.TrimSpace(fields)
+// reachable lists the fields, as Type.field, that a pod's manifest can hold, but for those inside of fields that are refused or
+// have no effect.
+func reachable(t *testing.T) map[string]supportKind {
+	t.Helper()
+	out := map[string]supportKind{}
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
+			typ = typ.Elem()
+		}
+		switch typ {
+		case quantityType, intOrStringType, timeType, statusType, fieldsType:
+			return
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] {
+			return
+		}
+		seen[typ] = true
+		for name, f := range fieldsOf(typ) {
+			s := supportOf(f.owner, name)
+			if s.reason == notKnown {
+				t.Errorf("%s.%s is in no list: put it into implemented.go, refused.go or fieldsWithoutEffect", f.owner, name)
+			}
+			out[f.owner+"."+name] = s.kind
+			if s.kind == implemented {
+				walk(f.typ)
+			}
 		}
 	}
-	for kind, fields := range implementedFields {
-		if documented[kind] != fields {
-			t.Errorf("%s is documented with %q, and has %q", kind, documented[kind], fields)
-		}
-		delete(documented, kind)
+	for _, object := range decodedTypes {
+		walk(object)
 	}
-	for kind := range documented {
-		t.Errorf("%s is documented and not implemented", kind)
-	}
-	for kind := range fieldsWithoutEffect {
-		if !strings.Contains(string(text), "`"+kind+"`") {
-			t.Errorf("%s has no effect, and the documentation does not say so", kind)
+	return out
+}
+
+// Every field of the API is in one of the lists, no list names what does not exist, and no field is in two.
+func TestEveryFieldIsListed(t *testing.T) {
+	fields := reachable(t)
+	lists := map[string]string{}
+	for list, names := range map[string]map[string]string{"implemented": implementedFields, "refused": refusedFields, "without effect": fieldsWithoutEffect} {
+		for name := range names {
+			if _, ok := fields[name]; !ok {
+				t.Errorf("%s is listed as %s, and no manifest can hold it", name, list)
+			}
+			if other, ok := lists[name]; ok {
+				t.Errorf("%s is listed as %s and as %s", name, list, other)
+			}
+			lists[name] = list
 		}
 	}
 }
+
+// Every implemented field names a test that exists.
+func TestImplementedFieldsAreTested(t *testing.T) {
+	out, err := exec.Command("git", "grep", "--untracked", "-h", "^func Test", "--", "../*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, test := range implementedFields {
+		if !bytes.Contains(out, []byte("func "+test+"(")) {
+			t.Errorf("%s is shown by %s, which does not exist", field, test)
+		}
+	}
+}
+
+// docs/pod-spec.md holds the table that the lists make. go test ./manifests -run TestDocumentedFields -update writes it.
+func TestDocumentedFields(t *testing.T) {
+	const file, begin, end = "../docs/pod-spec.md", "<!-- fields: begin -->\n", "<!-- fields: end -->\n"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok1 := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no place for the table", file)
+	}
+	want := before + begin + documentation(reachable(t)) + end + after
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(text) != want {
+		t.Errorf("the table in %s is not what the lists make; write it with go test ./manifests -run TestDocumentedFields -update", file)
+	}
+}
+
+func documentation(fields map[string]supportKind) string {
+	byType := map[string][]string{}
+	for name := range fields {
+		owner, field, _ := strings.Cut(name, ".")
+		byType[owner] = append(byType[owner], field)
+	}
+	var b strings.Builder
+	for _, owner := range slices.Sorted(maps.Keys(byType)) {
+		if insideIgnored(owner) {
+			continue
+		}
+		fmt.Fprintf(&b, "### %s\n\n| field | | |\n| --- | --- | --- |\n", owner)
+		rows := map[string][]string{}
+		for _, field := range byType[owner] {
+			key := owner + "." + field
+			row := ""
+			switch fields[key] {
+			case implemented:
+				row = "implemented | `" + implementedFields[key] + "`"
+			case withoutEffect:
+				row = "without effect | " + fieldsWithoutEffect[key]
+			default:
+				row = "refused | " + refusedFields[key]
+			}
+			rows[row] = append(rows[row], "`"+field+"`")
+		}
+		for _, row := range slices.Sorted(maps.Keys(rows)) {
+			slices.Sort(rows[row])
+			fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(rows[row], ", "), row)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// decodedTypes are the kinds that a file can hold.
+var decodedTypes = []reflect.Type{reflect.TypeFor[v1.Pod]()}

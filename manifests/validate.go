@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -48,22 +49,34 @@ func validatePod(pod *v1.Pod) Problems {
 	v := &validator{}
 	v.metadata(pod)
 	v.podSpec(&pod.Spec)
-	names := map[string]bool{}
 	if len(pod.Spec.Containers) == 0 {
 		v.errorf("spec.containers", "a pod needs at least one container")
 	}
 	volumes := v.volumes(pod.Spec.Volumes)
-	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
-		at := fmt.Sprintf("spec.containers[%d]", i)
+	names := map[string]bool{}
+	v.eachContainer(pod, func(at string, c *v1.Container) {
 		if names[c.Name] {
 			v.errorf(at+".name", "duplicate container name %q", c.Name)
 		}
 		names[c.Name] = true
 		v.container(at, c, volumes)
+		v.lifecycle(at, c, *pod.Spec.TerminationGracePeriodSeconds)
+	})
+	for i := range pod.Spec.InitContainers {
+		v.initContainer(fmt.Sprintf("spec.initContainers[%d]", i), &pod.Spec.InitContainers[i])
 	}
 	v.hostPorts(pod)
 	return v.problems
+}
+
+// eachContainer walks init containers and containers.
+func (v *validator) eachContainer(pod *v1.Pod, use func(at string, c *v1.Container)) {
+	for i := range pod.Spec.InitContainers {
+		use(fmt.Sprintf("spec.initContainers[%d]", i), &pod.Spec.InitContainers[i])
+	}
+	for i := range pod.Spec.Containers {
+		use(fmt.Sprintf("spec.containers[%d]", i), &pod.Spec.Containers[i])
+	}
 }
 
 func (v *validator) metadata(pod *v1.Pod) {
@@ -94,6 +107,9 @@ func (v *validator) podSpec(s *v1.PodSpec) {
 		v1.DNSClusterFirst, v1.DNSClusterFirstWithHostNet, v1.DNSDefault, v1.DNSNone)
 	if *s.TerminationGracePeriodSeconds < 0 {
 		v.errorf("spec.terminationGracePeriodSeconds", "must not be negative")
+	}
+	if d := s.ActiveDeadlineSeconds; d != nil && (*d < 1 || *d > math.MaxInt32) {
+		v.errorf("spec.activeDeadlineSeconds", "must lie between 1 and %d", math.MaxInt32)
 	}
 	if s.Hostname != "" {
 		v.all("spec.hostname", s.Hostname, validation.IsDNS1123Label(s.Hostname))
@@ -208,12 +224,12 @@ func (v *validator) emptyDir(at string, e *v1.EmptyDirVolumeSource) {
 // hostPorts looks for two containers of the pod that want the same port of the host.
 func (v *validator) hostPorts(pod *v1.Pod) {
 	seen := map[string]string{}
-	for i, c := range pod.Spec.Containers {
+	v.eachContainer(pod, func(container string, c *v1.Container) {
 		for j, p := range c.Ports {
 			if p.HostPort == 0 {
 				continue
 			}
-			at := fmt.Sprintf("spec.containers[%d].ports[%d]", i, j)
+			at := fmt.Sprintf("%s.ports[%d]", container, j)
 			key := fmt.Sprintf("%s/%s/%d", p.Protocol, p.HostIP, p.HostPort)
 			if other, ok := seen[key]; ok {
 				v.errorf(at+".hostPort", "host port %d/%s is already taken by %s", p.HostPort, p.Protocol, other)
@@ -223,5 +239,5 @@ func (v *validator) hostPorts(pod *v1.Pod) {
 				v.errorf(at+".hostPort", "with hostNetwork it must be the same as containerPort (%d)", p.ContainerPort)
 			}
 		}
-	}
+	})
 }

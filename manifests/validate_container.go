@@ -29,9 +29,7 @@ func (v *validator) container(at string, c *v1.Container, volumes map[string]boo
 		v.errorf(at+".image", "%q must not contain blanks", c.Image)
 	}
 	oneOf(v, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
-	if c.TerminationMessagePolicy != v1.TerminationMessageReadFile {
-		v.errorf(at+".terminationMessagePolicy", "%q is not implemented by this version of Solopod; use File", c.TerminationMessagePolicy)
-	}
+	oneOf(v, at+".terminationMessagePolicy", c.TerminationMessagePolicy, v1.TerminationMessageReadFile, v1.TerminationMessageFallbackToLogsOnError)
 	for i, e := range c.Env {
 		v.all(fmt.Sprintf("%s.env[%d].name", at, i), e.Name, validation.IsRelaxedEnvVarName(e.Name))
 	}
@@ -204,19 +202,31 @@ func (v *validator) probe(at string, p *v1.Probe, c *v1.Container, onlyOneSucces
 	if onlyOneSuccess && p.SuccessThreshold != 1 {
 		v.errorf(at+".successThreshold", "must be 1 for liveness and startup probes")
 	}
+	if g := p.TerminationGracePeriodSeconds; g != nil {
+		switch {
+		case !onlyOneSuccess:
+			v.errorf(at+".terminationGracePeriodSeconds", "a readiness probe ends no container; it is for liveness and startup probes")
+		case *g < 1:
+			v.errorf(at+".terminationGracePeriodSeconds", "must be at least 1")
+		}
+	}
 	switch {
 	case p.Exec != nil && len(p.Exec.Command) == 0:
 		v.errorf(at+".exec.command", "a command is required")
 	case p.HTTPGet != nil:
 		v.probePort(at+".httpGet.port", p.HTTPGet.Port, c)
-		oneOf(v, at+".httpGet.scheme", p.HTTPGet.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
-		for i, h := range p.HTTPGet.HTTPHeaders {
-			v.all(fmt.Sprintf("%s.httpGet.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
-		}
+		v.http(at+".httpGet", p.HTTPGet)
 	case p.TCPSocket != nil:
 		v.probePort(at+".tcpSocket.port", p.TCPSocket.Port, c)
 	case p.GRPC != nil:
 		v.probePort(at+".grpc.port", intstr.FromInt32(p.GRPC.Port), c)
+	}
+}
+
+func (v *validator) http(at string, a *v1.HTTPGetAction) {
+	oneOf(v, at+".scheme", a.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
+	for i, h := range a.HTTPHeaders {
+		v.all(fmt.Sprintf("%s.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
 	}
 }
 

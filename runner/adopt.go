@@ -126,19 +126,21 @@ func (w *worker) adopt(ctx context.Context, found []engine.Container) {
 	for _, c := range byID {
 		// The last attempt's container, whose clean-up was interrupted: its output may still have to be read.
 		name, attempt := c.Labels[labelContainerName], attemptOf(c)
-		old := &containerRecord{Attempt: attempt}
+		old, fromLog := &containerRecord{Attempt: attempt}, false
 		if rec := w.rec.Containers[name]; rec != nil {
+			fromLog = rec.Ended != nil && rec.Ended.ID == c.ID && rec.Ended.FromLog
 			old.Terminal, old.Stdin = rec.Terminal, rec.Stdin
 		}
 		pump, err := w.openPump(name, old)
 		if err != nil {
 			slog.Warn("cannot reopen the log of an ended container", "container", name, "err", err)
 		}
-		dispose := w.dispose
+		ctx := context.WithoutCancel(ctx)
+		dispose := func() { w.dispose(ctx, name, c.ID, attempt, pump) }
 		if c.State == engine.Stopped {
-			dispose = w.disposeEnded
+			dispose = func() { w.disposeEnded(ctx, name, c.ID, attempt, pump, fromLog) }
 		}
-		w.disposals = append(w.disposals, func() { dispose(context.WithoutCancel(ctx), name, c.ID, attempt, pump) })
+		w.disposals = append(w.disposals, dispose)
 	}
 }
 

@@ -61,6 +61,10 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	next.Image, next.ImageID = img.Name, img.Name[:indexOrEnd(img.Name)]+"@"+img.Digest
 	next.Terminal, next.Stdin = c.TTY, c.Stdin
 	next.StopSignal = stopSignal(img.Config.StopSignal)
+	next.PreStop, next.Hooked = preStopOf(c), c.Lifecycle == nil || c.Lifecycle.PostStart == nil
+	if l := c.Lifecycle; l != nil && l.StopSignal != nil {
+		next.StopSignal = stopSignal(string(*l.StopSignal))
+	}
 
 	release := w.slot(ctx)
 	defer release()
@@ -283,8 +287,19 @@ func (w *worker) stopContainer(ctx context.Context, a plan.StopContainer) {
 		live.stopProbes()
 		live.stopProbes = nil
 	}
+	if live.hook != nil { // postStart's
+		live.hook()
+		live.hook = nil
+	}
+	if a.EndsPod && w.endBy.IsZero() {
+		w.endBy = live.killAt
+	}
 	rec.Ready = false
 	w.normal(a.Name, "Killing", "Stopping container %s: %s", a.Name, a.Reason)
+	if rec.PreStop != nil && a.Grace > 0 {
+		w.beginPreStop(ctx, a.Name)
+		return
+	}
 	w.signal(ctx, a.Name, uint32(rec.StopSignal))
 }
 

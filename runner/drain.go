@@ -88,5 +88,8 @@ func (w *worker) suspendPod(ctx context.Context) {
 		slog.Warn("cannot let go of everything of a pod; the next start clears it", "pod", manifests.Key(w.rec.Pod), "err", err)
 	}
 	w.setUp = false
-	w.rec.Network, w.rec.Conditions = nil, nil
+	if !w.stopBy.IsZero() {
+		// At the next start they begin anew. What has ended for good goes on showing what it had.
+		w.rec.Network, w.rec.Conditions = nil, nil
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"path"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/plan"
@@ -48,6 +50,9 @@ func (w *worker) containerEnded(ctx context.Context, name string, code int32, at
 		ID: rec.ID, ExitCode: code, StartedAt: rec.StartedAt, FinishedAt: at, Reason: reasonError,
 		Message: readMessage(w.terminationFile(name, rec.Attempt)),
 	}
+	if c := containerOf(w.rec.Pod, name); c != nil && e.Message == "" && code != 0 {
+		e.FromLog = c.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
+	}
 	switch {
 	case code == 0:
 		e.Reason = reasonCompleted
@@ -68,7 +73,7 @@ func (w *worker) reportEnd(name string, rec *containerRecord, byItself bool) {
 		}
 		report(name, "Exited", "Container %s ended: %s, exit code %d", name, rec.Ended.Reason, rec.Ended.ExitCode)
 	}
-	if w.desired != nil && w.restartWait(rec) != nil {
+	if w.desired != nil && w.restartWait(name, planned(w.rec.Pod), w.observed()) != nil {
 		w.warn(name, "BackOff", "Back-off restarting failed container %s: it waits %s", name, rec.Backoff.Delay)
 	}
 }
@@ -102,7 +107,8 @@ func (w *worker) conclude(ctx context.Context, name string, e *ending) {
 	rec.ID = ""
 	*live = liveContainer{}
 	w.runner.own(id, nil)
-	w.disposals = append(w.disposals, func() { w.disposeEnded(context.WithoutCancel(ctx), name, id, attempt, pump) })
+	fromLog := e.FromLog
+	w.disposals = append(w.disposals, func() { w.disposeEnded(context.WithoutCancel(ctx), name, id, attempt, pump, fromLog) })
 }
 
 // flushDisposals starts the clean-up of ended containers. It is called when the worker has done what it can: a restarted
@@ -122,8 +128,8 @@ func (w *worker) flushDisposals() {
 // lastWords is how long an ended container's output is waited for.
 const lastWords = 10 * time.Second
 
-// disposeEnded completes the log of an ended container and deletes it.
-func (w *worker) disposeEnded(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
+// disposeEnded completes the log of an ended container and deletes it. With fromLog the log's end becomes its message.
+func (w *worker) disposeEnded(ctx context.Context, name, id string, attempt int, pump *logs.Pump, fromLog bool) {
 	if pump != nil {
 		drain, cancel := context.WithTimeout(ctx, lastWords)
 		defer cancel()
@@ -131,7 +137,35 @@ func (w *worker) disposeEnded(ctx context.Context, name, id string, attempt int,
 			slog.Warn("the last output of a container may be missing from its log", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
 		}
 	}
+	if fromLog {
+		text, err := logs.Tail(ctx, w.logPath(name, attempt), maxLogLines, maxLogMessage)
+		if err != nil {
+			slog.Warn("cannot read a container's last words", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
+		}
+		w.send(lastLog{name, id, text})
+	}
 	w.dispose(ctx, name, id, attempt, pump)
+}
+
+// What the log gives for a message, as the kubelet takes it (FallbackToLogsOnError).
+const (
+	maxLogLines   = 80
+	maxLogMessage = 2048
+)
+
+// lastLog is the end of an ended container's log, which becomes its message.
+type lastLog struct{ name, id, text string }
+
+func (m lastLog) take(_ context.Context, w *worker) {
+	rec := w.rec.Containers[m.name]
+	if rec == nil {
+		return
+	}
+	for _, e := range []*ending{rec.Ended, rec.Last} {
+		if e != nil && e.ID == m.id && e.FromLog {
+			e.Message, e.FromLog = m.text, false
+		}
+	}
 }
 
 // dispose deletes a container, in whatever state, and lets its log go. pump is nil when nobody wants its output.

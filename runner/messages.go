@@ -6,6 +6,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
@@ -22,6 +23,9 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 	if m.desired == nil {
 		w.deletedAt = wallNow()
 		return
+	}
+	if w.rec.Failed != nil && deadlineOf(m.desired.Pod) != w.rec.Failed.Deadline {
+		w.rec.Failed = nil
 	}
 	if hash(m.desired.Pod.Spec) != hash(w.rec.Pod.Spec) {
 		w.setUpRetry, w.setUpFailures = time.Time{}, 0 // the edit may have mended it
@@ -123,12 +127,29 @@ func (m probed) take(_ context.Context, w *worker) {
 		if r.Healthy {
 			w.startProbes(r.Container)
 		} else {
-			w.live[r.Container].unhealthy = "it failed its startup probe"
+			w.unhealthy(r, "it failed its startup probe")
 		}
 	case probe.Liveness:
 		if !r.Healthy {
-			w.live[r.Container].unhealthy = "it failed its liveness probe"
+			w.unhealthy(r, "it failed its liveness probe")
 		}
+	}
+}
+
+// unhealthy has the container stopped, with the probe's own grace period where it has one.
+func (w *worker) unhealthy(r probe.Result, why string) {
+	live := w.live[r.Container]
+	live.unhealthy, live.unhealthyGrace = why, nil
+	c := containerOf(w.rec.Pod, r.Container)
+	if c == nil {
+		return
+	}
+	p := c.LivenessProbe
+	if r.Kind == probe.Startup {
+		p = c.StartupProbe
+	}
+	if p != nil && p.TerminationGracePeriodSeconds != nil {
+		live.unhealthyGrace = ptr.To(time.Duration(*p.TerminationGracePeriodSeconds) * time.Second)
 	}
 }
 

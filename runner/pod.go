@@ -41,6 +41,13 @@ func (w *worker) setUpPod(ctx context.Context) {
 	w.rec.BootID = w.runner.boot
 	w.rec.followClock()
 	w.rec.SharedRevision = sharedRevision(w.rec.Pod)
+	w.rec.Initialized = false
+	w.endBy = time.Time{}
+	for i := range w.rec.Pod.Spec.InitContainers {
+		if c := w.rec.Containers[w.rec.Pod.Spec.InitContainers[i].Name]; c != nil {
+			c.Replaced = c.Ended != nil // what they did was for an earlier set-up
+		}
+	}
 	if w.rec.StartTime.IsZero() {
 		w.rec.StartTime = wallNow()
 	}
@@ -193,10 +200,11 @@ func (w *worker) tearDownPod(ctx context.Context) {
 	w.setUp, w.setUpFailures, w.setUpRetry, w.message = false, 0, time.Time{}, ""
 	w.anything = false
 	w.rec.SharedRevision, w.rec.Network, w.rec.Conditions = "", nil, nil
+	w.rec.Failed, w.rec.StartTime = nil, time.Time{}
 	if w.desired != nil {
 		// An edit: histories go on, so that log files keep their numbers.
 		for _, c := range w.rec.Containers {
-			c.Replaced = c.Ended != nil
+			c.Replaced, c.Backoff = c.Ended != nil, plan.Backoff{}
 		}
 		return
 	}
@@ -276,7 +284,7 @@ func podPorts(pod *v1.Pod) []network.Port {
 		return nil
 	}
 	var out []network.Port
-	for _, c := range pod.Spec.Containers {
+	for _, c := range allContainers(pod) {
 		for _, p := range c.Ports {
 			if p.HostPort != 0 {
 				out = append(out, network.Port{

@@ -28,10 +28,14 @@ type record struct {
 	// BootID tells whether what the kernel holds (namespaces, mounts, addresses) is still there.
 	BootID string `json:"bootID,omitempty"`
 	// ClockOffset tells by which clock the times below are (clock.Offset), in nanoseconds.
-	ClockOffset time.Duration       `json:"clockOffset,omitempty"`
-	StartTime   time.Time           `json:"startTime,omitzero"`
-	Network     *network.Attachment `json:"network,omitempty"`
-	Conditions  []v1.PodCondition   `json:"conditions,omitempty"`
+	ClockOffset time.Duration `json:"clockOffset,omitempty"`
+	StartTime   time.Time     `json:"startTime,omitzero"`
+	// Initialized: since the set-up the init containers have done their work.
+	Initialized bool `json:"initialized,omitempty"`
+	// Failed is set when the pod was failed as a whole.
+	Failed     *failure            `json:"failed,omitempty"`
+	Network    *network.Attachment `json:"network,omitempty"`
+	Conditions []v1.PodCondition   `json:"conditions,omitempty"`
 	// Containers by name.
 	Containers map[string]*containerRecord `json:"containers,omitempty"`
 }
@@ -46,11 +50,17 @@ type containerRecord struct {
 	Running  bool   `json:"running,omitempty"`
 	Pid      uint32 `json:"pid,omitempty"`
 	// Terminal and Stdin say which FIFOs the container has.
-	Terminal   bool      `json:"terminal,omitempty"`
-	Stdin      bool      `json:"stdin,omitempty"`
-	StopSignal int       `json:"stopSignal,omitempty"`
-	StartedAt  time.Time `json:"startedAt,omitzero"`
-	// Started and Ready are what the startup and readiness probes said last.
+	Terminal   bool `json:"terminal,omitempty"`
+	Stdin      bool `json:"stdin,omitempty"`
+	StopSignal int  `json:"stopSignal,omitempty"`
+	// PreStop is the hook that the running container was started with; ports are numbers in it.
+	PreStop *v1.LifecycleHandler `json:"preStop,omitempty"`
+	// Hooked: the postStart hook has ended well, or there is none.
+	Hooked bool `json:"hooked,omitempty"`
+	// Resources is a hash of what can be changed while it runs.
+	Resources string    `json:"resources,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	// Started and Ready are what the startup and readiness probes said last; before the postStart hook has ended both are false.
 	Started bool         `json:"started,omitempty"`
 	Ready   bool         `json:"ready,omitempty"`
 	Ended   *ending      `json:"ended,omitempty"`
@@ -64,6 +74,14 @@ type containerRecord struct {
 	Replaced bool `json:"replaced,omitempty"`
 }
 
+// failure is why a pod failed as a whole, as the pod's status says it. Deadline is the active deadline in seconds that was
+// exceeded: a pod that gets another one by an edit goes on.
+type failure struct {
+	Reason   string `json:"reason"`
+	Message  string `json:"message"`
+	Deadline int64  `json:"deadline,omitempty"`
+}
+
 // ending is how one attempt ended.
 type ending struct {
 	ID         string    `json:"id"`
@@ -72,6 +90,8 @@ type ending struct {
 	Message    string    `json:"message,omitempty"`
 	StartedAt  time.Time `json:"startedAt"`
 	FinishedAt time.Time `json:"finishedAt"`
+	// FromLog: the message is still to be read from the log, when that is complete.
+	FromLog bool `json:"fromLog,omitempty"`
 }
 
 func recordPath(root, uid string) string { return filepath.Join(root, "pods", uid, "pod.json") }

@@ -20,14 +20,43 @@ func sharedRevision(pod *v1.Pod) string {
 	return hash(map[string]any{
 		"qos": cgroup.QOSClass(pod), "oomGroup": pod.Annotations[manifests.OOMGroupAnnotation],
 		"uid": pod.UID, "namespace": pod.Namespace, "name": pod.Name,
-		"volumes": spec.Volumes, "hostNetwork": spec.HostNetwork, "hostname": spec.Hostname,
+		"volumes": spec.Volumes, "initContainers": initRevisions(pod), "hostNetwork": spec.HostNetwork, "hostname": spec.Hostname,
 		"dnsPolicy": spec.DNSPolicy, "dnsConfig": spec.DNSConfig, "securityContext": spec.SecurityContext,
 		"ports": podPorts(pod), "priorityClassName": spec.PriorityClassName, "priority": spec.Priority,
 	})
 }
 
+// initRevisions: init containers belong to what containers share, but for sidecars, which are replaced alone.
+func initRevisions(pod *v1.Pod) []string {
+	var out []string
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; isSidecar(c) {
+			out = append(out, c.Name)
+		} else {
+			out = append(out, containerRevision(c))
+		}
+	}
+	return out
+}
+
 // containerRevision identifies a container's own part. The pod's identity defaults are in the shared revision.
 func containerRevision(c *v1.Container) string { return hash(c) }
+
+// isSidecar: an init container that goes on running.
+func isSidecar(c *v1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
+}
+
+// allContainers are the init containers and the others, in the order of their start.
+func allContainers(pod *v1.Pod) []*v1.Container {
+	var out []*v1.Container
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			out = append(out, &list[i])
+		}
+	}
+	return out
+}
 
 func hash(v any) string {
 	data, err := json.Marshal(v)
@@ -45,27 +74,46 @@ func planned(pod *v1.Pod) *plan.Desired {
 		RestartPolicy:  pod.Spec.RestartPolicy,
 		Grace:          graceOf(pod),
 	}
+	if s := pod.Spec.ActiveDeadlineSeconds; s != nil {
+		d.ActiveDeadline = time.Duration(*s) * time.Second
+	}
+	for i := range pod.Spec.InitContainers {
+		c := plannedContainer(&pod.Spec.InitContainers[i])
+		c.Sidecar = isSidecar(&pod.Spec.InitContainers[i])
+		d.InitContainers = append(d.InitContainers, c)
+	}
 	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
-		d.Containers = append(d.Containers, plan.Container{Name: c.Name, Revision: containerRevision(c)})
+		d.Containers = append(d.Containers, plannedContainer(&pod.Spec.Containers[i]))
 	}
 	return d
 }
 
-// minimumGrace is the kubelet's: even a grace period of zero leaves a moment to end in order.
-const minimumGrace = 2 * time.Second
+func plannedContainer(c *v1.Container) plan.Container {
+	out := plan.Container{Name: c.Name, Revision: containerRevision(c)}
+	if c.RestartPolicy != nil {
+		out.RestartPolicy = *c.RestartPolicy
+	}
+	for _, r := range c.RestartPolicyRules {
+		rule := plan.RestartRule{All: r.Action == v1.ContainerRestartRuleActionRestartAllContainers}
+		if r.ExitCodes != nil {
+			rule.NotIn, rule.Codes = r.ExitCodes.Operator == v1.ContainerRestartRuleOnExitCodesOpNotIn, r.ExitCodes.Values
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out
+}
 
 func graceOf(pod *v1.Pod) time.Duration {
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
 		return v1.DefaultTerminationGracePeriodSeconds * time.Second
 	}
-	return max(time.Duration(*pod.Spec.TerminationGracePeriodSeconds)*time.Second, minimumGrace)
+	return max(time.Duration(*pod.Spec.TerminationGracePeriodSeconds)*time.Second, plan.MinimumGrace)
 }
 
 func containerOf(pod *v1.Pod, name string) *v1.Container {
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name == name {
-			return &pod.Spec.Containers[i]
+	for _, c := range allContainers(pod) {
+		if c.Name == name {
+			return c
 		}
 	}
 	return nil

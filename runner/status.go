@@ -43,12 +43,19 @@ func (w *worker) status() *v1.Pod {
 			s.PodIP = s.PodIPs[0].IP
 		}
 	}
-	for i := range pod.Spec.Containers {
-		s.ContainerStatuses = append(s.ContainerStatuses, w.containerStatus(&pod.Spec.Containers[i]))
+	desired, observed := planned(w.rec.Pod), w.observed()
+	for i := range pod.Spec.InitContainers {
+		s.InitContainerStatuses = append(s.InitContainerStatuses, w.initStatus(&pod.Spec.InitContainers[i], desired, observed))
 	}
-	phase := plan.Phase(planned(w.rec.Pod), w.observed())
+	for i := range pod.Spec.Containers {
+		s.ContainerStatuses = append(s.ContainerStatuses, w.containerStatus(&pod.Spec.Containers[i], desired, observed))
+	}
+	phase := plan.Phase(desired, observed)
 	s.Phase = v1.PodPhase(phase)
 	s.Message = w.message
+	if f := w.rec.Failed; f != nil {
+		s.Reason, s.Message = f.Reason, f.Message
+	}
 	if w.decided && w.desired == nil && w.anything {
 		pod.DeletionTimestamp = ptr.To(metav1.NewTime(w.deletedAt))
 		pod.DeletionGracePeriodSeconds = pod.Spec.TerminationGracePeriodSeconds
@@ -58,11 +65,32 @@ func (w *worker) status() *v1.Pod {
 	return pod
 }
 
-func (w *worker) containerStatus(c *v1.Container) v1.ContainerStatus {
+// initStatus is a container's status as that of an init container: it is ready when it has done its work.
+func (w *worker) initStatus(c *v1.Container, d *plan.Desired, o *plan.Observed) v1.ContainerStatus {
+	s := w.containerStatus(c, d, o)
+	switch rec := w.rec.Containers[c.Name]; {
+	case isSidecar(c):
+	case s.State.Terminated != nil:
+		s.Ready = s.State.Terminated.ExitCode == 0
+	case w.rec.Initialized && rec == nil: // its history was lost
+		s.Ready = true
+	default:
+		s.Ready = false
+	}
+	if s.State.Waiting != nil && s.State.Waiting.Reason == "ContainerCreating" && w.rec.Containers[c.Name] == nil {
+		s.State.Waiting.Reason = "PodInitializing"
+	}
+	return s
+}
+
+func (w *worker) containerStatus(c *v1.Container, d *plan.Desired, o *plan.Observed) v1.ContainerStatus {
 	s := v1.ContainerStatus{Name: c.Name, Image: c.Image, Started: ptr.To(false)}
 	rec := w.rec.Containers[c.Name]
 	if rec == nil {
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: "ContainerCreating", Message: w.message}
+		if len(d.InitContainers) > 0 && !w.rec.Initialized {
+			s.State.Waiting.Reason = "PodInitializing"
+		}
 		return s
 	}
 	live := w.live[c.Name]
@@ -82,7 +110,7 @@ func (w *worker) containerStatus(c *v1.Container) v1.ContainerStatus {
 			last = rec.Ended
 		}
 	default:
-		if reason := w.restartWait(rec); reason != nil {
+		if reason := w.restartWait(c.Name, d, o); reason != nil {
 			s.State.Waiting, last = reason, rec.Ended
 		} else {
 			s.State.Terminated = terminated(rec.Ended)
@@ -109,9 +137,9 @@ func (w *worker) waiting(live *liveContainer) *v1.ContainerStateWaiting {
 }
 
 // restartWait describes a container that ended and will be restarted; nil when it stays as it is.
-func (w *worker) restartWait(rec *containerRecord) *v1.ContainerStateWaiting {
-	switch policy := w.rec.Pod.Spec.RestartPolicy; {
-	case rec.Replaced, policy == v1.RestartPolicyNever, policy == v1.RestartPolicyOnFailure && rec.Ended.ExitCode == 0:
+func (w *worker) restartWait(name string, d *plan.Desired, o *plan.Observed) *v1.ContainerStateWaiting {
+	rec := w.rec.Containers[name]
+	if o.Failed || rec.Replaced || !plan.Restarts(d, o, name) {
 		return nil
 	}
 	until, wait := rec.Backoff.Until(rec.Ended.FinishedAt)
@@ -135,14 +163,34 @@ func terminated(e *ending) *v1.ContainerStateTerminated {
 
 func containerID(id string) string { return "containerd://" + id }
 
-// conditions are the kubelet's; the times of those that did not change are kept.
-func (w *worker) conditions(s *v1.PodStatus, terminal bool) []v1.PodCondition {
-	unready := ""
+// unready names the containers that are not ready, and says whether the init containers have done their work.
+func (w *worker) unready(s *v1.PodStatus) (unready string, initialized v1.PodCondition) {
 	for _, c := range s.ContainerStatuses {
 		if !c.Ready {
 			unready += " " + c.Name
 		}
 	}
+	incomplete := ""
+	for i, c := range s.InitContainerStatuses {
+		sidecar := isSidecar(&w.rec.Pod.Spec.InitContainers[i])
+		if sidecar && !c.Ready {
+			unready += " " + c.Name
+		}
+		if sidecar && (c.Started == nil || !*c.Started) || !sidecar && !c.Ready {
+			incomplete += " " + c.Name
+		}
+	}
+	initialized = v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue}
+	if incomplete != "" && !w.rec.Initialized {
+		initialized.Status, initialized.Reason = v1.ConditionFalse, "ContainersNotInitialized"
+		initialized.Message = "containers with incomplete status:" + incomplete
+	}
+	return unready, initialized
+}
+
+// conditions are the kubelet's; the times of those that did not change are kept.
+func (w *worker) conditions(s *v1.PodStatus, terminal bool) []v1.PodCondition {
+	unready, initialized := w.unready(s)
 	ready := v1.PodCondition{Status: v1.ConditionTrue}
 	switch {
 	case terminal:
@@ -159,7 +207,7 @@ func (w *worker) conditions(s *v1.PodStatus, terminal bool) []v1.PodCondition {
 	}
 	out := []v1.PodCondition{
 		{Type: v1.PodReadyToStartContainers, Status: sandbox},
-		{Type: v1.PodInitialized, Status: v1.ConditionTrue},
+		initialized,
 		{Type: v1.PodReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},
 		{Type: v1.ContainersReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},
 		{Type: v1.PodScheduled, Status: v1.ConditionTrue},

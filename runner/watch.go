@@ -29,8 +29,17 @@ func (w *worker) watchContainer(name string) {
 	if c == nil {
 		return // the manifest no longer names it; it is being stopped
 	}
+	if !rec.Hooked && c.Lifecycle != nil && c.Lifecycle.PostStart != nil {
+		w.beginPostStart(name, c)
+		return
+	}
+	w.beginProbes(name, c)
+}
+
+// beginProbes: the container has started as far as its postStart hook goes.
+func (w *worker) beginProbes(name string, c *v1.Container) {
 	if c.StartupProbe == nil {
-		rec.Started = true
+		w.rec.Containers[name].Started = true
 	}
 	w.startProbes(name)
 }

@@ -54,7 +54,9 @@ type worker struct {
 	deletedAt time.Time // when the manifest went
 	begun     bool      // Reconciled waits for this worker
 	// stopBy is when the pod must have ended because the machine goes down; suspended is closed when it has.
-	stopBy      time.Time
+	stopBy time.Time
+	// endBy is when the grace period of the pod's end, which has begun, is over.
+	endBy       time.Time
 	isSuspended bool
 	suspended   chan struct{}
 }
@@ -69,6 +71,11 @@ type liveContainer struct {
 	killed     bool
 	replaced   bool
 	unhealthy  string
+	// unhealthyGrace is the failed probe's own grace period.
+	unhealthyGrace *time.Duration
+	// hook ends the lifecycle hook that runs; preStop: it is that one, and the stop signal comes after it.
+	hook    context.CancelFunc
+	preStop bool
 	// kills is the last known kill count of the cgroup; killedAt is when it last grew.
 	kills    uint64
 	killedAt time.Time
@@ -214,13 +221,20 @@ func (w *worker) observed() *plan.Observed {
 	o := &plan.Observed{
 		SetUp: w.setUp, SharedRevision: w.rec.SharedRevision, Anything: w.anything, SetUpRetry: w.setUpRetry,
 		StopBy: w.stopBy, Grace: graceOf(w.rec.Pod), Containers: map[string]*plan.Status{},
+		Initialized: w.rec.Initialized, Failed: w.rec.Failed != nil, StartedAt: w.rec.StartTime, EndBy: w.endBy,
+	}
+	for i := range w.rec.Pod.Spec.InitContainers {
+		if c := &w.rec.Pod.Spec.InitContainers[i]; isSidecar(c) {
+			o.Sidecars = append(o.Sidecars, c.Name)
+		}
 	}
 	for name, c := range w.rec.Containers {
 		live := w.live[name]
 		s := &plan.Status{
 			Revision: c.Revision, Running: c.Running, StartedAt: c.StartedAt, Backoff: c.Backoff,
 			Stopping: live.stopping, KillAt: live.killAt, Killed: live.killed, ReplacedByEdit: c.Replaced,
-			Unhealthy: live.unhealthy, Retry: live.retry,
+			Unhealthy: live.unhealthy, UnhealthyGrace: live.unhealthyGrace, Retry: live.retry, Started: c.Started,
+			Hook: live.preStop,
 		}
 		if c.Ended != nil {
 			s.Ended, s.ExitCode, s.FinishedAt = true, c.Ended.ExitCode, c.Ended.FinishedAt
@@ -243,8 +257,16 @@ func (w *worker) do(ctx context.Context, a plan.Action) {
 		w.startContainer(ctx, a.Name, a.Backoff)
 	case plan.StopContainer:
 		w.stopContainer(ctx, a)
+	case plan.AbandonHook:
+		w.abandonHook(ctx, a.Name)
 	case plan.KillContainer:
 		w.killContainer(ctx, a.Name)
+	case plan.FailPod:
+		w.failPod(a)
+	case plan.MarkInitialized:
+		w.rec.Initialized = true
+	case plan.BeginAnew:
+		w.beginAnew(a)
 	case plan.RemoveContainer:
 		delete(w.rec.Containers, a.Name)
 		delete(w.live, a.Name)
@@ -307,6 +329,10 @@ func (w *worker) stopWatching(live *liveContainer) {
 	if live.stopOOM != nil {
 		live.stopOOM()
 		live.stopOOM = nil
+	}
+	if live.hook != nil {
+		live.hook()
+		live.hook = nil
 	}
 }
 

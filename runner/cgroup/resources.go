@@ -25,9 +25,9 @@ const (
 // QOSClass computes the pod's QoS class from cpu and memory, as the API defines it.
 func QOSClass(pod *v1.Pod) v1.PodQOSClass {
 	anything, guaranteed := false, true
-	for _, c := range pod.Spec.Containers {
+	for _, r := range requirements(pod) {
 		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-			request, limit := c.Resources.Requests[name], c.Resources.Limits[name]
+			request, limit := r.Requests[name], r.Limits[name]
 			if !request.IsZero() || !limit.IsZero() {
 				anything = true
 			}
@@ -93,43 +93,6 @@ func HugepageName(bytes int64) string {
 	default:
 		return fmt.Sprintf("%dKB", bytes>>10)
 	}
-}
-
-// PodResources adds the containers up: the weight of all requests, and a limit where every container has one. pids bounds
-// the number of the pod's processes; zero means no bound.
-func PodResources(pod *v1.Pod, pids int64) *specs.LinuxResources {
-	huge := v1.ResourceList{}
-	var cpu, cpuLimit, memoryLimit resource.Quantity
-	cpuLimited, memoryLimited := true, true
-	for _, c := range pod.Spec.Containers {
-		cpu.Add(*c.Resources.Requests.Cpu())
-		cpuLimit.Add(*c.Resources.Limits.Cpu())
-		memoryLimit.Add(*c.Resources.Limits.Memory())
-		cpuLimited = cpuLimited && !c.Resources.Limits.Cpu().IsZero()
-		memoryLimited = memoryLimited && !c.Resources.Limits.Memory().IsZero()
-		for name, limit := range c.Resources.Limits {
-			if strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
-				sum := huge[name]
-				sum.Add(limit)
-				huge[name] = sum
-			}
-		}
-	}
-	out := &specs.LinuxResources{CPU: &specs.LinuxCPU{}}
-	shares := sharesOf(&cpu)
-	out.CPU.Shares = &shares
-	if cpuLimited {
-		setQuota(out.CPU, cpuLimit.MilliValue())
-	}
-	if memoryLimited {
-		bytes := memoryLimit.Value()
-		out.Memory = &specs.LinuxMemory{Limit: &bytes}
-	}
-	out.HugepageLimits = hugepages(huge)
-	if pids > 0 {
-		out.Pids = &specs.LinuxPids{Limit: &pids}
-	}
-	return out
 }
 
 func sharesOf(cpu *resource.Quantity) uint64 {

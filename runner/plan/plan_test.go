@@ -31,6 +31,18 @@ func text(actions []Action) string {
 				s += " replace"
 			}
 			out = append(out, s)
+		case FailPod:
+			out = append(out, "fail "+a.Reason)
+		case MarkInitialized:
+			out = append(out, "initialized")
+		case BeginAnew:
+			out = append(out, fmt.Sprintf("anew %s %s", a.Trigger, a.Backoff.Delay))
+		case RefreshVolumes:
+			out = append(out, "refresh")
+		case AbandonHook:
+			out = append(out, "abandon "+a.Name)
+		case ResizeContainer:
+			out = append(out, "resize "+a.Name)
 		case KillContainer:
 			out = append(out, "kill "+a.Name)
 		case RemoveContainer:
@@ -45,7 +57,7 @@ func text(actions []Action) string {
 func desired(policy v1.RestartPolicy, names ...string) *Desired {
 	d := &Desired{SharedRevision: "s1", RestartPolicy: policy, Grace: 30 * time.Second}
 	for _, n := range names {
-		d.Containers = append(d.Containers, Container{n, "r1"})
+		d.Containers = append(d.Containers, Container{Name: n, Revision: "r1"})
 	}
 	return d
 }
@@ -91,9 +103,9 @@ func TestNext(t *testing.T) {
 
 		{"Always restarts after success", desired(always, "a"), one(ended(0, time.Second)), "start a"},
 		{"Always restarts after failure", desired(always, "a"), one(ended(1, time.Second)), "start a"},
-		{"OnFailure leaves a success", desired(onFailure, "a"), one(ended(0, time.Second)), ""},
+		{"OnFailure leaves a success, and lets its network go", desired(onFailure, "a"), one(ended(0, time.Second)), "suspend"},
 		{"OnFailure restarts a failure", desired(onFailure, "a"), one(ended(1, time.Second)), "start a"},
-		{"Never leaves a failure", desired(never, "a"), one(ended(1, time.Second)), ""},
+		{"Never leaves a failure, and lets its network go", desired(never, "a"), one(ended(1, time.Second)), "suspend"},
 		{"Never leaves one and starts the other", desired(never, "a", "b"), one(ended(1, time.Second)), "start b"},
 		{"Never starts what never ran", desired(never, "a"), one(&Status{Revision: "r1"}), "start a"},
 		{"a terminal pod is not set up again after a reboot", desired(never, "a"),

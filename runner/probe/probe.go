@@ -79,10 +79,10 @@ var transport = &http.Transport{
 	Proxy:              nil,
 }
 
-func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
-	port, err := portNumber(a.Port, t.Ports)
+func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target) (*http.Request, error) {
+	port, err := PortNumber(a.Port, t.Ports)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	target, err := url.Parse(a.Path)
 	if err != nil { // something that is no URL is taken as a path
@@ -92,7 +92,7 @@ func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 	target.Host = net.JoinHostPort(hostOr(a.Host, t.Host), port)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("User-Agent", "kube-probe/1.0 (solopod)")
 	req.Header.Set("Accept", "*/*")
@@ -101,6 +101,14 @@ func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 			req.Host = h.Value
 		}
 		req.Header.Add(h.Name, h.Value)
+	}
+	return req, nil
+}
+
+func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
+	req, err := httpRequest(ctx, a, t)
+	if err != nil {
+		return err
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: stayOnHost}
 	resp, err := client.Do(req)
@@ -130,7 +138,7 @@ func stayOnHost(req *http.Request, via []*http.Request) error {
 }
 
 func tcpOnce(ctx context.Context, a *v1.TCPSocketAction, t Target) error {
-	port, err := portNumber(a.Port, t.Ports)
+	port, err := PortNumber(a.Port, t.Ports)
 	if err != nil {
 		return err
 	}
@@ -174,7 +182,8 @@ func hostOr(host, fallback string) string {
 	return fallback
 }
 
-func portNumber(p intstr.IntOrString, ports []v1.ContainerPort) (string, error) {
+// PortNumber looks a port of a probe or hook up among the container's.
+func PortNumber(p intstr.IntOrString, ports []v1.ContainerPort) (string, error) {
 	if p.Type == intstr.Int {
 		return strconv.Itoa(p.IntValue()), nil
 	}

@@ -1,0 +1,75 @@
+package manifests
+
+import "strings"
+
+// implementedFields names the fields that do what the kubelet does with them, and the test that shows it. Single values of
+// an implemented field can still be refused, in validate*.go.
+var implementedFields = flatten([]implementedRow{
+	{"TypeMeta", "apiVersion kind", "TestGolden"},
+	{"Pod", "metadata spec", "TestLifecycle"},
+	{"ObjectMeta", "name namespace uid labels annotations", "TestLifecycle"},
+
+	{"PodSpec", "containers", "TestLifecycle"},
+	{"PodSpec", "restartPolicy", "TestRestartPolicies"},
+	{"PodSpec", "terminationGracePeriodSeconds", "TestTermination"},
+	{"PodSpec", "initContainers activeDeadlineSeconds", "TestInitContainers"},
+	{"PodSpec", "volumes", "TestContainer"},
+	{"PodSpec", "dnsPolicy dnsConfig hostname hostNetwork", "TestContainer"},
+	{"PodSpec", "securityContext", "TestContainer"},
+	{"PodSpec", "priorityClassName priority", "TestDrain"},
+	{"PodSpec", "os", "TestGolden"},
+	{"PodOS", "name", "TestGolden"},
+	{"PodDNSConfig", "nameservers searches options", "TestContainer"},
+	{"PodDNSConfigOption", "name value", "TestContainer"},
+	{"PodSecurityContext", "runAsUser runAsGroup seccompProfile", "TestContainer"},
+
+	{"Container", "name image command args workingDir env volumeMounts securityContext", "TestContainer"},
+	{"Container", "imagePullPolicy", "TestImagePolicy"},
+	{"Container", "ports", "TestBridge"},
+	{"Container", "resources", "TestResources"},
+	{"Container", "livenessProbe readinessProbe startupProbe", "TestProbes"},
+	{"Container", "terminationMessagePath terminationMessagePolicy", "TestTerminationMessage"},
+	{"Container", "stdin stdinOnce tty", "TestContainer"},
+	{"Container", "lifecycle", "TestHooks"},
+	{"Container", "restartPolicy restartPolicyRules", "TestContainerRestartPolicy"},
+	{"ContainerPort", "name hostPort containerPort protocol hostIP", "TestBridge"},
+	{"ContainerRestartRule", "action exitCodes", "TestContainerRestartPolicy"},
+	{"ContainerRestartRuleOnExitCodes", "operator values", "TestContainerRestartPolicy"},
+	{"EnvVar", "name value", "TestContainer"},
+	{"ResourceRequirements", "limits requests", "TestResources"},
+	{"Lifecycle", "postStart preStop stopSignal", "TestHooks"},
+	{"LifecycleHandler", "exec httpGet tcpSocket sleep", "TestHooks"},
+	{"SleepAction", "seconds", "TestHooks"},
+	{"Probe", "initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold", "TestProbes"},
+	{"Probe", "terminationGracePeriodSeconds", "TestHooks"},
+	{"ProbeHandler", "exec httpGet tcpSocket grpc", "TestProbes"},
+	{"ExecAction", "command", "TestProbes"},
+	{"HTTPGetAction", "path port host scheme httpHeaders", "TestProbes"},
+	{"HTTPHeader", "name value", "TestProbes"},
+	{"TCPSocketAction", "port host", "TestProbes"},
+	{"GRPCAction", "port service", "TestProbes"},
+
+	{"VolumeMount", "name readOnly recursiveReadOnly mountPath mountPropagation", "TestContainer"},
+	{"Volume", "name", "TestContainer"},
+	{"VolumeSource", "hostPath emptyDir", "TestContainer"},
+	{"HostPathVolumeSource", "path type", "TestContainer"},
+	{"EmptyDirVolumeSource", "medium sizeLimit", "TestContainer"},
+
+	{"SecurityContext", "capabilities privileged runAsUser runAsGroup readOnlyRootFilesystem allowPrivilegeEscalation seccompProfile procMount", "TestContainer"},
+	{"Capabilities", "add drop", "TestContainer"},
+	{"SeccompProfile", "type", "TestContainer"},
+})
+
+// implementedRow: fields of the type owner, and the name of a test in test/e2e or beside the code.
+type implementedRow struct{ owner, fields, test string }
+
+// flatten makes "Type.field" -> test of the rows.
+func flatten(rows []implementedRow) map[string]string {
+	out := map[string]string{}
+	for _, r := range rows {
+		for _, f := range strings.Fields(r.fields) {
+			out[r.owner+"."+f] = r.test
+		}
+	}
+	return out
+}

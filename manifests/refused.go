@@ -1,0 +1,58 @@
+package manifests
+
+import "strings"
+
+const (
+	windowsOnly  = "it is for Windows; Solopod runs linux containers"
+	mountIt      = "mount it on the host (/etc/fstab or a systemd mount unit) and use hostPath"
+	needsDriver  = "it needs a driver of a cluster's; " + mountIt
+	removedThere = "Kubernetes has removed it; " + mountIt
+	noDRA        = "dynamic resource allocation needs a cluster; name devices by hostPath"
+	needsCluster = "only a cluster can do this; remove it"
+)
+
+// refusedFields: Type.field -> what to do instead.
+var refusedFields = flattenRefused([]refusedRow{
+	{"ObjectMeta", "generateName", "a manifest's pod needs a name of its own: set metadata.name"},
+
+	{"PodSpec", "ephemeralContainers", "ephemeral containers cannot stand in a manifest, in Kubernetes neither"},
+	{"PodSpec", "imagePullSecrets", "registry credentials are not implemented by this version of Solopod; import the image from a file"},
+	{"PodSpec", "readinessGates", "nobody would set the condition without an API server, and the pod would never be ready; remove it"},
+	{"PodSpec", "resourceClaims", noDRA},
+	{"PodSpec", "schedulingGroup evictionResponders", needsCluster},
+	{"PodSpec", "hostAliases hostIPC hostPID hostUsers hostnameOverride overhead resources runtimeClassName setHostnameAsFQDN " +
+		"shareProcessNamespace subdomain", notYet},
+	{"PodSecurityContext", "appArmorProfile fsGroup fsGroupChangePolicy runAsNonRoot seLinuxChangePolicy seLinuxOptions " +
+		"supplementalGroups supplementalGroupsPolicy sysctls", notYet},
+	{"PodSecurityContext", "windowsOptions", windowsOnly},
+	{"SecurityContext", "appArmorProfile runAsNonRoot seLinuxOptions", notYet},
+	{"SecurityContext", "windowsOptions", windowsOnly},
+	{"SeccompProfile", "localhostProfile", notYet},
+
+	{"Container", "envFrom resizePolicy volumeDevices", notYet},
+	{"EnvVar", "valueFrom", "valueFrom is not implemented by this version of Solopod; write the value itself"},
+	{"ResourceRequirements", "claims", noDRA},
+	{"HTTPGetAction", "protocol", notYet},
+	{"GRPCAction", "mode", notYet},
+
+	{"VolumeMount", "subPath subPathExpr bindMountOptions", notYet},
+	{"EmptyDirVolumeSource", "mode", notYet},
+	{"VolumeSource", "configMap downwardAPI image persistentVolumeClaim projected secret", notYet},
+	{"VolumeSource", "ephemeral", "it is made from a claim; use persistentVolumeClaim or emptyDir"},
+	{"VolumeSource", "nfs iscsi fc cephfs rbd glusterfs", mountIt},
+	{"VolumeSource", "csi flexVolume azureDisk azureFile cinder portworxVolume vsphereVolume awsElasticBlockStore gcePersistentDisk", needsDriver},
+	{"VolumeSource", "flocker photonPersistentDisk quobyte scaleIO storageos", removedThere},
+	{"VolumeSource", "gitRepo", "Kubernetes has removed it; clone in an init container into an emptyDir"},
+})
+
+type refusedRow struct{ owner, fields, reason string }
+
+func flattenRefused(rows []refusedRow) map[string]string {
+	out := map[string]string{}
+	for _, r := range rows {
+		for _, f := range strings.Fields(r.fields) {
+			out[r.owner+"."+f] = r.reason
+		}
+	}
+	return out
+}

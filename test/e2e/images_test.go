@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"io"
+	"log"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	v1 "k8s.io/api/core/v1"
+)
+
+// registryWith runs a registry on loopback that holds the tests' image as repo:1, and returns the image's reference.
+func registryWith(t *testing.T, repo string) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	if out, err := exec.Command("tar", "-C", dir, "-xf", imageArchive).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference := strings.TrimPrefix(server.URL, "http://") + "/" + repo + ":1"
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, image); err != nil {
+		t.Fatal(err)
+	}
+	return reference
+}
+
+// What is not present is pulled, or waits for an import where the policy is Never.
+func TestImagePolicy(t *testing.T) {
+	bothModes(t, func(t *testing.T, b *box) {
+		pulled := registryWith(t, "pulled")
+		b.apply("pull.yaml", strings.Replace(shell("pull", forever, ""), "solopod.example/box:1", pulled, 1))
+		b.waitReady("pull")
+		if out := b.run("images", "ls"); !strings.Contains(out, pulled) {
+			t.Errorf("images:\n%s", out)
+		}
+		b.apply("never.yaml", strings.Replace(shell("never", forever, ""), "solopod.example/box:1", "solopod.example/later:1\n    imagePullPolicy: Never", 1))
+		p := b.waitPod("never", "waiting", func(p *v1.Pod) bool {
+			return status(p, "main").State.Waiting != nil && status(p, "main").State.Waiting.Reason == "ErrImageNeverPull"
+		})
+		if m := status(p, "main").State.Waiting.Message; !strings.Contains(m, "solopod images import") {
+			t.Errorf("the message gives no advice: %s", m)
+		}
+		archive := b.path("later.tar")
+		if out, err := exec.Command("../../bin/pack", "-o", archive, "-name", "solopod.example/later:1", "-link", "/bin/sh=busybox", "-link", "/bin/sleep=busybox", "/bin/busybox:/bin/busybox").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		b.run("images", "import", archive)
+		b.waitReady("never")
+	})
+}
