@@ -42,7 +42,7 @@ func (s *Server) pullImage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, errNoRef)
 		return
 	}
-	image, err := s.runner.Images().Pull(r.Context(), ref)
+	image, err := s.runner.Images().Pull(r.Context(), ref, nil)
 	if err != nil {
 		fail(w, statusOf(err), err)
 		return

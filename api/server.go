@@ -69,6 +69,7 @@ func (s *Server) handler(readOnly bool) http.Handler {
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /manifests", s.manifests)
 	mux.HandleFunc("GET /images", s.images)
+	mux.HandleFunc("GET /claims", s.claims)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) })
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
@@ -77,6 +78,7 @@ func (s *Server) handler(readOnly bool) http.Handler {
 		mux.HandleFunc("POST /images", s.importImages)
 		mux.HandleFunc("POST /images/pull", s.pullImage)
 		mux.HandleFunc("DELETE /images", s.removeImage)
+		mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.removeClaim)
 		mux.HandleFunc("POST /drain", s.drain)
 	}
 	return mux

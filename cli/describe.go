@@ -89,13 +89,31 @@ func (d *describer) pod(pod *v1.Pod) {
 		d.b.WriteString("Volumes:\n")
 	}
 	for _, v := range pod.Spec.Volumes {
-		switch {
-		case v.HostPath != nil:
-			fmt.Fprintf(&d.b, "  %s: hostPath %s %s\n", v.Name, v.HostPath.Path, *v.HostPath.Type)
-		case v.EmptyDir != nil:
-			fmt.Fprintf(&d.b, "  %s: emptyDir %s\n", v.Name, v.EmptyDir.Medium)
-		}
+		fmt.Fprintf(&d.b, "  %s: %s\n", v.Name, volumeText(&v))
 	}
+}
+
+// volumeText says what a volume is; of a Secret no more than its name.
+func volumeText(v *v1.Volume) string {
+	switch {
+	case v.HostPath != nil:
+		return fmt.Sprintf("hostPath %s %s", v.HostPath.Path, *v.HostPath.Type)
+	case v.EmptyDir != nil:
+		return "emptyDir " + string(v.EmptyDir.Medium)
+	case v.ConfigMap != nil:
+		return "configMap " + v.ConfigMap.Name
+	case v.Secret != nil:
+		return "secret " + v.Secret.SecretName
+	case v.DownwardAPI != nil:
+		return "downwardAPI"
+	case v.Projected != nil:
+		return fmt.Sprintf("projected from %d sources", len(v.Projected.Sources))
+	case v.PersistentVolumeClaim != nil:
+		return "persistentVolumeClaim " + v.PersistentVolumeClaim.ClaimName
+	case v.Image != nil:
+		return "image " + v.Image.Reference
+	}
+	return ""
 }
 
 func (d *describer) container(c *v1.Container, s v1.ContainerStatus) {

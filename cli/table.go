@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -125,7 +126,7 @@ func size(n int64) string {
 }
 
 func manifestTable(files []manifests.File) table {
-	t := table{header: []string{"FILE", "STATE", "PODS", "SINCE", "ERROR"}}
+	t := table{header: []string{"FILE", "STATE", "OBJECTS", "SINCE", "ERROR"}}
 	for _, f := range files {
 		said := ""
 		if errs := f.Problems.Errors(); len(errs) > 0 {
@@ -134,7 +135,7 @@ func manifestTable(files []manifests.File) table {
 				said += fmt.Sprintf(" (and %d more)", len(errs)-1)
 			}
 		}
-		t.rows = append(t.rows, []string{f.Name, f.State, orNone(strings.Join(f.Pods, ",")), age(metav1.NewTime(f.Since)), said})
+		t.rows = append(t.rows, []string{f.Name, f.State, orNone(strings.Join(slices.Concat(f.Pods, f.Objects), ",")), age(metav1.NewTime(f.Since)), said})
 	}
 	return t
 }

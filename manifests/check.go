@@ -30,8 +30,8 @@ func Check(paths []string, opts Options) (Problems, error) {
 			if err != nil {
 				return nil, err
 			}
-			pods, problems := Decode(file, data, opts)
-			set.Put(file, pods, problems, time.Time{})
+			contents, problems := Decode(file, data, opts)
+			set.Put(file, contents, problems, time.Time{})
 		}
 	}
 	for _, f := range set.Snapshot(time.Now()).Files {

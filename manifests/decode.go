@@ -9,9 +9,11 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // maxFileSize bounds what is read from one manifest; etcd's limit for one object is 1.5 MiB.
@@ -24,42 +26,42 @@ const unknownFieldsAnnotation = "solopod.io/unknown-fields"
 // "true" or "false". It has an effect with cgroup v2.
 const OOMGroupAnnotation = "solopod.io/oom-group"
 
+// RestartOnChangeAnnotation on a pod has containers restarted when a ConfigMap or Secret changes: RestartOnEnvironment those whose
+// environment comes from it, RestartOnAnyChange those that mount it as well.
+const (
+	RestartOnChangeAnnotation = "solopod.io/restart-on-change"
+	RestartOnEnvironment      = "environment"
+	RestartOnAnyChange        = "all"
+)
+
 // Options change how strict decoding is.
 type Options struct {
 	// WarnUnknownFields accepts fields that Kubernetes does not know, with a warning.
 	WarnUnknownFields bool
 }
 
-// Decode reads all pods of one file: YAML or JSON, several documents, and v1.List. The pods are defaulted and valid
-// when the problems hold no error; otherwise no pods are returned. file is only used in messages.
-func Decode(file string, data []byte, opts Options) ([]*v1.Pod, Problems) {
+// Decode reads all objects of one file: YAML or JSON, several documents, and v1.List. They are defaulted and valid
+// when the problems hold no error; otherwise the contents are empty. file is only used in messages.
+func Decode(file string, data []byte, opts Options) (Contents, Problems) {
 	d := &decoder{file: file, opts: opts}
 	if len(data) > maxFileSize {
 		d.errorAt(Position{}, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), maxFileSize))
-		return nil, d.problems
+		return Contents{}, d.problems
 	}
 	d.documents(data)
-	d.rejectTwins()
 	d.problems.sort()
 	if len(d.problems.Errors()) > 0 {
-		return nil, d.problems
+		return Contents{}, d.problems
 	}
-	pods := make([]*v1.Pod, len(d.pods))
-	for i, p := range d.pods {
-		pods[i] = p.pod
-	}
-	return pods, d.problems
-}
-
-type decodedPod struct {
-	pod      *v1.Pod
-	position Position
+	return d.contents, d.problems
 }
 
 type decoder struct {
 	file     string
 	opts     Options
-	pods     []decodedPod
+	contents Contents
+	// seen: where the objects of the file stand, by kind and name.
+	seen     map[string]Position
 	problems Problems
 	nodes    int
 }
@@ -117,29 +119,17 @@ func (d *decoder) object(node *yaml.Node, path string) {
 	}
 	apiVersion, kind := scalar(node, "apiVersion"), scalar(node, "kind")
 	switch {
-	case apiVersion == "v1" && kind == "Pod":
-		d.decodePod(node, path)
+	case kinds[apiVersion+"/"+kind] != nil:
+		kinds[apiVersion+"/"+kind](d, node, path)
 	case apiVersion == "v1" && (kind == "List" || kind == "PodList") && path != "":
 		d.errorAt(at(node), path, "a List cannot stand inside a List")
 	case apiVersion == "v1" && (kind == "List" || kind == "PodList"):
 		d.decodeList(node, path)
 	case apiVersion == "" || kind == "":
 		d.errorAt(at(node), path, `apiVersion and kind are required; a pod has "apiVersion: v1" and "kind: Pod"`)
-	case apiVersion == "v1" && nearest(kind, []string{"Pod", "List"}) != "" && !isOtherKind(kind):
-		d.errorAt(at(child(node, "kind")), join(path, "kind"),
-			fmt.Sprintf("unknown kind %q; did you mean %q?", kind, nearest(kind, []string{"Pod", "List"})))
 	default:
-		d.errorAt(at(child(node, "kind")), join(path, "kind"),
-			fmt.Sprintf("%s/%s is not implemented by this version of Solopod; v1/Pod and v1/List are", apiVersion, kind))
+		d.errorAt(at(child(node, "kind")), join(path, "kind"), unknownKind(apiVersion, kind))
 	}
-}
-
-func isOtherKind(kind string) bool {
-	switch kind {
-	case "ConfigMap", "Secret", "Node", "Job", "Role", "Event":
-		return true
-	}
-	return false
 }
 
 func (d *decoder) decodeList(node *yaml.Node, path string) {
@@ -162,47 +152,63 @@ func (d *decoder) decodeList(node *yaml.Node, path string) {
 }
 
 func (d *decoder) decodePod(node *yaml.Node, path string) {
-	w := newWalker(d.file, d.opts, node)
-	w.nodes = d.nodes // the bound holds for the whole file
-	defer func() { d.nodes = w.nodes }()
-	tree := w.value(node, reflect.TypeFor[v1.Pod](), path)
-	d.problems = append(d.problems, w.problems...)
-	if len(w.problems.Errors()) > 0 {
-		return
-	}
-	raw, err := json.Marshal(tree)
-	if err != nil {
-		d.errorAt(at(node), path, err.Error())
-		return
-	}
 	pod := &v1.Pod{}
-	if err := json.Unmarshal(raw, pod); err != nil {
-		d.errorAt(at(node), path, "cannot be read as a v1.Pod: "+err.Error())
+	w := d.decodeInto(node, path, pod)
+	if w == nil {
 		return
 	}
 	pod.Status = v1.PodStatus{}
 	setDefaults(pod)
-	found := validatePod(pod)
-	for i := range found {
-		found[i].File = d.file
-		found[i].Position = w.position(join(path, found[i].Path))
-		found[i].Path = join(path, found[i].Path)
+	d.report(w, path, validatePod(pod))
+	if d.unique("Pod", pod, node) {
+		d.contents.Pods = append(d.contents.Pods, pod)
 	}
-	d.problems = append(d.problems, found...)
-	d.pods = append(d.pods, decodedPod{pod, at(node)})
 }
 
-// rejectTwins reports two pods of one name in the file.
-func (d *decoder) rejectTwins() {
-	seen := map[string]Position{}
-	for _, p := range d.pods {
-		key := Key(p.pod)
-		if first, ok := seen[key]; ok {
-			d.errorAt(p.position, "metadata.name", fmt.Sprintf("pod %s is already defined at line %d", key, first.Line))
-			continue
-		}
-		seen[key] = p.position
+// decodeInto walks the node as the type of object, a pointer to a struct, and fills that. It returns nil when there are
+// errors, which it reports, and otherwise the walker, which knows where fields stand.
+func (d *decoder) decodeInto(node *yaml.Node, path string, object any) *walker {
+	w := newWalker(d.file, d.opts, node)
+	_, w.secret = object.(*v1.Secret)
+	w.nodes = d.nodes // the bound holds for the whole file
+	defer func() { d.nodes = w.nodes }()
+	tree := w.value(node, reflect.TypeOf(object).Elem(), path)
+	d.problems = append(d.problems, w.problems...)
+	if len(w.problems.Errors()) > 0 {
+		return nil
 	}
+	raw, err := json.Marshal(tree)
+	if err == nil {
+		err = json.Unmarshal(raw, object)
+	}
+	if err != nil {
+		d.errorAt(at(node), path, fmt.Sprintf("cannot be read as a %T: %v", object, err))
+		return nil
+	}
+	return w
+}
+
+// report takes over what validation found, with its places.
+func (d *decoder) report(w *walker, path string, found Problems) {
+	for _, p := range found {
+		p.File, p.Path = d.file, join(path, p.Path)
+		p.Position = w.position(p.Path)
+		d.problems = append(d.problems, p)
+	}
+}
+
+// unique reports a second object of the same kind and name in the file.
+func (d *decoder) unique(kind string, object metav1.Object, node *yaml.Node) bool {
+	key := kind + " " + object.GetNamespace() + "/" + object.GetName()
+	if first, ok := d.seen[key]; ok {
+		d.errorAt(at(node), "metadata.name", fmt.Sprintf("%s%s is already defined at line %d", strings.ToLower(key[:1]), key[1:], first.Line))
+		return false
+	}
+	if d.seen == nil {
+		d.seen = map[string]Position{}
+	}
+	d.seen[key] = at(node)
+	return true
 }
 
 // Key names a pod as users do: namespace/name.

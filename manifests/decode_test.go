@@ -32,17 +32,21 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pods, problems := Decode(filepath.Base(file), data, Options{})
+			contents, problems := Decode(filepath.Base(file), data, Options{})
 			valid := strings.Contains(file, "/valid/")
 			if valid != (len(problems.Errors()) == 0) {
 				t.Errorf("problems: %v", problems)
 			}
-			if len(problems.Errors()) > 0 && len(pods) > 0 {
+			if len(problems.Errors()) > 0 && len(contents.Pods) > 0 {
 				t.Errorf("pods in spite of errors")
 			}
 			got := problems.Error() + "\n"
 			if valid {
-				out, err := yaml.Marshal(map[string]any{"pods": pods, "warnings": problems})
+				all := map[string]any{"pods": contents.Pods, "warnings": problems}
+				if objects := (Contents{ConfigMaps: contents.ConfigMaps, Secrets: contents.Secrets}); len(objects.ConfigMaps)+len(objects.Secrets) > 0 {
+					all["objects"] = objects
+				}
+				out, err := yaml.Marshal(all)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,11 +96,11 @@ func TestProblems(t *testing.T) {
 		{"    resources: {limits: {nvidia.com/gpu: 1}}", "this resource is not implemented"},
 		{"    volumeMounts: [{name: dat, mountPath: /d}]\n  volumes: [{name: data}]", `there is no volume "dat"; did you mean "data"?`},
 		{"    volumeMounts: [{name: data, mountPath: /d}, {name: data, mountPath: /d/}]\n  volumes: [{name: data}]", "already used by another mount"},
-		{"    volumeMounts: [{name: data, mountPath: /d, subPath: x}]\n  volumes: [{name: data}]", "spec.containers[0].volumeMounts[0].subPath: this field is valid in Kubernetes but not implemented"},
+		{"    volumeMounts: [{name: data, mountPath: /d, subPath: x}]\n  volumes: [{name: data}]", ""},
 		{"  volumes: [{name: a, hostPath: {path: x}}]", "must be an absolute path"},
 		{"  volumes: [{name: a, hostPath: {path: /x/../y}}]", "must not contain '..'"},
 		{"  volumes: [{name: a, hostPath: {path: /x, type: directory}}]", `did you mean "Directory"?`},
-		{"  volumes: [{name: a, configMap: {name: c}}]", "spec.volumes[0].configMap: this field is valid in Kubernetes but not implemented"},
+		{"  volumes: [{name: a, configMap: {name: c}}]", ""},
 		{"  volumes: [{name: a}, {name: a}]", `duplicate volume name "a"`},
 		{"    livenessProbe: {httpGet: {port: http}}", `the container has no port named "http"`},
 		{"    livenessProbe: {}", "a probe needs exactly one of exec, httpGet, tcpSocket and grpc; this one has 0"},
@@ -136,18 +140,18 @@ func TestUnknownFieldsCanBeWarnings(t *testing.T) {
 		text string
 		opts Options
 	}{"setting": {minimal + "    imag: x\n", Options{WarnUnknownFields: true}}, "annotation": {annotated + "    imag: x\n", Options{}}} {
-		pods, problems := Decode("x.yaml", []byte(c.text), c.opts)
-		if len(pods) != 1 || len(problems) != 1 || !problems[0].Warning {
-			t.Errorf("%s: %d pods, %v", name, len(pods), problems)
+		contents, problems := Decode("x.yaml", []byte(c.text), c.opts)
+		if len(contents.Pods) != 1 || len(problems) != 1 || !problems[0].Warning {
+			t.Errorf("%s: %d pods, %v", name, len(contents.Pods), problems)
 		}
 	}
 }
 
 func TestAliases(t *testing.T) {
 	text := "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec:\n  containers:\n  - &c\n    name: a\n    image: i\n  - <<: *c\n    name: b\n"
-	pods, problems := Decode("x.yaml", []byte(text), Options{})
-	if len(problems) > 0 || len(pods[0].Spec.Containers) != 2 || pods[0].Spec.Containers[1].Image != "i" || pods[0].Spec.Containers[1].Name != "b" {
-		t.Errorf("%v %+v", problems, pods)
+	contents, problems := Decode("x.yaml", []byte(text), Options{})
+	if len(problems) > 0 || len(contents.Pods[0].Spec.Containers) != 2 || contents.Pods[0].Spec.Containers[1].Image != "i" || contents.Pods[0].Spec.Containers[1].Name != "b" {
+		t.Errorf("%v %+v", problems, contents.Pods)
 	}
 }
 
@@ -180,17 +184,17 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("&a\napiVersion: v1\nkind: List\nitems: [*a,*a]"))
 	f.Add([]byte("&a {<<: *a, apiVersion: v1, kind: Pod}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		pods, problems := Decode("f.yaml", data, Options{})
-		if len(pods) > 0 && len(problems.Errors()) > 0 {
+		contents, problems := Decode("f.yaml", data, Options{})
+		if len(contents.Pods) > 0 && len(problems.Errors()) > 0 {
 			t.Errorf("pods and errors at once: %v", problems)
 		}
-		if len(pods) == 0 && len(problems.Errors()) == 0 {
-			// An empty List is the only text without pods and without an error.
+		if len(contents.Pods)+len(contents.ConfigMaps)+len(contents.Secrets) == 0 && len(problems.Errors()) == 0 {
+			// An empty List is the only text without objects and without an error.
 			if !strings.Contains(string(data), "List") {
-				t.Error("neither pods nor errors")
+				t.Error("neither objects nor errors")
 			}
 		}
-		for _, pod := range pods {
+		for _, pod := range contents.Pods {
 			again(t, pod)
 		}
 	})
@@ -204,11 +208,11 @@ func again(t *testing.T, pod *v1.Pod) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pods, problems := Decode("again.json", data, Options{})
-	if len(problems.Errors()) > 0 || len(pods) != 1 {
+	contents, problems := Decode("again.json", data, Options{})
+	if len(problems.Errors()) > 0 || len(contents.Pods) != 1 {
 		t.Fatalf("%s\nis not accepted again: %v", data, problems)
 	}
-	second, err := json.Marshal(pods[0])
+	second, err := json.Marshal(contents.Pods[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,21 +51,27 @@ func setDefaultPtr[T any](field **T, value T) {
 }
 
 func defaultVolume(v *v1.Volume) {
-	if v.HostPath == nil && v.EmptyDir == nil {
+	if v.VolumeSource == (v1.VolumeSource{}) {
 		v.EmptyDir = &v1.EmptyDirVolumeSource{} // as the API server does for a volume without a source
 	}
-	if v.HostPath != nil {
+	switch {
+	case v.HostPath != nil:
 		setDefaultPtr(&v.HostPath.Type, v1.HostPathUnset)
+	case v.ConfigMap != nil:
+		setDefaultPtr(&v.ConfigMap.DefaultMode, v1.ConfigMapVolumeSourceDefaultMode)
+	case v.Secret != nil:
+		setDefaultPtr(&v.Secret.DefaultMode, v1.SecretVolumeSourceDefaultMode)
+	case v.DownwardAPI != nil:
+		setDefaultPtr(&v.DownwardAPI.DefaultMode, v1.DownwardAPIVolumeSourceDefaultMode)
+	case v.Projected != nil:
+		setDefaultPtr(&v.Projected.DefaultMode, v1.ProjectedVolumeSourceDefaultMode)
+	case v.Image != nil:
+		defaultPullPolicy(&v.Image.PullPolicy, v.Image.Reference)
 	}
 }
 
 func defaultContainer(c *v1.Container, hostNetwork bool) {
-	if c.ImagePullPolicy == "" {
-		c.ImagePullPolicy = v1.PullIfNotPresent
-		if tag := imageTag(c.Image); tag == "latest" {
-			c.ImagePullPolicy = v1.PullAlways
-		}
-	}
+	defaultPullPolicy(&c.ImagePullPolicy, c.Image)
 	setDefault(&c.TerminationMessagePath, v1.TerminationMessagePathDefault)
 	setDefault(&c.TerminationMessagePolicy, v1.TerminationMessageReadFile)
 	for i := range c.Ports {
@@ -93,6 +99,16 @@ func defaultContainer(c *v1.Container, hostNetwork bool) {
 				defaultHTTP(h.HTTPGet)
 			}
 		}
+	}
+}
+
+func defaultPullPolicy(policy *v1.PullPolicy, image string) {
+	if *policy != "" {
+		return
+	}
+	*policy = v1.PullIfNotPresent
+	if imageTag(image) == "latest" {
+		*policy = v1.PullAlways
 	}
 }
 

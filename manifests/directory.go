@@ -230,16 +230,21 @@ func (d *Directory) look(name string, now time.Time, watched map[string]bool) bo
 	}
 	if err != nil {
 		delete(d.read, name)
-		d.set.Put(name, nil, Problems{{File: name, Message: "cannot be read: " + err.Error()}}, now)
+		d.set.Put(name, Contents{}, Problems{{File: name, Message: "cannot be read: " + err.Error()}}, now)
 		return true
 	}
 	d.read[name] = versionOf(info)
 	if err := checkWritable(path, info); err != nil {
-		d.set.Put(name, nil, Problems{{File: name, Message: err.Error()}}, now)
+		d.set.Put(name, Contents{}, Problems{{File: name, Message: err.Error()}}, now)
 		return true
 	}
-	pods, problems := Decode(name, data, d.opts)
-	d.set.Put(name, pods, problems, now)
+	contents, problems := Decode(name, data, d.opts)
+	if len(contents.Secrets) > 0 {
+		if err := checkReadable(path, info); err != nil {
+			problems = append(problems, Problem{File: name, Message: err.Error()})
+		}
+	}
+	d.set.Put(name, contents, problems, now)
 	return true
 }
 

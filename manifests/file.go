@@ -69,3 +69,19 @@ func checkWritable(path string, info os.FileInfo) error {
 	}
 	return nil
 }
+
+// checkReadable refuses a file with Secrets that others than root, or than the user who runs Solopod, can read.
+func checkReadable(path string, info os.FileInfo) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("cannot tell who owns %s", path)
+	}
+	mode := info.Mode().Perm()
+	switch {
+	case mode&0o004 != 0:
+		return fmt.Errorf("%s holds a Secret and can be read by everyone (mode %04o): chmod 0600 %s", path, mode, path)
+	case mode&0o040 != 0 && st.Gid != 0:
+		return fmt.Errorf("%s holds a Secret and can be read by group %d (mode %04o): chmod 0600 %s", path, st.Gid, mode, path)
+	}
+	return nil
+}

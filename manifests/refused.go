@@ -16,28 +16,27 @@ var refusedFields = flattenRefused([]refusedRow{
 	{"ObjectMeta", "generateName", "a manifest's pod needs a name of its own: set metadata.name"},
 
 	{"PodSpec", "ephemeralContainers", "ephemeral containers cannot stand in a manifest, in Kubernetes neither"},
-	{"PodSpec", "imagePullSecrets", "registry credentials are not implemented by this version of Solopod; import the image from a file"},
 	{"PodSpec", "readinessGates", "nobody would set the condition without an API server, and the pod would never be ready; remove it"},
 	{"PodSpec", "resourceClaims", noDRA},
 	{"PodSpec", "schedulingGroup evictionResponders", needsCluster},
 	{"PodSpec", "hostAliases hostIPC hostPID hostUsers hostnameOverride overhead resources runtimeClassName setHostnameAsFQDN " +
 		"shareProcessNamespace subdomain", notYet},
-	{"PodSecurityContext", "appArmorProfile fsGroup fsGroupChangePolicy runAsNonRoot seLinuxChangePolicy seLinuxOptions " +
+	{"PodSecurityContext", "appArmorProfile runAsNonRoot seLinuxChangePolicy seLinuxOptions " +
 		"supplementalGroups supplementalGroupsPolicy sysctls", notYet},
 	{"PodSecurityContext", "windowsOptions", windowsOnly},
 	{"SecurityContext", "appArmorProfile runAsNonRoot seLinuxOptions", notYet},
 	{"SecurityContext", "windowsOptions", windowsOnly},
 	{"SeccompProfile", "localhostProfile", notYet},
 
-	{"Container", "envFrom resizePolicy volumeDevices", notYet},
-	{"EnvVar", "valueFrom", "valueFrom is not implemented by this version of Solopod; write the value itself"},
+	{"Container", "resizePolicy", notYet},
+	{"Container", "volumeDevices", "claims are directories of this machine; give a container a block device with hostPath"},
 	{"ResourceRequirements", "claims", noDRA},
 	{"HTTPGetAction", "protocol", notYet},
 	{"GRPCAction", "mode", notYet},
 
-	{"VolumeMount", "subPath subPathExpr bindMountOptions", notYet},
-	{"EmptyDirVolumeSource", "mode", notYet},
-	{"VolumeSource", "configMap downwardAPI image persistentVolumeClaim projected secret", notYet},
+	{"PersistentVolumeClaimSpec", "selector dataSource dataSourceRef", "every claim is a directory of this machine and begins empty; fill it with an init container"},
+	{"VolumeProjection", "serviceAccountToken", "there is no API server that would issue one; remove it, and set automountServiceAccountToken: false where the manifest is for clusters too"},
+	{"VolumeProjection", "clusterTrustBundle podCertificate", "there is no API server to ask; put certificates into a Secret or ConfigMap"},
 	{"VolumeSource", "ephemeral", "it is made from a claim; use persistentVolumeClaim or emptyDir"},
 	{"VolumeSource", "nfs iscsi fc cephfs rbd glusterfs", mountIt},
 	{"VolumeSource", "csi flexVolume azureDisk azureFile cinder portworxVolume vsphereVolume awsElasticBlockStore gcePersistentDisk", needsDriver},

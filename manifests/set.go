@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // States of a manifest file.
@@ -26,6 +27,8 @@ type File struct {
 	State string `json:"state"`
 	// Pods names the pods that stand for this file, as namespace/name.
 	Pods []string `json:"pods"`
+	// Objects names what else stands for it, as configmap/namespace/name.
+	Objects []string `json:"objects,omitempty"`
 	// Problems holds errors and warnings.
 	Problems Problems `json:"problems,omitempty"`
 	// Since is when the file came into this state with these problems.
@@ -42,6 +45,10 @@ type Desired struct {
 type Snapshot struct {
 	// Pods are the pods that should run, by UID.
 	Pods map[string]Desired
+	// ConfigMaps and Secrets, by namespace/name.
+	ConfigMaps map[string]*v1.ConfigMap
+	Secrets    map[string]*v1.Secret
+	Claims     map[string]*v1.PersistentVolumeClaim
 	// Files are all manifest files, by name.
 	Files []File
 	// DirectoryError says why the directory as a whole cannot be used; the pods are then those of before.
@@ -55,7 +62,7 @@ type Set struct {
 }
 
 type fileState struct {
-	pods     []*v1.Pod // the last good version
+	contents Contents // the last good version
 	problems Problems
 	invalid  bool
 	since    time.Time
@@ -73,22 +80,25 @@ func NewSet(known []Desired) *Set {
 			f = &fileState{}
 			s.files[d.File] = f
 		}
-		f.pods = append(f.pods, d.Pod)
+		f.contents.Pods = append(f.contents.Pods, d.Pod)
 	}
 	return s
 }
 
 // Put takes a file's decoded contents.
-func (s *Set) Put(name string, pods []*v1.Pod, problems Problems, now time.Time) {
+func (s *Set) Put(name string, contents Contents, problems Problems, now time.Time) {
 	f := s.files[name]
 	if f == nil {
 		f = &fileState{since: now}
 		s.files[name] = f
 	}
+	if len(problems.Errors()) == 0 {
+		problems = append(problems, changedImmutable(name, f.contents, contents)...)
+	}
 	f.problems = problems
 	f.invalid = len(problems.Errors()) > 0
 	if !f.invalid {
-		f.pods = pods
+		f.contents = contents
 	}
 }
 
@@ -100,9 +110,13 @@ func (s *Set) Keep(names map[string]bool) {
 // SetDirectoryError says that the directory cannot be used ("" that it can).
 func (s *Set) SetDirectoryError(message string) { s.directoryError = message }
 
-// Snapshot computes the desired state. Of two files that define the same pod the first by name wins.
+// Snapshot computes the desired state. Of two files that define the same object the first by name wins.
 func (s *Set) Snapshot(now time.Time) Snapshot {
-	out := Snapshot{Pods: map[string]Desired{}, DirectoryError: s.directoryError}
+	out := Snapshot{
+		Pods: map[string]Desired{}, ConfigMaps: map[string]*v1.ConfigMap{}, Secrets: map[string]*v1.Secret{},
+		Claims:         map[string]*v1.PersistentVolumeClaim{},
+		DirectoryError: s.directoryError,
+	}
 	owner := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
 		f := s.files[name]
@@ -110,7 +124,22 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 		if f.invalid {
 			file.State = StateInvalid
 		}
-		for _, pod := range f.pods {
+		for _, c := range f.contents.ConfigMaps {
+			if file.claim(owner, "configmap", c) {
+				out.ConfigMaps[c.Namespace+"/"+c.Name] = c
+			}
+		}
+		for _, c := range f.contents.Secrets {
+			if file.claim(owner, "secret", c) {
+				out.Secrets[c.Namespace+"/"+c.Name] = c
+			}
+		}
+		for _, c := range f.contents.Claims {
+			if file.claim(owner, "persistentvolumeclaim", c) {
+				out.Claims[c.Namespace+"/"+c.Name] = c
+			}
+		}
+		for _, pod := range f.contents.Pods {
 			key := Key(pod)
 			if other, taken := owner[key]; taken {
 				file.State = StateConflict
@@ -135,4 +164,18 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 		out.Files = append(out.Files, file)
 	}
 	return out
+}
+
+// claim notes an object of the file, unless another file has it.
+func (f *File) claim(owner map[string]string, kind string, object metav1.Object) bool {
+	key := kind + "/" + object.GetNamespace() + "/" + object.GetName()
+	if other, taken := owner[key]; taken {
+		f.State = StateConflict
+		f.Problems = append(f.Problems, Problem{File: f.Name, Path: "metadata.name", Message: fmt.Sprintf(
+			"%s is already defined by %s, which comes first by name; remove or rename one of them", key, other)})
+		return false
+	}
+	owner[key] = f.Name
+	f.Objects = append(f.Objects, key)
+	return true
 }

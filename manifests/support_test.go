@@ -26,10 +26,10 @@ func reachable(t *testing.T) map[string]supportKind {
 			typ = typ.Elem()
 		}
 		switch typ {
-		case quantityType, intOrStringType, timeType, statusType, fieldsType:
+		case quantityType, intOrStringType, timeType:
 			return
 		}
-		if typ.Kind() != reflect.Struct || seen[typ] {
+		if clustersOwn[typ] || typ.Kind() != reflect.Struct || seen[typ] {
 			return
 		}
 		seen[typ] = true
@@ -140,4 +140,4 @@ func documentation(fields map[string]supportKind) string {
 }
 
 // decodedTypes are the kinds that a file can hold.
-var decodedTypes = []reflect.Type{reflect.TypeFor[v1.Pod]()}
+var decodedTypes = []reflect.Type{reflect.TypeFor[v1.Pod](), reflect.TypeFor[v1.ConfigMap](), reflect.TypeFor[v1.Secret](), reflect.TypeFor[v1.PersistentVolumeClaim]()}

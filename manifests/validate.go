@@ -3,7 +3,6 @@ package manifests
 import (
 	"fmt"
 	"math"
-	"path"
 	"slices"
 	"strings"
 
@@ -96,6 +95,9 @@ func (v *validator) metadata(pod *v1.Pod) {
 	for key := range pod.Annotations {
 		v.all("metadata.annotations."+key, key, validation.IsQualifiedName(strings.ToLower(key)))
 	}
+	if choice, ok := pod.Annotations[RestartOnChangeAnnotation]; ok {
+		oneOf(v, "metadata.annotations."+RestartOnChangeAnnotation, choice, RestartOnEnvironment, RestartOnAnyChange)
+	}
 	if choice, ok := pod.Annotations[OOMGroupAnnotation]; ok {
 		oneOf(v, "metadata.annotations."+OOMGroupAnnotation, choice, "true", "false")
 	}
@@ -118,7 +120,10 @@ func (v *validator) podSpec(s *v1.PodSpec) {
 		v.errorf("spec.os.name", "unsupported value %q; Solopod runs linux containers", s.OS.Name)
 	}
 	v.dns(s)
-	v.identity("spec.securityContext", s.SecurityContext.RunAsUser, s.SecurityContext.RunAsGroup)
+	v.identity("spec.securityContext", map[string]*int64{"runAsUser": s.SecurityContext.RunAsUser, "runAsGroup": s.SecurityContext.RunAsGroup, "fsGroup": s.SecurityContext.FSGroup})
+	if p := s.SecurityContext.FSGroupChangePolicy; p != nil {
+		oneOf(v, "spec.securityContext.fsGroupChangePolicy", *p, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)
+	}
 	v.seccomp("spec.securityContext.seccompProfile", s.SecurityContext.SeccompProfile)
 }
 
@@ -148,10 +153,11 @@ func (v *validator) dns(s *v1.PodSpec) {
 	}
 }
 
-func (v *validator) identity(at string, user, group *int64) {
-	for name, id := range map[string]*int64{"runAsUser": user, "runAsGroup": group} {
-		if id != nil && (*id < 0 || *id > 1<<31-1) {
-			v.errorf(at+"."+name, "must lie between 0 and 2147483647")
+// identity checks numbers of users and groups, by the name of their field.
+func (v *validator) identity(at string, ids map[string]*int64) {
+	for name, id := range ids {
+		if id != nil && (*id < 0 || *id > math.MaxInt32) {
+			v.errorf(at+"."+name, "must lie between 0 and %d", math.MaxInt32)
 		}
 	}
 }
@@ -165,60 +171,6 @@ func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
 		return
 	}
 	oneOf(v, at+".type", p.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined)
-}
-
-func (v *validator) volumes(volumes []v1.Volume) map[string]bool {
-	names := map[string]bool{}
-	for i, vol := range volumes {
-		at := fmt.Sprintf("spec.volumes[%d]", i)
-		if vol.Name == "" {
-			v.errorf(at+".name", "a volume needs a name")
-		} else {
-			v.all(at+".name", vol.Name, validation.IsDNS1123Label(vol.Name))
-		}
-		if names[vol.Name] {
-			v.errorf(at+".name", "duplicate volume name %q", vol.Name)
-		}
-		names[vol.Name] = true
-		if vol.HostPath != nil && vol.EmptyDir != nil {
-			v.errorf(at, "a volume has one source; this one has hostPath and emptyDir")
-		}
-		if h := vol.HostPath; h != nil {
-			v.hostPath(at+".hostPath", h)
-		}
-		if e := vol.EmptyDir; e != nil {
-			v.emptyDir(at+".emptyDir", e)
-		}
-	}
-	return names
-}
-
-func (v *validator) hostPath(at string, h *v1.HostPathVolumeSource) {
-	switch {
-	case h.Path == "":
-		v.errorf(at+".path", "a path is required")
-	case !path.IsAbs(h.Path):
-		v.errorf(at+".path", "%q must be an absolute path", h.Path)
-	case slices.Contains(strings.Split(h.Path, "/"), ".."):
-		v.errorf(at+".path", "%q must not contain '..'", h.Path)
-	}
-	oneOf(v, at+".type", *h.Type, v1.HostPathUnset, v1.HostPathDirectoryOrCreate, v1.HostPathDirectory,
-		v1.HostPathFileOrCreate, v1.HostPathFile, v1.HostPathSocket, v1.HostPathCharDev, v1.HostPathBlockDev)
-}
-
-func (v *validator) emptyDir(at string, e *v1.EmptyDirVolumeSource) {
-	if e.Medium != v1.StorageMediumDefault && e.Medium != v1.StorageMediumMemory {
-		v.errorf(at+".medium", `medium %q is not implemented by this version of Solopod; use "" or "Memory"`, e.Medium)
-	}
-	if e.SizeLimit == nil {
-		return
-	}
-	if e.SizeLimit.Sign() < 0 {
-		v.errorf(at+".sizeLimit", "must not be negative")
-	}
-	if e.Medium == v1.StorageMediumDefault {
-		v.errorf(at+".sizeLimit", "a limit on disk space is not implemented by this version of Solopod; it is for medium Memory")
-	}
 }
 
 // hostPorts looks for two containers of the pod that want the same port of the host.

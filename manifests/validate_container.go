@@ -3,7 +3,6 @@ package manifests
 import (
 	"fmt"
 	"net/netip"
-	"path"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -17,7 +16,7 @@ func isIP(s string) bool {
 	return err == nil
 }
 
-func (v *validator) container(at string, c *v1.Container, volumes map[string]bool) {
+func (v *validator) container(at string, c *v1.Container, volumes map[string]*v1.Volume) {
 	if c.Name == "" {
 		v.errorf(at+".name", "a container needs a name")
 	} else {
@@ -30,11 +29,9 @@ func (v *validator) container(at string, c *v1.Container, volumes map[string]boo
 	}
 	oneOf(v, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
 	oneOf(v, at+".terminationMessagePolicy", c.TerminationMessagePolicy, v1.TerminationMessageReadFile, v1.TerminationMessageFallbackToLogsOnError)
-	for i, e := range c.Env {
-		v.all(fmt.Sprintf("%s.env[%d].name", at, i), e.Name, validation.IsRelaxedEnvVarName(e.Name))
-	}
+	v.env(at, c, volumes)
 	v.ports(at, c.Ports)
-	v.mounts(at, c.VolumeMounts, volumes)
+	v.mounts(at, c, volumes)
 	v.resources(at+".resources", c.Resources)
 	v.securityContext(at+".securityContext", c.SecurityContext)
 	v.probe(at+".livenessProbe", c.LivenessProbe, c, true)
@@ -61,41 +58,6 @@ func (v *validator) ports(at string, ports []v1.ContainerPort) {
 			v.errorf(at+".hostIP", "%q is not an IP address", p.HostIP)
 		}
 		oneOf(v, at+".protocol", p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)
-	}
-}
-
-func (v *validator) mounts(at string, mounts []v1.VolumeMount, volumes map[string]bool) {
-	paths := map[string]bool{}
-	for i, m := range mounts {
-		at := fmt.Sprintf("%s.volumeMounts[%d]", at, i)
-		if m.Name == "" {
-			v.errorf(at+".name", "a mount needs the name of a volume")
-		} else if !volumes[m.Name] {
-			names := make([]string, 0, len(volumes))
-			for n := range volumes {
-				names = append(names, n)
-			}
-			hint := "; add it to spec.volumes"
-			if near := nearest(m.Name, names); near != "" {
-				hint = fmt.Sprintf("; did you mean %q?", near)
-			}
-			v.errorf(at+".name", "there is no volume %q%s", m.Name, hint)
-		}
-		switch {
-		case m.MountPath == "":
-			v.errorf(at+".mountPath", "a path is required")
-		case strings.Contains(m.MountPath, ":"):
-			v.errorf(at+".mountPath", "%q must not contain ':'", m.MountPath)
-		case paths[path.Clean("/"+m.MountPath)]:
-			v.errorf(at+".mountPath", "%q is already used by another mount", m.MountPath)
-		}
-		paths[path.Clean("/"+m.MountPath)] = true
-		if p := m.MountPropagation; p != nil && *p != v1.MountPropagationNone {
-			v.errorf(at+".mountPropagation", "%s is not implemented by this version of Solopod; use None", *p)
-		}
-		if r := m.RecursiveReadOnly; r != nil && *r != v1.RecursiveReadOnlyDisabled {
-			v.errorf(at+".recursiveReadOnly", "%s is not implemented by this version of Solopod; use Disabled", *r)
-		}
 	}
 }
 
@@ -148,7 +110,7 @@ func (v *validator) securityContext(at string, s *v1.SecurityContext) {
 	if s == nil {
 		return
 	}
-	v.identity(at, s.RunAsUser, s.RunAsGroup)
+	v.identity(at, map[string]*int64{"runAsUser": s.RunAsUser, "runAsGroup": s.RunAsGroup})
 	v.seccomp(at+".seccompProfile", s.SeccompProfile)
 	if s.ProcMount != nil && *s.ProcMount != v1.DefaultProcMount {
 		v.errorf(at+".procMount", "%s is not implemented by this version of Solopod; use Default", *s.ProcMount)

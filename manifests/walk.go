@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math"
 	"reflect"
@@ -23,9 +24,11 @@ const maxNodes = 200_000
 type walker struct {
 	file        string
 	warnUnknown bool
-	positions   map[string]Position
-	problems    Problems
-	nodes       int
+	// secret: values must not be shown.
+	secret    bool
+	positions map[string]Position
+	problems  Problems
+	nodes     int
 }
 
 func newWalker(file string, opts Options, root *yaml.Node) *walker {
@@ -62,9 +65,13 @@ var (
 	quantityType    = reflect.TypeFor[resource.Quantity]()
 	intOrStringType = reflect.TypeFor[intstr.IntOrString]()
 	timeType        = reflect.TypeFor[metav1.Time]()
-	statusType      = reflect.TypeFor[v1.PodStatus]()
-	fieldsType      = reflect.TypeFor[metav1.FieldsV1]()
 )
+
+// clustersOwn are types whose values are written by a cluster; they say nothing about what should run.
+var clustersOwn = map[reflect.Type]bool{
+	reflect.TypeFor[v1.PodStatus](): true, reflect.TypeFor[metav1.FieldsV1](): true,
+	reflect.TypeFor[v1.PersistentVolumeClaimStatus](): true,
+}
 
 // value checks one node against its type; nil stands for null.
 func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
@@ -94,8 +101,9 @@ func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
 		return w.text(node, path)
 	case timeType:
 		return w.time(node, path)
-	case statusType, fieldsType:
-		return nil // written by a cluster; it says nothing about what should run
+	}
+	if clustersOwn[t] {
+		return nil
 	}
 	switch t.Kind() {
 	case reflect.Struct:
@@ -103,6 +111,9 @@ func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
 	case reflect.Map:
 		return w.dictionary(node, t, path)
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return w.bytes(node, path)
+		}
 		return w.list(node, t, path)
 	case reflect.String:
 		return w.text(node, path)
@@ -121,7 +132,7 @@ func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
 // object walks a struct's fields, those of embedded structs included.
 func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
 	if node.Kind != yaml.MappingNode {
-		w.report(node, path, "expected an object, found "+describe(node), false)
+		w.report(node, path, "expected an object, found "+w.describe(node), false)
 		return nil
 	}
 	fields := fieldsOf(t)
@@ -182,7 +193,7 @@ func (w *walker) admitted(key, value *yaml.Node, f field, path string) bool {
 
 func (w *walker) dictionary(node *yaml.Node, t reflect.Type, path string) any {
 	if node.Kind != yaml.MappingNode {
-		w.report(node, path, "expected a map, found "+describe(node), false)
+		w.report(node, path, "expected a map, found "+w.describe(node), false)
 		return nil
 	}
 	out := map[string]any{}
@@ -202,7 +213,7 @@ func (w *walker) dictionary(node *yaml.Node, t reflect.Type, path string) any {
 
 func (w *walker) list(node *yaml.Node, t reflect.Type, path string) any {
 	if node.Kind != yaml.SequenceNode {
-		w.report(node, path, "expected a list, found "+describe(node)+`; a list's items start with "- "`, false)
+		w.report(node, path, "expected a list, found "+w.describe(node)+`; a list's items start with "- "`, false)
 		return nil
 	}
 	out := make([]any, 0, len(node.Content))
@@ -218,16 +229,55 @@ func (w *walker) list(node *yaml.Node, t reflect.Type, path string) any {
 	return out
 }
 
+// bytes are written in base64, which may be broken into lines.
+func (w *walker) bytes(node *yaml.Node, path string) any {
+	if node.Kind != yaml.ScalarNode {
+		w.report(node, path, "expected a string in base64, found "+w.describe(node), false)
+		return nil
+	}
+	text := strings.Join(strings.Fields(node.Value), "")
+	if _, err := base64.StdEncoding.DecodeString(text); err != nil {
+		message := "its value is not base64"
+		if w.secret {
+			message += "; a Secret's plain text goes into stringData"
+		}
+		w.report(node, path, message, false)
+		return nil
+	}
+	return text
+}
+
+// describe names a value for a message; a Secret's is not shown.
+func (w *walker) describe(node *yaml.Node) string {
+	if !w.secret || node.Kind != yaml.ScalarNode || isNull(node) {
+		return describe(node)
+	}
+	switch node.Tag {
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "a boolean"
+	}
+	if node.Style == 0 && isOldBoolean(node.Value) {
+		return "a boolean"
+	}
+	return "a string"
+}
+
 func (w *walker) text(node *yaml.Node, path string) any {
 	if node.Kind != yaml.ScalarNode {
-		w.report(node, path, "expected a string, found "+describe(node), false)
+		w.report(node, path, "expected a string, found "+w.describe(node), false)
 		return nil
 	}
 	switch {
 	case node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		return node.Value
 	case node.Tag == "!!int", node.Tag == "!!float", node.Tag == "!!bool", isOldBoolean(node.Value):
-		w.report(node, path, fmt.Sprintf("expected a string, found %s; quote it: %q", describe(node), node.Value), false)
+		hint := fmt.Sprintf("; quote it: %q", node.Value)
+		if w.secret {
+			hint = "; quote it"
+		}
+		w.report(node, path, "expected a string, found "+w.describe(node)+hint, false)
 		return nil
 	}
 	return node.Value
@@ -242,14 +292,14 @@ func (w *walker) boolean(node *yaml.Node, path string) any {
 			return false
 		}
 	}
-	w.report(node, path, "expected true or false, found "+describe(node), false)
+	w.report(node, path, "expected true or false, found "+w.describe(node), false)
 	return nil
 }
 
 func (w *walker) integer(node *yaml.Node, bits int, path string) any {
 	var n int64
 	if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || node.Decode(&n) != nil {
-		w.report(node, path, "expected a whole number, found "+describe(node), false)
+		w.report(node, path, "expected a whole number, found "+w.describe(node), false)
 		return nil
 	}
 	if bits == 32 && (n > math.MaxInt32 || n < math.MinInt32) {
@@ -261,7 +311,7 @@ func (w *walker) integer(node *yaml.Node, bits int, path string) any {
 
 func (w *walker) quantity(node *yaml.Node, path string) any {
 	if node.Kind != yaml.ScalarNode {
-		w.report(node, path, "expected a quantity like 100m or 64Mi, found "+describe(node), false)
+		w.report(node, path, "expected a quantity like 100m or 64Mi, found "+w.describe(node), false)
 		return nil
 	}
 	if _, err := resource.ParseQuantity(node.Value); err != nil {
@@ -299,6 +349,6 @@ func (w *walker) time(node *yaml.Node, path string) any {
 			return node.Value
 		}
 	}
-	w.report(node, path, "expected a time like 2026-01-31T12:00:00Z, found "+describe(node), false)
+	w.report(node, path, "expected a time like 2026-01-31T12:00:00Z, found "+w.describe(node), false)
 	return nil
 }

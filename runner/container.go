@@ -18,10 +18,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/plan"
+	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/spec"
 )
 
@@ -51,7 +54,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	}
 	next := *rec
 	backoff.Set = backoff.Set.Round(0)
-	next.Revision, next.Backoff, next.Replaced = containerRevision(c), backoff, false
+	next.Revision, next.Backoff, next.Replaced = w.revisionOf(c), backoff, false
 	next.Ready, next.Started = false, false
 	if rec.Ended != nil {
 		next.Attempt++
@@ -114,6 +117,7 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 	fail := func(reason string, err error) (time.Time, string, error) {
 		return time.Time{}, reason, errors.Join(err, pump.Finish())
 	}
+	defer w.releaseSubPaths(c.Name) // the container has what was bound for it by then
 	ociSpec, err := w.buildSpec(ctx, c, img, next)
 	if err != nil {
 		return fail("CreateContainerConfigError", err)
@@ -201,9 +205,10 @@ func (w *worker) pull(ctx context.Context, name, ref string) {
 	live.pulling = cancel
 	live.retry = time.Now().Add(2 * pullTimeout) // the answer comes as a message
 	w.normal(name, "Pulling", "Pulling image %q", ref)
+	credentials := w.credentials()
 	w.background.Go(func() {
 		defer cancel()
-		_, err := w.runner.images.Pull(ctx, ref)
+		_, err := w.runner.images.Pull(ctx, ref, credentials)
 		if err != nil {
 			err = fmt.Errorf("%w; without a registry import it: solopod images import FILE", err)
 		}
@@ -249,6 +254,19 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	if c.SecurityContext != nil {
 		sc = *c.SecurityContext
 	}
+	if reference.NeedsAddress(c) {
+		if err := w.attached(); err != nil {
+			return nil, w.networkFailed(ctx, err)
+		}
+	}
+	env, err := w.inputs().Env(c)
+	if err != nil {
+		return nil, err
+	}
+	subPaths, err := w.bindSubPaths(c, env)
+	if err != nil {
+		return nil, err
+	}
 	user, err := w.runner.resolveUser(ctx, img, spec.WantedUser(pod.Spec.SecurityContext, &sc, img.Config.User))
 	if err != nil {
 		return nil, err
@@ -270,12 +288,61 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	return spec.Build(spec.Input{
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
-		Hostname: hostname(pod), Volumes: w.runner.volumes.Find(pod), Files: files, Shm: w.shm(),
+		Hostname: hostname(pod), Env: env, Volumes: w.runner.volumes.Find(pod), SubPaths: subPaths, Files: files, Shm: w.shm(),
 		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
 		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
 		Annotations: annotations,
 		Unified:     cgroup.Unified(),
 	})
+}
+
+// bindSubPaths makes mounts of the parts of volumes that the container mounts, by the index of the mount.
+func (w *worker) bindSubPaths(c *v1.Container, env []string) (map[int]string, error) {
+	out := map[int]string{}
+	volumes := w.runner.volumes.Find(w.rec.Pod)
+	for i, m := range c.VolumeMounts {
+		sub := m.SubPath
+		if m.SubPathExpr != "" {
+			var err error
+			if sub, err = reference.ExpandAll(m.SubPathExpr, spec.EnvMap(env)); err != nil {
+				return nil, fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
+			}
+			if err := manifests.CheckSubPath(sub); err != nil {
+				return nil, fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
+			}
+		}
+		if sub == "" {
+			continue
+		}
+		path, err := w.runner.volumes.BindSubPath(w.uid, c.Name, i, volumes[m.Name], sub)
+		if err != nil {
+			return nil, fmt.Errorf("volume %q: %w", m.Name, err)
+		}
+		out[i] = path
+	}
+	return out, nil
+}
+
+func (w *worker) releaseSubPaths(name string) {
+	if err := w.runner.volumes.ReleaseSubPaths(w.uid, name); err != nil {
+		slog.Warn("cannot let go of a part of a volume; the pod's end does", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
+	}
+}
+
+// credentials are those of the pod's imagePullSecrets.
+func (w *worker) credentials() image.Credentials {
+	out := image.Credentials{}
+	for _, r := range w.rec.Pod.Spec.ImagePullSecrets {
+		s := w.objects.Secrets[r.Name]
+		if s == nil {
+			w.warn("", "FailedToRetrieveImagePullSecret", "Secret %q of imagePullSecrets is not in the manifests directory; images are pulled without it", r.Name)
+			continue
+		}
+		if err := out.Add(s); err != nil {
+			w.warn("", "FailedToRetrieveImagePullSecret", "%v", err)
+		}
+	}
+	return out
 }
 
 // stopContainer sends the stop signal.

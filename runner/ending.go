@@ -73,7 +73,7 @@ func (w *worker) reportEnd(name string, rec *containerRecord, byItself bool) {
 		}
 		report(name, "Exited", "Container %s ended: %s, exit code %d", name, rec.Ended.Reason, rec.Ended.ExitCode)
 	}
-	if w.desired != nil && w.restartWait(name, planned(w.rec.Pod), w.observed()) != nil {
+	if w.desired != nil && w.restartWait(name, w.planned(), w.observed()) != nil {
 		w.warn(name, "BackOff", "Back-off restarting failed container %s: it waits %s", name, rec.Backoff.Delay)
 	}
 }

@@ -22,6 +22,9 @@ func (r *Runner) WatchImages(ctx context.Context, dir string) error {
 type imagesScanned struct{}
 
 func (imagesScanned) take(_ context.Context, w *worker) {
+	if w.message == errScan.Error() {
+		w.setUpRetry = time.Time{}
+	}
 	for _, live := range w.live {
 		if live.awaitsScan {
 			live.awaitsScan, live.retry = false, time.Time{}

@@ -12,10 +12,14 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/probe"
+	"github.com/solopod/solopod/runner/reference"
 )
 
 // desiredChanged: the manifests name the pod, in this version, or (nil) no longer do.
-type desiredChanged struct{ desired *manifests.Desired }
+type desiredChanged struct {
+	desired *manifests.Desired
+	objects reference.Objects // those that it refers to
+}
 
 func (m desiredChanged) take(_ context.Context, w *worker) {
 	w.decided = true
@@ -36,8 +40,18 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 			}
 		}
 	}
+	if hash(m.objects) != hash(w.objects) { // what was missing may be there
+		w.setUpRetry, w.setUpFailures = time.Time{}, 0
+		for _, live := range w.live {
+			if live.waitingReason == "CreateContainerConfigError" {
+				live.retry, live.failures = time.Time{}, 0
+			}
+		}
+	}
 	// What needs no restart holds from now on; until the containers are replaced their records keep their revisions.
 	w.rec.Pod, w.rec.File = m.desired.Pod, m.desired.File
+	w.objects = m.objects
+	w.content = w.wantedContent()
 }
 
 // exited: a container's main process ended.
@@ -73,6 +87,9 @@ func (m resynced) take(ctx context.Context, w *worker) {
 type imagesReady struct{ names []string }
 
 func (m imagesReady) take(_ context.Context, w *worker) {
+	if w.usesImage(m.names) {
+		w.setUpRetry = time.Time{}
+	}
 	for name, live := range w.live {
 		if c := containerOf(w.rec.Pod, name); c != nil {
 			if full, err := image.Normalize(c.Image); err == nil && slices.Contains(m.names, full) {

@@ -28,6 +28,10 @@ type attachment struct {
 
 // setUpPod makes what the containers share. The network is attached in the background; startContainer waits for it.
 func (w *worker) setUpPod(ctx context.Context) {
+	if err := w.prepared(ctx); err != nil {
+		w.notPrepared(err)
+		return
+	}
 	release := w.slot(ctx)
 	defer release()
 	if w.anything {
@@ -103,9 +107,11 @@ func (w *worker) makeShared(ctx context.Context) error {
 			a.result, a.err = w.runner.network.Attach(ctx, p)
 		}(w.attach, w.networkPod())
 	}
-	if _, err := w.runner.volumes.SetUp(pod); err != nil {
+	if err := w.runner.volumes.SetUp(pod, w.inputs().Files, w.mountImage(ctx)); err != nil {
 		return fmt.Errorf("cannot set the volumes up: %w", err)
 	}
+	w.content = w.wantedContent()
+	w.rec.Content = w.content
 	resources := w.podResources()
 	if w.cgroupPath, err = w.runner.cgroups.Create(w.uid, cgroup.QOSClass(pod), resources); err != nil {
 		return err
@@ -247,6 +253,9 @@ func (w *worker) removeShared(ctx context.Context) error {
 	p.Netns = filepath.Join(dir, "ns", "net")
 	errs := []error{w.runner.network.Detach(context.WithoutCancel(ctx), p)}
 	errs = append(errs, network.Unpin(filepath.Join(dir, "ns")), unmountShm(w.shm()), w.runner.volumes.Release(w.uid))
+	if w.mayShowImages() {
+		errs = append(errs, w.runner.engine.ReleaseImages(context.WithoutCancel(ctx), w.uid))
+	}
 	if w.noneRuns() {
 		errs = append(errs, w.runner.cgroups.Remove(w.uid))
 	}

@@ -32,6 +32,8 @@ type record struct {
 	StartTime   time.Time     `json:"startTime,omitzero"`
 	// Initialized: since the set-up the init containers have done their work.
 	Initialized bool `json:"initialized,omitempty"`
+	// Content is what the pod's filled volumes show.
+	Content string `json:"content,omitempty"`
 	// Failed is set when the pod was failed as a whole.
 	Failed     *failure            `json:"failed,omitempty"`
 	Network    *network.Attachment `json:"network,omitempty"`

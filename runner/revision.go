@@ -67,29 +67,32 @@ func hash(v any) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// planned is the desired pod in plan's terms.
-func planned(pod *v1.Pod) *plan.Desired {
+// planned is the pod of the record, which is the desired one once the manifests have spoken, in plan's terms.
+func (w *worker) planned() *plan.Desired {
+	pod := w.rec.Pod
 	d := &plan.Desired{
 		SharedRevision: sharedRevision(pod),
 		RestartPolicy:  pod.Spec.RestartPolicy,
 		Grace:          graceOf(pod),
+
+		ContentRevision: w.content,
 	}
 	if s := pod.Spec.ActiveDeadlineSeconds; s != nil {
 		d.ActiveDeadline = time.Duration(*s) * time.Second
 	}
 	for i := range pod.Spec.InitContainers {
-		c := plannedContainer(&pod.Spec.InitContainers[i])
+		c := w.plannedContainer(&pod.Spec.InitContainers[i])
 		c.Sidecar = isSidecar(&pod.Spec.InitContainers[i])
 		d.InitContainers = append(d.InitContainers, c)
 	}
 	for i := range pod.Spec.Containers {
-		d.Containers = append(d.Containers, plannedContainer(&pod.Spec.Containers[i]))
+		d.Containers = append(d.Containers, w.plannedContainer(&pod.Spec.Containers[i]))
 	}
 	return d
 }
 
-func plannedContainer(c *v1.Container) plan.Container {
-	out := plan.Container{Name: c.Name, Revision: containerRevision(c)}
+func (w *worker) plannedContainer(c *v1.Container) plan.Container {
+	out := plan.Container{Name: c.Name, Revision: w.revisionOf(c)}
 	if c.RestartPolicy != nil {
 		out.RestartPolicy = *c.RestartPolicy
 	}

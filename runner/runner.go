@@ -26,6 +26,7 @@ import (
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/volume"
 )
 
@@ -76,6 +77,7 @@ type Runner struct {
 	slots   chan struct{}
 	boot    string
 	memory  int64
+	node    v1.ResourceList // what the machine has to give
 	hostIP  string
 
 	accounts sync.Map // image chain id -> accounts
@@ -105,8 +107,11 @@ func New(c Config) (*Runner, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Runner{
 		config: c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
-		volumes: volume.Manager{Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods")},
-		events:  NewEvents(c.Node), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
+		volumes: volume.Manager{
+			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
+		},
+		node:   machineCapacity(c.Root),
+		events: NewEvents(c.Node), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
 		memory: machineMemory(), hostIP: machineIP(),
 		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},
 		beginning: beginning{done: make(chan struct{})},
@@ -162,6 +167,12 @@ func (r *Runner) Apply(s manifests.Snapshot) {
 	if r.ctx.Err() != nil {
 		return
 	}
+	for _, c := range s.Claims {
+		if err := r.volumes.Record(c); err != nil {
+			slog.Warn("cannot write down what a claim asks for", "claim", c.Namespace+"/"+c.Name, "err", err)
+		}
+	}
+	objects := objectsByNamespace(s)
 	for uid, d := range s.Pods {
 		w, ok := r.workers[uid]
 		if !ok && r.draining {
@@ -170,11 +181,11 @@ func (r *Runner) Apply(s manifests.Snapshot) {
 		if !ok {
 			w = r.newWorker(d.Pod, nil)
 		}
-		w.send(desiredChanged{&d})
+		w.send(desiredChanged{&d, reference.Select(d.Pod, objects[d.Pod.Namespace])})
 	}
 	for uid, w := range r.workers {
 		if _, ok := s.Pods[uid]; !ok {
-			w.send(desiredChanged{nil})
+			w.send(desiredChanged{})
 		}
 	}
 	if !r.ready {

@@ -29,21 +29,12 @@ func (w *worker) status() *v1.Pod {
 	pod.Spec.NodeName = w.runner.config.Node
 	s := &pod.Status
 	s.QOSClass = cgroup.QOSClass(pod)
-	s.HostIP = w.runner.hostIP
-	s.HostIPs = []v1.HostIP{{IP: s.HostIP}}
+	w.addresses(s)
 	if !w.rec.StartTime.IsZero() {
 		s.StartTime = ptr.To(metav1.NewTime(w.rec.StartTime))
 		pod.CreationTimestamp = *s.StartTime
 	}
-	if w.rec.Network != nil {
-		for _, ip := range w.rec.Network.IPs {
-			s.PodIPs = append(s.PodIPs, v1.PodIP{IP: ip})
-		}
-		if len(s.PodIPs) > 0 {
-			s.PodIP = s.PodIPs[0].IP
-		}
-	}
-	desired, observed := planned(w.rec.Pod), w.observed()
+	desired, observed := w.planned(), w.observed()
 	for i := range pod.Spec.InitContainers {
 		s.InitContainerStatuses = append(s.InitContainerStatuses, w.initStatus(&pod.Spec.InitContainers[i], desired, observed))
 	}
@@ -63,6 +54,21 @@ func (w *worker) status() *v1.Pod {
 	w.rec.Conditions = w.conditions(s, phase.Terminal())
 	s.Conditions = w.rec.Conditions
 	return pod
+}
+
+// addresses fills in the machine's addresses and the pod's.
+func (w *worker) addresses(s *v1.PodStatus) {
+	s.HostIP = w.runner.hostIP
+	s.HostIPs = []v1.HostIP{{IP: s.HostIP}}
+	if w.rec.Network == nil {
+		return
+	}
+	for _, ip := range w.rec.Network.IPs {
+		s.PodIPs = append(s.PodIPs, v1.PodIP{IP: ip})
+	}
+	if len(s.PodIPs) > 0 {
+		s.PodIP = s.PodIPs[0].IP
+	}
 }
 
 // initStatus is a container's status as that of an init container: it is ready when it has done its work.

@@ -16,6 +16,7 @@ import (
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/plan"
+	"github.com/solopod/solopod/runner/reference"
 )
 
 // worker drives one pod. Everything below the line is touched by its goroutine alone.
@@ -43,11 +44,17 @@ type worker struct {
 	cgroupPath    string
 	resources     string // hash of the limits that the pod's cgroup has
 	setUpFailures int
-	setUpRetry    time.Time
-	message       string // why the pod is not set up
-	live          map[string]*liveContainer
-	background    sync.WaitGroup // clean-up of ended containers
-	disposals     []func()       // clean-up that is due
+	// objects are those that the pod refers to; content identifies what its filled volumes should show.
+	objects reference.Objects
+	content string
+	// pullingVolume: an image of a volume is being pulled; volumeImageError is how the last pull failed.
+	pullingVolume    bool
+	volumeImageError error
+	setUpRetry       time.Time
+	message          string // why the pod is not set up
+	live             map[string]*liveContainer
+	background       sync.WaitGroup // clean-up of ended containers
+	disposals        []func()       // clean-up that is due
 	// shim is held while a container is created or deleted: the pod's shim ends with the last of its containers, and a
 	// creation in that moment would reach it dying.
 	shim      sync.Mutex
@@ -207,19 +214,16 @@ func (w *worker) reconcile(ctx context.Context) (wake time.Time) {
 }
 
 func (w *worker) planDesired() *plan.Desired {
-	if !w.decided {
-		return planned(w.rec.Pod)
-	}
-	if w.desired == nil {
+	if w.decided && w.desired == nil {
 		return nil
 	}
-	return planned(w.desired.Pod)
+	return w.planned()
 }
 
 // observed is the record and the live view in plan's terms.
 func (w *worker) observed() *plan.Observed {
 	o := &plan.Observed{
-		SetUp: w.setUp, SharedRevision: w.rec.SharedRevision, Anything: w.anything, SetUpRetry: w.setUpRetry,
+		SetUp: w.setUp, SharedRevision: w.rec.SharedRevision, ContentRevision: w.rec.Content, Anything: w.anything, SetUpRetry: w.setUpRetry,
 		StopBy: w.stopBy, Grace: graceOf(w.rec.Pod), Containers: map[string]*plan.Status{},
 		Initialized: w.rec.Initialized, Failed: w.rec.Failed != nil, StartedAt: w.rec.StartTime, EndBy: w.endBy,
 	}
@@ -267,6 +271,8 @@ func (w *worker) do(ctx context.Context, a plan.Action) {
 		w.rec.Initialized = true
 	case plan.BeginAnew:
 		w.beginAnew(a)
+	case plan.RefreshVolumes:
+		w.refreshVolumes()
 	case plan.RemoveContainer:
 		delete(w.rec.Containers, a.Name)
 		delete(w.live, a.Name)

@@ -139,11 +139,12 @@ func (e *Engine) Import(ctx context.Context, archive io.Reader, name func(string
 }
 
 // Pull fetches an image from its registry, unpacks it and, after sync, marks it ready.
-func (e *Engine) Pull(ctx context.Context, name string, sync func() error) (Image, error) {
+func (e *Engine) Pull(ctx context.Context, name string, login func(host string) (user, password string, err error), sync func() error) (Image, error) {
 	ctx = inNamespace(ctx)
 	pulled, err := e.client.Pull(ctx, name,
 		containerd.WithResolver(docker.NewResolver(docker.ResolverOptions{
-			Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost)),
+			Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost),
+				docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthCreds(login)))),
 		})),
 		containerd.WithPullUnpack, containerd.WithPullSnapshotter(e.config.Snapshotter))
 	if err != nil {

@@ -119,8 +119,8 @@ func explain(err error) error {
 	return err
 }
 
-// Pull fetches an image from its registry.
-func (s *Store) Pull(ctx context.Context, ref string) (engine.Image, error) {
+// Pull fetches an image from its registry, with credentials where it has them.
+func (s *Store) Pull(ctx context.Context, ref string, logins Credentials) (engine.Image, error) {
 	name, err := Normalize(ref)
 	if err != nil {
 		return engine.Image{}, err
@@ -130,7 +130,7 @@ func (s *Store) Pull(ctx context.Context, ref string) (engine.Image, error) {
 	if image, err := s.Get(ctx, ref); err == nil {
 		return image, nil // another pod was first
 	}
-	image, err := s.engine.Pull(ctx, name, s.sync)
+	image, err := s.engine.Pull(ctx, name, logins.For, s.sync)
 	if err != nil {
 		return engine.Image{}, err
 	}

@@ -7,12 +7,13 @@ import (
 	"path"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/containerd/containerd/v2/contrib/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/reference"
 )
 
 // specVersion is old on purpose: crun 1.8 refuses the versions that containerd's client writes today.
@@ -27,10 +28,14 @@ type Input struct {
 	User specs.User
 	// Namespaces holds paths; an empty one means the host's.
 	NetworkNamespace, IPCNamespace, UTSNamespace string
+	// Env are the manifest's variables, resolved, as name=value.
+	Env []string
 	// Hostname for the environment.
 	Hostname string
 	// Volumes: name -> path on the host.
 	Volumes map[string]string
+	// SubPaths: the paths on the host of mounts that show a part of their volume, by their index.
+	SubPaths map[int]string
 	// Files that are bound into the container: path inside -> path on the host.
 	Files map[string]string
 	// Shm is the pod's shared memory directory on the host.
@@ -69,13 +74,12 @@ func Build(in Input) (*specs.Spec, error) {
 
 // withProcess sets command, environment, working directory and terminal.
 func withProcess(s *specs.Spec, in *Input) error {
-	own := expandEnv(in.Container.Env)
-	args, err := command(in.Image, in.Container, envMap(own))
+	args, err := command(in.Image, in.Container, EnvMap(in.Env))
 	if err != nil {
 		return err
 	}
 	s.Process.Args = args
-	s.Process.Env = Environment(in.Image.Env, own, in.Hostname, in.Container.TTY)
+	s.Process.Env = Environment(in.Image.Env, in.Env, in.Hostname, in.Container.TTY)
 	s.Process.Terminal = in.Container.TTY
 	s.Process.Cwd = "/"
 	if in.Image.WorkingDir != "" {
@@ -111,7 +115,7 @@ func command(image ocispec.ImageConfig, c *v1.Container, env map[string]string) 
 func expandAll(list []string, env map[string]string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {
-		out[i] = Expand(s, env)
+		out[i] = reference.Expand(s, env)
 	}
 	return out
 }
@@ -151,55 +155,6 @@ func withSystemMounts(s *specs.Spec, in *Input) error {
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", sys}},
 		{Destination: "/dev/shm", Type: "bind", Source: in.Shm, Options: []string{"rbind", "rprivate", "rw"}},
 	}
-	return nil
-}
-
-func withVolumes(s *specs.Spec, in *Input) error {
-	for _, m := range in.Container.VolumeMounts {
-		source, ok := in.Volumes[m.Name]
-		if !ok {
-			return fmt.Errorf("volume %q was not set up", m.Name)
-		}
-		access := "rw"
-		if m.ReadOnly {
-			access = "ro"
-		}
-		destination := m.MountPath
-		if !path.IsAbs(destination) {
-			destination = "/" + destination
-		}
-		s.Mounts = append(s.Mounts, bind(source, destination, access))
-	}
-	return nil
-}
-
-// withFiles binds the pod's generated files, except where the manifest mounts something of its own, as the kubelet.
-func withFiles(s *specs.Spec, in *Input) error {
-	for destination, source := range in.Files {
-		if slices.ContainsFunc(in.Container.VolumeMounts, func(m v1.VolumeMount) bool {
-			return path.Clean("/"+m.MountPath) == destination
-		}) {
-			continue
-		}
-		s.Mounts = append(s.Mounts, bind(source, destination, "rw"))
-	}
-	return nil
-}
-
-func bind(source, destination, access string) specs.Mount {
-	return specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"rbind", "rprivate", access}}
-}
-
-// withMountOrder mounts parents before what lies in them.
-func withMountOrder(s *specs.Spec, _ *Input) error {
-	depth := func(p string) int { return strings.Count(path.Clean(p), "/") }
-	sort.SliceStable(s.Mounts, func(i, j int) bool {
-		a, b := s.Mounts[i].Destination, s.Mounts[j].Destination
-		if depth(a) != depth(b) {
-			return depth(a) < depth(b)
-		}
-		return path.Clean(a) < path.Clean(b)
-	})
 	return nil
 }
 

@@ -10,48 +10,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-func TestExpand(t *testing.T) {
-	env := map[string]string{"A": "one", "EMPTY": "", "B": "$(A)"}
-	for in, want := range map[string]string{
-		"":               "",
-		"plain":          "plain",
-		"$(A)":           "one",
-		"x$(A)y$(A)":     "xoneyone",
-		"$(EMPTY)":       "",
-		"$(NONE)":        "$(NONE)",
-		"$$(A)":          "$(A)",
-		"$$$(A)":         "$one",
-		"$A ${A}":        "$A ${A}",
-		"$(A":            "$(A",
-		"$":              "$",
-		"$$":             "$",
-		"cost: 5$":       "cost: 5$",
-		"$(B)":           "$(A)", // a value is not expanded again
-		"$()":            "$()",
-		"$(A)$(NONE)$$x": "one$(NONE)$x",
-	} {
-		if got := Expand(in, env); got != want {
-			t.Errorf("Expand(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func FuzzExpand(f *testing.F) {
-	for _, s := range []string{"$(A)", "$$(A)", "$(", "$", "a$(B)c"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if !strings.Contains(s, "$") && Expand(s, nil) != s {
-			t.Errorf("%q has no reference and changed", s)
-		}
-		if doubled := strings.ReplaceAll(s, "$", "$$"); Expand(doubled, map[string]string{"A": "x"}) != s {
-			t.Errorf("doubled dollars do not protect %q", s)
-		}
-	})
-}
-
 func TestEnvironment(t *testing.T) {
-	own := expandEnv([]v1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "$(A)2"}, {Name: "C", Value: "$(D)"}, {Name: "D", Value: "4"}, {Name: "A", Value: "5"}})
+	own := []string{"A=5", "B=12", "C=$(D)", "D=4"}
 	got := Environment([]string{"PATH=/image", "IMAGE=x", "A=image"}, own, "box", true)
 	want := []string{"PATH=/image", "HOSTNAME=box", "TERM=xterm", "IMAGE=x", "A=5", "B=12", "C=$(D)", "D=4"}
 	if !slices.Equal(got, want) {

@@ -15,6 +15,9 @@ import (
 // Wanted is the identity that manifest and image ask for: names may need the image's /etc/passwd and /etc/group.
 type Wanted struct {
 	User, Group string // a number or a name; empty group means the user's own
+	// Groups are further groups, beside those that the image gives the user; with OnlyGroups instead of them.
+	Groups     []int64
+	OnlyGroups bool
 }
 
 // WantedUser combines the manifest's numbers with the image's USER.
@@ -37,6 +40,11 @@ func WantedUser(pod *v1.PodSecurityContext, container *v1.SecurityContext, image
 	if w.User == "" {
 		w.User = "0"
 	}
+	w.Groups = slices.Clone(pod.SupplementalGroups)
+	if pod.FSGroup != nil {
+		w.Groups = append(w.Groups, *pod.FSGroup)
+	}
+	w.OnlyGroups = pod.SupplementalGroupsPolicy != nil && *pod.SupplementalGroupsPolicy == v1.SupplementalGroupsPolicyStrict
 	return w
 }
 
@@ -85,7 +93,7 @@ func (w Wanted) resolveGroups(out *specs.User, user string, group io.Reader) err
 		if w.Group != "" && numberErr != nil && f[0] == w.Group {
 			out.GID, found = uint32(gid), true
 		}
-		if len(f) > 3 && user != "" && slices.Contains(strings.Split(f[3], ","), user) {
+		if len(f) > 3 && user != "" && !w.OnlyGroups && slices.Contains(strings.Split(f[3], ","), user) {
 			out.AdditionalGids = append(out.AdditionalGids, uint32(gid))
 		}
 		return true
@@ -95,6 +103,11 @@ func (w Wanted) resolveGroups(out *specs.User, user string, group io.Reader) err
 	}
 	if !slices.Contains(out.AdditionalGids, out.GID) {
 		out.AdditionalGids = append([]uint32{out.GID}, out.AdditionalGids...)
+	}
+	for _, g := range w.Groups {
+		if !slices.Contains(out.AdditionalGids, uint32(g)) {
+			out.AdditionalGids = append(out.AdditionalGids, uint32(g))
+		}
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/reference"
 )
 
 // Set is a pod's volumes: name -> path on the host.
@@ -19,59 +21,106 @@ type Manager struct {
 	Root string
 	// State holds volumes in memory.
 	State string
+	// Claims holds those that outlive their pods.
+	Claims string
 }
 
-// SetUp makes all volumes of the pod; those that exist are kept as they are.
-func (m Manager) SetUp(pod *v1.Pod) (Set, error) {
-	set := Set{}
-	for _, v := range pod.Spec.Volumes {
-		path, err := m.setUpOne(string(pod.UID), v)
-		if err != nil {
-			return nil, fmt.Errorf("volume %q: %w", v.Name, err)
+// Files computes the content of a volume that Solopod fills.
+type Files func(v *v1.Volume) (map[string]reference.File, error)
+
+// MountImage mounts an image's files, read-only, at target.
+type MountImage func(v *v1.ImageVolumeSource, target string) error
+
+// SetUp makes all volumes of the pod; those that exist are kept as they are, but for the content of filled ones.
+func (m Manager) SetUp(pod *v1.Pod, files Files, mount MountImage) error {
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if err := m.setUpOne(pod, v, files, mount); err != nil {
+			return fmt.Errorf("volume %q: %w", v.Name, err)
 		}
-		set[v.Name] = path
 	}
-	return set, nil
+	return nil
 }
 
-func (m Manager) setUpOne(uid string, v v1.Volume) (string, error) {
+func (m Manager) setUpOne(pod *v1.Pod, v *v1.Volume, files Files, mount MountImage) error {
+	path := m.path(pod, v)
 	switch {
 	case v.HostPath != nil:
-		return v.HostPath.Path, setUpHostPath(v.HostPath)
-	case v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumMemory:
-		path := filepath.Join(m.memoryDir(uid), v.Name)
-		return path, setUpMemory(path, v.EmptyDir)
+		return setUpHostPath(v.HostPath)
+	case v.EmptyDir != nil && inMemory(v.EmptyDir):
+		return errors.Join(setUpMemory(path, v.EmptyDir), giveEphemeral(pod, path))
 	case v.EmptyDir != nil:
-		path := filepath.Join(m.diskDir(uid), v.Name)
-		return path, setUpDisk(path)
+		return errors.Join(setUpDisk(path, v.EmptyDir), giveEphemeral(pod, path))
+	case v.PersistentVolumeClaim != nil:
+		_, err := m.setUpClaim(pod, v.PersistentVolumeClaim)
+		return err
+	case v.Image != nil:
+		if mounted(path) {
+			return nil
+		}
+		if err := os.MkdirAll(path, 0o711); err != nil {
+			return err
+		}
+		return mount(v.Image, path)
+	case reference.Fills(v):
+		return errors.Join(m.setUpFilled(string(pod.UID)), m.fillOne(pod, v, files))
 	default:
-		return "", errors.New("this kind of volume is not implemented") // validation refuses it earlier
+		return errors.New("this kind of volume is not implemented") // validation refuses it earlier
 	}
+}
+
+func inMemory(e *v1.EmptyDirVolumeSource) bool {
+	return e.Medium != v1.StorageMediumDefault
+}
+
+// path is where a volume is.
+func (m Manager) path(pod *v1.Pod, v *v1.Volume) string {
+	uid := string(pod.UID)
+	switch {
+	case v.HostPath != nil:
+		return v.HostPath.Path
+	case v.EmptyDir != nil && inMemory(v.EmptyDir):
+		return filepath.Join(m.memoryDir(uid), v.Name)
+	case v.PersistentVolumeClaim != nil:
+		return filepath.Join(m.Claims, pod.Namespace, v.PersistentVolumeClaim.ClaimName, "data")
+	case v.Image != nil:
+		return filepath.Join(m.imageDir(uid), v.Name)
+	case reference.Fills(v):
+		return filepath.Join(m.filledDir(uid), v.Name)
+	}
+	return filepath.Join(m.diskDir(uid), v.Name)
 }
 
 // Find returns the paths of volumes that an earlier SetUp made.
 func (m Manager) Find(pod *v1.Pod) Set {
 	set := Set{}
-	for _, v := range pod.Spec.Volumes {
-		switch {
-		case v.HostPath != nil:
-			set[v.Name] = v.HostPath.Path
-		case v.EmptyDir != nil && v.EmptyDir.Medium == v1.StorageMediumMemory:
-			set[v.Name] = filepath.Join(m.memoryDir(string(pod.UID)), v.Name)
-		default:
-			set[v.Name] = filepath.Join(m.diskDir(string(pod.UID)), v.Name)
-		}
+	for i := range pod.Spec.Volumes {
+		set[pod.Spec.Volumes[i].Name] = m.path(pod, &pod.Spec.Volumes[i])
 	}
 	return set
 }
 
-// Release gives the memory of volumes back. Those on the disk stay, as does what belongs to the host. It can be repeated.
-func (m Manager) Release(uid string) error { return tearDownMemory(m.memoryDir(uid)) }
+// Release gives the memory of volumes back, and unmounts what is mounted for the pod. What lies on the disk stays, as does what
+// belongs to the host. It can be repeated.
+func (m Manager) Release(uid string) error {
+	return errors.Join(m.releaseAllSubPaths(uid), tearDownMounts(m.memoryDir(uid)), tearDownMounts(m.imageDir(uid)), m.releaseFilled(uid))
+}
 
-// TearDown removes what SetUp made; what belongs to the host stays. It can be repeated.
+func (m Manager) releaseFilled(uid string) error {
+	dir := m.filledDir(uid)
+	if err := unmount(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// TearDown removes what SetUp made; what belongs to the host, and claims, stay. It can be repeated.
 func (m Manager) TearDown(uid string) error {
 	return errors.Join(m.Release(uid), os.RemoveAll(m.diskDir(uid)))
 }
 
-func (m Manager) memoryDir(uid string) string { return filepath.Join(m.State, uid, "volumes") }
-func (m Manager) diskDir(uid string) string   { return filepath.Join(m.Root, uid, "volumes") }
+func (m Manager) memoryDir(uid string) string  { return filepath.Join(m.State, uid, "volumes") }
+func (m Manager) imageDir(uid string) string   { return filepath.Join(m.State, uid, "images") }
+func (m Manager) filledDir(uid string) string  { return filepath.Join(m.State, uid, "filled") }
+func (m Manager) subPathDir(uid string) string { return filepath.Join(m.State, uid, "subpaths") }
+func (m Manager) diskDir(uid string) string    { return filepath.Join(m.Root, uid, "volumes") }

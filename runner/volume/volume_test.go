@@ -50,18 +50,18 @@ func TestHostPath(t *testing.T) {
 		v1.HostPathCharDev:           {"char"},
 		v1.HostPathBlockDev:          {"block"},
 	}
-	m := Manager{Root: t.TempDir(), State: t.TempDir()}
+	m := Manager{Root: t.TempDir(), State: t.TempDir(), Claims: t.TempDir()}
 	for kind, good := range fits {
 		for _, name := range fits[v1.HostPathUnset] {
 			pod := &v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(at(name), kind)}}}
-			set, err := m.SetUp(pod)
+			err := m.SetUp(pod, nil, nil)
 			if want := strings.Contains(" "+strings.Join(good, " ")+" ", " "+name+" "); want != (err == nil) {
 				t.Errorf("type %q, %s: %v", kind, name, err)
-			} else if want && set["v"] != at(name) {
-				t.Errorf("type %q, %s: the path is %q", kind, name, set["v"])
+			} else if path := m.Find(pod)["v"]; want && path != at(name) {
+				t.Errorf("type %q, %s: the path is %q", kind, name, path)
 			}
 		}
-		_, err := m.SetUp(&v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(at("none-"+string(kind)), kind)}}})
+		err := m.SetUp(&v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(at("none-"+string(kind)), kind)}}}, nil, nil)
 		if creates := kind == v1.HostPathUnset || strings.HasSuffix(string(kind), "OrCreate"); creates != (err == nil) {
 			t.Errorf("type %q, nothing there: %v", kind, err)
 		}
@@ -72,7 +72,7 @@ func TestHostPath(t *testing.T) {
 	if info, err := os.Stat(at("none-FileOrCreate")); err != nil || info.Mode() != 0o644 {
 		t.Errorf("the made file is %v, %v", info, err)
 	}
-	if _, err := m.SetUp(&v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(at("no/dir/file"), v1.HostPathFileOrCreate)}}}); err == nil ||
+	if err := m.SetUp(&v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(at("no/dir/file"), v1.HostPathFileOrCreate)}}}, nil, nil); err == nil ||
 		!strings.Contains(err.Error(), "not its directory") {
 		t.Errorf("a file without its directory: %v", err)
 	}
@@ -80,7 +80,7 @@ func TestHostPath(t *testing.T) {
 
 // An emptyDir lives over set-ups, lets any user write, and goes with the pod; one in memory has its size.
 func TestEmptyDir(t *testing.T) {
-	m := Manager{Root: t.TempDir(), State: t.TempDir()}
+	m := Manager{Root: t.TempDir(), State: t.TempDir(), Claims: t.TempDir()}
 	size := resource.MustParse("1Mi")
 	pod := &v1.Pod{}
 	pod.UID = "u"
@@ -90,14 +90,10 @@ func TestEmptyDir(t *testing.T) {
 	}
 	t.Cleanup(func() { m.TearDown("u") }) //nolint:errcheck // the test has asserted it, or failed
 	for range 2 {
-		set, err := m.SetUp(pod)
-		if err != nil {
+		if err := m.SetUp(pod, nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		for name, path := range set {
-			if path != m.Find(pod)[name] {
-				t.Errorf("%s is at %s and found at %s", name, path, m.Find(pod)[name])
-			}
+		for name, path := range m.Find(pod) {
 			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o777 {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}

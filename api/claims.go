@@ -1,0 +1,58 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/solopod/solopod/runner"
+)
+
+// Claims answers /claims.
+type Claims struct {
+	Claims []runner.Claim `json:"claims"`
+}
+
+func (s *Server) claims(w http.ResponseWriter, _ *http.Request) {
+	list, err := s.runner.Claims()
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err)
+		return
+	}
+	writeJSON(w, Claims{list})
+}
+
+func (s *Server) removeClaim(w http.ResponseWriter, r *http.Request) {
+	namespace, name := r.PathValue("namespace"), r.PathValue("name")
+	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		fail(w, http.StatusBadRequest, fmt.Errorf("%s/%s cannot be a claim's name", namespace, name))
+		return
+	}
+	switch err := s.runner.RemoveClaim(namespace, name); {
+	case errors.Is(err, fs.ErrNotExist):
+		fail(w, http.StatusNotFound, fmt.Errorf("there is no claim %s/%s", namespace, name))
+	case errors.Is(err, runner.ErrInUse):
+		fail(w, http.StatusConflict, err)
+	case err != nil:
+		fail(w, http.StatusInternalServerError, err)
+	default:
+		writeJSON(w, Claims{[]runner.Claim{}})
+	}
+}
+
+// Claims lists the claims of the machine.
+func (c *Client) Claims(ctx context.Context) ([]runner.Claim, error) {
+	var list Claims
+	err := c.get(ctx, "/claims", &list)
+	return list.Claims, err
+}
+
+// RemoveClaim removes a claim and its data.
+func (c *Client) RemoveClaim(ctx context.Context, namespace, name string) error {
+	return c.send(ctx, http.MethodDelete, "/claims/"+url.PathEscape(namespace)+"/"+url.PathEscape(name), nil, nil, &Claims{})
+}

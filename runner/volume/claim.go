@@ -1,0 +1,121 @@
+package volume
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/durable"
+)
+
+// Claim is a PersistentVolumeClaim as it is kept: a directory of this machine, which stays when its pods go.
+type Claim struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	Class     string    `json:"class,omitempty"`
+	Size      string    `json:"size,omitempty"` // what was asked for; nothing bounds it
+	CreatedAt time.Time `json:"createdAt"`
+	// Path is where the data are.
+	Path string `json:"path"`
+}
+
+// Record writes down what a claim asks for.
+func (m Manager) Record(c *v1.PersistentVolumeClaim) error {
+	kept, err := m.claim(c.Namespace, c.Name)
+	if err != nil {
+		return err
+	}
+	asked := kept
+	if c.Spec.StorageClassName != nil {
+		asked.Class = *c.Spec.StorageClassName
+	}
+	if size, ok := c.Spec.Resources.Requests[v1.ResourceStorage]; ok {
+		asked.Size = size.String()
+	}
+	if asked == kept {
+		return nil
+	}
+	return m.writeClaim(asked)
+}
+
+// claim finds a claim, or makes it.
+func (m Manager) claim(namespace, name string) (Claim, error) {
+	dir := filepath.Join(m.Claims, namespace, name)
+	data, err := os.ReadFile(filepath.Join(dir, "claim.json"))
+	c := Claim{}
+	if err == nil {
+		err = json.Unmarshal(data, &c)
+	}
+	if err == nil {
+		return c, os.MkdirAll(c.Path, 0o777)
+	}
+	// Missing, or damaged: the data count, and the rest is made anew.
+	c = Claim{Namespace: namespace, Name: name, CreatedAt: time.Now().UTC().Truncate(time.Second), Path: filepath.Join(dir, "data")}
+	if _, err := os.Stat(c.Path); err == nil {
+		return c, m.writeClaim(c)
+	}
+	if err := makeOpenDir(c.Path); err != nil {
+		return c, err
+	}
+	return c, m.writeClaim(c)
+}
+
+func (m Manager) writeClaim(c Claim) error {
+	data, err := json.MarshalIndent(c, "", " ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(m.Claims, c.Namespace, c.Name, "claim.json"), data, 0o600)
+}
+
+func (m Manager) setUpClaim(pod *v1.Pod, s *v1.PersistentVolumeClaimVolumeSource) (string, error) {
+	c, err := m.claim(pod.Namespace, s.ClaimName)
+	if err != nil {
+		return "", fmt.Errorf("claim %q: %w", s.ClaimName, err)
+	}
+	if group := fsGroup(pod); group != nil {
+		policy := pod.Spec.SecurityContext.FSGroupChangePolicy
+		return c.Path, giveToGroup(c.Path, *group, policy != nil && *policy == v1.FSGroupChangeOnRootMismatch)
+	}
+	return c.Path, nil
+}
+
+// ListClaims lists all claims, by namespace and name.
+func (m Manager) ListClaims() ([]Claim, error) {
+	dirs, err := filepath.Glob(filepath.Join(m.Claims, "*", "*"))
+	if err != nil {
+		return nil, err
+	}
+	out := []Claim{}
+	for _, dir := range dirs {
+		c, err := m.claim(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Claim) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
+	return out, nil
+}
+
+// RemoveClaim removes a claim and its data. Nobody uses it.
+func (m Manager) RemoveClaim(namespace, name string) error {
+	dir := filepath.Join(m.Claims, namespace, name)
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Dir(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil // other claims are in it
+	}
+	return nil
+}
