@@ -11,7 +11,7 @@ import (
 )
 
 func newCheck() *cobra.Command {
-	var output string
+	var output, file string
 	var warnUnknown bool
 	cmd := &cobra.Command{
 		Use:   "check FILE|DIR...",
@@ -20,7 +20,13 @@ func newCheck() *cobra.Command {
 			"The exit code is 1 when anything is wrong. Warnings do not count.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			problems, err := manifests.Check(args, manifests.Options{WarnUnknownFields: warnUnknown})
+			c, err := loadConfig(file, cmd.Flags())
+			if err != nil {
+				return err
+			}
+			options := c.manifestOptions()
+			options.WarnUnknownFields = options.WarnUnknownFields || warnUnknown
+			problems, err := manifests.Check(args, options)
 			if err != nil {
 				return err
 			}
@@ -34,6 +40,7 @@ func newCheck() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json")
+	cmd.Flags().StringVar(&file, "config", "", "the daemon's configuration file, for what it allows")
 	cmd.Flags().BoolVar(&warnUnknown, "warn-unknown-fields", false, "only warn of fields that Kubernetes does not know")
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/logs"
 )
@@ -50,6 +51,12 @@ type config struct {
 	PodPidsLimit int64 `json:"podPidsLimit,omitempty"`
 	// SingleProcessOOMKill: with cgroup v2 too the kernel kills one process for memory, not its whole container.
 	SingleProcessOOMKill bool `json:"singleProcessOOMKill,omitempty"`
+	// ClusterDomain ends the full names of pods that have a subdomain.
+	ClusterDomain string `json:"clusterDomain,omitempty"`
+	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
+	RuntimeClasses map[string]string `json:"runtimeClasses,omitempty"`
+	// AllowedUnsafeSysctls are sysctls beside the safe set that pods may set; a name may end with *.
+	AllowedUnsafeSysctls []string `json:"allowedUnsafeSysctls,omitempty"`
 	// MaxParallelStarts is how many pods are brought up at the same time.
 	MaxParallelStarts int `json:"maxParallelStarts,omitempty"`
 }
@@ -65,7 +72,7 @@ func defaults() config {
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, LogLevel: "info",
 		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", MaxParallelStarts: 4,
-		PodPidsLimit:        -1,
+		PodPidsLimit: -1, ClusterDomain: "cluster.local",
 		ShutdownGracePeriod: metav1.Duration{Duration: 30 * time.Second}, ShutdownGracePeriodCriticalPods: metav1.Duration{Duration: 10 * time.Second},
 	}
 }
@@ -180,4 +187,9 @@ func (c *config) level() (slog.Level, error) {
 		return l, fmt.Errorf("log-level is debug, info, warn or error, not %q", c.LogLevel)
 	}
 	return l, nil
+}
+
+// manifestOptions are how strict manifests are read.
+func (c *config) manifestOptions() manifests.Options {
+	return manifests.Options{WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls}
 }

@@ -100,7 +100,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	changes, unsubscribe := r.Subscribe()
 	defer unsubscribe()
 	group.Go(func() error { return rest(ctx, changes) })
-	directory := manifests.NewDirectory(c.Manifests, manifests.Options{WarnUnknownFields: c.UnknownFields == "warn"}, known, r.Apply)
+	directory := manifests.NewDirectory(c.Manifests, c.manifestOptions(), known, r.Apply)
 	group.Go(func() error { return directory.Run(ctx) })
 	group.Go(func() error { return s.supervise(ctx, r) })
 	server := newServer(r, e)
@@ -222,6 +222,7 @@ func newRunner(c config, e *engine.Engine, setAside, unit string) (*runner.Runne
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
 		Engine: e, OOM: oom.Watcher{}, Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
+		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain,
 		SetAside: setAside, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})
 }

@@ -38,6 +38,8 @@ const (
 type Options struct {
 	// WarnUnknownFields accepts fields that Kubernetes does not know, with a warning.
 	WarnUnknownFields bool
+	// AllowedUnsafeSysctls are sysctls beside the safe set; a name may end with *.
+	AllowedUnsafeSysctls []string
 }
 
 // Decode reads all objects of one file: YAML or JSON, several documents, and v1.List. They are defaulted and valid
@@ -159,7 +161,7 @@ func (d *decoder) decodePod(node *yaml.Node, path string) {
 	}
 	pod.Status = v1.PodStatus{}
 	setDefaults(pod)
-	d.report(w, path, validatePod(pod))
+	d.report(w, path, validatePod(pod, d.opts))
 	if d.unique("Pod", pod, node) {
 		d.contents.Pods = append(d.contents.Pods, pod)
 	}

@@ -21,6 +21,10 @@ var implementedFields = flatten([]implementedRow{
 	{"PodOS", "name", "TestGolden"},
 	{"PodDNSConfig", "nameservers searches options", "TestContainer"},
 	{"PodDNSConfigOption", "name value", "TestContainer"},
+	{"PodSpec", "hostAliases hostnameOverride setHostnameAsFQDN subdomain", "TestNames"},
+	{"HostAlias", "ip hostnames", "TestNames"},
+	{"HTTPGetAction", "protocol", "TestHTTP2"},
+	{"GRPCAction", "mode", "TestGRPCOverTLS"},
 	{"PodSecurityContext", "runAsUser runAsGroup seccompProfile", "TestContainer"},
 
 	{"Container", "name image command args workingDir env volumeMounts securityContext", "TestContainer"},
@@ -50,6 +54,10 @@ var implementedFields = flatten([]implementedRow{
 	{"LocalObjectReference", "name", "TestReferences"},
 	{"PodSpec", "imagePullSecrets", "TestImagePullSecrets"},
 	{"ResourceRequirements", "limits requests", "TestResources"},
+	{"Container", "resizePolicy", "TestResize"},
+	{"ContainerResizePolicy", "resourceName restartPolicy", "TestResize"},
+	{"PodSpec", "resources", "TestPodResources"},
+	{"PodSpec", "runtimeClassName overhead", "TestRuntimeClass"},
 	{"Lifecycle", "postStart preStop stopSignal", "TestHooks"},
 	{"LifecycleHandler", "exec httpGet tcpSocket sleep", "TestHooks"},
 	{"SleepAction", "seconds", "TestHooks"},
@@ -95,8 +103,14 @@ var implementedFields = flatten([]implementedRow{
 	{"EmptyDirVolumeSource", "medium sizeLimit", "TestContainer"},
 
 	{"SecurityContext", "capabilities privileged runAsUser runAsGroup readOnlyRootFilesystem allowPrivilegeEscalation seccompProfile procMount", "TestContainer"},
+	{"SecurityContext", "runAsNonRoot appArmorProfile", "TestSecurity"},
+	{"PodSecurityContext", "runAsNonRoot supplementalGroups supplementalGroupsPolicy appArmorProfile sysctls", "TestSecurity"},
 	{"Capabilities", "add drop", "TestContainer"},
-	{"SeccompProfile", "type", "TestContainer"},
+	{"SeccompProfile", "type localhostProfile", "TestSecurity"},
+	{"AppArmorProfile", "type localhostProfile", "TestSecurity"},
+	{"Sysctl", "name value", "TestSecurity"},
+	{"PodSpec", "hostPID hostIPC shareProcessNamespace", "TestSharedNamespaces"},
+	{"PodSpec", "hostUsers", "TestProblems"},
 })
 
 // implementedRow: fields of the type owner, and the name of a test in test/e2e or beside the code.

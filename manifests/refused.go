@@ -8,6 +8,7 @@ const (
 	needsDriver  = "it needs a driver of a cluster's; " + mountIt
 	removedThere = "Kubernetes has removed it; " + mountIt
 	noDRA        = "dynamic resource allocation needs a cluster; name devices by hostPath"
+	noSELinux    = "SELinux labels are not implemented by this version of Solopod; remove it, or use AppArmor"
 	needsCluster = "only a cluster can do this; remove it"
 )
 
@@ -19,20 +20,13 @@ var refusedFields = flattenRefused([]refusedRow{
 	{"PodSpec", "readinessGates", "nobody would set the condition without an API server, and the pod would never be ready; remove it"},
 	{"PodSpec", "resourceClaims", noDRA},
 	{"PodSpec", "schedulingGroup evictionResponders", needsCluster},
-	{"PodSpec", "hostAliases hostIPC hostPID hostUsers hostnameOverride overhead resources runtimeClassName setHostnameAsFQDN " +
-		"shareProcessNamespace subdomain", notYet},
-	{"PodSecurityContext", "appArmorProfile runAsNonRoot seLinuxChangePolicy seLinuxOptions " +
-		"supplementalGroups supplementalGroupsPolicy sysctls", notYet},
+	{"PodSecurityContext", "seLinuxChangePolicy seLinuxOptions", noSELinux},
 	{"PodSecurityContext", "windowsOptions", windowsOnly},
-	{"SecurityContext", "appArmorProfile runAsNonRoot seLinuxOptions", notYet},
+	{"SecurityContext", "seLinuxOptions", noSELinux},
 	{"SecurityContext", "windowsOptions", windowsOnly},
-	{"SeccompProfile", "localhostProfile", notYet},
 
-	{"Container", "resizePolicy", notYet},
 	{"Container", "volumeDevices", "claims are directories of this machine; give a container a block device with hostPath"},
 	{"ResourceRequirements", "claims", noDRA},
-	{"HTTPGetAction", "protocol", notYet},
-	{"GRPCAction", "mode", notYet},
 
 	{"PersistentVolumeClaimSpec", "selector dataSource dataSourceRef", "every claim is a directory of this machine and begins empty; fill it with an init container"},
 	{"VolumeProjection", "serviceAccountToken", "there is no API server that would issue one; remove it, and set automountServiceAccountToken: false where the manifest is for clusters too"},

@@ -44,10 +44,10 @@ func oneOf[T ~string](v *validator, path string, value T, allowed ...T) {
 }
 
 // validatePod checks a defaulted pod as the API server does, and refuses values that are not implemented yet.
-func validatePod(pod *v1.Pod) Problems {
+func validatePod(pod *v1.Pod, opts Options) Problems {
 	v := &validator{}
 	v.metadata(pod)
-	v.podSpec(&pod.Spec)
+	v.podSpec(&pod.Spec, opts)
 	if len(pod.Spec.Containers) == 0 {
 		v.errorf("spec.containers", "a pod needs at least one container")
 	}
@@ -103,7 +103,7 @@ func (v *validator) metadata(pod *v1.Pod) {
 	}
 }
 
-func (v *validator) podSpec(s *v1.PodSpec) {
+func (v *validator) podSpec(s *v1.PodSpec, opts Options) {
 	oneOf(v, "spec.restartPolicy", s.RestartPolicy, v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever)
 	oneOf(v, "spec.dnsPolicy", s.DNSPolicy,
 		v1.DNSClusterFirst, v1.DNSClusterFirstWithHostNet, v1.DNSDefault, v1.DNSNone)
@@ -116,15 +116,43 @@ func (v *validator) podSpec(s *v1.PodSpec) {
 	if s.Hostname != "" {
 		v.all("spec.hostname", s.Hostname, validation.IsDNS1123Label(s.Hostname))
 	}
+	v.names(s)
 	if s.OS != nil && s.OS.Name != v1.Linux {
 		v.errorf("spec.os.name", "unsupported value %q; Solopod runs linux containers", s.OS.Name)
 	}
 	v.dns(s)
-	v.identity("spec.securityContext", map[string]*int64{"runAsUser": s.SecurityContext.RunAsUser, "runAsGroup": s.SecurityContext.RunAsGroup, "fsGroup": s.SecurityContext.FSGroup})
-	if p := s.SecurityContext.FSGroupChangePolicy; p != nil {
-		oneOf(v, "spec.securityContext.fsGroupChangePolicy", *p, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)
+	v.podSecurity(s, opts)
+	v.podResources(s)
+	if c := s.RuntimeClassName; c != nil {
+		v.object("spec.runtimeClassName", *c)
 	}
-	v.seccomp("spec.securityContext.seccompProfile", s.SecurityContext.SeccompProfile)
+}
+
+// names checks what the pod and others are called.
+func (v *validator) names(s *v1.PodSpec) {
+	if s.Subdomain != "" {
+		v.all("spec.subdomain", s.Subdomain, validation.IsDNS1123Label(s.Subdomain))
+	}
+	if name := s.HostnameOverride; name != nil && *name != "" {
+		v.all("spec.hostnameOverride", *name, validation.IsDNS1123Subdomain(*name))
+		switch {
+		case len(*name) > 64:
+			v.errorf("spec.hostnameOverride", "at most 64 characters are allowed")
+		case s.HostNetwork:
+			v.errorf("spec.hostnameOverride", "with hostNetwork the pod has the machine's name")
+		case s.SetHostnameAsFQDN != nil && *s.SetHostnameAsFQDN:
+			v.errorf("spec.hostnameOverride", "it excludes setHostnameAsFQDN")
+		}
+	}
+	for i, a := range s.HostAliases {
+		at := fmt.Sprintf("spec.hostAliases[%d]", i)
+		if !isIP(a.IP) {
+			v.errorf(at+".ip", "%q is not an IP address", a.IP)
+		}
+		for j, name := range a.Hostnames {
+			v.all(fmt.Sprintf("%s.hostnames[%d]", at, j), name, validation.IsDNS1123Subdomain(name))
+		}
+	}
 }
 
 func (v *validator) dns(s *v1.PodSpec) {
@@ -160,17 +188,6 @@ func (v *validator) identity(at string, ids map[string]*int64) {
 			v.errorf(at+"."+name, "must lie between 0 and %d", math.MaxInt32)
 		}
 	}
-}
-
-func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
-	if p == nil {
-		return
-	}
-	if p.Type == v1.SeccompProfileTypeLocalhost {
-		v.errorf(at+".type", "Localhost profiles are not implemented by this version of Solopod; use RuntimeDefault or Unconfined")
-		return
-	}
-	oneOf(v, at+".type", p.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined)
 }
 
 // hostPorts looks for two containers of the pod that want the same port of the host.

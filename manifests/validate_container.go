@@ -33,6 +33,7 @@ func (v *validator) container(at string, c *v1.Container, volumes map[string]*v1
 	v.ports(at, c.Ports)
 	v.mounts(at, c, volumes)
 	v.resources(at+".resources", c.Resources)
+	v.resizePolicy(at, c.ResizePolicy)
 	v.securityContext(at+".securityContext", c.SecurityContext)
 	v.probe(at+".livenessProbe", c.LivenessProbe, c, true)
 	v.probe(at+".readinessProbe", c.ReadinessProbe, c, false)
@@ -70,8 +71,10 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 				continue // what is to be said of it is said of the limit, which may be where it comes from
 			}
 			huge := strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix)
-			if name != v1.ResourceCPU && name != v1.ResourceMemory && !huge {
-				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory and hugepages-<size> are")
+			switch {
+			case name == v1.ResourceCPU, name == v1.ResourceMemory, name == v1.ResourceEphemeralStorage, huge:
+			default:
+				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory, ephemeral-storage and hugepages-<size> are")
 				continue
 			}
 			if huge {
@@ -112,8 +115,9 @@ func (v *validator) securityContext(at string, s *v1.SecurityContext) {
 	}
 	v.identity(at, map[string]*int64{"runAsUser": s.RunAsUser, "runAsGroup": s.RunAsGroup})
 	v.seccomp(at+".seccompProfile", s.SeccompProfile)
-	if s.ProcMount != nil && *s.ProcMount != v1.DefaultProcMount {
-		v.errorf(at+".procMount", "%s is not implemented by this version of Solopod; use Default", *s.ProcMount)
+	v.appArmor(at+".appArmorProfile", s.AppArmorProfile)
+	if s.ProcMount != nil {
+		oneOf(v, at+".procMount", *s.ProcMount, v1.DefaultProcMount, v1.UnmaskedProcMount)
 	}
 	privileged := s.Privileged != nil && *s.Privileged
 	if s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation {
@@ -182,10 +186,19 @@ func (v *validator) probe(at string, p *v1.Probe, c *v1.Container, onlyOneSucces
 		v.probePort(at+".tcpSocket.port", p.TCPSocket.Port, c)
 	case p.GRPC != nil:
 		v.probePort(at+".grpc.port", intstr.FromInt32(p.GRPC.Port), c)
+		if p.GRPC.Mode != nil {
+			oneOf(v, at+".grpc.mode", *p.GRPC.Mode, v1.GRPCProbeModePlaintext, v1.GRPCProbeModeTLS)
+		}
 	}
 }
 
 func (v *validator) http(at string, a *v1.HTTPGetAction) {
+	if p := a.Protocol; p != nil {
+		oneOf(v, at+".protocol", *p, v1.HTTPProtocolHTTP1, v1.HTTPProtocolHTTP2)
+		if *p == v1.HTTPProtocolHTTP2 && a.Scheme != v1.URISchemeHTTP {
+			v.errorf(at+".protocol", "HTTP2 is spoken without TLS: it goes with scheme HTTP")
+		}
+	}
 	oneOf(v, at+".scheme", a.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
 	for i, h := range a.HTTPHeaders {
 		v.all(fmt.Sprintf("%s.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))

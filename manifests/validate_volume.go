@@ -192,9 +192,6 @@ func (v *validator) emptyDir(at string, e *v1.EmptyDirVolumeSource) {
 	if e.SizeLimit != nil && e.SizeLimit.Sign() < 0 {
 		v.errorf(at+".sizeLimit", "must not be negative")
 	}
-	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 && e.Medium == v1.StorageMediumDefault {
-		v.errorf(at+".sizeLimit", "a limit on disk space is not implemented by this version of Solopod; it is for medium Memory")
-	}
 }
 
 func (v *validator) mounts(at string, c *v1.Container, volumes map[string]*v1.Volume) {

@@ -155,9 +155,13 @@ func (w *worker) adoptShared(ctx context.Context) {
 	}
 	qos := cgroup.QOSClass(rec.Pod)
 	w.cgroupPath = w.runner.cgroups.Pod(qos, w.uid)
-	ns, pinned := network.Pinned(filepath.Join(w.runner.stateDir(w.uid), "ns"), rec.Pod.Spec.HostNetwork)
+	ns, pinned := network.Pinned(filepath.Join(w.runner.stateDir(w.uid), "ns"), shareOf(rec.Pod))
 	if rec.BootID == w.runner.boot && pinned && rec.Network != nil {
 		w.namespaces, w.setUp = ns, true
+		w.watchStorage()
+		if err := w.runner.ports.claim(rec.Pod); err != nil {
+			slog.Warn("two pods that run have the same port of the host", "pod", manifests.Key(rec.Pod), "err", err)
+		}
 		if !rec.Pod.Spec.HostNetwork {
 			w.runner.network.Adopt(w.uid, *rec.Network)
 		}

@@ -47,6 +47,9 @@ func (r *record) followClock() {
 		}
 	}
 	move(&r.StartTime)
+	if r.Failed != nil {
+		move(&r.Failed.Revive)
+	}
 	for i := range r.Conditions {
 		move(&r.Conditions[i].LastTransitionTime.Time)
 	}

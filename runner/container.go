@@ -23,6 +23,7 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/plan"
 	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/spec"
@@ -60,7 +61,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 		next.Attempt++
 		next.Last, next.Ended = rec.Ended, nil
 	}
-	next.ID = newID()
+	next.ID, next.Resources = newID(), resourceRevision(c)
 	next.Image, next.ImageID = img.Name, img.Name[:indexOrEnd(img.Name)]+"@"+img.Digest
 	next.Terminal, next.Stdin = c.TTY, c.Stdin
 	next.StopSignal = stopSignal(img.Config.StopSignal)
@@ -118,6 +119,9 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 		return time.Time{}, reason, errors.Join(err, pump.Finish())
 	}
 	defer w.releaseSubPaths(c.Name) // the container has what was bound for it by then
+	if w.namespaces.PID != "" && !network.InitLives(filepath.Join(w.runner.stateDir(w.uid), "ns")) {
+		return fail("CreateContainerError", w.networkFailed(ctx, errors.New("the first process of the pod's shared process namespace was killed")))
+	}
 	ociSpec, err := w.buildSpec(ctx, c, img, next)
 	if err != nil {
 		return fail("CreateContainerConfigError", err)
@@ -128,7 +132,7 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 	next.Pid, err = w.runner.engine.Create(ctx, engine.CreateRequest{
 		ID: next.ID, Image: img, Labels: w.labels(c.Name, next), Spec: ociSpec,
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: c.TTY},
-		ShimCgroup: w.runner.cgroups.Shim(w.uid),
+		ShimCgroup: w.runner.cgroups.Shim(w.uid), Runtime: w.runner.config.RuntimeClasses[runtimeClass(w.rec.Pod)],
 	})
 	w.shim.Unlock()
 	if err != nil {
@@ -271,6 +275,17 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	if err != nil {
 		return nil, err
 	}
+	if user.UID == 0 && spec.MustNotBeRoot(pod, c) {
+		return nil, fmt.Errorf("container has runAsNonRoot and would run as root (the image's user is %q); set runAsUser to another number", img.Config.User)
+	}
+	seccomp, err := w.seccompProfile(c)
+	if err != nil {
+		return nil, err
+	}
+	appArmor, err := w.appArmorProfile(c)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]string{}
 	for inside, name := range podFiles {
 		files[inside] = filepath.Join(w.runner.stateDir(w.uid), name)
@@ -288,11 +303,12 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	return spec.Build(spec.Input{
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
-		Hostname: hostname(pod), Env: env, Volumes: w.runner.volumes.Find(pod), SubPaths: subPaths, Files: files, Shm: w.shm(),
+		PIDNamespace: w.namespaces.PID,
+		Hostname:     w.hostname(), Env: env, Volumes: w.runner.volumes.Find(pod), SubPaths: subPaths, Files: files, Shm: w.shm(),
 		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
 		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
-		Annotations: annotations,
-		Unified:     cgroup.Unified(),
+		Annotations: annotations, Seccomp: seccomp, AppArmor: appArmor,
+		Unified: cgroup.Unified(),
 	})
 }
 

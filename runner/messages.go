@@ -52,6 +52,10 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 	w.rec.Pod, w.rec.File = m.desired.Pod, m.desired.File
 	w.objects = m.objects
 	w.content = w.wantedContent()
+	w.unwatchStorage() // a limit may have come or gone
+	if w.setUp {
+		w.watchStorage()
+	}
 }
 
 // exited: a container's main process ended.

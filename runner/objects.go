@@ -129,8 +129,12 @@ func (w *worker) revisionOf(c *v1.Container) string {
 // prepared says whether everything is there that the set-up needs: ConfigMaps and Secrets of volumes, and their images. What
 // is not is waited for.
 func (w *worker) prepared(ctx context.Context) error {
+	w.awaitsPort = false
 	if err := reference.Absent(w.rec.Pod, w.objects); err != nil {
 		return err
+	}
+	if class := runtimeClass(w.rec.Pod); class != "" && w.runner.config.RuntimeClasses[class] == "" {
+		return fmt.Errorf("runtimeClassName %q is not configured; name its OCI runtime in runtimeClasses of the configuration", class)
 	}
 	for i := range w.rec.Pod.Spec.Volumes {
 		v := &w.rec.Pod.Spec.Volumes[i]
@@ -155,6 +159,10 @@ func (w *worker) prepared(ctx context.Context) error {
 			w.pullForVolume(ctx, v.Image.Reference)
 			return errPulling
 		}
+	}
+	if err := w.runner.ports.claim(w.rec.Pod); err != nil {
+		w.awaitsPort = true
+		return err
 	}
 	return nil
 }
@@ -229,5 +237,9 @@ func (w *worker) notPrepared(err error) {
 	}
 	w.setUpFailures++
 	w.setUpRetry = time.Now().Add(plan.Retry(w.setUpFailures))
-	w.warn("", "FailedMount", "%v", err)
+	reason := "FailedMount"
+	if w.awaitsPort {
+		reason = "HostPortConflict"
+	}
+	w.warn("", reason, "%v", err)
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,6 +59,7 @@ func (w *worker) setUpPod(ctx context.Context) {
 		return
 	}
 	w.setUp, w.message = true, ""
+	w.watchStorage()
 	w.saver.note(w.rec)
 }
 
@@ -89,7 +89,7 @@ func (w *worker) setUpFailed(ctx context.Context, err error) {
 func (w *worker) makeShared(ctx context.Context) error {
 	pod := w.rec.Pod
 	dir := w.runner.stateDir(w.uid)
-	ns, err := network.Pin(filepath.Join(dir, "ns"), hostname(pod), pod.Spec.HostNetwork)
+	ns, err := network.Pin(filepath.Join(dir, "ns"), w.hostname(), shareOf(pod))
 	if err != nil {
 		return err
 	}
@@ -117,15 +117,39 @@ func (w *worker) makeShared(ctx context.Context) error {
 		return err
 	}
 	w.resources = hash(resources)
+	if shareOf(pod).Processes {
+		w.namespaces.PID, err = network.PinProcesses(filepath.Join(dir, "ns"), func(pid int) error {
+			return w.runner.cgroups.JoinShims(w.uid, pid)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return w.makeShm()
+}
+
+// shareOf says which namespaces the pod shares with the host, and its containers with each other.
+func shareOf(pod *v1.Pod) network.Share {
+	spec := &pod.Spec
+	return network.Share{
+		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, Processes: spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace,
+	}
 }
 
 // shmSize is the kubelet's and Docker's size of /dev/shm.
 const shmSize = 64 << 20
 
-func (w *worker) shm() string { return filepath.Join(w.runner.stateDir(w.uid), "shm") }
+func (w *worker) shm() string {
+	if w.rec.Pod.Spec.HostIPC {
+		return "/dev/shm"
+	}
+	return filepath.Join(w.runner.stateDir(w.uid), "shm")
+}
 
 func (w *worker) makeShm() error {
+	if w.rec.Pod.Spec.HostIPC {
+		return nil
+	}
 	if err := os.MkdirAll(w.shm(), 0o711); err != nil {
 		return err
 	}
@@ -160,14 +184,15 @@ func (w *worker) writeFiles() error {
 	pod := w.rec.Pod
 	hosts := network.HostHosts()
 	if !pod.Spec.HostNetwork {
-		hosts = network.HostsFile(hostname(pod), w.rec.Network.IPs)
+		hosts = network.HostsFile(w.hostname(), w.domainName(), w.rec.Network.IPs)
 	}
+	hosts += network.HostAliases(pod.Spec.HostAliases)
 	host, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	for name, content := range map[string]string{
-		"hosts": hosts, "hostname": hostname(pod) + "\n",
+		"hosts": hosts, "hostname": w.hostname() + "\n",
 		"resolv.conf": network.ResolvConf(string(host), pod.Spec.DNSPolicy, pod.Spec.DNSConfig),
 	} {
 		path := filepath.Join(w.runner.stateDir(w.uid), name)
@@ -248,11 +273,12 @@ func (w *worker) removeShared(ctx context.Context) error {
 		<-w.attach.done
 		w.attach = nil
 	}
+	w.unwatchStorage()
 	dir := w.runner.stateDir(w.uid)
 	p := w.networkPod()
 	p.Netns = filepath.Join(dir, "ns", "net")
 	errs := []error{w.runner.network.Detach(context.WithoutCancel(ctx), p)}
-	errs = append(errs, network.Unpin(filepath.Join(dir, "ns")), unmountShm(w.shm()), w.runner.volumes.Release(w.uid))
+	errs = append(errs, network.Unpin(filepath.Join(dir, "ns")), unmountShm(filepath.Join(dir, "shm")), w.runner.volumes.Release(w.uid))
 	if w.mayShowImages() {
 		errs = append(errs, w.runner.engine.ReleaseImages(context.WithoutCancel(ctx), w.uid))
 	}
@@ -262,6 +288,7 @@ func (w *worker) removeShared(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	w.releasePorts()
 	return os.RemoveAll(dir)
 }
 
@@ -292,32 +319,5 @@ func podPorts(pod *v1.Pod) []network.Port {
 	if pod.Spec.HostNetwork {
 		return nil
 	}
-	var out []network.Port
-	for _, c := range allContainers(pod) {
-		for _, p := range c.Ports {
-			if p.HostPort != 0 {
-				out = append(out, network.Port{
-					HostPort: p.HostPort, ContainerPort: p.ContainerPort, Protocol: string(p.Protocol), HostIP: p.HostIP,
-				})
-			}
-		}
-	}
-	return out
-}
-
-// hostname is the pod's host name: 63 bytes at most, as the kubelet cuts it; the machine's with the host's network.
-func hostname(pod *v1.Pod) string {
-	if pod.Spec.HostNetwork {
-		if name, err := os.Hostname(); err == nil {
-			return name
-		}
-	}
-	name := pod.Spec.Hostname
-	if name == "" {
-		name = pod.Name
-	}
-	if len(name) > 63 {
-		name = strings.TrimRight(name[:63], "-.")
-	}
-	return name
+	return wantedPorts(pod)
 }

@@ -34,6 +34,8 @@ type record struct {
 	Initialized bool `json:"initialized,omitempty"`
 	// Content is what the pod's filled volumes show.
 	Content string `json:"content,omitempty"`
+	// Evictions counts how often the pod was evicted; it paces its new beginnings.
+	Evictions int `json:"evictions,omitempty"`
 	// Failed is set when the pod was failed as a whole.
 	Failed     *failure            `json:"failed,omitempty"`
 	Network    *network.Attachment `json:"network,omitempty"`
@@ -82,6 +84,8 @@ type failure struct {
 	Reason   string `json:"reason"`
 	Message  string `json:"message"`
 	Deadline int64  `json:"deadline,omitempty"`
+	// Revive is when the pod begins anew by itself; zero means not.
+	Revive time.Time `json:"revive,omitzero"`
 }
 
 // ending is how one attempt ended.

@@ -1,13 +1,18 @@
 package runner
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/plan"
 )
 
 // podResources are the limits of the pod as a whole.
@@ -53,4 +58,42 @@ func (w *worker) killedAsGroup() bool {
 		return choice == "true"
 	}
 	return !w.runner.config.SingleProcessOOMKill
+}
+
+// resizeContainer gives a running container what an edit changed, without a restart. What is not possible now (less memory
+// than it uses) is tried again later, as by the kubelet.
+func (w *worker) resizeContainer(ctx context.Context, name string) {
+	rec, live, c := w.rec.Containers[name], w.live[name], containerOf(w.rec.Pod, name)
+	if err := w.resize(ctx, rec.ID, c); err != nil {
+		live.failures++
+		live.retry = time.Now().Add(plan.Retry(live.failures))
+		w.warn(name, "ResizeDeferred", "Container %s keeps its resources for now: %v; next try in %s", name, err, plan.Retry(live.failures))
+		return
+	}
+	rec.Resources = resourceRevision(c)
+	live.failures, live.retry = 0, time.Time{}
+	w.normal(name, "ResizeCompleted", "Container %s has its new resources, without a restart", name)
+}
+
+func (w *worker) resize(ctx context.Context, id string, c *v1.Container) error {
+	if limit := c.Resources.Limits.Memory(); !limit.IsZero() {
+		// The kernel would kill it (v2), or refuse (v1).
+		if used, err := cgroup.MemoryUsage(w.containerCgroup(id)); err == nil && used > limit.Value() {
+			return fmt.Errorf("it uses %d bytes of memory, more than the new limit of %d", used, limit.Value())
+		}
+	}
+	// A part must not have more than the whole: with more for both the pod comes first, with less the container.
+	w.adjustResources()
+	if err := w.runner.engine.Update(context.WithoutCancel(ctx), id, cgroup.ContainerResources(c.Resources, nil)); err != nil {
+		return err
+	}
+	w.adjustResources()
+	return nil
+}
+
+func runtimeClass(pod *v1.Pod) string {
+	if pod.Spec.RuntimeClassName == nil {
+		return ""
+	}
+	return *pod.Spec.RuntimeClassName
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -20,8 +21,10 @@ func sharedRevision(pod *v1.Pod) string {
 	return hash(map[string]any{
 		"qos": cgroup.QOSClass(pod), "oomGroup": pod.Annotations[manifests.OOMGroupAnnotation],
 		"uid": pod.UID, "namespace": pod.Namespace, "name": pod.Name,
-		"volumes": spec.Volumes, "initContainers": initRevisions(pod), "hostNetwork": spec.HostNetwork, "hostname": spec.Hostname,
+		"volumes": spec.Volumes, "initContainers": initRevisions(pod), "hostNetwork": spec.HostNetwork, "hostname": spec.Hostname, "subdomain": spec.Subdomain,
+		"hostnameAsFQDN": spec.SetHostnameAsFQDN, "hostnameOverride": spec.HostnameOverride, "hostAliases": spec.HostAliases,
 		"dnsPolicy": spec.DNSPolicy, "dnsConfig": spec.DNSConfig, "securityContext": spec.SecurityContext,
+		"runtimeClass": spec.RuntimeClassName, "shareProcesses": spec.ShareProcessNamespace, "hostPID": spec.HostPID, "hostIPC": spec.HostIPC,
 		"ports": podPorts(pod), "priorityClassName": spec.PriorityClassName, "priority": spec.Priority,
 	})
 }
@@ -39,8 +42,43 @@ func initRevisions(pod *v1.Pod) []string {
 	return out
 }
 
-// containerRevision identifies a container's own part. The pod's identity defaults are in the shared revision.
-func containerRevision(c *v1.Container) string { return hash(c) }
+// containerRevision identifies a container's own part, but for what can change while it runs. The pod's identity defaults are
+// in the shared revision.
+func containerRevision(c *v1.Container) string {
+	fixed := c.DeepCopy()
+	limited := map[v1.ResourceName]bool{}
+	for _, name := range resizable(c) {
+		_, limited[name] = c.Resources.Limits[name] // a limit that goes cannot be taken back from a process
+		delete(fixed.Resources.Limits, name)
+		delete(fixed.Resources.Requests, name)
+	}
+	if len(fixed.Resources.Limits)+len(fixed.Resources.Requests) == 0 {
+		fixed.Resources = v1.ResourceRequirements{}
+	}
+	return hash([]any{fixed, limited})
+}
+
+// resourceRevision identifies what of a container can change while it runs.
+func resourceRevision(c *v1.Container) string {
+	var out []any
+	for _, name := range resizable(c) {
+		out = append(out, c.Resources.Requests[name], c.Resources.Limits[name])
+	}
+	return hash(out)
+}
+
+// resizable are the resources whose change needs no restart; resizePolicy can demand one.
+func resizable(c *v1.Container) []v1.ResourceName {
+	var out []v1.ResourceName
+	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+		if !slices.ContainsFunc(c.ResizePolicy, func(p v1.ContainerResizePolicy) bool {
+			return p.ResourceName == name && p.RestartPolicy == v1.RestartContainer
+		}) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
 
 // isSidecar: an init container that goes on running.
 func isSidecar(c *v1.Container) bool {
@@ -92,7 +130,7 @@ func (w *worker) planned() *plan.Desired {
 }
 
 func (w *worker) plannedContainer(c *v1.Container) plan.Container {
-	out := plan.Container{Name: c.Name, Revision: w.revisionOf(c)}
+	out := plan.Container{Name: c.Name, Revision: w.revisionOf(c), Resources: resourceRevision(c)}
 	if c.RestartPolicy != nil {
 		out.RestartPolicy = *c.RestartPolicy
 	}

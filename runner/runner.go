@@ -53,11 +53,15 @@ type Config struct {
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
 	Limits               logs.Limits
-	Network              network.Config
-	Engine               *engine.Engine
-	OOM                  OOMWatcher
-	Keeper               *keep.Keeper // Stop closes it
-	Parallel             int          // how many pods are brought up at the same time
+	// ClusterDomain ends the full names of pods that have a subdomain.
+	ClusterDomain string
+	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
+	RuntimeClasses map[string]string
+	Network        network.Config
+	Engine         *engine.Engine
+	OOM            OOMWatcher
+	Keeper         *keep.Keeper // Stop closes it
+	Parallel       int          // how many pods are brought up at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
@@ -74,6 +78,7 @@ type Runner struct {
 	cgroups *cgroup.Manager
 	volumes volume.Manager
 	events  *Events
+	ports   hostPorts
 	slots   chan struct{}
 	boot    string
 	memory  int64
@@ -110,7 +115,7 @@ func New(c Config) (*Runner, error) {
 		volumes: volume.Manager{
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
 		},
-		node:   machineCapacity(c.Root),
+		node: machineCapacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}},
 		events: NewEvents(c.Node), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
 		memory: machineMemory(), hostIP: machineIP(),
 		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},

@@ -99,6 +99,7 @@ func (w *worker) containerStatus(c *v1.Container, d *plan.Desired, o *plan.Obser
 		}
 		return s
 	}
+	s.Resources = c.Resources.DeepCopy()
 	live := w.live[c.Name]
 	s.Ready, s.Started = rec.Ready, ptr.To(rec.Started)
 	s.RestartCount = int32(rec.Attempt)

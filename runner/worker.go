@@ -47,6 +47,8 @@ type worker struct {
 	// objects are those that the pod refers to; content identifies what its filled volumes should show.
 	objects reference.Objects
 	content string
+	// awaitsPort: another pod has a port of the host that this one wants.
+	awaitsPort bool
 	// pullingVolume: an image of a volume is being pulled; volumeImageError is how the last pull failed.
 	pullingVolume    bool
 	volumeImageError error
@@ -63,7 +65,9 @@ type worker struct {
 	// stopBy is when the pod must have ended because the machine goes down; suspended is closed when it has.
 	stopBy time.Time
 	// endBy is when the grace period of the pod's end, which has begun, is over.
-	endBy       time.Time
+	endBy time.Time
+	// stopStorage ends the measuring of what the pod writes.
+	stopStorage func()
 	isSuspended bool
 	suspended   chan struct{}
 }
@@ -145,7 +149,7 @@ func makeWorker(r *Runner, pod *v1.Pod, rec *record) *worker {
 	}
 	w := &worker{
 		runner: r, uid: string(pod.UID), rec: rec, inbox: inbox{signal: make(chan struct{}, 1)}, suspended: make(chan struct{}),
-		live: map[string]*liveContainer{}, saver: saver{path: recordPath(r.config.Root, string(pod.UID))},
+		objects: reference.Select(rec.Pod, reference.Objects{}), live: map[string]*liveContainer{}, saver: saver{path: recordPath(r.config.Root, string(pod.UID))},
 	}
 	for name := range rec.Containers {
 		w.live[name] = &liveContainer{}
@@ -227,6 +231,9 @@ func (w *worker) observed() *plan.Observed {
 		StopBy: w.stopBy, Grace: graceOf(w.rec.Pod), Containers: map[string]*plan.Status{},
 		Initialized: w.rec.Initialized, Failed: w.rec.Failed != nil, StartedAt: w.rec.StartTime, EndBy: w.endBy,
 	}
+	if w.rec.Failed != nil {
+		o.Revive = w.rec.Failed.Revive
+	}
 	for i := range w.rec.Pod.Spec.InitContainers {
 		if c := &w.rec.Pod.Spec.InitContainers[i]; isSidecar(c) {
 			o.Sidecars = append(o.Sidecars, c.Name)
@@ -235,7 +242,7 @@ func (w *worker) observed() *plan.Observed {
 	for name, c := range w.rec.Containers {
 		live := w.live[name]
 		s := &plan.Status{
-			Revision: c.Revision, Running: c.Running, StartedAt: c.StartedAt, Backoff: c.Backoff,
+			Revision: c.Revision, Resources: c.Resources, Running: c.Running, StartedAt: c.StartedAt, Backoff: c.Backoff,
 			Stopping: live.stopping, KillAt: live.killAt, Killed: live.killed, ReplacedByEdit: c.Replaced,
 			Unhealthy: live.unhealthy, UnhealthyGrace: live.unhealthyGrace, Retry: live.retry, Started: c.Started,
 			Hook: live.preStop,
@@ -271,6 +278,8 @@ func (w *worker) do(ctx context.Context, a plan.Action) {
 		w.rec.Initialized = true
 	case plan.BeginAnew:
 		w.beginAnew(a)
+	case plan.ResizeContainer:
+		w.resizeContainer(ctx, a.Name)
 	case plan.RefreshVolumes:
 		w.refreshVolumes()
 	case plan.RemoveContainer:

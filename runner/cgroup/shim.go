@@ -121,3 +121,14 @@ func waitPidfd(fd int, deadline time.Time) (ended bool) {
 		}
 	}
 }
+
+// JoinShims puts a process that belongs to the pod as a whole beside the pod's shim.
+func (m *Manager) JoinShims(uid string, pid int) error {
+	for _, base := range shimHierarchies() {
+		file := filepath.Join(base, m.Shim(uid), "cgroup.procs")
+		if err := os.WriteFile(file, []byte(strconv.Itoa(pid)), 0o644); err != nil { //nolint:forbidigo // a kernel's file
+			return fmt.Errorf("cannot put a process into the cgroup of the pod's shim: %w", err)
+		}
+	}
+	return nil
+}

@@ -54,6 +54,8 @@ type CreateRequest struct {
 	IO IO
 	// ShimCgroup is an existing cgroup that the shim's process joins when it is started; empty means the daemon's.
 	ShimCgroup string
+	// Runtime is the OCI runtime, a name or a path; empty means the engine's own.
+	Runtime string
 }
 
 // IO holds paths of FIFOs. The caller makes them and must have the output ends open for reading before the container
@@ -76,7 +78,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (pid uint32, err e
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the runtime spec: %w", err)
 	}
-	options, err := e.shimOptions(r.ShimCgroup)
+	options, err := e.shimOptions(r.ShimCgroup, r.Runtime)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the shim's options: %w", err)
 	}
@@ -164,6 +166,19 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	_, err := e.client.TaskService().Start(inNamespace(ctx), &tasksapi.StartRequest{ContainerID: id})
 	if err != nil {
 		return fmt.Errorf("cannot start the container's process: %w", native(errgrpc.ToNative(err)))
+	}
+	return nil
+}
+
+// Update gives a running container other resources.
+func (e *Engine) Update(ctx context.Context, id string, r *specs.LinuxResources) error {
+	resources, err := typeurl.MarshalAny(r)
+	if err != nil {
+		return fmt.Errorf("cannot encode resources: %w", err)
+	}
+	_, err = e.client.TaskService().Update(inNamespace(ctx), &tasksapi.UpdateTaskRequest{ContainerID: id, Resources: typeurl.MarshalProto(resources)})
+	if err != nil {
+		return fmt.Errorf("cannot change the container's resources: %w", native(errgrpc.ToNative(err)))
 	}
 	return nil
 }

@@ -102,9 +102,12 @@ func (e *Engine) Answers(ctx context.Context) error {
 }
 
 // shimOptions are the runc shim's.
-func (e *Engine) shimOptions(cgroup string) (typeurl.Any, error) {
+func (e *Engine) shimOptions(cgroup, runtime string) (typeurl.Any, error) {
+	if runtime == "" {
+		runtime = e.config.Runtime
+	}
 	return typeurl.MarshalAny(&runcoptions.Options{
-		BinaryName: e.config.Runtime,
+		BinaryName: runtime,
 		Root:       e.config.RuntimeRoot,
 		ShimCgroup: cgroup,
 

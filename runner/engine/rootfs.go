@@ -43,6 +43,15 @@ func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (f
 	return files, err
 }
 
+// Usage is how many bytes of the disk a container's own layer takes.
+func (e *Engine) Usage(ctx context.Context, id string) (int64, error) {
+	usage, err := e.client.SnapshotService(e.config.Snapshotter).Usage(inNamespace(ctx), id)
+	if err != nil {
+		return 0, fmt.Errorf("cannot measure the container's layer: %w", native(err))
+	}
+	return usage.Size, nil
+}
+
 func readSmall(root *os.Root, name string) []byte {
 	f, err := root.Open(name)
 	if err != nil {

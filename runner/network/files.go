@@ -8,13 +8,26 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// HostsFile is a pod's /etc/hosts, as the kubelet writes it.
-func HostsFile(hostname string, ips []string) string {
+// HostsFile is a pod's /etc/hosts, as the kubelet writes it. domainName comes before the short name; it may be empty.
+func HostsFile(hostname, domainName string, ips []string) string {
 	var b strings.Builder
 	b.WriteString("# Written by Solopod.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
 		"fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
 	for _, ip := range ips {
-		fmt.Fprintf(&b, "%s\t%s\n", ip, hostname)
+		b.WriteString(ip)
+		if domainName != "" && domainName != hostname {
+			b.WriteString("\t" + domainName)
+		}
+		fmt.Fprintf(&b, "\t%s\n", hostname)
+	}
+	return b.String()
+}
+
+// HostAliases are the lines that a manifest adds to /etc/hosts.
+func HostAliases(aliases []v1.HostAlias) string {
+	var b strings.Builder
+	for _, a := range aliases {
+		fmt.Fprintf(&b, "%s\t%s\n", a.IP, strings.Join(a.Hostnames, "\t"))
 	}
 	return b.String()
 }
@@ -25,7 +38,7 @@ func HostHosts() string {
 	if host, err := os.ReadFile("/etc/hosts"); err == nil {
 		return string(host)
 	}
-	return HostsFile("", nil)
+	return HostsFile("", "", nil)
 }
 
 // resolvConf is the content of a resolver configuration (resolv.conf(5)).

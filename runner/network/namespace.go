@@ -19,6 +19,17 @@ type Namespaces struct {
 	Network string `json:"network,omitempty"`
 	IPC     string `json:"ipc,omitempty"`
 	UTS     string `json:"uts,omitempty"`
+	// PID is the process namespace that the pod's containers share; empty where each has its own, or the host's.
+	PID string `json:"pid,omitempty"`
+}
+
+// Share says which namespaces a pod has of its own.
+type Share struct {
+	// HostNetwork: the pod has the host's network and host name, as in Kubernetes.
+	HostNetwork bool
+	HostIPC     bool
+	// Processes: the pod's containers see each other's processes.
+	Processes bool
 }
 
 // PrepareDir makes dir a place where namespaces can be pinned: the binds must be seen by the shims, and by an outside
@@ -52,13 +63,13 @@ func PrepareDir(dir string) error {
 	return nil
 }
 
-// Pin makes a pod's namespaces and pins them in dir. With hostNetwork the pod has the host's network and host name, as
-// in Kubernetes, and only an IPC namespace of its own.
-func Pin(dir, hostname string, hostNetwork bool) (Namespaces, error) {
+// Pin makes a pod's namespaces and pins them in dir; a shared process namespace is made by PinProcesses.
+func Pin(dir, hostname string, share Share) (Namespaces, error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return Namespaces{}, err
 	}
-	ns := paths(dir, hostNetwork)
+	ns := paths(dir, share)
+	ns.PID = ""
 	result := make(chan error, 1)
 	go func() {
 		// The thread has other namespaces now. It is never unlocked, so the Go runtime ends it with the goroutine.
@@ -71,23 +82,29 @@ func Pin(dir, hostname string, hostNetwork bool) (Namespaces, error) {
 	return ns, nil
 }
 
-func paths(dir string, hostNetwork bool) Namespaces {
-	ns := Namespaces{IPC: filepath.Join(dir, "ipc")}
-	if !hostNetwork {
+func paths(dir string, share Share) Namespaces {
+	ns := Namespaces{}
+	if !share.HostIPC {
+		ns.IPC = filepath.Join(dir, "ipc")
+	}
+	if !share.HostNetwork {
 		ns.Network, ns.UTS = filepath.Join(dir, "net"), filepath.Join(dir, "uts")
+	}
+	if share.Processes {
+		ns.PID = filepath.Join(dir, "pid")
 	}
 	return ns
 }
 
 // Pinned finds the namespaces that an earlier run pinned; ok is false when one of them is missing.
-func Pinned(dir string, hostNetwork bool) (ns Namespaces, ok bool) {
-	ns = paths(dir, hostNetwork)
-	for _, path := range []string{ns.Network, ns.IPC, ns.UTS} {
+func Pinned(dir string, share Share) (ns Namespaces, ok bool) {
+	ns = paths(dir, share)
+	for _, path := range []string{ns.Network, ns.IPC, ns.UTS, ns.PID} {
 		if path != "" && !isPinned(path) {
 			return Namespaces{}, false
 		}
 	}
-	return ns, true
+	return ns, ns.PID == "" || InitLives(dir)
 }
 
 // nsfsMagic is NSFS_MAGIC of linux/magic.h.
@@ -99,7 +116,10 @@ func isPinned(path string) bool {
 }
 
 func unshareAndPin(ns Namespaces, hostname string) error {
-	flags := unix.CLONE_NEWIPC
+	flags := 0
+	if ns.IPC != "" {
+		flags |= unix.CLONE_NEWIPC
+	}
 	if ns.Network != "" {
 		flags |= unix.CLONE_NEWNET | unix.CLONE_NEWUTS
 	}
@@ -137,8 +157,8 @@ func unshareAndPin(ns Namespaces, hostname string) error {
 
 // Unpin lets the namespaces of dir go and removes dir. It can be repeated.
 func Unpin(dir string) error {
-	var errs []error
-	for _, name := range []string{"net", "ipc", "uts"} {
+	errs := []error{endInit(dir)}
+	for _, name := range []string{"net", "ipc", "uts", "pid"} {
 		path := filepath.Join(dir, name)
 		for unix.Unmount(path, unix.MNT_DETACH) == nil {
 			continue // until nothing is mounted there

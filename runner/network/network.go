@@ -73,9 +73,6 @@ func New(c Config) *Network {
 	return &Network{config: c, cni: newCNI(c), bridge: newBridge(c), ports: map[string]forward{}}
 }
 
-// ErrPortTaken says that another pod already has the host port.
-var ErrPortTaken = errors.New("host port is already taken")
-
 // Adopt takes over attachments of an earlier run, by pod UID.
 func (n *Network) Adopt(uid string, a Attachment) {
 	n.mu.Lock()
@@ -94,9 +91,6 @@ func (n *Network) Adopt(uid string, a Attachment) {
 
 // Attach connects the pod's network namespace.
 func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
-	if err := n.checkPorts(p); err != nil {
-		return Attachment{}, err
-	}
 	list, err := n.cni.load()
 	if err != nil {
 		return Attachment{}, err
@@ -131,29 +125,6 @@ func (n *Network) Detach(ctx context.Context, p Pod) error {
 	errs = append(errs, n.bridge.detach(p.UID))
 	return errors.Join(errs...)
 }
-
-// checkPorts refuses a host port that another pod of ours has. Host-network pods are not known here; their conflict is
-// the process's own bind error.
-func (n *Network) checkPorts(p Pod) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for uid, f := range n.ports {
-		if uid == p.UID {
-			continue
-		}
-		for _, other := range f.ports {
-			for _, mine := range p.Ports {
-				sameIP := mine.HostIP == other.HostIP || anyIP(mine.HostIP) || anyIP(other.HostIP)
-				if mine.HostPort == other.HostPort && mine.Protocol == other.Protocol && sameIP {
-					return fmt.Errorf("%w: %d/%s belongs to the pod with uid %s", ErrPortTaken, mine.HostPort, mine.Protocol, uid)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func anyIP(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
 
 // forward sets or, with no ports, clears the host ports of a pod.
 func (n *Network) forward(uid string, f forward) error {

@@ -150,3 +150,5 @@ func allowLoopbackForwarding(bridge string) error {
 	path := "/proc/sys/net/ipv4/conf/" + bridge + "/route_localnet"
 	return os.WriteFile(path, []byte("1"), 0o644) //nolint:forbidigo // a kernel setting
 }
+
+func anyIP(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }

@@ -309,3 +309,29 @@ func TestPhaseWithInitContainers(t *testing.T) {
 		}
 	}
 }
+
+// A pod that was evicted ends, loses what it had, and begins anew when its time has come.
+func TestRevival(t *testing.T) {
+	for name, c := range map[string]struct {
+		o      *Observed
+		revive time.Duration
+		want   string
+	}{
+		"it ends first":         {statuses{"a": running()}.initialized(), -time.Second, "stop a 30s"},
+		"it lets go":            {statuses{"a": ended(143, 0)}.initialized(), time.Minute, "suspend"},
+		"it waits":              {&Observed{Anything: true, SharedRevision: "s1", Containers: statuses{"a": ended(143, 0)}}, time.Minute, "wait 1m0s"},
+		"everything of it goes": {&Observed{Anything: true, SharedRevision: "s1", Containers: statuses{"a": ended(143, 0)}}, -time.Second, "teardown"},
+	} {
+		c.o.Failed, c.o.Revive = true, t0.Add(c.revive)
+		if got := text(Next(desired(always, "a"), c.o, t0)); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestResizeRetry(t *testing.T) {
+	s := with(running(), func(s *Status) { s.Resources, s.Retry = "old", t0.Add(time.Second) })
+	if got := text(Next(desired(always, "a"), statuses{"a": s}.initialized(), t0)); got != "wait 1s" {
+		t.Error(got)
+	}
+}

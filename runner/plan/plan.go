@@ -56,8 +56,9 @@ type Observed struct {
 	Anything bool
 	// Initialized: since the set-up all init containers have succeeded, and all sidecars started once.
 	Initialized bool
-	// Failed: the pod was failed as a whole; it ends and stays so until it is edited.
+	// Failed: the pod was failed as a whole; it ends and stays so until it is edited, or, where Revive is not zero, until then.
 	Failed bool
+	Revive time.Time
 	// StartedAt is when the pod was set up first; its active deadline counts from there.
 	StartedAt time.Time
 	// EndBy is when the grace period of the pod's end, which has begun, is over; zero before.
@@ -99,7 +100,7 @@ type Status struct {
 	// own grace period; nil means the pod's.
 	Unhealthy      string
 	UnhealthyGrace *time.Duration
-	// Retry is when a failed pull, create or start may be tried again; zero when nothing failed.
+	// Retry is when a failed pull, create, start or resize may be tried again; zero when nothing failed.
 	Retry time.Time
 	// Backoff is the restart back-off; it belongs to the revision.
 	Backoff Backoff
@@ -213,8 +214,10 @@ func nextForRunning(d *Desired, c Container, s *Status, now time.Time) []Action 
 			grace = *s.UnhealthyGrace
 		}
 		return stop(c.Name, s, grace, s.Unhealthy, false, now)
-	case s.Resources != c.Resources:
-		return []Action{ResizeContainer{c.Name}}
+	case s.Resources == c.Resources:
+		return nil
+	case s.Retry.After(now): // a resize that was not possible
+		return []Action{WaitUntil{s.Retry}}
 	}
-	return nil
+	return []Action{ResizeContainer{c.Name}}
 }

@@ -34,7 +34,13 @@ func finish(d *Desired, o *Observed, now time.Time) []Action {
 	if o.SetUp {
 		return []Action{SuspendPod{}}
 	}
-	return nil
+	switch {
+	case o.Revive.IsZero():
+		return nil
+	case o.Revive.After(now):
+		return []Action{WaitUntil{o.Revive}}
+	}
+	return []Action{TearDownPod{}} // it is set up anew afterwards
 }
 
 // suspend stops all containers within the time that is left. What a pod with restartPolicy Never was doing is over, as in

@@ -43,7 +43,7 @@ func httpHook(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: transport, CheckRedirect: stayOnHost}
+	client := &http.Client{Transport: transportFor(a), CheckRedirect: stayOnHost}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err

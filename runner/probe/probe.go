@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -105,12 +106,28 @@ func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target) (*http.Requ
 	return req, nil
 }
 
+// cleartextHTTP2 speaks HTTP/2 without TLS from the first byte (h2c with prior knowledge).
+var cleartextHTTP2 = func() *http.Transport {
+	t := transport.Clone()
+	t.TLSClientConfig = nil
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return t
+}()
+
+func transportFor(a *v1.HTTPGetAction) http.RoundTripper {
+	if a.Protocol != nil && *a.Protocol == v1.HTTPProtocolHTTP2 {
+		return cleartextHTTP2
+	}
+	return transport
+}
+
 func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 	req, err := httpRequest(ctx, a, t)
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: transport, CheckRedirect: stayOnHost}
+	client := &http.Client{Transport: transportFor(a), CheckRedirect: stayOnHost}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
@@ -152,7 +169,7 @@ func tcpOnce(ctx context.Context, a *v1.TCPSocketAction, t Target) error {
 
 func grpcOnce(ctx context.Context, a *v1.GRPCAction, t Target) (err error) {
 	address := net.JoinHostPort(t.Host, strconv.Itoa(int(a.Port)))
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(grpcCredentials(a)),
 		grpc.WithUserAgent("kube-probe/1.0 (solopod)"))
 	if err != nil {
 		return err
@@ -173,6 +190,14 @@ func grpcOnce(ctx context.Context, a *v1.GRPCAction, t Target) (err error) {
 		return fmt.Errorf("gRPC service %q at %s is %s", service, address, resp.GetStatus())
 	}
 	return nil
+}
+
+// grpcCredentials: with TLS the certificate is not verified, as with HTTPS.
+func grpcCredentials(a *v1.GRPCAction) credentials.TransportCredentials {
+	if a.Mode != nil && *a.Mode == v1.GRPCProbeModeTLS {
+		return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see transport
+	}
+	return insecure.NewCredentials()
 }
 
 func hostOr(host, fallback string) string {

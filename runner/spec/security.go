@@ -128,7 +128,7 @@ func withPrivileges(s *specs.Spec, in *Input) error {
 
 // withPaths hides what a container has no business with; the lists are those of Docker and containerd.
 func withPaths(s *specs.Spec, in *Input) error {
-	if privileged(in.Container) {
+	if sc := in.Container.SecurityContext; privileged(in.Container) || sc != nil && sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount {
 		return nil
 	}
 	s.Linux.MaskedPaths = []string{
@@ -146,8 +146,9 @@ func withDevices(s *specs.Spec, in *Input) error {
 		s.Linux.Resources = &specs.LinuxResources{}
 	}
 	if !privileged(in.Container) {
-		s.Linux.Resources.Devices = append([]specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, basicDevices()...)
-		return nil
+		mounted, err := mountedDevices(in)
+		s.Linux.Resources.Devices = slices.Concat([]specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, basicDevices(), mounted)
+		return err
 	}
 	s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 	devices, err := hostDevices("/dev")

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/containerd/containerd/v2/contrib/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
@@ -30,6 +29,8 @@ type Input struct {
 	NetworkNamespace, IPCNamespace, UTSNamespace string
 	// Env are the manifest's variables, resolved, as name=value.
 	Env []string
+	// PIDNamespace is the one that the pod's containers share; empty where each has its own, or the host's.
+	PIDNamespace string
 	// Hostname for the environment.
 	Hostname string
 	// Volumes: name -> path on the host.
@@ -45,6 +46,10 @@ type Input struct {
 	Resources   *specs.LinuxResources
 	OOMScoreAdj int
 	Annotations map[string]string
+	// Seccomp is the content of a profile of this machine, where the manifest names one.
+	Seccomp *specs.LinuxSeccomp
+	// AppArmor is the name of a loaded profile; empty means none.
+	AppArmor string
 	// Unified: cgroup v2; the container gets a cgroup namespace.
 	Unified bool
 }
@@ -63,7 +68,7 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	for _, option := range []Option{
 		withProcess, withUser, withNamespaces, withSystemMounts, withVolumes, withFiles, withCgroup, withDevices,
-		withCapabilities, withPaths, withPrivileges, withSeccomp, withMountOrder,
+		withCapabilities, withPaths, withPrivileges, withSeccomp, withAppArmor, withSysctls, withMountOrder,
 	} {
 		if err := option(s, &in); err != nil {
 			return nil, err
@@ -126,7 +131,10 @@ func withUser(s *specs.Spec, in *Input) error {
 }
 
 func withNamespaces(s *specs.Spec, in *Input) error {
-	s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}}
+	s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	if !in.Pod.Spec.HostPID {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: in.PIDNamespace})
+	}
 	for kind, p := range map[specs.LinuxNamespaceType]string{
 		specs.NetworkNamespace: in.NetworkNamespace, specs.IPCNamespace: in.IPCNamespace, specs.UTSNamespace: in.UTSNamespace,
 	} {
@@ -161,19 +169,6 @@ func withSystemMounts(s *specs.Spec, in *Input) error {
 func withCgroup(s *specs.Spec, in *Input) error {
 	s.Linux.CgroupsPath = in.CgroupsPath
 	s.Linux.Resources = in.Resources
-	return nil
-}
-
-func withSeccomp(s *specs.Spec, in *Input) error {
-	profile := in.Pod.Spec.SecurityContext.SeccompProfile
-	if sc := in.Container.SecurityContext; sc != nil && sc.SeccompProfile != nil {
-		profile = sc.SeccompProfile
-	}
-	// Without a profile the kubelet runs containers unconfined; a privileged container always is.
-	if profile == nil || profile.Type != v1.SeccompProfileTypeRuntimeDefault || privileged(in.Container) {
-		return nil
-	}
-	s.Linux.Seccomp = seccomp.DefaultProfile(s)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -116,4 +117,12 @@ func (b *box) stopSlices() {
 	if out, err := exec.Command("systemctl", "stop", b.slice("")).CombinedOutput(); err != nil {
 		b.t.Errorf("systemctl stop: %v: %s", err, out)
 	}
+}
+
+// differs says how a file of a cgroup differs from what it should hold.
+func (b *box) differs(cgroup, controller, file, want string) error {
+	if got := b.cgroupFile(cgroup, controller, file); got != want {
+		return fmt.Errorf("%s/%s is %s, not %s", cgroup, file, got, want)
+	}
+	return nil
 }

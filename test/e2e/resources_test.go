@@ -58,7 +58,7 @@ func TestResources(t *testing.T) {
 			}
 		}
 		// An edit reaches the pod's own limit as well.
-		b.apply("burstable.yaml", shell("burstable", forever, "")+"    resources: {requests: {cpu: 250m}, limits: {memory: 128Mi}}\n")
+		b.apply("burstable.yaml", shell("burstable", forever, "")+"    resources: {requests: {cpu: 250m}, limits: {memory: 128Mi}}\n    resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]\n")
 		pod := b.waitPod("burstable", "edited", func(p *v1.Pod) bool {
 			return isReady(p) && p.Status.ContainerStatuses[0].RestartCount == 1
 		})

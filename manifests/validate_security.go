@@ -1,0 +1,109 @@
+package manifests
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+func (v *validator) podSecurity(s *v1.PodSpec, opts Options) {
+	const at = "spec.securityContext"
+	c := s.SecurityContext
+	v.identity(at, map[string]*int64{"runAsUser": c.RunAsUser, "runAsGroup": c.RunAsGroup, "fsGroup": c.FSGroup})
+	for i := range c.SupplementalGroups {
+		v.identity(at, map[string]*int64{fmt.Sprintf("supplementalGroups[%d]", i): &c.SupplementalGroups[i]})
+	}
+	if p := c.FSGroupChangePolicy; p != nil {
+		oneOf(v, at+".fsGroupChangePolicy", *p, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)
+	}
+	if p := c.SupplementalGroupsPolicy; p != nil {
+		oneOf(v, at+".supplementalGroupsPolicy", *p, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)
+	}
+	v.seccomp(at+".seccompProfile", c.SeccompProfile)
+	v.appArmor(at+".appArmorProfile", c.AppArmorProfile)
+	v.sysctls(s, opts)
+	if s.HostUsers != nil && !*s.HostUsers {
+		v.errorf("spec.hostUsers", "user namespaces are not implemented by this version of Solopod; every pod has the host's (hostUsers: true)")
+	}
+	if s.ShareProcessNamespace != nil && *s.ShareProcessNamespace && s.HostPID {
+		v.errorf("spec.shareProcessNamespace", "it excludes hostPID")
+	}
+}
+
+func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
+	if p == nil {
+		return
+	}
+	oneOf(v, at+".type", p.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined, v1.SeccompProfileTypeLocalhost)
+	local := p.LocalhostProfile != nil && *p.LocalhostProfile != ""
+	switch {
+	case local != (p.Type == v1.SeccompProfileTypeLocalhost):
+		v.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
+	case local:
+		if err := CheckSubPath(*p.LocalhostProfile); err != nil {
+			v.errorf(at+".localhostProfile", "%q is a file below <root>/seccomp: %v", *p.LocalhostProfile, err)
+		}
+	}
+}
+
+func (v *validator) appArmor(at string, p *v1.AppArmorProfile) {
+	if p == nil {
+		return
+	}
+	oneOf(v, at+".type", p.Type, v1.AppArmorProfileTypeRuntimeDefault, v1.AppArmorProfileTypeUnconfined, v1.AppArmorProfileTypeLocalhost)
+	if local := p.LocalhostProfile != nil && *p.LocalhostProfile != ""; local != (p.Type == v1.AppArmorProfileTypeLocalhost) {
+		v.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
+	}
+}
+
+// safeSysctls concern the pod alone (kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster).
+var safeSysctls = strings.Fields("kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.tcp_syncookies net.ipv4.ping_group_range " +
+	"net.ipv4.ip_unprivileged_port_start net.ipv4.ip_local_reserved_ports net.ipv4.tcp_keepalive_time net.ipv4.tcp_fin_timeout " +
+	"net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes net.ipv4.tcp_rmem net.ipv4.tcp_wmem")
+
+var sysctlName = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
+
+func (v *validator) sysctls(s *v1.PodSpec, opts Options) {
+	seen := map[string]bool{}
+	for i, sysctl := range s.SecurityContext.Sysctls {
+		at := fmt.Sprintf("spec.securityContext.sysctls[%d].name", i)
+		name := strings.ReplaceAll(sysctl.Name, "/", ".")
+		s.SecurityContext.Sysctls[i].Name = name
+		namespaced := sysctlNamespace(name)
+		switch {
+		case len(name) > 253 || !sysctlName.MatchString(name):
+			v.errorf(at, "%q is no sysctl's name", sysctl.Name)
+		case seen[name]:
+			v.errorf(at, "%q is set twice", name)
+		case namespaced == "":
+			v.errorf(at, "%s concerns the whole machine, not a pod; set it in /etc/sysctl.d", name)
+		case namespaced == "ipc" && s.HostIPC, namespaced == "net" && s.HostNetwork:
+			v.errorf(at, "%s would concern the whole machine, whose namespace the pod shares", name)
+		case !slices.Contains(safeSysctls, name) && !allowed(name, opts.AllowedUnsafeSysctls):
+			v.errorf(at, "%s is not in the safe set; allow it with allowedUnsafeSysctls in the configuration", name)
+		}
+		seen[name] = true
+	}
+}
+
+// sysctlNamespace is the namespace that holds a sysctl: ipc, net, or "" for the whole machine.
+func sysctlNamespace(name string) string {
+	switch {
+	case strings.HasPrefix(name, "net."):
+		return "net"
+	case name == "kernel.sem", strings.HasPrefix(name, "kernel.shm"), strings.HasPrefix(name, "kernel.msg"), strings.HasPrefix(name, "fs.mqueue."):
+		return "ipc"
+	}
+	return ""
+}
+
+// allowed: a pattern may end with *.
+func allowed(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		prefix, wild := strings.CutSuffix(p, "*")
+		return p == name || wild && strings.HasPrefix(name, prefix)
+	})
+}

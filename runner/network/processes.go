@@ -1,0 +1,185 @@
+package network
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process namespace lives as long as its first process. The first process of a pod whose containers share one ignores the
+// ends of its children, so that the kernel buries them, and sleeps; that is all. It is a program of a few hundred
+// bytes, in machine code, so that it costs a pod two pages of memory.
+var initCode = map[string][]byte{
+	// rt_sigaction(SIGCHLD, {SIG_IGN}, NULL, 8); for (;;) pause();
+	"amd64": {
+		0x6a, 0x00, 0x6a, 0x00, 0x6a, 0x00, 0x6a, 0x01, // push 0, 0, 0, SIG_IGN
+		0x48, 0x89, 0xe6, // mov rsi, rsp
+		0x6a, 0x11, 0x5f, // rdi = SIGCHLD
+		0x31, 0xd2, // rdx = 0
+		0x6a, 0x08, 0x41, 0x5a, // r10 = 8
+		0x6a, 0x0d, 0x58, 0x0f, 0x05, // rt_sigaction
+		0x6a, 0x22, 0x58, 0x0f, 0x05, // pause
+		0xeb, 0xf9,
+	},
+	// The same with ppoll, as arm64 has no pause.
+	"arm64": words(
+		0xd2800029, 0xa9be7fe9, 0xa9017fff, // {SIG_IGN, 0, 0, 0} on the stack
+		0xd2800220, 0x910003e1, 0xd2800002, 0xd2800103, 0xd28010c8, 0xd4000001, // rt_sigaction(17, sp, 0, 8)
+		0xd2800000, 0xd2800001, 0xd2800002, 0xd2800003, 0xd2800928, 0xd4000001, // ppoll(0, 0, 0, 0)
+		0x17fffffa,
+	),
+}
+
+func words(list ...uint32) []byte {
+	var out []byte
+	for _, w := range list {
+		out = binary.LittleEndian.AppendUint32(out, w)
+	}
+	return out
+}
+
+// initProgram is the code as a program (elf(5)): a header, one segment, the code.
+func initProgram(code []byte, machine uint16) []byte {
+	const base, headers = 0x400000, 64 + 56
+	size := uint64(headers + len(code))
+	out := []byte{0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	add := func(values ...any) {
+		for _, v := range values {
+			out, _ = binary.Append(out, binary.LittleEndian, v) // it cannot fail for numbers
+		}
+	}
+	add(uint16(2), machine, uint32(1), uint64(base+headers), uint64(64), uint64(0), uint32(0), // ET_EXEC, entry, program headers
+		uint16(64), uint16(56), uint16(1), uint16(0), uint16(0), uint16(0))
+	add(uint32(1), uint32(5), uint64(0), uint64(base), uint64(base), size, size, uint64(0x1000)) // PT_LOAD, readable and executable
+	return append(out, code...)
+}
+
+var machines = map[string]uint16{"amd64": 62, "arm64": 183}
+
+// initFile holds the first process's id and start time.
+const initFile = "init"
+
+// PinProcesses makes a process namespace, with the first process that keeps it, and pins it in dir. place puts that process
+// where it belongs, into a cgroup, before it runs on.
+func PinProcesses(dir string, place func(pid int) error) (path string, err error) {
+	code, ok := initCode[runtime.GOARCH]
+	if !ok {
+		return "", fmt.Errorf("shareProcessNamespace is not implemented for %s", runtime.GOARCH)
+	}
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, initProgram(code, machines[runtime.GOARCH]), 0o500); err != nil { //nolint:forbidigo // on a tmpfs
+		return "", err
+	}
+	defer os.Remove(program) //nolint:errcheck // it runs; the file is no longer needed
+	cmd := exec.Command(program)
+	cmd.Args, cmd.Env, cmd.Dir = []string{"init"}, []string{}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("cannot start the first process of the pod: %w", err)
+	}
+	pid := cmd.Process.Pid
+	go cmd.Wait() //nolint:errcheck // it ends when the pod does; while this Solopod runs somebody has to bury it
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, unix.Kill(pid, unix.SIGKILL))
+		}
+	}()
+	if err := place(pid); err != nil {
+		return "", err
+	}
+	started, err := startTime(pid)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, initFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600); err != nil { //nolint:forbidigo // on a tmpfs
+		return "", err
+	}
+	path = filepath.Join(dir, "pid")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	f.Close() //nolint:errcheck // only a place to mount on
+	if err := unix.Mount(fmt.Sprintf("/proc/%d/ns/pid", pid), path, "", unix.MS_BIND, ""); err != nil {
+		return "", fmt.Errorf("cannot pin the pod's process namespace: %w", err)
+	}
+	return path, nil
+}
+
+// startTime tells a process from another one with the same id (proc_pid_stat(5), field 22).
+func startTime(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 || fields[0] == "Z" {
+		return "", fmt.Errorf("process %d has ended", pid)
+	}
+	return fields[19], nil
+}
+
+// initProcess finds the first process of dir's process namespace; it is zero when there is none, or it has ended.
+func initProcess(dir string) int {
+	text, err := os.ReadFile(filepath.Join(dir, initFile))
+	if err != nil {
+		return 0
+	}
+	number, started, _ := strings.Cut(string(text), " ")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	if now, err := startTime(pid); err != nil || now != started {
+		return 0
+	}
+	return pid
+}
+
+// InitLives says whether the shared process namespace of dir can be used: nothing starts in it once its first process has
+// ended.
+func InitLives(dir string) bool { return initProcess(dir) != 0 }
+
+// endInit ends the first process of dir's process namespace, and with it whatever is left there.
+func endInit(dir string) error {
+	pid := initProcess(dir)
+	if pid != 0 {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err == nil {
+			defer unix.Close(fd) //nolint:errcheck // only polled
+			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("cannot end the first process of the pod: %w", err)
+		}
+		if err == nil {
+			waitEnd(fd)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, initFile)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}
+
+// waitEnd waits a moment for the end of a process that was killed: its cgroup can be removed then.
+func waitEnd(fd int) {
+	deadline := time.Now().Add(2 * time.Second)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(time.Until(deadline), 0).Milliseconds()))
+		if n > 0 || err == nil || !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}

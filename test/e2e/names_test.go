@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// What a pod is called, and what it calls others.
+func TestNames(t *testing.T) {
+	b := newBox(t, embedded)
+	own := func(name, extra string) string {
+		return strings.Replace(shell(name, "hostname; cat /etc/hosts", "restartPolicy: Never\n"+extra), "  hostNetwork: true\n", "", 1)
+	}
+	for name, c := range map[string]struct {
+		extra string
+		want  []string
+	}{
+		"plain":    {"", []string{"plain\n", "\tplain\n"}},
+		"domain":   {"hostname: host\nsubdomain: sub", []string{"host\n", "\thost.sub.default.svc.cluster.local\thost\n"}},
+		"full":     {"hostname: host\nsubdomain: sub\nsetHostnameAsFQDN: true", []string{"host.sub.default.svc.cluster.local\n", "\thost.sub.default.svc.cluster.local\n"}},
+		"override": {"hostname: host\nsubdomain: sub\nhostnameOverride: any.name.example", []string{"any.name.example\n", "\tany.name.example\n"}},
+		"aliases":  {"hostAliases: [{ip: 192.0.2.7, hostnames: [db, db.example]}]", []string{"192.0.2.7\tdb\tdb.example\n"}},
+	} {
+		b.apply(name+".yaml", own(name, c.extra))
+		b.waitPhase(name, v1.PodSucceeded)
+		out := b.run("logs", name)
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, out)
+			}
+		}
+	}
+	out := b.once("host", "cat /etc/hosts", "hostAliases: [{ip: 192.0.2.7, hostnames: [db]}]", "")
+	if !strings.Contains(out, "192.0.2.7\tdb\n") || !strings.HasPrefix(out, readFile(t, "/etc/hosts")) {
+		t.Errorf("with the host's network: %s", out)
+	}
+}
+
+// Two pods that want the same port of the host: the second waits, is told for whom, and goes on when it is free.
+func TestHostPortConflict(t *testing.T) {
+	b := newBox(t, embedded)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	ports := fmt.Sprintf("    ports: [{containerPort: %d}]\n", port)
+	b.apply("first.yaml", shell("first", forever, "")+ports)
+	b.waitReady("first")
+	b.apply("second.yaml", strings.Replace(web("second", ""), "containerPort: 8080}", fmt.Sprintf("containerPort: 8080, hostPort: %d}", port), 1))
+	b.waitPod("second", "waiting for the port", func(p *v1.Pod) bool {
+		return strings.Contains(p.Status.Message, fmt.Sprintf("%d/TCP belongs to pod default/first", port))
+	})
+	b.crash()
+	b.start()
+	b.waitPod("second", "waiting for the port", func(p *v1.Pod) bool { return strings.Contains(p.Status.Message, "belongs to pod default/first") })
+	b.delete("first.yaml")
+	b.waitReady("second")
+	b.eventually("the port answers", func() error {
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	})
+}
