@@ -20,19 +20,21 @@ import (
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/workload"
 )
 
 // Server answers the HTTP interface.
 type Server struct {
-	runner  *runner.Runner
-	version Version
-	metrics prometheus.Gatherer
-	cadvice prometheus.Gatherer
+	runner    *runner.Runner
+	workloads *workload.Controller
+	version   Version
+	metrics   prometheus.Gatherer
+	cadvice   prometheus.Gatherer
 }
 
-// NewServer makes a server. metrics stands behind /metrics, containers behind /metrics/cadvisor.
-func NewServer(r *runner.Runner, v Version, metrics, containers prometheus.Gatherer) *Server {
-	return &Server{r, v, metrics, containers}
+// NewServer makes a server of the runner's pods and the controller's Jobs. metrics stands behind /metrics, containers behind /metrics/cadvisor.
+func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, metrics, containers prometheus.Gatherer) *Server {
+	return &Server{r, workloads, v, metrics, containers}
 }
 
 // Serve answers on the listener until ctx ends. With readOnly nothing can be changed.
@@ -70,6 +72,7 @@ func (s *Server) handler(readOnly bool) http.Handler {
 	mux.HandleFunc("GET /manifests", s.manifests)
 	mux.HandleFunc("GET /images", s.images)
 	mux.HandleFunc("GET /claims", s.claims)
+	mux.HandleFunc("GET /workloads", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Workloads{s.workloads.Statuses()}) })
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) })
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))

@@ -25,8 +25,8 @@ type selection struct {
 func newGet(g *global) *cobra.Command {
 	s := &selection{}
 	cmd := &cobra.Command{
-		Use:   "get pods|events|images|manifests [NAME]",
-		Short: "List pods, events, images or manifest files",
+		Use:   "get pods|jobs|cronjobs|events|images|manifests [NAME]",
+		Short: "List pods, jobs, events, images or manifest files",
 		Example: "  solopod get pods -A\n  solopod get pods web -o yaml\n  solopod get pods -w\n" +
 			"  solopod get manifests",
 	}
@@ -42,6 +42,10 @@ func newGet(g *global) *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return s.events(cmd, g.client()) }},
 		&cobra.Command{Use: "images", Aliases: []string{"image"}, Short: "List images", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return s.images(cmd, g.client()) }},
+		&cobra.Command{Use: "jobs", Aliases: []string{"job"}, Short: "List Jobs", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return s.jobs(cmd, g.client(), "Job", jobTable) }},
+		&cobra.Command{Use: "cronjobs", Aliases: []string{"cronjob", "cj"}, Short: "List CronJobs and when they run next", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return s.jobs(cmd, g.client(), "CronJob", cronJobTable) }},
 		&cobra.Command{Use: "manifests", Aliases: []string{"manifest"}, Short: "List manifest files and what is wrong with them", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return s.manifests(cmd, g.client()) }},
 	)

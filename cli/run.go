@@ -27,6 +27,7 @@ import (
 	"github.com/solopod/solopod/runner/engine/embedded"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/workload"
 )
 
 func newRun(_ *global) *cobra.Command {
@@ -100,10 +101,15 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	changes, unsubscribe := r.Subscribe()
 	defer unsubscribe()
 	group.Go(func() error { return rest(ctx, changes) })
-	directory := manifests.NewDirectory(c.Manifests, c.manifestOptions(), known, r.Apply)
+	workloads, err := workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return workloads.Run(ctx) })
+	directory := manifests.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
 	group.Go(func() error { return directory.Run(ctx) })
 	group.Go(func() error { return s.supervise(ctx, r) })
-	server := newServer(r, e)
+	server := newServer(r, e, workloads)
 	socket, err := listenSocket(ctx, c.Socket)
 	if err != nil {
 		return err
@@ -121,7 +127,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	return group.Wait()
 }
 
-func newServer(r *runner.Runner, e *engine.Engine) *api.Server {
+func newServer(r *runner.Runner, e *engine.Engine, workloads *workload.Controller) *api.Server {
 	version := buildVersion()
 	version.Containerd = e.Version()
 	own, containers := prometheus.NewRegistry(), prometheus.NewRegistry()
@@ -133,7 +139,7 @@ func newServer(r *runner.Runner, e *engine.Engine) *api.Server {
 	own.MustRegister(info, monitor.NewStates(r), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	containers.MustRegister(monitor.NewContainers(r))
-	return api.NewServer(r, version, own, containers)
+	return api.NewServer(r, workloads, version, own, containers)
 }
 
 // lock keeps a second daemon away from the same root: both would drive the same pods.

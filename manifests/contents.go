@@ -2,9 +2,12 @@ package manifests
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -14,6 +17,8 @@ type Contents struct {
 	ConfigMaps []*v1.ConfigMap
 	Secrets    []*v1.Secret
 	Claims     []*v1.PersistentVolumeClaim
+	Jobs       []*batchv1.Job
+	CronJobs   []*batchv1.CronJob
 }
 
 // kinds are what a file can hold, beside v1.List, with what decodes them.
@@ -26,6 +31,13 @@ func init() { // a map that is filled here may refer to functions that read it
 		"v1/Secret":    (*decoder).decodeSecret,
 
 		"v1/PersistentVolumeClaim": (*decoder).decodeClaim,
+
+		"apps/v1/Deployment":  (*decoder).decodeDeployment,
+		"apps/v1/ReplicaSet":  (*decoder).decodeReplicaSet,
+		"apps/v1/StatefulSet": (*decoder).decodeStatefulSet,
+		"apps/v1/DaemonSet":   (*decoder).decodeDaemonSet,
+		"batch/v1/Job":        (*decoder).decodeJob,
+		"batch/v1/CronJob":    (*decoder).decodeCronJob,
 	}
 }
 
@@ -63,5 +75,5 @@ func unknownKind(apiVersion, kind string) string {
 	if near := nearest(kind, names); near != "" {
 		return fmt.Sprintf("unknown kind %q; did you mean %q?", kind, near)
 	}
-	return fmt.Sprintf("%s/%s is not implemented by this version of Solopod; v1/Pod, v1/ConfigMap, v1/Secret, v1/PersistentVolumeClaim and v1/List are", apiVersion, kind)
+	return fmt.Sprintf("%s/%s is not implemented by this version of Solopod; what is: %s and v1/List", apiVersion, kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 }

@@ -28,6 +28,9 @@ var refusedFields = flattenRefused([]refusedRow{
 	{"Container", "volumeDevices", "claims are directories of this machine; give a container a block device with hostPath"},
 	{"ResourceRequirements", "claims", noDRA},
 
+	{"DeploymentSpec", "paused", "an edit that should not take effect yet belongs into another place than the manifests directory"},
+	{"JobSpec", "podFailurePolicy successPolicy backoffLimitPerIndex maxFailedIndexes", "this is not implemented by this version of Solopod; use backoffLimit, or restartPolicyRules of the container"},
+	{"JobSpec", "managedBy", needsCluster},
 	{"PersistentVolumeClaimSpec", "selector dataSource dataSourceRef", "every claim is a directory of this machine and begins empty; fill it with an init container"},
 	{"VolumeProjection", "serviceAccountToken", "there is no API server that would issue one; remove it, and set automountServiceAccountToken: false where the manifest is for clusters too"},
 	{"VolumeProjection", "clusterTrustBundle podCertificate", "there is no API server to ask; put certificates into a Secret or ConfigMap"},

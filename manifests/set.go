@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -49,8 +50,12 @@ type Snapshot struct {
 	ConfigMaps map[string]*v1.ConfigMap
 	Secrets    map[string]*v1.Secret
 	Claims     map[string]*v1.PersistentVolumeClaim
+	Jobs       map[string]*batchv1.Job
+	CronJobs   map[string]*batchv1.CronJob
 	// Files are all manifest files, by name.
 	Files []File
+	// FileOf tells where a Job or CronJob, as job/namespace/name, comes from.
+	FileOf map[string]string
 	// DirectoryError says why the directory as a whole cannot be used; the pods are then those of before.
 	DirectoryError string
 }
@@ -114,7 +119,8 @@ func (s *Set) SetDirectoryError(message string) { s.directoryError = message }
 func (s *Set) Snapshot(now time.Time) Snapshot {
 	out := Snapshot{
 		Pods: map[string]Desired{}, ConfigMaps: map[string]*v1.ConfigMap{}, Secrets: map[string]*v1.Secret{},
-		Claims:         map[string]*v1.PersistentVolumeClaim{},
+		Claims: map[string]*v1.PersistentVolumeClaim{}, Jobs: map[string]*batchv1.Job{}, CronJobs: map[string]*batchv1.CronJob{},
+		FileOf:         map[string]string{},
 		DirectoryError: s.directoryError,
 	}
 	owner := map[string]string{}
@@ -137,6 +143,16 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 		for _, c := range f.contents.Claims {
 			if file.claim(owner, "persistentvolumeclaim", c) {
 				out.Claims[c.Namespace+"/"+c.Name] = c
+			}
+		}
+		for _, j := range f.contents.Jobs {
+			if file.claim(owner, "job", j) {
+				out.Jobs[j.Namespace+"/"+j.Name], out.FileOf["job/"+j.Namespace+"/"+j.Name] = j, name
+			}
+		}
+		for _, c := range f.contents.CronJobs {
+			if file.claim(owner, "cronjob", c) {
+				out.CronJobs[c.Namespace+"/"+c.Name], out.FileOf["cronjob/"+c.Namespace+"/"+c.Name] = c, name
 			}
 		}
 		for _, pod := range f.contents.Pods {

@@ -21,13 +21,38 @@ const (
 	notKnown    = "this field is newer than this version of Solopod; remove it"
 	onlyCluster = "only a cluster gives it a meaning"
 	noScheduler = "there is no scheduler; every pod of the directory runs on this machine"
+	atOnce      = "all pods are started, and replaced after an edit, at once"
 	noAPIServer = "there is no API server to talk to"
 )
 
 // fieldsWithoutEffect: Type.field -> why; an empty reason is not worth a word.
 var fieldsWithoutEffect = map[string]string{
-	"Pod.status":                   "",
-	"PersistentVolumeClaim.status": "",
+	"Pod.status":                           "",
+	"PersistentVolumeClaim.status":         "",
+	"Deployment.status":                    "",
+	"ReplicaSet.status":                    "",
+	"StatefulSet.status":                   "",
+	"DaemonSet.status":                     "",
+	"Job.status":                           "",
+	"CronJob.status":                       "",
+	"DeploymentSpec.revisionHistoryLimit":  "",
+	"StatefulSetSpec.revisionHistoryLimit": "",
+	"DaemonSetSpec.revisionHistoryLimit":   "",
+
+	"DeploymentSpec.strategy":                              atOnce,
+	"DeploymentSpec.minReadySeconds":                       atOnce,
+	"DeploymentSpec.progressDeadlineSeconds":               atOnce,
+	"ReplicaSetSpec.minReadySeconds":                       atOnce,
+	"StatefulSetSpec.podManagementPolicy":                  atOnce,
+	"StatefulSetSpec.updateStrategy":                       atOnce,
+	"StatefulSetSpec.minReadySeconds":                      atOnce,
+	"StatefulSetSpec.persistentVolumeClaimRetentionPolicy": "claims stay until they are removed by command",
+	"DaemonSetSpec.updateStrategy":                         atOnce,
+	"DaemonSetSpec.minReadySeconds":                        atOnce,
+	"JobSpec.selector":                                     "a Job's pods are known by name",
+	"JobSpec.manualSelector":                               "a Job's pods are known by name",
+	"JobSpec.podReplacementPolicy":                         "a pod is replaced when it has failed",
+	"JobSpec.scheduling":                                   noScheduler,
 
 	"PersistentVolumeClaimSpec.accessModes":               "every claim is a directory of this machine",
 	"PersistentVolumeClaimSpec.volumeMode":                "every claim is a directory of this machine",
@@ -80,7 +105,9 @@ func insideIgnored(owner string) bool {
 	switch owner {
 	case "Affinity", "NodeAffinity", "PodAffinity", "PodAntiAffinity", "NodeSelector", "NodeSelectorTerm",
 		"NodeSelectorRequirement", "PreferredSchedulingTerm", "PodAffinityTerm", "WeightedPodAffinityTerm", "Toleration",
-		"TopologySpreadConstraint", "LabelSelector", "LabelSelectorRequirement", "PodSchedulingGate", "OwnerReference",
+		"TopologySpreadConstraint", "PodSchedulingGate", "DeploymentStrategy", "RollingUpdateDeployment", "StatefulSetUpdateStrategy",
+		"RollingUpdateStatefulSetStrategy", "StatefulSetPersistentVolumeClaimRetentionPolicy", "DaemonSetUpdateStrategy", "RollingUpdateDaemonSet",
+		"JobSchedulingConfiguration", "OwnerReference",
 		"ManagedFieldsEntry":
 		return true
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,6 +73,9 @@ var (
 var clustersOwn = map[reflect.Type]bool{
 	reflect.TypeFor[v1.PodStatus](): true, reflect.TypeFor[metav1.FieldsV1](): true,
 	reflect.TypeFor[v1.PersistentVolumeClaimStatus](): true,
+	reflect.TypeFor[appsv1.DeploymentStatus]():        true, reflect.TypeFor[appsv1.ReplicaSetStatus](): true,
+	reflect.TypeFor[appsv1.StatefulSetStatus](): true, reflect.TypeFor[appsv1.DaemonSetStatus](): true,
+	reflect.TypeFor[batchv1.JobStatus](): true, reflect.TypeFor[batchv1.CronJobStatus](): true,
 }
 
 // value checks one node against its type; nil stands for null.

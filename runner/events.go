@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,11 @@ func (e *Events) Pod(pod *v1.Pod, container, kind, reason, format string, args .
 // Manifest reports something about a manifest file.
 func (e *Events) Manifest(file, kind, reason, message string) {
 	e.add(v1.ObjectReference{Kind: "Manifest", Name: file}, kind, reason, message)
+}
+
+// Object reports something about another object of the manifests.
+func (e *Events) Object(kind, namespace, name, eventType, reason, message string) {
+	e.add(v1.ObjectReference{Kind: kind, Namespace: namespace, Name: name}, eventType, reason, message)
 }
 
 // Node reports something about the machine.
@@ -101,6 +107,6 @@ func report(level slog.Level, ref v1.ObjectReference, reason, message string, at
 	if len(attrs) == 2 && attrs[1] == "" {
 		attrs = nil
 	}
-	key := map[string]string{"Pod": "pod", "Manifest": "manifest", "Node": "node"}[ref.Kind]
+	key := strings.ToLower(ref.Kind)
 	slog.Log(context.Background(), level, message, append([]any{"reason", reason, key, object}, attrs...)...)
 }
