@@ -51,6 +51,8 @@ type config struct {
 	PodPidsLimit int64 `json:"podPidsLimit,omitempty"`
 	// SingleProcessOOMKill: with cgroup v2 too the kernel kills one process for memory, not its whole container.
 	SingleProcessOOMKill bool `json:"singleProcessOOMKill,omitempty"`
+	// CDISpecDirs hold the descriptions of CDI devices; none means /etc/cdi and /var/run/cdi.
+	CDISpecDirs []string `json:"cdiSpecDirs,omitempty"`
 	// ClusterDomain ends the full names of pods that have a subdomain.
 	ClusterDomain string `json:"clusterDomain,omitempty"`
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.

@@ -73,8 +73,10 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 			huge := strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix)
 			switch {
 			case name == v1.ResourceCPU, name == v1.ResourceMemory, name == v1.ResourceEphemeralStorage, huge:
+			case strings.Contains(string(name), "/"):
+				v.device(field, name, r)
 			default:
-				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory, ephemeral-storage and hugepages-<size> are")
+				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory, ephemeral-storage, hugepages-<size> and CDI devices (vendor/class) are")
 				continue
 			}
 			if huge {
@@ -90,6 +92,18 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 				v.warnf(field, "%s is a fraction of a byte; did you mean M or Mi?", q.String())
 			}
 		}
+	}
+}
+
+// device: CDI devices are whole, and the request is the limit, as in Kubernetes.
+func (v *validator) device(field string, name v1.ResourceName, r v1.ResourceRequirements) {
+	v.all(field, string(name), validation.IsQualifiedName(string(name)))
+	limit, limited := r.Limits[name]
+	if request, ok := r.Requests[name]; !limited || ok && request.Cmp(limit) != 0 {
+		v.errorf(field, "set a limit, and no other request than that")
+	}
+	if limit.MilliValue()%1000 != 0 {
+		v.errorf(field, "%s is not a whole number of devices", limit.String())
 	}
 }
 

@@ -159,6 +159,9 @@ func (w *worker) adoptShared(ctx context.Context) {
 	if rec.BootID == w.runner.boot && pinned && rec.Network != nil {
 		w.namespaces, w.setUp = ns, true
 		w.watchStorage()
+		if _, err := w.runner.devices.Claim(rec.Pod, rec.Devices); err != nil {
+			slog.Warn("a pod that runs has devices that it could not get now", "pod", manifests.Key(rec.Pod), "err", err)
+		}
 		if err := w.runner.ports.claim(rec.Pod); err != nil {
 			slog.Warn("two pods that run have the same port of the host", "pod", manifests.Key(rec.Pod), "err", err)
 		}

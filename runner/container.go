@@ -300,7 +300,7 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	files[path.Clean("/"+c.TerminationMessagePath)] = message
 	annotations := map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid}
 	maps.Copy(annotations, w.runner.cgroups.ScopeAnnotations())
-	return spec.Build(spec.Input{
+	out, err := spec.Build(spec.Input{
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
 		PIDNamespace: w.namespaces.PID,
@@ -310,6 +310,10 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 		Annotations: annotations, Seccomp: seccomp, AppArmor: appArmor,
 		Unified: cgroup.Unified(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return out, w.runner.devices.Inject(out, w.rec.Devices[c.Name])
 }
 
 // bindSubPaths makes mounts of the parts of volumes that the container mounts, by the index of the mount.

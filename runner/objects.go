@@ -13,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/device"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/plan"
@@ -129,7 +130,7 @@ func (w *worker) revisionOf(c *v1.Container) string {
 // prepared says whether everything is there that the set-up needs: ConfigMaps and Secrets of volumes, and their images. What
 // is not is waited for.
 func (w *worker) prepared(ctx context.Context) error {
-	w.awaitsPort = false
+	w.awaitsOthers = false
 	if err := reference.Absent(w.rec.Pod, w.objects); err != nil {
 		return err
 	}
@@ -160,8 +161,14 @@ func (w *worker) prepared(ctx context.Context) error {
 			return errPulling
 		}
 	}
+	devices, err := w.runner.devices.Claim(w.rec.Pod, w.rec.Devices)
+	if err != nil {
+		w.awaitsOthers = errors.Is(err, device.ErrTaken)
+		return err
+	}
+	w.rec.Devices = devices
 	if err := w.runner.ports.claim(w.rec.Pod); err != nil {
-		w.awaitsPort = true
+		w.awaitsOthers = true
 		return err
 	}
 	return nil
@@ -238,8 +245,11 @@ func (w *worker) notPrepared(err error) {
 	w.setUpFailures++
 	w.setUpRetry = time.Now().Add(plan.Retry(w.setUpFailures))
 	reason := "FailedMount"
-	if w.awaitsPort {
+	switch {
+	case errors.Is(err, errPortTaken):
 		reason = "HostPortConflict"
+	case errors.Is(err, device.ErrTaken):
+		reason = "UnexpectedAdmissionError" // the kubelet's, when devices are short
 	}
 	w.warn("", reason, "%v", err)
 }

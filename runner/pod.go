@@ -288,7 +288,7 @@ func (w *worker) removeShared(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	w.releasePorts()
+	w.releaseClaims()
 	return os.RemoveAll(dir)
 }
 

@@ -79,25 +79,26 @@ func wantedPorts(pod *v1.Pod) []network.Port {
 	return out
 }
 
-// releasePorts lets the pods know that wait for some.
-func (w *worker) releasePorts() {
-	if !w.runner.ports.release(w.uid) {
+// releaseClaims gives back what only one pod can have, ports of the host and devices, and lets the pods know that wait for some.
+func (w *worker) releaseClaims() {
+	ports, devices := w.runner.ports.release(w.uid), w.runner.devices.Release(w.uid)
+	if !ports && !devices {
 		return
 	}
 	w.runner.mu.Lock()
 	defer w.runner.mu.Unlock()
 	for _, other := range w.runner.workers {
 		if other != w {
-			other.send(portsFree{})
+			other.send(claimsFree{})
 		}
 	}
 }
 
-// portsFree: some pod has given ports of the host back.
-type portsFree struct{}
+// claimsFree: some pod has given ports of the host or devices back.
+type claimsFree struct{}
 
-func (portsFree) take(_ context.Context, w *worker) {
-	if w.awaitsPort {
+func (claimsFree) take(_ context.Context, w *worker) {
+	if w.awaitsOthers {
 		w.setUpRetry, w.setUpFailures = time.Time{}, 0
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/runner/device"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/plan"
@@ -30,6 +31,8 @@ type record struct {
 	// ClockOffset tells by which clock the times below are (clock.Offset), in nanoseconds.
 	ClockOffset time.Duration `json:"clockOffset,omitempty"`
 	StartTime   time.Time     `json:"startTime,omitzero"`
+	// Devices are the CDI devices that the pod's containers have.
+	Devices device.Assignment `json:"devices,omitempty"`
 	// Initialized: since the set-up the init containers have done their work.
 	Initialized bool `json:"initialized,omitempty"`
 	// Content is what the pod's filled volumes show.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -25,8 +26,19 @@ func sharedRevision(pod *v1.Pod) string {
 		"hostnameAsFQDN": spec.SetHostnameAsFQDN, "hostnameOverride": spec.HostnameOverride, "hostAliases": spec.HostAliases,
 		"dnsPolicy": spec.DNSPolicy, "dnsConfig": spec.DNSConfig, "securityContext": spec.SecurityContext,
 		"runtimeClass": spec.RuntimeClassName, "shareProcesses": spec.ShareProcessNamespace, "hostPID": spec.HostPID, "hostIPC": spec.HostIPC,
-		"ports": podPorts(pod), "priorityClassName": spec.PriorityClassName, "priority": spec.Priority,
+		"ports": podPorts(pod), "devices": deviceAnnotations(pod), "priorityClassName": spec.PriorityClassName, "priority": spec.Priority,
 	})
+}
+
+// deviceAnnotations name the pod's CDI devices.
+func deviceAnnotations(pod *v1.Pod) map[string]string {
+	out := map[string]string{}
+	for key, value := range pod.Annotations {
+		if strings.HasPrefix(key, "cdi.k8s.io/") {
+			out[key] = value
+		}
+	}
+	return out
 }
 
 // initRevisions: init containers belong to what containers share, but for sidecars, which are replaced alone.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/device"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
@@ -53,6 +54,8 @@ type Config struct {
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
 	Limits               logs.Limits
+	// CDISpecDirs hold the descriptions of CDI devices; none means CDI's own directories.
+	CDISpecDirs []string
 	// ClusterDomain ends the full names of pods that have a subdomain.
 	ClusterDomain string
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
@@ -79,6 +82,7 @@ type Runner struct {
 	volumes volume.Manager
 	events  *Events
 	ports   hostPorts
+	devices *device.Table
 	slots   chan struct{}
 	boot    string
 	memory  int64
@@ -109,9 +113,14 @@ func New(c Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	devices, err := device.New(c.CDISpecDirs)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Runner{
-		config: c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
+		devices: devices,
+		config:  c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
 		volumes: volume.Manager{
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
 		},

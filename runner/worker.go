@@ -47,8 +47,8 @@ type worker struct {
 	// objects are those that the pod refers to; content identifies what its filled volumes should show.
 	objects reference.Objects
 	content string
-	// awaitsPort: another pod has a port of the host that this one wants.
-	awaitsPort bool
+	// awaitsOthers: another pod has a port of the host, or a device, that this one wants.
+	awaitsOthers bool
 	// pullingVolume: an image of a volume is being pulled; volumeImageError is how the last pull failed.
 	pullingVolume    bool
 	volumeImageError error

@@ -8,15 +8,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/solopod/solopod/test/vm/machine"
 )
 
 // TestBox is the life of one box: installed, used, upgraded, rebooted, removed. Its steps build on each other.
 func TestBox(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data.img")
 	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", data, "1G").CombinedOutput(); err != nil {
 		t.Fatalf("mke2fs: %v: %s", err, out)
 	}
-	b := newBox(t, data)
+	b := newBox(t, machine.Disk{Path: data})
 	// What Solopod writes lies on a disk of its own, so that the writes can be counted.
 	b.run("mkdir -p /var/lib/solopod /var/log/pods && echo '/dev/vdc /var/lib/solopod ext4 relatime 0 2' >>/etc/fstab && mount /var/lib/solopod")
 	for _, step := range []struct {

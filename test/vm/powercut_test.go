@@ -93,6 +93,7 @@ spec:
 // TestPowerCut takes the power away at random moments. After each boot, with no hand, everything that the manifests name must
 // be ready again, every image whole, nothing lost that was said to be done, and nothing stale be left.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
 	}

@@ -79,9 +79,9 @@ type box struct {
 }
 
 // newBox boots a machine with the payload mounted and Solopod installed. It is switched off at the end of the test.
-func newBox(t *testing.T, disks ...string) *box {
+func newBox(t *testing.T, disks ...machine.Disk) *box {
 	t.Helper()
-	m, err := machine.New(t.Context(), image, t.TempDir(), append([]string{payload}, disks...)...)
+	m, err := machine.New(t.Context(), image, t.TempDir(), append([]machine.Disk{{Path: payload, ReadOnly: true}}, disks...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

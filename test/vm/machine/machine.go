@@ -16,7 +16,7 @@ import (
 type Machine struct {
 	image *Image
 	dir   string
-	disks []string
+	disks []Disk
 	// Clock is the machine's clock at boot, in QEMU's form; empty is the real time.
 	Clock string
 	// Ports are the names of serial ports inside (/dev/virtio-ports/<name>); what is written there reaches Said at once, power
@@ -28,9 +28,14 @@ type Machine struct {
 	boots int
 }
 
-// New makes a machine in dir, which is the caller's to remove. disks are raw images beside the root disk, in the order
-// /dev/vdb, /dev/vdc and so on.
-func New(ctx context.Context, image *Image, dir string, disks ...string) (*Machine, error) {
+// Disk is a raw image beside the root disk. One that is only read can be in several machines.
+type Disk struct {
+	Path     string
+	ReadOnly bool
+}
+
+// New makes a machine in dir, which is the caller's to remove. Its disks are /dev/vdb, /dev/vdc and so on.
+func New(ctx context.Context, image *Image, dir string, disks ...Disk) (*Machine, error) {
 	m := &Machine{image: image, dir: dir, disks: disks}
 	// What is written stays in QEMU's overlay and its own caches until the machine flushes: a cut loses it.
 	out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image.Disk, m.root()).CombinedOutput()
@@ -87,7 +92,11 @@ func (m *Machine) Boot(ctx context.Context) error {
 		args = append(args, "-chardev", "file,id="+port+",path="+m.port(port), "-device", "virtserialport,chardev="+port+",name="+port)
 	}
 	for _, disk := range m.disks {
-		args = append(args, "-drive", "file="+disk+",format=raw,if=virtio,cache=writeback")
+		drive := "file=" + disk.Path + ",format=raw,if=virtio,cache=writeback"
+		if disk.ReadOnly {
+			drive += ",readonly=on"
+		}
+		args = append(args, "-drive", drive)
 	}
 	if m.Clock != "" {
 		args = append(args, "-rtc", "base="+m.Clock)
