@@ -31,6 +31,11 @@ func Check(paths []string, opts Options) (Problems, error) {
 				return nil, err
 			}
 			contents, problems := Decode(file, data, opts)
+			if info, err := os.Stat(file); err == nil && len(contents.Secrets) > 0 {
+				if err := checkReadable(file, info); err != nil { // where the daemon reads it, it may be otherwise
+					problems = append(problems, Problem{File: file, Message: err.Error(), Warning: true})
+				}
+			}
 			set.Put(file, contents, problems, time.Time{})
 		}
 	}

@@ -10,87 +10,89 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-func (d *decoder) decodeConfigMap(node *yaml.Node, path string) {
-	c := &v1.ConfigMap{}
-	w := d.decodeInto(node, path, c)
+// decodeObject decodes, checks and counts in an object that is not a pod. It is nil where there are errors.
+func decodeObject[T any, P interface {
+	*T
+	metav1.Object
+}](d *decoder, node *yaml.Node, path, kind string, check func(v *validator, object P)) P {
+	object := P(new(T))
+	w := d.decodeInto(node, path, object)
 	if w == nil {
-		return
+		return nil
 	}
-	setDefault(&c.Namespace, v1.NamespaceDefault)
+	if object.GetNamespace() == "" {
+		object.SetNamespace(v1.NamespaceDefault)
+	}
 	v := &validator{}
-	v.objectMeta(c)
-	size := 0
-	for key, value := range c.Data {
-		v.key("data", key)
-		size += len(value)
-		if _, twice := c.BinaryData[key]; twice {
-			v.errorf("binaryData."+key, "the key stands in data as well")
-		}
-	}
-	for key, value := range c.BinaryData {
-		v.key("binaryData", key)
-		size += len(value)
-	}
-	v.size(size)
+	v.objectMeta(object)
+	check(v, object)
 	d.report(w, path, v.problems)
-	if d.unique("ConfigMap", c, node) {
+	if !d.unique(kind, object, node) {
+		return nil
+	}
+	return object
+}
+
+func (d *decoder) decodeConfigMap(node *yaml.Node, path string) {
+	c := decodeObject(d, node, path, "ConfigMap", func(v *validator, c *v1.ConfigMap) {
+		size := 0
+		for key, value := range c.Data {
+			v.key("data", key)
+			size += len(value)
+			if _, twice := c.BinaryData[key]; twice {
+				v.errorf("binaryData."+key, "the key stands in data as well")
+			}
+		}
+		for key, value := range c.BinaryData {
+			v.key("binaryData", key)
+			size += len(value)
+		}
+		v.size(size)
+	})
+	if c != nil {
 		d.contents.ConfigMaps = append(d.contents.ConfigMaps, c)
 	}
 }
 
 func (d *decoder) decodeSecret(node *yaml.Node, path string) {
-	s := &v1.Secret{}
-	w := d.decodeInto(node, path, s)
-	if w == nil {
-		return
-	}
-	setDefault(&s.Namespace, v1.NamespaceDefault)
-	setDefault(&s.Type, v1.SecretTypeOpaque)
-	v := &validator{}
-	v.objectMeta(s)
-	if s.Data == nil {
-		s.Data = map[string][]byte{}
-	}
-	for key := range s.Data {
-		v.key("data", key)
-	}
-	for key, value := range s.StringData { // it wins, as in the API server
-		v.key("stringData", key)
-		s.Data[key] = []byte(value)
-	}
-	s.StringData = nil
-	size := 0
-	for _, value := range s.Data {
-		size += len(value)
-	}
-	v.size(size)
-	v.secretType(s)
-	d.report(w, path, v.problems)
-	if d.unique("Secret", s, node) {
+	s := decodeObject(d, node, path, "Secret", func(v *validator, s *v1.Secret) {
+		setDefault(&s.Type, v1.SecretTypeOpaque)
+		if s.Data == nil {
+			s.Data = map[string][]byte{}
+		}
+		for key := range s.Data {
+			v.key("data", key)
+		}
+		for key, value := range s.StringData { // it wins, as in the API server
+			v.key("stringData", key)
+			s.Data[key] = []byte(value)
+		}
+		s.StringData = nil
+		size := 0
+		for _, value := range s.Data {
+			size += len(value)
+		}
+		v.size(size)
+		v.secretType(s)
+	})
+	if s != nil {
 		d.contents.Secrets = append(d.contents.Secrets, s)
 	}
 }
 
 // decodeClaim: a claim is a directory of this machine; what it asks for is recorded, not enforced.
 func (d *decoder) decodeClaim(node *yaml.Node, path string) {
-	c := &v1.PersistentVolumeClaim{}
-	w := d.decodeInto(node, path, c)
-	if w == nil {
-		return
-	}
-	setDefault(&c.Namespace, v1.NamespaceDefault)
-	v := &validator{}
-	v.objectMeta(c)
-	if m := c.Spec.VolumeMode; m != nil && *m != v1.PersistentVolumeFilesystem {
-		v.errorf("spec.volumeMode", "%s is not for Solopod: claims are directories; give a container a block device with hostPath", *m)
-	}
-	for name, q := range c.Spec.Resources.Requests {
-		if name != v1.ResourceStorage || q.Sign() <= 0 {
-			v.errorf("spec.resources.requests."+string(name), "a claim asks for storage, more than zero")
+	c := decodeObject(d, node, path, "PersistentVolumeClaim", func(v *validator, c *v1.PersistentVolumeClaim) {
+		if m := c.Spec.VolumeMode; m != nil && *m != v1.PersistentVolumeFilesystem {
+			v.errorf("spec.volumeMode", "%s is not for Solopod: claims are directories; give a container a block device with hostPath", *m)
 		}
-	}
-	d.report(w, path, v.problems)
-	if d.unique("PersistentVolumeClaim", c, node) {
+		for name, q := range c.Spec.Resources.Requests {
+			if name != v1.ResourceStorage || q.Sign() <= 0 {
+				v.errorf("spec.resources.requests."+string(name), "a claim asks for storage, more than zero")
+			}
+		}
+	})
+	if c != nil {
 		d.contents.Claims = append(d.contents.Claims, c)
 	}
 }

@@ -5,27 +5,18 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
-	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/solopod/solopod/manifests"
-	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
-	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/plan"
-	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/spec"
 )
 
@@ -173,53 +164,6 @@ func (w *worker) containerFailed(name, reason string, err error) {
 	w.warn(name, "Failed", "%s: %v; next try in %s", reason, err, delay)
 }
 
-// imageFor finds the container's image; ok is false when the container has to wait for it.
-func (w *worker) imageFor(ctx context.Context, name string, c *v1.Container) (engine.Image, bool) {
-	live := w.live[name]
-	img, err := w.runner.images.Get(ctx, c.Image)
-	if err == nil {
-		return img, true
-	}
-	if !errors.Is(err, engine.ErrNotFound) {
-		w.containerFailed(name, "ImageInspectError", err)
-		return engine.Image{}, false
-	}
-	if !w.runner.scanned.Load() {
-		live.awaitsScan, live.retry = true, time.Now().Add(plan.MaxBackoff)
-		live.waitingReason, live.waitingMessage = "ContainerCreating", "image archives are being imported"
-		return engine.Image{}, false
-	}
-	if c.ImagePullPolicy == v1.PullNever {
-		w.containerFailed(name, "ErrImageNeverPull", fmt.Errorf(
-			"image %s is not present and imagePullPolicy is Never; import it: solopod images import FILE", c.Image))
-		return engine.Image{}, false
-	}
-	if live.pulling == nil {
-		w.pull(ctx, name, c.Image)
-	}
-	return engine.Image{}, false
-}
-
-// pullTimeout bounds one try, so that a dead registry does not hold a container for ever.
-const pullTimeout = 30 * time.Minute
-
-func (w *worker) pull(ctx context.Context, name, ref string) {
-	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
-	live := w.live[name]
-	live.pulling = cancel
-	live.retry = time.Now().Add(2 * pullTimeout) // the answer comes as a message
-	w.normal(name, "Pulling", "Pulling image %q", ref)
-	credentials := w.credentials()
-	w.background.Go(func() {
-		defer cancel()
-		_, err := w.runner.images.Pull(ctx, ref, credentials)
-		if err != nil {
-			err = fmt.Errorf("%w; without a registry import it: solopod images import FILE", err)
-		}
-		w.send(pulled{name, err})
-	})
-}
-
 func (w *worker) labels(name string, rec *containerRecord) map[string]string {
 	return map[string]string{
 		labelPodName: w.rec.Pod.Name, labelPodNamespace: w.rec.Pod.Namespace, labelPodUID: w.uid,
@@ -250,119 +194,6 @@ func (w *worker) openPump(name string, rec *containerRecord) (*logs.Pump, error)
 
 func (w *worker) terminationFile(name string, attempt int) string {
 	return filepath.Join(w.containerDir(name, attempt), "termination-log")
-}
-
-func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Image, rec *containerRecord) (*specs.Spec, error) {
-	pod := w.rec.Pod
-	sc := v1.SecurityContext{}
-	if c.SecurityContext != nil {
-		sc = *c.SecurityContext
-	}
-	if reference.NeedsAddress(c) {
-		if err := w.attached(); err != nil {
-			return nil, w.networkFailed(ctx, err)
-		}
-	}
-	env, err := w.inputs().Env(c)
-	if err != nil {
-		return nil, err
-	}
-	subPaths, err := w.bindSubPaths(c, env)
-	if err != nil {
-		return nil, err
-	}
-	user, err := w.runner.resolveUser(ctx, img, spec.WantedUser(pod.Spec.SecurityContext, &sc, img.Config.User))
-	if err != nil {
-		return nil, err
-	}
-	if user.UID == 0 && spec.MustNotBeRoot(pod, c) {
-		return nil, fmt.Errorf("container has runAsNonRoot and would run as root (the image's user is %q); set runAsUser to another number", img.Config.User)
-	}
-	seccomp, err := w.seccompProfile(c)
-	if err != nil {
-		return nil, err
-	}
-	appArmor, err := w.appArmorProfile(c)
-	if err != nil {
-		return nil, err
-	}
-	files := map[string]string{}
-	for inside, name := range podFiles {
-		files[inside] = filepath.Join(w.runner.stateDir(w.uid), name)
-	}
-	message := w.terminationFile(c.Name, rec.Attempt)
-	if err := os.WriteFile(message, nil, 0o666); err != nil { //nolint:forbidigo // on a tmpfs
-		return nil, err
-	}
-	if err := os.Chmod(message, 0o666); err != nil { // whatever the umask; any user of the container writes it
-		return nil, err
-	}
-	files[path.Clean("/"+c.TerminationMessagePath)] = message
-	annotations := map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid}
-	maps.Copy(annotations, w.runner.cgroups.ScopeAnnotations())
-	out, err := spec.Build(spec.Input{
-		Pod: pod, Container: c, Image: img.Config, User: user,
-		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
-		PIDNamespace: w.namespaces.PID,
-		Hostname:     w.hostname(), Env: env, Volumes: w.runner.volumes.Find(pod), SubPaths: subPaths, Files: files, Shm: w.shm(),
-		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
-		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
-		Annotations: annotations, Seccomp: seccomp, AppArmor: appArmor,
-		Unified: cgroup.Unified(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, w.runner.devices.Inject(out, w.rec.Devices[c.Name])
-}
-
-// bindSubPaths makes mounts of the parts of volumes that the container mounts, by the index of the mount.
-func (w *worker) bindSubPaths(c *v1.Container, env []string) (map[int]string, error) {
-	out := map[int]string{}
-	volumes := w.runner.volumes.Find(w.rec.Pod)
-	for i, m := range c.VolumeMounts {
-		sub := m.SubPath
-		if m.SubPathExpr != "" {
-			var err error
-			if sub, err = reference.ExpandAll(m.SubPathExpr, spec.EnvMap(env)); err != nil {
-				return nil, fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
-			}
-			if err := manifests.CheckSubPath(sub); err != nil {
-				return nil, fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
-			}
-		}
-		if sub == "" {
-			continue
-		}
-		path, err := w.runner.volumes.BindSubPath(w.uid, c.Name, i, volumes[m.Name], sub)
-		if err != nil {
-			return nil, fmt.Errorf("volume %q: %w", m.Name, err)
-		}
-		out[i] = path
-	}
-	return out, nil
-}
-
-func (w *worker) releaseSubPaths(name string) {
-	if err := w.runner.volumes.ReleaseSubPaths(w.uid, name); err != nil {
-		slog.Warn("cannot let go of a part of a volume; the pod's end does", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
-	}
-}
-
-// credentials are those of the pod's imagePullSecrets.
-func (w *worker) credentials() image.Credentials {
-	out := image.Credentials{}
-	for _, r := range w.rec.Pod.Spec.ImagePullSecrets {
-		s := w.objects.Secrets[r.Name]
-		if s == nil {
-			w.warn("", "FailedToRetrieveImagePullSecret", "Secret %q of imagePullSecrets is not in the manifests directory; images are pulled without it", r.Name)
-			continue
-		}
-		if err := out.Add(s); err != nil {
-			w.warn("", "FailedToRetrieveImagePullSecret", "%v", err)
-		}
-	}
-	return out
 }
 
 // stopContainer sends the stop signal.

@@ -3,8 +3,6 @@ package probe
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -39,16 +37,6 @@ func httpHook(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 	if a.Port == (intstr.IntOrString{}) || a.Port == intstr.FromString("") {
 		a.Port = intstr.FromInt32(80)
 	}
-	req, err := httpRequest(ctx, a, t)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: transportFor(a), CheckRedirect: stayOnHost}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxOutput))
+	_, _, err := ask(ctx, a, t)
 	return err
 }

@@ -123,25 +123,31 @@ func transportFor(a *v1.HTTPGetAction) http.RoundTripper {
 }
 
 func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
-	req, err := httpRequest(ctx, a, t)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: transportFor(a), CheckRedirect: stayOnHost}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxOutput))
+	status, body, err := ask(ctx, a, t)
 	if err != nil {
 		return err
 	}
 	// A redirect to another host counts as a success, as with the kubelet.
-	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
+	if status >= 200 && status < 400 {
 		return nil
 	}
-	return fmt.Errorf("HTTP probe failed with status %d: %s", resp.StatusCode, strings.TrimSpace(string(body[:min(len(body), 256)])))
+	return fmt.Errorf("HTTP probe failed with status %d: %s", status, strings.TrimSpace(string(body[:min(len(body), 256)])))
+}
+
+// ask sends the request of a probe or hook and returns the answer's status and the beginning of its body.
+func ask(ctx context.Context, a *v1.HTTPGetAction, t Target) (status int, body []byte, err error) {
+	req, err := httpRequest(ctx, a, t)
+	if err != nil {
+		return 0, nil, err
+	}
+	client := &http.Client{Transport: transportFor(a), CheckRedirect: stayOnHost}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxOutput))
+	return resp.StatusCode, body, err
 }
 
 func stayOnHost(req *http.Request, via []*http.Request) error {

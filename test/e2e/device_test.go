@@ -52,7 +52,9 @@ devices:
 	b.waitReady("c")
 	b.expectLog("c", "zero\nopened\n")
 	b.apply("none.yaml", strings.ReplaceAll(limited("none"), "/unit: 1", "/other: 1"))
-	b.waitPod("none", "waiting", func(p *v1.Pod) bool { return strings.Contains(p.Status.Message, "no CDI devices of kind vendor.example/other") })
+	b.waitPod("none", "waiting", func(p *v1.Pod) bool {
+		return strings.Contains(p.Status.Message, "no CDI devices of kind vendor.example/other")
+	})
 }
 
 func (b *box) expectLog(pod, want string) {
