@@ -55,15 +55,15 @@ func TestBridge(t *testing.T) {
 // The node's own CNI configuration, with the portmap plugin and without.
 func TestCNI(t *testing.T) {
 	bothModes(t, func(t *testing.T, b *box) {
-		subnet, port := "10.177.1", 21081
+		subnet, subnet6, port := "10.177.1", "fd77:1::", 21081
 		if b.mode == outside {
-			subnet, port = "10.177.2", 31081
+			subnet, subnet6, port = "10.177.2", "fd77:2::", 31081
 		}
 		bridge := "cni" + strings.ReplaceAll(subnet, ".", "")[3:]
 		b.writeFile("cni/10-test.conflist", fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, "plugins": [
 			{"type": "bridge", "bridge": %q, "isGateway": true, "ipMasq": true,
-			 "ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": "%s.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}`,
-			bridge, bridge, b.path("cni-data"), subnet))
+			 "ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": "%s.0/24"}], [{"subnet": "%s/112"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}`,
+			bridge, bridge, b.path("cni-data"), subnet, subnet6))
 		t.Cleanup(func() {
 			if link, err := netlink.LinkByName(bridge); err != nil {
 				t.Errorf("the plugin's bridge: %v", err)
@@ -75,6 +75,12 @@ func TestCNI(t *testing.T) {
 		pod := b.waitReady("web")
 		if !strings.HasPrefix(pod.Status.PodIP, subnet+".") {
 			t.Fatalf("the address is %s", pod.Status.PodIP)
+		}
+		if ips := pod.Status.PodIPs; len(ips) != 2 || !strings.HasPrefix(ips[1].IP, subnet6) {
+			t.Fatalf("the addresses are %v", ips)
+		}
+		if hosts := readFile(t, b.path("state/pods/"+string(pod.UID)+"/hosts")); !strings.Contains(hosts, pod.Status.PodIPs[1].IP+"\tweb\n") {
+			t.Errorf("/etc/hosts lacks the second address:\n%s", hosts)
 		}
 		if body := fetch(t, "http://"+pod.Status.PodIP+":8080/"); !strings.Contains(body, "Hello from web") {
 			t.Errorf("the pod answers %q", body)
