@@ -24,17 +24,35 @@ var (
 	podPhase     = podDesc("kube_pod_status_phase", "The pod's current phase", "phase")
 	podReady     = podDesc("kube_pod_status_ready", "Whether the pod is ready to serve requests", "condition")
 	podStart     = podDesc("kube_pod_start_time", "Start time in unix timestamp for a pod")
-	ctrRestarts  = podDesc("kube_pod_container_status_restarts_total", "The number of container restarts", "container")
-	ctrReady     = podDesc("kube_pod_container_status_ready", "Whether the container's readiness check succeeded", "container")
-	ctrRunning   = podDesc("kube_pod_container_status_running", "Whether the container is running", "container")
-	ctrWaiting   = podDesc("kube_pod_container_status_waiting", "Whether the container is waiting", "container")
-	ctrEnded     = podDesc("kube_pod_container_status_terminated", "Whether the container has ended", "container")
-	waitReason   = podDesc("kube_pod_container_status_waiting_reason", "Why the container is waiting", "container", "reason")
-	endedReason  = podDesc("kube_pod_container_status_terminated_reason", "Why the container ended", "container", "reason")
-	lastReason   = podDesc("kube_pod_container_status_last_terminated_reason", "Why the container's last attempt ended", "container", "reason")
 	manifestsIn  = prometheus.NewDesc("solopod_manifests", "Manifest files by state", []string{"state"}, nil)
 	manifestErr  = prometheus.NewDesc("solopod_manifest_errors", "Errors in a manifest file", []string{"file"}, nil)
 	directoryErr = prometheus.NewDesc("solopod_manifests_directory_error", "Whether the manifests directory cannot be used", nil, nil)
+)
+
+// containerDescs are the families of one sort of container. Their names are kube-state-metrics' own.
+type containerDescs struct {
+	restarts, ready, running, waiting, ended, waitReason, endedReason, lastReason *prometheus.Desc
+}
+
+func describeContainers(prefix, what string) containerDescs {
+	desc := func(name, help string, extra ...string) *prometheus.Desc {
+		return podDesc(prefix+name, help, append([]string{"container"}, extra...)...)
+	}
+	return containerDescs{
+		restarts:    desc("_restarts_total", "The number of "+what+" restarts"),
+		ready:       desc("_ready", "Whether the "+what+"'s readiness check succeeded"),
+		running:     desc("_running", "Whether the "+what+" is running"),
+		waiting:     desc("_waiting", "Whether the "+what+" is waiting"),
+		ended:       desc("_terminated", "Whether the "+what+" has ended"),
+		waitReason:  desc("_waiting_reason", "Why the "+what+" is waiting", "reason"),
+		endedReason: desc("_terminated_reason", "Why the "+what+" ended", "reason"),
+		lastReason:  desc("_last_terminated_reason", "Why the "+what+"'s last attempt ended", "reason"),
+	}
+}
+
+var (
+	containerState     = describeContainers("kube_pod_container_status", "container")
+	initContainerState = describeContainers("kube_pod_init_container_status", "init container")
 )
 
 // states collects the state of pods and manifests.
@@ -83,20 +101,25 @@ func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
 			gauge(ch, podReady, flag(c.Status == v1.ConditionFalse), with("false")...)
 		}
 	}
-	for _, c := range pod.Status.ContainerStatuses {
-		ch <- prometheus.MustNewConstMetric(ctrRestarts, prometheus.CounterValue, float64(c.RestartCount), with(c.Name)...)
-		gauge(ch, ctrReady, flag(c.Ready), with(c.Name)...)
-		gauge(ch, ctrRunning, flag(c.State.Running != nil), with(c.Name)...)
-		gauge(ch, ctrWaiting, flag(c.State.Waiting != nil), with(c.Name)...)
-		gauge(ch, ctrEnded, flag(c.State.Terminated != nil), with(c.Name)...)
+	containerState.collect(ch, pod.Status.ContainerStatuses, with)
+	initContainerState.collect(ch, pod.Status.InitContainerStatuses, with)
+}
+
+func (d containerDescs) collect(ch chan<- prometheus.Metric, statuses []v1.ContainerStatus, with func(...string) []string) {
+	for _, c := range statuses {
+		ch <- prometheus.MustNewConstMetric(d.restarts, prometheus.CounterValue, float64(c.RestartCount), with(c.Name)...)
+		gauge(ch, d.ready, flag(c.Ready), with(c.Name)...)
+		gauge(ch, d.running, flag(c.State.Running != nil), with(c.Name)...)
+		gauge(ch, d.waiting, flag(c.State.Waiting != nil), with(c.Name)...)
+		gauge(ch, d.ended, flag(c.State.Terminated != nil), with(c.Name)...)
 		if w := c.State.Waiting; w != nil {
-			gauge(ch, waitReason, 1, with(c.Name, w.Reason)...)
+			gauge(ch, d.waitReason, 1, with(c.Name, w.Reason)...)
 		}
 		if t := c.State.Terminated; t != nil {
-			gauge(ch, endedReason, 1, with(c.Name, t.Reason)...)
+			gauge(ch, d.endedReason, 1, with(c.Name, t.Reason)...)
 		}
 		if t := c.LastTerminationState.Terminated; t != nil {
-			gauge(ch, lastReason, 1, with(c.Name, t.Reason)...)
+			gauge(ch, d.lastReason, 1, with(c.Name, t.Reason)...)
 		}
 	}
 }

@@ -68,14 +68,17 @@ func (r *Runner) Logs(ctx context.Context, namespace, name, container string, pr
 	return logs.Read(ctx, path, o, w, ended)
 }
 
+// pickContainer finds a container by its name, init containers too; without a name it is the pod's only one beside these.
 func pickContainer(pod *v1.Pod, name string) (*v1.ContainerStatus, error) {
 	var names []string
-	for i := range pod.Status.ContainerStatuses {
-		s := &pod.Status.ContainerStatuses[i]
-		if s.Name == name || name == "" && len(pod.Status.ContainerStatuses) == 1 {
-			return s, nil
+	for _, list := range [][]v1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
+		for i := range list {
+			s := &list[i]
+			if s.Name == name || name == "" && i == 0 && len(pod.Status.ContainerStatuses) == 1 {
+				return s, nil
+			}
+			names = append(names, s.Name)
 		}
-		names = append(names, s.Name)
 	}
 	if name == "" {
 		return nil, fmt.Errorf("pod %s/%s has several containers; choose one of %s: %w",

@@ -91,10 +91,16 @@ func TestInitContainers(t *testing.T) {
 			t.Errorf("after a drain: %s", got)
 		}
 
-		b.apply("fails.yaml", containers("fails", "restartPolicy: Never", []container{{"bad", "exit 3", ""}}, container{"main", "true", ""}))
+		b.apply("fails.yaml", containers("fails", "restartPolicy: Never", []container{{"bad", "echo last words; exit 3", ""}}, container{"main", "true", ""}))
 		fails := b.waitPhase("fails", v1.PodFailed)
 		if s := initStatus(fails, "bad"); s.State.Terminated == nil || s.State.Terminated.ExitCode != 3 || status(fails, "main").State.Waiting == nil {
 			t.Errorf("fails: %+v", fails.Status)
+		}
+		if out := b.run("logs", "fails", "-c", "bad"); out != "last words\n" {
+			t.Errorf("the init container's log: %q", out)
+		}
+		if out := b.mustGet("/metrics"); !strings.Contains(out, `kube_pod_init_container_status_terminated_reason{container="bad"`) {
+			t.Error("no metric of the init container")
 		}
 		if out := b.run("get", "pods", "fails"); !strings.Contains(out, "Init:Error") {
 			t.Errorf("get pods:\n%s", out)

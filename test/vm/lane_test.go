@@ -145,8 +145,9 @@ func upgrade(b *box) {
 // and once directories in cgroup v2.
 func endToEnd(b *box) {
 	for _, args := range []string{
-		"-test.run 'TestLifecycle|TestOOM|TestResources|TestResize$|TestPodResources|TestSharedNamespaces'",
-		"-test.run '(TestMetrics|TestResources|TestOOMGroup|TestResize)/embedded' -cgroup-driver cgroupfs",
+		"-test.run 'TestLifecycle|TestOOM|TestResources|TestPodResources'",
+		"-test.run '(TestResize$|TestSharedNamespaces)/embedded'",
+		"-test.run '(TestMetrics|TestResources|TestOOMGroup)/embedded' -cgroup-driver cgroupfs",
 	} {
 		out := b.run("cd /mnt/test/e2e && ./e2e.test -test.v -patience 3m " + args)
 		for _, line := range strings.Split(out, "\n") {
