@@ -44,6 +44,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	if !ok {
 		return
 	}
+	w.endBy = time.Time{} // an end that had begun does not go on
 	next := *rec
 	backoff.Set = backoff.Set.Round(0)
 	next.Revision, next.Backoff, next.Replaced = w.revisionOf(c), backoff, false

@@ -117,15 +117,8 @@ func preStopOf(c *v1.Container) *v1.LifecycleHandler {
 
 // failPod notes that the pod as a whole has failed.
 func (w *worker) failPod(a plan.FailPod) {
-	w.rec.Failed = &failure{Reason: a.Reason, Message: a.Message, Deadline: deadlineOf(w.rec.Pod)}
+	w.rec.Failed = &failure{Reason: a.Reason, Message: a.Message}
 	w.warn("", a.Reason, "%s", a.Message)
-}
-
-func deadlineOf(pod *v1.Pod) int64 {
-	if pod.Spec.ActiveDeadlineSeconds == nil {
-		return 0
-	}
-	return *pod.Spec.ActiveDeadlineSeconds
 }
 
 // beginAnew lets all containers run again, in place.

@@ -28,10 +28,10 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 		w.deletedAt = wallNow()
 		return
 	}
-	if w.rec.Failed != nil && deadlineOf(m.desired.Pod) != w.rec.Failed.Deadline {
-		w.rec.Failed = nil
-	}
 	if hash(m.desired.Pod.Spec) != hash(w.rec.Pod.Spec) {
+		if w.rec.Failed != nil { // an edit makes it another pod, as for a kubelet
+			w.rec.Failed.Revive = wallNow()
+		}
 		w.setUpRetry, w.setUpFailures = time.Time{}, 0 // the edit may have mended it
 		for name, live := range w.live {
 			c, old := containerOf(m.desired.Pod, name), containerOf(w.rec.Pod, name)

@@ -81,13 +81,11 @@ type containerRecord struct {
 	Replaced bool `json:"replaced,omitempty"`
 }
 
-// failure is why a pod failed as a whole, as the pod's status says it. Deadline is the active deadline in seconds that was
-// exceeded: a pod that gets another one by an edit goes on.
+// failure is why a pod failed as a whole, as the pod's status says it.
 type failure struct {
-	Reason   string `json:"reason"`
-	Message  string `json:"message"`
-	Deadline int64  `json:"deadline,omitempty"`
-	// Revive is when the pod begins anew by itself; zero means not.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	// Revive is when the pod begins anew; zero means not before an edit.
 	Revive time.Time `json:"revive,omitzero"`
 }
 

@@ -143,7 +143,7 @@ const calm = 2 * plan.MaxBackoff
 // evict ends the pod and takes away what it has written. A kubelet would leave a static pod at that until somebody comes; on a
 // box where nobody does, a pod that is to be restarted begins anew, with a back-off.
 func (w *worker) evict(why string) {
-	w.rec.Failed = &failure{Reason: "Evicted", Message: why, Deadline: deadlineOf(w.rec.Pod)}
+	w.rec.Failed = &failure{Reason: "Evicted", Message: why}
 	if w.rec.Pod.Spec.RestartPolicy != v1.RestartPolicyNever {
 		if time.Since(w.rec.StartTime) > calm {
 			w.rec.Evictions = 0

@@ -127,6 +127,8 @@ func TestInitContainers(t *testing.T) {
 		if ran := status(pod, "main").State.Terminated.FinishedAt.Sub(pod.Status.StartTime.Time); ran < time.Second {
 			t.Errorf("it ran only %s", ran)
 		}
+		b.apply("deadline.yaml", containers("deadline", "activeDeadlineSeconds: 3600", nil, container{"main", forever, ""}))
+		b.waitPod("deadline", "running after an edit", isReady)
 	})
 }
 
