@@ -121,6 +121,7 @@ stopSignal: SIGUSR1`, ""))
 			return last != nil && last.ExitCode == 137
 		})
 		b.apply("probe.yaml", hooked("probe", forever, "{}", "")) // or it would take an hour to go
+		b.waitPod("probe", "edited", func(p *v1.Pod) bool { return isReady(p) && *p.Spec.TerminationGracePeriodSeconds == 5 })
 	})
 }
 
