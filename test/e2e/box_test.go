@@ -150,11 +150,12 @@ func (b *box) startContainerd() {
 	config := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = %q\n",
 		b.path("containerd-root"), b.path("containerd-state"), b.path("containerd.sock"))
 	b.writeFile("containerd.toml", config)
-	b.containerd = exec.Command("containerd", "--config", b.path("containerd.toml"), "--log-level", "error")
-	b.containerd.Stdout, b.containerd.Stderr = b.output, b.output
-	if err := b.containerd.Start(); err != nil {
+	cmd := exec.Command("containerd", "--config", b.path("containerd.toml"), "--log-level", "error")
+	cmd.Stdout, cmd.Stderr = b.output, b.output
+	if err := cmd.Start(); err != nil {
 		b.t.Fatal("cannot start containerd: ", err)
 	}
+	b.containerd = cmd
 	b.eventually("containerd answers", func() error {
 		c, err := net.Dial("unix", b.path("containerd.sock"))
 		if err == nil {
