@@ -355,6 +355,12 @@ func (b *box) waitGone(name string) {
 // eventually repeats a check until it holds. It is for what sends no event; the pause only keeps the loop from spinning.
 func (b *box) eventually(what string, check func() error) {
 	b.t.Helper()
+	b.within(patience, what, check)
+}
+
+// within is eventually with another patience.
+func (b *box) within(patience time.Duration, what string, check func() error) {
+	b.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		err := check()

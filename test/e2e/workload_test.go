@@ -115,11 +115,6 @@ func TestJob(t *testing.T) {
 func TestCronJob(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, embedded)
-	nextMinute := func() { // a run is due within the patience of the other waits
-		for begin := time.Now(); time.Now().Truncate(time.Minute).Equal(begin.Truncate(time.Minute)); {
-			time.Sleep(time.Until(begin.Truncate(time.Minute).Add(time.Minute))) //nolint:forbidigo // the schedule is by the minute
-		}
-	}
 	b.apply("cron.yaml", workload("batch/v1", "CronJob", "tick", "schedule: '* * * * *'\nconcurrencyPolicy: Forbid\nsuccessfulJobsHistoryLimit: 1\njobTemplate:\n  spec:\n"+indent(4, template("echo tick", "restartPolicy: Never"))))
 	b.eventually("it is there", func() error {
 		if out := b.run("get", "cronjobs"); !strings.Contains(out, "tick") || !strings.Contains(out, "* * * * *") {
@@ -136,8 +131,7 @@ func TestCronJob(t *testing.T) {
 		}
 		return strings.Join(names, " ")
 	}
-	nextMinute()
-	b.eventually("it has run once", func() error {
+	b.within(patience+time.Minute, "it has run once", func() error {
 		if got := ran(); strings.Count(got, "tick-") != 1 {
 			return fmt.Errorf("ran: %q", got)
 		}
@@ -145,8 +139,9 @@ func TestCronJob(t *testing.T) {
 	})
 	first := ran()
 	b.crash()
-	nextMinute()
-	b.start() // a run was missed
+	now := time.Now()
+	<-time.After(now.Truncate(time.Minute).Add(time.Minute).Sub(now)) // the moment of a run, which is missed
+	b.start()
 	b.eventually("it has run again, and the first run is forgotten", func() error {
 		if got := ran(); got == first || strings.Count(got, "tick-") != 1 {
 			return fmt.Errorf("ran: %q", got)
