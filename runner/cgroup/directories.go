@@ -12,7 +12,8 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/process"
 )
 
 // directories is the driver that makes directories in the cgroup file systems.
@@ -174,19 +175,10 @@ func killProcesses(dir string) error {
 			if pid == 0 {
 				return fmt.Errorf("a process of another pid namespace is in %s", dir)
 			}
-			if err := killProcess(pid); err != nil {
+			if err := process.Kill(pid); err != nil {
 				return err
 			}
 		}
 	}
 	return fmt.Errorf("new processes appear in %s faster than they are killed", dir)
-}
-
-func killProcess(pid int) error {
-	fd, err := openProcess(pid)
-	if fd < 0 {
-		return err
-	}
-	defer unix.Close(fd) //nolint:errcheck // only referred to
-	return killOpened(fd, pid)
 }

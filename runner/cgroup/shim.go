@@ -3,14 +3,13 @@ package cgroup
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/solopod/solopod/runner/process"
 )
 
 // shimHierarchies are where the shims' cgroups are made: with v1 one is enough to find them, memory where it exists.
@@ -48,7 +47,7 @@ func (m *Manager) endShim(uid string) error {
 		errs = append(errs, err)
 		deadline := time.Now().Add(shimPatience)
 		for _, pid := range pids {
-			errs = append(errs, endProcess(pid, deadline))
+			errs = append(errs, process.End(pid, deadline))
 		}
 	}
 	return errors.Join(errs...)
@@ -69,57 +68,6 @@ func processes(dir string) ([]int, error) {
 		}
 	}
 	return pids, nil
-}
-
-// endProcess returns when the process has ended, which it is made to at the deadline.
-func endProcess(pid int, deadline time.Time) error {
-	fd, err := openProcess(pid)
-	if fd < 0 {
-		return err
-	}
-	defer unix.Close(fd) //nolint:errcheck // only polled
-	if waitPidfd(fd, deadline) {
-		return nil
-	}
-	slog.Warn("a shim without containers does not end, and is killed", "pid", pid)
-	return killOpened(fd, pid)
-}
-
-// openProcess returns a pidfd, which the caller must close; it is negative when the process has ended, or with an error.
-func openProcess(pid int) (fd int, err error) {
-	fd, err = unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return -1, nil
-	}
-	if err != nil {
-		return -1, fmt.Errorf("cannot watch process %d: %w", pid, err)
-	}
-	return fd, nil
-}
-
-// killOpened kills a process and waits for its end.
-func killOpened(fd, pid int) error {
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("cannot kill process %d: %w", pid, err)
-	}
-	if !waitPidfd(fd, time.Now().Add(shimPatience)) {
-		return fmt.Errorf("process %d does not end", pid)
-	}
-	return nil
-}
-
-// waitPidfd waits for the end of a process until the deadline.
-func waitPidfd(fd int, deadline time.Time) (ended bool) {
-	for {
-		left := max(time.Until(deadline), 0)
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
-		if n > 0 {
-			return true
-		}
-		if err == nil || !errors.Is(err, unix.EINTR) {
-			return false
-		}
-	}
 }
 
 // JoinShims puts a process that belongs to the pod as a whole beside the pod's shim.

@@ -11,9 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/process"
 )
 
 // A process namespace lives as long as its first process. The first process of a pod whose containers share one ignores the
@@ -153,33 +154,13 @@ func InitLives(dir string) bool { return initProcess(dir) != 0 }
 
 // endInit ends the first process of dir's process namespace, and with it whatever is left there.
 func endInit(dir string) error {
-	pid := initProcess(dir)
-	if pid != 0 {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err == nil {
-			defer unix.Close(fd) //nolint:errcheck // only polled
-			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-		if err != nil && !errors.Is(err, unix.ESRCH) {
+	if pid := initProcess(dir); pid != 0 {
+		if err := process.Kill(pid); err != nil {
 			return fmt.Errorf("cannot end the first process of the pod: %w", err)
-		}
-		if err == nil {
-			waitEnd(fd)
 		}
 	}
 	if err := os.Remove(filepath.Join(dir, initFile)); err != nil && !os.IsNotExist(err) {
 		return err
 	}
 	return nil
-}
-
-// waitEnd waits a moment for the end of a process that was killed: its cgroup can be removed then.
-func waitEnd(fd int) {
-	deadline := time.Now().Add(2 * time.Second)
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(time.Until(deadline), 0).Milliseconds()))
-		if n > 0 || err == nil || !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
 }

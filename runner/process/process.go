@@ -1,0 +1,74 @@
+// Package process ends processes that are not children of this one, and waits for their end, by pidfd (pidfd_open(2)).
+package process
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a process may take to end after it was killed; it takes milliseconds.
+const patience = 2 * time.Second
+
+// End returns when the process has ended, which it is made to at the deadline.
+func End(pid int, deadline time.Time) error {
+	fd, err := open(pid)
+	if fd < 0 {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // only polled
+	if wait(fd, deadline) {
+		return nil
+	}
+	slog.Warn("a process that has nothing left to do does not end, and is killed", "pid", pid)
+	return kill(fd, pid)
+}
+
+// Kill kills a process and returns when it has ended.
+func Kill(pid int) error {
+	fd, err := open(pid)
+	if fd < 0 {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // only polled
+	return kill(fd, pid)
+}
+
+// open returns a pidfd, which the caller must close; it is negative when the process has ended, or with an error.
+func open(pid int) (fd int, err error) {
+	fd, err = unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("cannot watch process %d: %w", pid, err)
+	}
+	return fd, nil
+}
+
+func kill(fd, pid int) error {
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("cannot kill process %d: %w", pid, err)
+	}
+	if !wait(fd, time.Now().Add(patience)) {
+		return fmt.Errorf("process %d does not end", pid)
+	}
+	return nil
+}
+
+// wait waits for the end of a process until the deadline.
+func wait(fd int, deadline time.Time) (ended bool) {
+	for {
+		left := max(time.Until(deadline), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+		if n > 0 {
+			return true
+		}
+		if err == nil || !errors.Is(err, unix.EINTR) {
+			return false
+		}
+	}
+}
