@@ -48,10 +48,14 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 			}
 		}
 	}
+	resized := hash([]any{m.desired.Pod.Spec.Resources, m.desired.Pod.Spec.Overhead}) != hash([]any{w.rec.Pod.Spec.Resources, w.rec.Pod.Spec.Overhead})
 	// What needs no restart holds from now on; until the containers are replaced their records keep their revisions.
 	w.rec.Pod, w.rec.File = m.desired.Pod, m.desired.File
 	w.objects = m.objects
 	w.content = w.wantedContent()
+	if w.setUp && resized {
+		w.adjustResources()
+	}
 	w.unwatchStorage() // a limit may have come or gone
 	if w.setUp {
 		w.watchStorage()

@@ -102,6 +102,16 @@ func TestPodResources(t *testing.T) {
 	}
 	b.expectLimits("pod", b.podCgroup(pod), limits{shares: "307", weight: "39", quota: "40000", memory: "67108864"}, "39", "40")
 	b.expectLimits("container", b.containerCgroup(pod, "main"), limits{shares: "102", weight: "20", memory: ""}, "17", "20", "4", "18")
+	b.apply("pod.yaml", strings.Replace(readFile(t, b.path("manifests/pod.yaml")), "memory: 64Mi", "memory: 96Mi", 1))
+	b.eventually("the pod has more memory", func() error {
+		if unified() {
+			return b.differs(b.podCgroup(pod), "", "memory.max", "100663296")
+		}
+		return b.differs(b.podCgroup(pod), "memory", "memory.limit_in_bytes", "100663296")
+	})
+	if now := b.waitReady("pod"); status(now, "main").ContainerID != status(pod, "main").ContainerID {
+		t.Error("the pod was made anew for it")
+	}
 }
 
 // A pod that writes more than it may is evicted; one that shall be restarted begins anew without what it has written.
