@@ -6,6 +6,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // readiness counts the containers that are ready, and those that should be: sidecars count, as kubectl counts them.
@@ -17,7 +19,7 @@ func readiness(pod *v1.Pod) (ready, total int) {
 		}
 	}
 	for i := range pod.Spec.InitContainers {
-		if !isSidecar(&pod.Spec.InitContainers[i]) {
+		if !manifests.IsSidecar(&pod.Spec.InitContainers[i]) {
 			continue
 		}
 		total++
@@ -26,10 +28,6 @@ func readiness(pod *v1.Pod) (ready, total int) {
 		}
 	}
 	return ready, total
-}
-
-func isSidecar(c *v1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
 }
 
 // podStatus is the word that kubectl shows (pkg/printers/internalversion, printPod): while init containers run, how far they
@@ -74,7 +72,7 @@ func initWord(pod *v1.Pod) string {
 		switch {
 		case s.State.Terminated != nil && s.State.Terminated.ExitCode == 0:
 			continue
-		case isSidecar(&pod.Spec.InitContainers[i]) && s.Started != nil && *s.Started:
+		case manifests.IsSidecar(&pod.Spec.InitContainers[i]) && s.Started != nil && *s.Started:
 			continue
 		case s.State.Terminated != nil:
 			return "Init:" + s.State.Terminated.Reason
@@ -98,7 +96,7 @@ func restarts(pod *v1.Pod) string {
 	}
 	initializing := initWord(pod) != ""
 	for i := range pod.Status.InitContainerStatuses {
-		if initializing || isSidecar(&pod.Spec.InitContainers[i]) {
+		if initializing || manifests.IsSidecar(&pod.Spec.InitContainers[i]) {
 			count(&pod.Status.InitContainerStatuses[i])
 		}
 	}

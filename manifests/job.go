@@ -145,10 +145,8 @@ func JobPod(job *batchv1.Job, n, index int) *v1.Pod {
 		value := fmt.Sprint(index)
 		pod.Annotations[indexAnnotation] = value
 		pod.Spec.Hostname = job.Name + "-" + value
-		for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-			for i := range list {
-				list[i].Env = append(list[i].Env, v1.EnvVar{Name: indexVariable, Value: value})
-			}
+		for _, c := range AllContainers(pod) {
+			c.Env = append(c.Env, v1.EnvVar{Name: indexVariable, Value: value})
 		}
 	}
 	setDefaults(pod)

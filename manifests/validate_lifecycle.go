@@ -10,7 +10,7 @@ import (
 
 // initContainer: what only makes sense for a container that goes on running is for sidecars.
 func (v *validator) initContainer(at string, c *v1.Container) {
-	if c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+	if IsSidecar(c) {
 		return
 	}
 	for name, set := range map[string]bool{

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -22,7 +23,7 @@ func (r *Runner) WatchImages(ctx context.Context, dir string) error {
 type imagesScanned struct{}
 
 func (imagesScanned) take(_ context.Context, w *worker) {
-	if w.message == errScan.Error() {
+	if errors.Is(w.waitsFor, errScan) {
 		w.setUpRetry = time.Time{}
 	}
 	for _, live := range w.live {

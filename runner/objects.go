@@ -130,7 +130,6 @@ func (w *worker) revisionOf(c *v1.Container) string {
 // prepared says whether everything is there that the set-up needs: ConfigMaps and Secrets of volumes, and their images. What
 // is not is waited for.
 func (w *worker) prepared(ctx context.Context) error {
-	w.awaitsOthers = false
 	if err := reference.Absent(w.rec.Pod, w.objects); err != nil {
 		return err
 	}
@@ -163,15 +162,10 @@ func (w *worker) prepared(ctx context.Context) error {
 	}
 	devices, err := w.runner.devices.Claim(w.rec.Pod, w.rec.Devices)
 	if err != nil {
-		w.awaitsOthers = errors.Is(err, device.ErrTaken)
 		return err
 	}
 	w.rec.Devices = devices
-	if err := w.runner.ports.claim(w.rec.Pod); err != nil {
-		w.awaitsOthers = true
-		return err
-	}
-	return nil
+	return w.runner.ports.claim(w.rec.Pod)
 }
 
 // Not failures: what is waited for says when it is there.
@@ -237,7 +231,7 @@ func (w *worker) mountImage(ctx context.Context) func(v *v1.ImageVolumeSource, t
 
 // notPrepared waits for what the set-up needs.
 func (w *worker) notPrepared(err error) {
-	w.message = err.Error()
+	w.message, w.waitsFor = err.Error(), err
 	if errors.Is(err, errScan) || errors.Is(err, errPulling) {
 		w.setUpRetry = time.Now().Add(2 * pullTimeout) // a message ends it
 		return

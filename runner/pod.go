@@ -31,6 +31,7 @@ func (w *worker) setUpPod(ctx context.Context) {
 		w.notPrepared(err)
 		return
 	}
+	w.waitsFor = nil
 	release := w.slot(ctx)
 	defer release()
 	if w.anything {

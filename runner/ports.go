@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/device"
 	"github.com/solopod/solopod/runner/network"
 )
 
@@ -67,7 +68,7 @@ func sameAddress(a, b string) bool {
 // wantedPorts are all ports of the host that the pod's containers name.
 func wantedPorts(pod *v1.Pod) []network.Port {
 	var out []network.Port
-	for _, c := range allContainers(pod) {
+	for _, c := range manifests.AllContainers(pod) {
 		for _, p := range c.Ports {
 			if p.HostPort != 0 {
 				out = append(out, network.Port{
@@ -98,7 +99,7 @@ func (w *worker) releaseClaims() {
 type claimsFree struct{}
 
 func (claimsFree) take(_ context.Context, w *worker) {
-	if w.awaitsOthers {
+	if errors.Is(w.waitsFor, errPortTaken) || errors.Is(w.waitsFor, device.ErrTaken) {
 		w.setUpRetry, w.setUpFailures = time.Time{}, 0
 	}
 }

@@ -45,7 +45,7 @@ func deviceAnnotations(pod *v1.Pod) map[string]string {
 func initRevisions(pod *v1.Pod) []string {
 	var out []string
 	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; isSidecar(c) {
+		if c := &pod.Spec.InitContainers[i]; manifests.IsSidecar(c) {
 			out = append(out, c.Name)
 		} else {
 			out = append(out, containerRevision(c))
@@ -92,22 +92,6 @@ func resizable(c *v1.Container) []v1.ResourceName {
 	return out
 }
 
-// isSidecar: an init container that goes on running.
-func isSidecar(c *v1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
-}
-
-// allContainers are the init containers and the others, in the order of their start.
-func allContainers(pod *v1.Pod) []*v1.Container {
-	var out []*v1.Container
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			out = append(out, &list[i])
-		}
-	}
-	return out
-}
-
 func hash(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -132,7 +116,7 @@ func (w *worker) planned() *plan.Desired {
 	}
 	for i := range pod.Spec.InitContainers {
 		c := w.plannedContainer(&pod.Spec.InitContainers[i])
-		c.Sidecar = isSidecar(&pod.Spec.InitContainers[i])
+		c.Sidecar = manifests.IsSidecar(&pod.Spec.InitContainers[i])
 		d.InitContainers = append(d.InitContainers, c)
 	}
 	for i := range pod.Spec.Containers {
@@ -164,7 +148,7 @@ func graceOf(pod *v1.Pod) time.Duration {
 }
 
 func containerOf(pod *v1.Pod, name string) *v1.Container {
-	for _, c := range allContainers(pod) {
+	for _, c := range manifests.AllContainers(pod) {
 		if c.Name == name {
 			return c
 		}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/plan"
 )
@@ -75,7 +76,7 @@ func (w *worker) addresses(s *v1.PodStatus) {
 func (w *worker) initStatus(c *v1.Container, d *plan.Desired, o *plan.Observed) v1.ContainerStatus {
 	s := w.containerStatus(c, d, o)
 	switch rec := w.rec.Containers[c.Name]; {
-	case isSidecar(c):
+	case manifests.IsSidecar(c):
 	case s.State.Terminated != nil:
 		s.Ready = s.State.Terminated.ExitCode == 0
 	case w.rec.Initialized && rec == nil: // its history was lost
@@ -179,7 +180,7 @@ func (w *worker) unready(s *v1.PodStatus) (unready string, initialized v1.PodCon
 	}
 	incomplete := ""
 	for i, c := range s.InitContainerStatuses {
-		sidecar := isSidecar(&w.rec.Pod.Spec.InitContainers[i])
+		sidecar := manifests.IsSidecar(&w.rec.Pod.Spec.InitContainers[i])
 		if sidecar && !c.Ready {
 			unready += " " + c.Name
 		}

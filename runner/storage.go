@@ -21,7 +21,7 @@ const storageInterval = 10 * time.Second
 
 // limitsStorage says whether the pod limits what it writes to the disk.
 func limitsStorage(pod *v1.Pod) bool {
-	for _, c := range allContainers(pod) {
+	for _, c := range manifests.AllContainers(pod) {
 		if !c.Resources.Limits.StorageEphemeral().IsZero() {
 			return true
 		}
@@ -105,7 +105,7 @@ func (w *worker) storageExceeded(ctx context.Context) (string, error) {
 			return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q.", v.Name, v.EmptyDir.SizeLimit), nil
 		}
 	}
-	for _, c := range allContainers(pod) {
+	for _, c := range manifests.AllContainers(pod) {
 		rec := w.rec.Containers[c.Name]
 		if rec == nil || !rec.Running {
 			continue

@@ -47,8 +47,8 @@ type worker struct {
 	// objects are those that the pod refers to; content identifies what its filled volumes should show.
 	objects reference.Objects
 	content string
-	// awaitsOthers: another pod has a port of the host, or a device, that this one wants.
-	awaitsOthers bool
+	// waitsFor is what the set-up lacked the last time: errScan, a port or a device that another pod has, or something else.
+	waitsFor error
 	// pullingVolume: an image of a volume is being pulled; volumeImageError is how the last pull failed.
 	pullingVolume    bool
 	volumeImageError error
@@ -235,7 +235,7 @@ func (w *worker) observed() *plan.Observed {
 		o.Revive = w.rec.Failed.Revive
 	}
 	for i := range w.rec.Pod.Spec.InitContainers {
-		if c := &w.rec.Pod.Spec.InitContainers[i]; isSidecar(c) {
+		if c := &w.rec.Pod.Spec.InitContainers[i]; manifests.IsSidecar(c) {
 			o.Sidecars = append(o.Sidecars, c.Name)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // requirements are those that decide about the pod's QoS class: the pod's own where it has some, else its containers'.
@@ -14,10 +16,8 @@ func requirements(pod *v1.Pod) []v1.ResourceRequirements {
 		return []v1.ResourceRequirements{*pod.Spec.Resources}
 	}
 	var out []v1.ResourceRequirements
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			out = append(out, list[i].Resources)
-		}
+	for _, c := range manifests.AllContainers(pod) {
+		out = append(out, c.Resources)
 	}
 	return out
 }
@@ -72,7 +72,7 @@ func demand(pod *v1.Pod, name v1.ResourceName, of func(*v1.ResourceRequirements)
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
 		q := take(&c.Resources)
-		if c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways {
+		if manifests.IsSidecar(c) {
 			sidecars.Add(q)
 			q = sidecars.DeepCopy()
 		} else {

@@ -13,6 +13,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 	"tags.cncf.io/container-device-interface/pkg/parser"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // Assignment holds the CDI names of the devices that each container of a pod has.
@@ -61,15 +63,13 @@ func (t *Table) Claim(pod *v1.Pod, kept Assignment) (Assignment, error) {
 		return nil, errors.Join(err, refreshErr)
 	}
 	out, own := Assignment{}, map[string]bool{}
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			names, err := t.exclusive(pod, &list[i], kept[list[i].Name], own)
-			if err != nil {
-				return nil, errors.Join(err, refreshErr)
-			}
-			if names = append(names, shared...); len(names) > 0 {
-				out[list[i].Name] = names
-			}
+	for _, c := range manifests.AllContainers(pod) {
+		names, err := t.exclusive(pod, c, kept[c.Name], own)
+		if err != nil {
+			return nil, errors.Join(err, refreshErr)
+		}
+		if names = append(names, shared...); len(names) > 0 {
+			out[c.Name] = names
 		}
 	}
 	t.pods[string(pod.UID)] = claim{pod.Namespace + "/" + pod.Name, out}
@@ -189,12 +189,10 @@ func wants(pod *v1.Pod) bool {
 			return true
 		}
 	}
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			for name := range c.Resources.Limits {
-				if IsDevice(name) {
-					return true
-				}
+	for _, c := range manifests.AllContainers(pod) {
+		for name := range c.Resources.Limits {
+			if IsDevice(name) {
+				return true
 			}
 		}
 	}

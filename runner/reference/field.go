@@ -8,6 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // Field returns the value of a field of the pod, as downward API and fieldRef name it
@@ -96,11 +98,9 @@ func (in *Inputs) Resource(s *v1.ResourceFieldSelector, container string) (strin
 		container = s.ContainerName
 	}
 	var c *v1.Container
-	for _, list := range [][]v1.Container{in.Pod.Spec.InitContainers, in.Pod.Spec.Containers} {
-		for i := range list {
-			if list[i].Name == container {
-				c = &list[i]
-			}
+	for _, one := range manifests.AllContainers(in.Pod) {
+		if one.Name == container {
+			c = one
 		}
 	}
 	if c == nil {

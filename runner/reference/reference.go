@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // Objects are the ConfigMaps and Secrets that a pod may refer to, by name: those of its namespace.
@@ -74,26 +76,24 @@ func Uses(pod *v1.Pod) []Use {
 	add := func(secret bool, name string, optional *bool, container string) {
 		out = append(out, Use{secret, name, optional != nil && *optional, container != "", container})
 	}
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			for _, f := range c.EnvFrom {
-				if r := f.ConfigMapRef; r != nil {
-					add(false, r.Name, r.Optional, c.Name)
-				}
-				if r := f.SecretRef; r != nil {
-					add(true, r.Name, r.Optional, c.Name)
-				}
+	for _, c := range manifests.AllContainers(pod) {
+		for _, f := range c.EnvFrom {
+			if r := f.ConfigMapRef; r != nil {
+				add(false, r.Name, r.Optional, c.Name)
 			}
-			for _, e := range c.Env {
-				if e.ValueFrom == nil {
-					continue
-				}
-				if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
-					add(false, r.Name, r.Optional, c.Name)
-				}
-				if r := e.ValueFrom.SecretKeyRef; r != nil {
-					add(true, r.Name, r.Optional, c.Name)
-				}
+			if r := f.SecretRef; r != nil {
+				add(true, r.Name, r.Optional, c.Name)
+			}
+		}
+		for _, e := range c.Env {
+			if e.ValueFrom == nil {
+				continue
+			}
+			if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
+				add(false, r.Name, r.Optional, c.Name)
+			}
+			if r := e.ValueFrom.SecretKeyRef; r != nil {
+				add(true, r.Name, r.Optional, c.Name)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,16 +74,16 @@ func (m Manager) writeClaim(c Claim) error {
 	return durable.WriteFile(filepath.Join(m.Claims, c.Namespace, c.Name, "claim.json"), data, 0o600)
 }
 
-func (m Manager) setUpClaim(pod *v1.Pod, s *v1.PersistentVolumeClaimVolumeSource) (string, error) {
+func (m Manager) setUpClaim(pod *v1.Pod, s *v1.PersistentVolumeClaimVolumeSource) error {
 	c, err := m.claim(pod.Namespace, s.ClaimName)
 	if err != nil {
-		return "", fmt.Errorf("claim %q: %w", s.ClaimName, err)
+		return fmt.Errorf("claim %q: %w", s.ClaimName, err)
 	}
 	if group := fsGroup(pod); group != nil {
 		policy := pod.Spec.SecurityContext.FSGroupChangePolicy
-		return c.Path, giveToGroup(c.Path, *group, policy != nil && *policy == v1.FSGroupChangeOnRootMismatch)
+		return giveToGroup(c.Path, *group, policy != nil && *policy == v1.FSGroupChangeOnRootMismatch)
 	}
-	return c.Path, nil
+	return nil
 }
 
 // ListClaims lists all claims, by namespace and name.
@@ -114,8 +113,6 @@ func (m Manager) RemoveClaim(namespace, name string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Dir(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil // other claims are in it
-	}
+	os.Remove(filepath.Dir(dir)) //nolint:errcheck // other claims of the namespace may be in it
 	return nil
 }

@@ -52,8 +52,7 @@ func (m Manager) setUpOne(pod *v1.Pod, v *v1.Volume, files Files, mount MountIma
 	case v.EmptyDir != nil:
 		return errors.Join(setUpDisk(path, v.EmptyDir), giveEphemeral(pod, path))
 	case v.PersistentVolumeClaim != nil:
-		_, err := m.setUpClaim(pod, v.PersistentVolumeClaim)
-		return err
+		return m.setUpClaim(pod, v.PersistentVolumeClaim)
 	case v.Image != nil:
 		if mounted(path) {
 			return nil
