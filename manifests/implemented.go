@@ -127,7 +127,7 @@ var implementedFields = flatten([]implementedRow{
 	{"AppArmorProfile", "type localhostProfile", "TestSecurity"},
 	{"Sysctl", "name value", "TestSecurity"},
 	{"PodSpec", "hostPID hostIPC shareProcessNamespace", "TestSharedNamespaces"},
-	{"PodSpec", "hostUsers", "TestProblems"},
+	{"PodSpec", "hostUsers", "TestHostUsers"},
 })
 
 // implementedRow: fields of the type owner, and the name of a test in test/e2e or beside the code.

@@ -65,6 +65,7 @@ func validatePod(pod *v1.Pod, opts Options) Problems {
 		v.initContainer(fmt.Sprintf("spec.initContainers[%d]", i), &pod.Spec.InitContainers[i])
 	}
 	v.hostPorts(pod)
+	v.ownUsers(pod)
 	return v.problems
 }
 

@@ -25,12 +25,50 @@ func (v *validator) podSecurity(s *v1.PodSpec, opts Options) {
 	v.seccomp(at+".seccompProfile", c.SeccompProfile)
 	v.appArmor(at+".appArmorProfile", c.AppArmorProfile)
 	v.sysctls(s, opts)
-	if s.HostUsers != nil && !*s.HostUsers {
-		v.errorf("spec.hostUsers", "user namespaces are not implemented by this version of Solopod; every pod has the host's (hostUsers: true)")
-	}
 	if s.ShareProcessNamespace != nil && *s.ShareProcessNamespace && s.HostPID {
 		v.errorf("spec.shareProcessNamespace", "it excludes hostPID")
 	}
+}
+
+// IDsPerPod is how many users, and groups, a pod with hostUsers: false has; their ids begin at 0. It is what the kubelet gives
+// (idsPerPod).
+const IDsPerPod = 1 << 16
+
+// OwnUsers says whether the pod has users and groups of its own: a user namespace.
+func OwnUsers(pod *v1.Pod) bool { return pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers }
+
+// ownUsers: what cannot be had together with a user namespace.
+func (v *validator) ownUsers(pod *v1.Pod) {
+	if !OwnUsers(pod) {
+		return
+	}
+	s := &pod.Spec
+	if s.HostNetwork || s.HostPID || s.HostIPC {
+		v.errorf("spec.hostUsers", "false excludes hostNetwork, hostPID and hostIPC: root in the pod has no power over the host's namespaces")
+	}
+	exists := func(at string, id *int64) {
+		if id != nil && *id >= IDsPerPod {
+			v.errorf(at, "with hostUsers: false there are the ids 0 to %d", IDsPerPod-1)
+		}
+	}
+	const at = "spec.securityContext"
+	exists(at+".runAsUser", s.SecurityContext.RunAsUser)
+	exists(at+".runAsGroup", s.SecurityContext.RunAsGroup)
+	exists(at+".fsGroup", s.SecurityContext.FSGroup)
+	for i := range s.SecurityContext.SupplementalGroups {
+		exists(fmt.Sprintf("%s.supplementalGroups[%d]", at, i), &s.SecurityContext.SupplementalGroups[i])
+	}
+	v.eachContainer(pod, func(at string, c *v1.Container) {
+		if sc := c.SecurityContext; sc != nil {
+			exists(at+".securityContext.runAsUser", sc.RunAsUser)
+			exists(at+".securityContext.runAsGroup", sc.RunAsGroup)
+		}
+		for i, m := range c.VolumeMounts {
+			if p := m.MountPropagation; p != nil && *p == v1.MountPropagationBidirectional {
+				v.errorf(fmt.Sprintf("%s.volumeMounts[%d].mountPropagation", at, i), "with hostUsers: false no mount of the pod reaches the host")
+			}
+		}
+	})
 }
 
 func (v *validator) seccomp(at string, p *v1.SeccompProfile) {

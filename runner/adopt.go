@@ -16,7 +16,7 @@ import (
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/engine"
-	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/plan"
 )
 
@@ -153,9 +153,14 @@ func (w *worker) adoptShared(ctx context.Context) {
 	} else {
 		w.newBoot()
 	}
+	if rec.BootID == w.runner.boot && rec.FirstID != 0 {
+		if _, err := w.runner.users.claim(w.uid, rec.FirstID); err != nil {
+			slog.Warn("cannot keep the user ids of a pod for it", "pod", manifests.Key(rec.Pod), "err", err)
+		}
+	}
 	qos := cgroup.QOSClass(rec.Pod)
 	w.cgroupPath = w.runner.cgroups.Pod(qos, w.uid)
-	ns, pinned := network.Pinned(filepath.Join(w.runner.stateDir(w.uid), "ns"), shareOf(rec.Pod))
+	ns, pinned := namespace.Pinned(filepath.Join(w.runner.stateDir(w.uid), "ns"), w.share())
 	if rec.BootID == w.runner.boot && pinned && rec.Network != nil {
 		w.namespaces, w.setUp = ns, true
 		w.watchStorage()

@@ -15,7 +15,7 @@ import (
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/logs"
-	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/plan"
 	"github.com/solopod/solopod/runner/spec"
 )
@@ -110,8 +110,8 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 	fail := func(reason string, err error) (time.Time, string, error) {
 		return time.Time{}, reason, errors.Join(err, pump.Finish())
 	}
-	defer w.releaseSubPaths(c.Name) // the container has what was bound for it by then
-	if w.namespaces.PID != "" && !network.InitLives(filepath.Join(w.runner.stateDir(w.uid), "ns")) {
+	defer w.releaseBinds(c.Name) // the container has what was bound for it by then
+	if w.namespaces.PID != "" && namespace.FirstProcess(filepath.Join(w.runner.stateDir(w.uid), "ns")) == 0 {
 		return fail("CreateContainerError", w.networkFailed(ctx, errors.New("the first process of the pod's shared process namespace was killed")))
 	}
 	ociSpec, err := w.buildSpec(ctx, c, img, next)
@@ -124,7 +124,7 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 	next.Pid, err = w.runner.engine.Create(ctx, engine.CreateRequest{
 		ID: next.ID, Image: img, Labels: w.labels(c.Name, next), Spec: ociSpec,
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: c.TTY},
-		ShimCgroup: w.runner.cgroups.Shim(w.uid), Runtime: w.runner.config.RuntimeClasses[runtimeClass(w.rec.Pod)],
+		ShimCgroup: w.runner.cgroups.Shim(w.uid), Runtime: w.runner.config.RuntimeClasses[runtimeClass(w.rec.Pod)], IDs: w.idMapping(),
 	})
 	w.shim.Unlock()
 	if err != nil {

@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path"
@@ -12,7 +11,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/reference"
@@ -35,13 +33,12 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	if err != nil {
 		return nil, err
 	}
-	subPaths, err := w.bindSubPaths(c, env)
-	if err != nil {
-		return nil, err
-	}
 	user, err := w.runner.resolveUser(ctx, img, spec.WantedUser(pod.Spec.SecurityContext, &sc, img.Config.User))
 	if err != nil {
 		return nil, err
+	}
+	if ids := w.idMapping(); ids != nil && (user.UID >= ids.Size || user.GID >= ids.Size) {
+		return nil, fmt.Errorf("container would run as %d:%d, and with hostUsers: false there are the ids 0 to %d; set runAsUser and runAsGroup", user.UID, user.GID, ids.Size-1)
 	}
 	if user.UID == 0 && spec.MustNotBeRoot(pod, c) {
 		return nil, fmt.Errorf("container has runAsNonRoot and would run as root (the image's user is %q); set runAsUser to another number", img.Config.User)
@@ -66,13 +63,20 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 		return nil, err
 	}
 	files[path.Clean("/"+c.TerminationMessagePath)] = message
+	binds, err := w.bindVolumes(c, env)
+	if err == nil {
+		err = w.bindFiles(c, files)
+	}
+	if err != nil {
+		return nil, err
+	}
 	annotations := map[string]string{engine.GroupAnnotation: w.runner.config.Instance + "-" + w.uid}
 	maps.Copy(annotations, w.runner.cgroups.ScopeAnnotations())
 	out, err := spec.Build(spec.Input{
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
-		PIDNamespace: w.namespaces.PID,
-		Hostname:     w.hostname(), Env: env, Volumes: w.runner.volumes.Find(pod), SubPaths: subPaths, Files: files, Shm: w.shm(),
+		PIDNamespace: w.namespaces.PID, UserNamespace: w.namespaces.User, IDs: w.idMapping(),
+		Hostname: w.hostname(), Env: env, Volumes: w.runner.volumes.Find(pod), Binds: binds, Files: files, Shm: w.shm(),
 		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
 		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
 		Annotations: annotations, Seccomp: seccomp, AppArmor: appArmor,
@@ -82,37 +86,4 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 		return nil, err
 	}
 	return out, w.runner.devices.Inject(out, w.rec.Devices[c.Name])
-}
-
-// bindSubPaths makes mounts of the parts of volumes that the container mounts, by the index of the mount.
-func (w *worker) bindSubPaths(c *v1.Container, env []string) (map[int]string, error) {
-	out := map[int]string{}
-	volumes := w.runner.volumes.Find(w.rec.Pod)
-	for i, m := range c.VolumeMounts {
-		sub := m.SubPath
-		if m.SubPathExpr != "" {
-			var err error
-			if sub, err = reference.ExpandAll(m.SubPathExpr, spec.EnvMap(env)); err != nil {
-				return nil, fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
-			}
-			if err := manifests.CheckSubPath(sub); err != nil {
-				return nil, fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
-			}
-		}
-		if sub == "" {
-			continue
-		}
-		path, err := w.runner.volumes.BindSubPath(w.uid, c.Name, i, volumes[m.Name], sub)
-		if err != nil {
-			return nil, fmt.Errorf("volume %q: %w", m.Name, err)
-		}
-		out[i] = path
-	}
-	return out, nil
-}
-
-func (w *worker) releaseSubPaths(name string) {
-	if err := w.runner.volumes.ReleaseSubPaths(w.uid, name); err != nil {
-		slog.Warn("cannot let go of a part of a volume; the pod's end does", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
-	}
 }

@@ -225,7 +225,7 @@ func (w *worker) mountImage(ctx context.Context) func(v *v1.ImageVolumeSource, t
 		if err != nil {
 			return err
 		}
-		return w.runner.engine.MountImage(ctx, img, w.uid, target[strings.LastIndexByte(target, '/')+1:], target)
+		return w.runner.engine.MountImage(ctx, img, w.uid, target[strings.LastIndexByte(target, '/')+1:], target, w.idMapping())
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/plan"
 )
@@ -90,7 +91,14 @@ func (w *worker) setUpFailed(ctx context.Context, err error) {
 func (w *worker) makeShared(ctx context.Context) error {
 	pod := w.rec.Pod
 	dir := w.runner.stateDir(w.uid)
-	ns, err := network.Pin(filepath.Join(dir, "ns"), w.hostname(), shareOf(pod))
+	if manifests.OwnUsers(pod) {
+		first, err := w.runner.users.claim(w.uid, w.rec.FirstID)
+		if err != nil {
+			return err
+		}
+		w.rec.FirstID = first
+	}
+	ns, err := namespace.Pin(filepath.Join(dir, "ns"), w.hostname(), w.share())
 	if err != nil {
 		return err
 	}
@@ -118,22 +126,20 @@ func (w *worker) makeShared(ctx context.Context) error {
 		return err
 	}
 	w.resources = hash(resources)
-	if shareOf(pod).Processes {
-		w.namespaces.PID, err = network.PinProcesses(filepath.Join(dir, "ns"), func(pid int) error {
-			return w.runner.cgroups.JoinShims(w.uid, pid)
-		})
-		if err != nil {
+	if first := namespace.FirstProcess(filepath.Join(dir, "ns")); first != 0 {
+		if err := w.runner.cgroups.JoinShims(w.uid, first); err != nil {
 			return err
 		}
 	}
 	return w.makeShm()
 }
 
-// shareOf says which namespaces the pod shares with the host, and its containers with each other.
-func shareOf(pod *v1.Pod) network.Share {
-	spec := &pod.Spec
-	return network.Share{
+// share says which namespaces the pod shares with the host, and its containers with each other.
+func (w *worker) share() namespace.Share {
+	spec := &w.rec.Pod.Spec
+	return namespace.Share{
 		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, Processes: spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace,
+		Users: w.idMapping(),
 	}
 }
 
@@ -279,7 +285,7 @@ func (w *worker) removeShared(ctx context.Context) error {
 	p := w.networkPod()
 	p.Netns = filepath.Join(dir, "ns", "net")
 	errs := []error{w.runner.network.Detach(context.WithoutCancel(ctx), p)}
-	errs = append(errs, network.Unpin(filepath.Join(dir, "ns")), unmountShm(filepath.Join(dir, "shm")), w.runner.volumes.Release(w.uid))
+	errs = append(errs, namespace.Unpin(filepath.Join(dir, "ns")), unmountShm(filepath.Join(dir, "shm")), w.runner.volumes.Release(w.uid))
 	if w.mayShowImages() {
 		errs = append(errs, w.runner.engine.ReleaseImages(context.WithoutCancel(ctx), w.uid))
 	}
@@ -290,6 +296,8 @@ func (w *worker) removeShared(ctx context.Context) error {
 		return err
 	}
 	w.releaseClaims()
+	w.runner.users.release(w.uid)
+	w.rec.FirstID = 0
 	return os.RemoveAll(dir)
 }
 

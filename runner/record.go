@@ -40,7 +40,9 @@ type record struct {
 	// Evictions counts how often the pod was evicted; it paces its new beginnings.
 	Evictions int `json:"evictions,omitempty"`
 	// Failed is set when the pod was failed as a whole.
-	Failed     *failure            `json:"failed,omitempty"`
+	Failed *failure `json:"failed,omitempty"`
+	// FirstID is the host's id of the pod's user and group 0, where these are not the host's.
+	FirstID    uint32              `json:"firstID,omitempty"`
 	Network    *network.Attachment `json:"network,omitempty"`
 	Conditions []v1.PodCondition   `json:"conditions,omitempty"`
 	// Containers by name.

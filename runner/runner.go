@@ -26,6 +26,7 @@ import (
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/volume"
@@ -82,6 +83,7 @@ type Runner struct {
 	volumes volume.Manager
 	events  *Events
 	ports   hostPorts
+	users   userRanges
 	devices *device.Table
 	slots   chan struct{}
 	boot    string
@@ -124,7 +126,7 @@ func New(c Config) (*Runner, error) {
 		volumes: volume.Manager{
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
 		},
-		node: machineCapacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}},
+		node: machineCapacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}}, users: newUserRanges(c.Instance),
 		events: NewEvents(c.Node), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
 		memory: machineMemory(), hostIP: machineIP(),
 		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},
@@ -151,7 +153,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 			return nil, fmt.Errorf("cannot make a directory of Solopod's: %w", err)
 		}
 	}
-	if err := network.PrepareDir(filepath.Join(r.config.State, "pods")); err != nil {
+	if err := namespace.PrepareDir(filepath.Join(r.config.State, "pods")); err != nil {
 		return nil, err
 	}
 	if err := r.repair(ctx); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/logs"
-	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/plan"
 	"github.com/solopod/solopod/runner/reference"
 )
@@ -39,7 +39,7 @@ type worker struct {
 	// setUp: the kernel's part of the pod (namespaces, mounts, network) exists in this boot.
 	setUp         bool
 	anything      bool
-	namespaces    network.Namespaces
+	namespaces    namespace.Namespaces
 	attach        *attachment
 	cgroupPath    string
 	resources     string // hash of the limits that the pod's cgroup has

@@ -56,6 +56,8 @@ type CreateRequest struct {
 	ShimCgroup string
 	// Runtime is the OCI runtime, a name or a path; empty means the engine's own.
 	Runtime string
+	// IDs are the users and groups of the container as the host has them; nil means the host's own.
+	IDs *specs.LinuxIDMapping
 }
 
 // IO holds paths of FIFOs. The caller makes them and must have the output ends open for reading before the container
@@ -78,7 +80,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (pid uint32, err e
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the runtime spec: %w", err)
 	}
-	options, err := e.shimOptions(r.ShimCgroup, r.Runtime)
+	options, err := e.shimOptions(r)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the shim's options: %w", err)
 	}
@@ -114,7 +116,10 @@ func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec, opti
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		mounts, err := e.client.SnapshotService(e.config.Snapshotter).Prepare(gctx, r.ID, r.Image.ChainID,
-			snapshots.WithLabels(map[string]string{"io.solopod.container": r.ID}))
+			snapshots.WithLabels(idLabels(map[string]string{"io.solopod.container": r.ID}, r.IDs)))
+		if err == nil {
+			err = checkMapped(mounts, r.IDs)
+		}
 		if err != nil {
 			return fmt.Errorf("cannot prepare the root file system from image %s: %w", r.Image.Name, err)
 		}

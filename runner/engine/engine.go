@@ -102,14 +102,20 @@ func (e *Engine) Answers(ctx context.Context) error {
 }
 
 // shimOptions are the runc shim's.
-func (e *Engine) shimOptions(cgroup, runtime string) (typeurl.Any, error) {
+func (e *Engine) shimOptions(r CreateRequest) (typeurl.Any, error) {
+	runtime, ioOwner := r.Runtime, uint32(0)
+	if r.IDs != nil {
+		ioOwner = r.IDs.HostID // root in the container can open its own output again
+	}
 	if runtime == "" {
 		runtime = e.config.Runtime
 	}
 	return typeurl.MarshalAny(&runcoptions.Options{
 		BinaryName: runtime,
 		Root:       e.config.RuntimeRoot,
-		ShimCgroup: cgroup,
+		ShimCgroup: r.ShimCgroup,
+		IoUid:      ioOwner,
+		IoGid:      ioOwner,
 
 		SystemdCgroup: e.config.SystemdCgroup,
 	})

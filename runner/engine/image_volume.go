@@ -6,28 +6,31 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // volumeLabel on a snapshot names the pod, by its UID, whose volume it is.
 const volumeLabel = "io.solopod.volume"
 
-// MountImage mounts the files of an image at target, read-only, as the volume name of the pod uid. The caller unmounts it, and
+// MountImage mounts the files of an image at target, read-only, as the volume name of the pod uid, for the users ids. The caller unmounts it, and
 // then calls ReleaseImages.
-func (e *Engine) MountImage(ctx context.Context, image Image, uid, name, target string) error {
+func (e *Engine) MountImage(ctx context.Context, image Image, uid, name, target string, ids *specs.LinuxIDMapping) error {
 	ctx = inNamespace(ctx)
 	snapshotter, key := e.client.SnapshotService(e.config.Snapshotter), "volume-"+uid+"-"+name
-	labels := map[string]string{volumeLabel: uid, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}
+	labels := idLabels(map[string]string{volumeLabel: uid, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}, ids)
 	mounts, err := snapshotter.View(ctx, key, image.ChainID, snapshots.WithLabels(labels))
 	if errdefs.IsAlreadyExists(err) {
 		mounts, err = snapshotter.Mounts(ctx, key)
 	}
+	if err == nil {
+		err = checkMapped(mounts, ids)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot look into image %s: %w", image.Name, native(err))
 	}
-	if err := mount.All(mounts, target); err != nil {
+	if err := mountMapped(mounts, target, ids); err != nil {
 		return fmt.Errorf("cannot mount image %s: %w", image.Name, err)
 	}
 	return nil

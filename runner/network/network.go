@@ -1,5 +1,5 @@
-// Package network gives a pod its network: namespaces that are pinned by bind mounts instead of a pause process, an
-// address from CNI or from Solopod's own bridge, host ports, and the files that name things (/etc/hosts, resolv.conf).
+// Package network gives a pod its network: an address from CNI or from Solopod's own bridge, host ports, and the files that
+// name things (/etc/hosts, resolv.conf).
 //
 // Everything that it keeps lies in the state directory, which a reboot clears; what CNI plugins keep elsewhere is
 // returned to them by Forget.

@@ -62,6 +62,9 @@ func withSysctls(s *specs.Spec, in *Input) error {
 	if in.NetworkNamespace != "" {
 		set["net.ipv4.ip_unprivileged_port_start"] = "0"
 		set["net.ipv4.ping_group_range"] = "0 2147483647"
+		if in.IDs != nil {
+			set["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", in.IDs.Size-1) // the kernel wants groups that exist
+		}
 	}
 	for _, sysctl := range in.Pod.Spec.SecurityContext.Sysctls {
 		set[sysctl.Name] = sysctl.Value

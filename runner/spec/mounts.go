@@ -16,8 +16,9 @@ import (
 func withVolumes(s *specs.Spec, in *Input) error {
 	for i, m := range in.Container.VolumeMounts {
 		source, ok := in.Volumes[m.Name]
-		if sub, part := in.SubPaths[i]; part {
-			source = sub
+		own, has := in.Binds[i]
+		if has {
+			source = own.Source
 		}
 		if !ok {
 			return fmt.Errorf("volume %q was not set up", m.Name)
@@ -28,7 +29,7 @@ func withVolumes(s *specs.Spec, in *Input) error {
 		}
 		mount := bind(source, destination, access(in.Pod, m))
 		mount.Options[1] = propagation(s, m)
-		mount.Options = append(mount.Options, m.BindMountOptions...)
+		mount.Options = slices.Concat(mount.Options, own.Options, m.BindMountOptions)
 		s.Mounts = append(s.Mounts, mount)
 	}
 	return nil

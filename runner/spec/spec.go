@@ -31,12 +31,15 @@ type Input struct {
 	Env []string
 	// PIDNamespace is the one that the pod's containers share; empty where each has its own, or the host's.
 	PIDNamespace string
+	// UserNamespace owns the pod's other namespaces; empty means the host's users. IDs are its users on the host.
+	UserNamespace string
+	IDs           *specs.LinuxIDMapping
 	// Hostname for the environment.
 	Hostname string
 	// Volumes: name -> path on the host.
 	Volumes map[string]string
-	// SubPaths: the paths on the host of mounts that show a part of their volume, by their index.
-	SubPaths map[int]string
+	// Binds are what mounts show instead of their volume, by their index: a part of it, or it with other users.
+	Binds map[int]Bind
 	// Files that are bound into the container: path inside -> path on the host.
 	Files map[string]string
 	// Shm is the pod's shared memory directory on the host.
@@ -52,6 +55,12 @@ type Input struct {
 	AppArmor string
 	// Unified: cgroup v2; the container gets a cgroup namespace.
 	Unified bool
+}
+
+// Bind is a path of the host and the options that it must be mounted with.
+type Bind struct {
+	Source  string
+	Options []string
 }
 
 // Option changes a spec.
@@ -137,14 +146,18 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 	}
 	for kind, p := range map[specs.LinuxNamespaceType]string{
 		specs.NetworkNamespace: in.NetworkNamespace, specs.IPCNamespace: in.IPCNamespace, specs.UTSNamespace: in.UTSNamespace,
+		specs.UserNamespace: in.UserNamespace,
 	} {
 		if p != "" {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: kind, Path: p})
 		}
 	}
 	sort.Slice(s.Linux.Namespaces, func(i, j int) bool { return s.Linux.Namespaces[i].Type < s.Linux.Namespaces[j].Type })
-	if in.Unified && !privileged(in.Container) {
+	if in.Unified && (!privileged(in.Container) || in.UserNamespace != "") {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+	if in.IDs != nil {
+		s.Linux.UIDMappings, s.Linux.GIDMappings = []specs.LinuxIDMapping{*in.IDs}, []specs.LinuxIDMapping{*in.IDs}
 	}
 	return nil
 }

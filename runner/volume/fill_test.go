@@ -100,7 +100,7 @@ func TestBindSubPath(t *testing.T) {
 	m := Manager{State: t.TempDir()}
 	volume := t.TempDir()
 	t.Cleanup(func() {
-		if err := m.releaseAllSubPaths("u"); err != nil {
+		if err := m.releaseAllBinds("u"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -122,7 +122,7 @@ func TestBindSubPath(t *testing.T) {
 		"up": "leads out", "up/etc": "leads out", "out": "leads out", "out/passwd": "leads out", "proc": "leads out",
 		"loop": "too many levels", "dir/file/x": "not a directory",
 	} {
-		path, err := m.BindSubPath("u", "c", 0, volume, sub)
+		path, err := m.Bind("u", "c", Bind{Name: "0", Source: volume, SubPath: sub})
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want %q", sub, err, want)
@@ -144,7 +144,7 @@ func TestBindSubPath(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(volume, "in/new")); err != nil {
 		t.Error("a part below a link was not made:", err)
 	}
-	if err := m.ReleaseSubPaths("u", "c"); err != nil {
+	if err := m.ReleaseBinds("u", "c"); err != nil {
 		t.Error(err)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")

@@ -102,7 +102,7 @@ func (m Manager) Find(pod *v1.Pod) Set {
 // Release gives the memory of volumes back, and unmounts what is mounted for the pod. What lies on the disk stays, as does what
 // belongs to the host. It can be repeated.
 func (m Manager) Release(uid string) error {
-	return errors.Join(m.releaseAllSubPaths(uid), tearDownMounts(m.memoryDir(uid)), tearDownMounts(m.imageDir(uid)), m.releaseFilled(uid))
+	return errors.Join(m.releaseAllBinds(uid), tearDownMounts(m.memoryDir(uid)), tearDownMounts(m.imageDir(uid)), m.releaseFilled(uid))
 }
 
 func (m Manager) releaseFilled(uid string) error {
@@ -118,8 +118,8 @@ func (m Manager) TearDown(uid string) error {
 	return errors.Join(m.Release(uid), os.RemoveAll(m.diskDir(uid)))
 }
 
-func (m Manager) memoryDir(uid string) string  { return filepath.Join(m.State, uid, "volumes") }
-func (m Manager) imageDir(uid string) string   { return filepath.Join(m.State, uid, "images") }
-func (m Manager) filledDir(uid string) string  { return filepath.Join(m.State, uid, "filled") }
-func (m Manager) subPathDir(uid string) string { return filepath.Join(m.State, uid, "subpaths") }
-func (m Manager) diskDir(uid string) string    { return filepath.Join(m.Root, uid, "volumes") }
+func (m Manager) memoryDir(uid string) string { return filepath.Join(m.State, uid, "volumes") }
+func (m Manager) imageDir(uid string) string  { return filepath.Join(m.State, uid, "images") }
+func (m Manager) filledDir(uid string) string { return filepath.Join(m.State, uid, "filled") }
+func (m Manager) bindDir(uid string) string   { return filepath.Join(m.State, uid, "binds") }
+func (m Manager) diskDir(uid string) string   { return filepath.Join(m.Root, uid, "volumes") }

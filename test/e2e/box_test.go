@@ -122,6 +122,9 @@ func prepareBox(t *testing.T, mode string, flags ...string) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(dir, 0o711); err != nil { // users of a pod with hostUsers: false find their way, as below /var/lib
+		t.Fatal(err)
+	}
 	b := &box{t: t, mode: mode, dir: dir, cgroup: fmt.Sprintf("/%s-%d", filepath.Base(dir), boxes.Add(1)), flags: flags}
 	b.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

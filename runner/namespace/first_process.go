@@ -1,4 +1,4 @@
-package network
+package namespace
 
 import (
 	"encoding/binary"
@@ -12,14 +12,15 @@ import (
 	"strings"
 	"syscall"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/process"
 )
 
-// A process namespace lives as long as its first process. The first process of a pod whose containers share one ignores the
-// ends of its children, so that the kernel buries them, and sleeps; that is all. It is a program of a few hundred
-// bytes, in machine code, so that it costs a pod two pages of memory.
+// A process namespace lives as long as its first process, and a user namespace begins with one. This process ignores the ends of
+// its children, so that the kernel buries them, and sleeps; that is all. It is a program of a few hundred bytes, in machine
+// code, so that it costs a pod whose containers share their processes two pages of memory.
 var initCode = map[string][]byte{
 	// rt_sigaction(SIGCHLD, {SIG_IGN}, NULL, 8); for (;;) pause();
 	"amd64": {
@@ -67,54 +68,43 @@ func initProgram(code []byte, machine uint16) []byte {
 
 var machines = map[string]uint16{"amd64": 62, "arm64": 183}
 
-// initFile holds the first process's id and start time.
-const initFile = "init"
+// firstFile holds the first process's id and start time.
+const firstFile = "init"
 
-// PinProcesses makes a process namespace, with the first process that keeps it, and pins it in dir. place puts that process
-// where it belongs, into a cgroup, before it runs on.
-func PinProcesses(dir string, place func(pid int) error) (path string, err error) {
+// startFirst starts the first process of new namespaces, and notes it in dir for FirstProcess. users are its users
+// and groups where CLONE_NEWUSER is among flags.
+func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int, err error) {
 	code, ok := initCode[runtime.GOARCH]
 	if !ok {
-		return "", fmt.Errorf("shareProcessNamespace is not implemented for %s", runtime.GOARCH)
+		return 0, fmt.Errorf("shareProcessNamespace and hostUsers: false are not implemented for %s", runtime.GOARCH)
 	}
 	program := filepath.Join(dir, "program")
-	if err := os.WriteFile(program, initProgram(code, machines[runtime.GOARCH]), 0o500); err != nil { //nolint:forbidigo // on a tmpfs
-		return "", err
+	if err := os.WriteFile(program, initProgram(code, machines[runtime.GOARCH]), 0o555); err != nil { //nolint:forbidigo // on a tmpfs
+		return 0, err
 	}
 	defer os.Remove(program) //nolint:errcheck // it runs; the file is no longer needed
 	cmd := exec.Command(program)
 	cmd.Args, cmd.Env, cmd.Dir = []string{"init"}, []string{}, "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}
+	if users != nil {
+		ids := []syscall.SysProcIDMap{{ContainerID: int(users.ContainerID), HostID: int(users.HostID), Size: int(users.Size)}}
+		cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = ids, ids
+		cmd.SysProcAttr.GidMappingsEnableSetgroups = true
+		cmd.SysProcAttr.Credential = &syscall.Credential{}
+	}
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("cannot start the first process of the pod: %w", err)
+		return 0, fmt.Errorf("cannot start the first process of the pod: %w", err)
 	}
-	pid := cmd.Process.Pid
+	pid = cmd.Process.Pid
 	go cmd.Wait() //nolint:errcheck // it ends when the pod does; while this Solopod runs somebody has to bury it
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, unix.Kill(pid, unix.SIGKILL))
-		}
-	}()
-	if err := place(pid); err != nil {
-		return "", err
-	}
 	started, err := startTime(pid)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, firstFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600) //nolint:forbidigo // on a tmpfs
+	}
 	if err != nil {
-		return "", err
+		return 0, errors.Join(err, unix.Kill(pid, unix.SIGKILL))
 	}
-	if err := os.WriteFile(filepath.Join(dir, initFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600); err != nil { //nolint:forbidigo // on a tmpfs
-		return "", err
-	}
-	path = filepath.Join(dir, "pid")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
-	if err != nil {
-		return "", err
-	}
-	f.Close() //nolint:errcheck // only a place to mount on
-	if err := unix.Mount(fmt.Sprintf("/proc/%d/ns/pid", pid), path, "", unix.MS_BIND, ""); err != nil {
-		return "", fmt.Errorf("cannot pin the pod's process namespace: %w", err)
-	}
-	return path, nil
+	return pid, nil
 }
 
 // startTime tells a process from another one with the same id (proc_pid_stat(5), field 22).
@@ -131,9 +121,10 @@ func startTime(pid int) (string, error) {
 	return fields[19], nil
 }
 
-// initProcess finds the first process of dir's process namespace; it is zero when there is none, or it has ended.
-func initProcess(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, initFile))
+// FirstProcess finds the first process of dir's shared process namespace; it is zero when there is none, or it has ended: then
+// nothing starts there any more.
+func FirstProcess(dir string) int {
+	text, err := os.ReadFile(filepath.Join(dir, firstFile))
 	if err != nil {
 		return 0
 	}
@@ -148,18 +139,14 @@ func initProcess(dir string) int {
 	return pid
 }
 
-// InitLives says whether the shared process namespace of dir can be used: nothing starts in it once its first process has
-// ended.
-func InitLives(dir string) bool { return initProcess(dir) != 0 }
-
-// endInit ends the first process of dir's process namespace, and with it whatever is left there.
-func endInit(dir string) error {
-	if pid := initProcess(dir); pid != 0 {
+// endFirst ends the first process, and with it whatever is left in its process namespace.
+func endFirst(dir string) error {
+	if pid := FirstProcess(dir); pid != 0 {
 		if err := process.Kill(pid); err != nil {
 			return fmt.Errorf("cannot end the first process of the pod: %w", err)
 		}
 	}
-	if err := os.Remove(filepath.Join(dir, initFile)); err != nil && !os.IsNotExist(err) {
+	if err := os.Remove(filepath.Join(dir, firstFile)); err != nil && !os.IsNotExist(err) {
 		return err
 	}
 	return nil

@@ -1,0 +1,86 @@
+package runner
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/spec"
+	"github.com/solopod/solopod/runner/volume"
+)
+
+// bindVolumes makes the mounts that a container needs of its own, by the index of the volume mount: of parts of volumes, and,
+// with users of its own, of everything. releaseBinds takes them away.
+func (w *worker) bindVolumes(c *v1.Container, env []string) (map[int]spec.Bind, error) {
+	out := map[int]spec.Bind{}
+	paths := w.runner.volumes.Find(w.rec.Pod)
+	for i, m := range c.VolumeMounts {
+		sub, err := subPath(&m, env)
+		if err != nil {
+			return nil, err
+		}
+		b := volume.Bind{Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: w.namespaces.User}
+		if w.showsImage(m.Name) {
+			b.Users = "" // an image was mounted with the pod's users
+		}
+		if b.SubPath == "" && b.Users == "" {
+			continue
+		}
+		bound := spec.Bind{}
+		if bound.Source, err = w.runner.volumes.Bind(w.uid, c.Name, b); err == nil && b.Users != "" {
+			bound.Options, err = volume.LockedOptions(bound.Source)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("volume %q: %w", m.Name, err)
+		}
+		out[i] = bound
+	}
+	return out, nil
+}
+
+func (w *worker) showsImage(name string) bool {
+	return slices.ContainsFunc(w.rec.Pod.Spec.Volumes, func(v v1.Volume) bool { return v.Name == name && v.Image != nil })
+}
+
+// subPath is the part of the volume that m shows; empty means all.
+func subPath(m *v1.VolumeMount, env []string) (string, error) {
+	if m.SubPathExpr == "" {
+		return m.SubPath, nil
+	}
+	sub, err := reference.ExpandAll(m.SubPathExpr, spec.EnvMap(env))
+	if err == nil {
+		err = manifests.CheckSubPath(sub)
+	}
+	if err != nil {
+		return "", fmt.Errorf("subPathExpr of volume %q: %w", m.Name, err)
+	}
+	return sub, nil
+}
+
+// bindFiles lets files, a map of paths inside to paths of the host, belong to the pod's own users.
+func (w *worker) bindFiles(c *v1.Container, files map[string]string) error {
+	if w.namespaces.User == "" {
+		return nil
+	}
+	for i, inside := range slices.Sorted(maps.Keys(files)) {
+		b := volume.Bind{Name: fmt.Sprintf("file-%d", i), Source: files[inside], Users: w.namespaces.User}
+		bound, err := w.runner.volumes.Bind(w.uid, c.Name, b)
+		if err != nil {
+			return err
+		}
+		files[inside] = bound
+	}
+	return nil
+}
+
+func (w *worker) releaseBinds(name string) {
+	if err := w.runner.volumes.ReleaseBinds(w.uid, name); err != nil {
+		slog.Warn("cannot let go of a mount made for a container; the pod's end does", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
+	}
+}
