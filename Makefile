@@ -23,7 +23,7 @@ help:
 
 build: bin/solopod bin/containerd-shim-runc-v2 bin/solopod-keep
 
-SOURCES := $(shell find . -name '*.go' -not -path './.git/*') go.mod go.sum
+SOURCES := $(shell find . -path ./.git -prune -o -path ./.cache -prune -o -name '*.go' -print) go.mod go.sum
 
 bin/solopod: $(SOURCES)
 	$(GOBUILD) -tags no_btrfs,no_zfs,no_devmapper -ldflags '$(LDFLAGS)' -o $@ .

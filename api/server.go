@@ -83,6 +83,7 @@ func (s *Server) handler(readOnly bool) http.Handler {
 		mux.HandleFunc("DELETE /images", s.removeImage)
 		mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.removeClaim)
 		mux.HandleFunc("POST /drain", s.drain)
+		s.streams(mux)
 	}
 	return mux
 }
@@ -202,13 +203,9 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
-	container := r.PathValue("container")
-	if container == "-" { // no container has this name: the pod's only one is meant
-		container = ""
-	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	out := &flusher{w: w, c: http.NewResponseController(w)}
-	err = s.runner.Logs(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), container, q.Get("previous") == "true", o, out)
+	err = s.runner.Logs(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), containerName(r), q.Get("previous") == "true", o, out)
 	if err != nil && !out.begun {
 		fail(w, statusOf(err), err)
 	}
@@ -252,6 +249,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, runner.ErrNotFound), errors.Is(err, engine.ErrNotFound):
 		return http.StatusNotFound
+	case errors.Is(err, runner.ErrNotRunning):
+		return http.StatusConflict
 	default:
 		return http.StatusInternalServerError
 	}

@@ -62,6 +62,7 @@ func runDaemon(ctx context.Context, c config) (err error) {
 		return err
 	}
 	slog.SetDefault(newLogger(level))
+	quietKlog()
 	debug.SetGCPercent(gcPercent)
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")

@@ -8,7 +8,6 @@ const (
 	needsDriver  = "it needs a driver of a cluster's; " + mountIt
 	removedThere = "Kubernetes has removed it; " + mountIt
 	noDRA        = "dynamic resource allocation needs a cluster; name devices by hostPath"
-	noSELinux    = "SELinux labels are not implemented by this version of Solopod; remove it, or use AppArmor"
 	needsCluster = "only a cluster can do this; remove it"
 )
 
@@ -20,9 +19,7 @@ var refusedFields = flattenRefused([]refusedRow{
 	{"PodSpec", "readinessGates", "nobody would set the condition without an API server, and the pod would never be ready; remove it"},
 	{"PodSpec", "resourceClaims", noDRA},
 	{"PodSpec", "schedulingGroup evictionResponders", needsCluster},
-	{"PodSecurityContext", "seLinuxChangePolicy seLinuxOptions", noSELinux},
 	{"PodSecurityContext", "windowsOptions", windowsOnly},
-	{"SecurityContext", "seLinuxOptions", noSELinux},
 	{"SecurityContext", "windowsOptions", windowsOnly},
 
 	{"Container", "volumeDevices", "claims are directories of this machine; give a container a block device with hostPath"},

@@ -54,6 +54,8 @@ var fieldsWithoutEffect = map[string]string{
 	"JobSpec.podReplacementPolicy":                         "a pod is replaced when it has failed",
 	"JobSpec.scheduling":                                   noScheduler,
 
+	"PodSecurityContext.seLinuxChangePolicy": "files of volumes are labelled one by one, and only where they need it",
+
 	"PersistentVolumeClaimSpec.accessModes":               "every claim is a directory of this machine",
 	"PersistentVolumeClaimSpec.volumeMode":                "every claim is a directory of this machine",
 	"PersistentVolumeClaimSpec.volumeName":                "every claim is a directory of this machine",

@@ -128,6 +128,7 @@ func (v *validator) securityContext(at string, s *v1.SecurityContext) {
 		return
 	}
 	v.identity(at, map[string]*int64{"runAsUser": s.RunAsUser, "runAsGroup": s.RunAsGroup})
+	v.seLinux(at+".seLinuxOptions", s.SELinuxOptions)
 	v.seccomp(at+".seccompProfile", s.SeccompProfile)
 	v.appArmor(at+".appArmorProfile", s.AppArmorProfile)
 	if s.ProcMount != nil {

@@ -22,6 +22,7 @@ func (v *validator) podSecurity(s *v1.PodSpec, opts Options) {
 	if p := c.SupplementalGroupsPolicy; p != nil {
 		oneOf(v, at+".supplementalGroupsPolicy", *p, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)
 	}
+	v.seLinux(at+".seLinuxOptions", c.SELinuxOptions)
 	v.seccomp(at+".seccompProfile", c.SeccompProfile)
 	v.appArmor(at+".appArmorProfile", c.AppArmorProfile)
 	v.sysctls(s, opts)
@@ -84,6 +85,20 @@ func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
 		if err := CheckSubPath(*p.LocalhostProfile); err != nil {
 			v.errorf(at+".localhostProfile", "%q is a file below <root>/seccomp: %v", *p.LocalhostProfile, err)
 		}
+	}
+}
+
+func (v *validator) seLinux(at string, o *v1.SELinuxOptions) {
+	if o == nil {
+		return
+	}
+	for name, value := range map[string]string{"user": o.User, "role": o.Role, "type": o.Type} {
+		if strings.ContainsAny(value, ": \t\n") {
+			v.errorf(at+"."+name, "%q is more than one part of a label (user:role:type:level)", value)
+		}
+	}
+	if strings.ContainsAny(o.Level, " \t\n") {
+		v.errorf(at+".level", "%q is no level, such as s0:c123,c456", o.Level)
 	}
 }
 

@@ -153,6 +153,7 @@ func (w *worker) adoptShared(ctx context.Context) {
 	} else {
 		w.newBoot()
 	}
+	w.keepLevel()
 	if rec.BootID == w.runner.boot && rec.FirstID != 0 {
 		if _, err := w.runner.users.claim(w.uid, rec.FirstID); err != nil {
 			slog.Warn("cannot keep the user ids of a pod for it", "pod", manifests.Key(rec.Pod), "err", err)

@@ -15,10 +15,10 @@ import (
 	"github.com/solopod/solopod/runner/volume"
 )
 
-// bindVolumes makes the mounts that a container needs of its own, by the index of the volume mount: of parts of volumes, and,
-// with users of its own, of everything. releaseBinds takes them away.
-func (w *worker) bindVolumes(c *v1.Container, env []string) (map[int]spec.Bind, error) {
-	out := map[int]spec.Bind{}
+// bindVolumes says what a container's volume mounts show, in order. Some need a mount of their own, which it makes: of
+// parts of volumes, and, with users of its own, of everything. releaseBinds takes them away.
+func (w *worker) bindVolumes(c *v1.Container, env []string) ([]spec.Bind, error) {
+	out := make([]spec.Bind, len(c.VolumeMounts))
 	paths := w.runner.volumes.Find(w.rec.Pod)
 	for i, m := range c.VolumeMounts {
 		sub, err := subPath(&m, env)
@@ -29,11 +29,11 @@ func (w *worker) bindVolumes(c *v1.Container, env []string) (map[int]spec.Bind, 
 		if w.showsImage(m.Name) {
 			b.Users = "" // an image was mounted with the pod's users
 		}
-		if b.SubPath == "" && b.Users == "" {
-			continue
+		bound := spec.Bind{Source: b.Source}
+		if b.SubPath != "" || b.Users != "" {
+			bound.Source, err = w.runner.volumes.Bind(w.uid, c.Name, b)
 		}
-		bound := spec.Bind{}
-		if bound.Source, err = w.runner.volumes.Bind(w.uid, c.Name, b); err == nil && b.Users != "" {
+		if err == nil && w.namespaces.User != "" {
 			bound.Options, err = volume.LockedOptions(bound.Source)
 		}
 		if err != nil {

@@ -79,6 +79,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	if missing := spec.MissingCapabilities(c); len(missing) > 0 {
 		w.warn(name, "MissingCapabilities", "this machine has no %s to give; the container runs without", strings.Join(missing, ", "))
 	}
+	w.warnWithoutSELinux(c)
 	w.normal(name, "Started", "Started container %s (attempt %d)", name, next.Attempt)
 	w.watchContainer(name)
 	w.linkLog(name)

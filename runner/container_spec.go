@@ -51,6 +51,10 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	if err != nil {
 		return nil, err
 	}
+	processLabel, fileLabel, err := w.seLinuxLabels(c)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]string{}
 	for inside, name := range podFiles {
 		files[inside] = filepath.Join(w.runner.stateDir(w.uid), name)
@@ -65,6 +69,9 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 	files[path.Clean("/"+c.TerminationMessagePath)] = message
 	binds, err := w.bindVolumes(c, env)
 	if err == nil {
+		err = w.labelFiles(c, files, fileLabel)
+	}
+	if err == nil {
 		err = w.bindFiles(c, files)
 	}
 	if err != nil {
@@ -76,10 +83,10 @@ func (w *worker) buildSpec(ctx context.Context, c *v1.Container, img engine.Imag
 		Pod: pod, Container: c, Image: img.Config, User: user,
 		NetworkNamespace: w.namespaces.Network, IPCNamespace: w.namespaces.IPC, UTSNamespace: w.namespaces.UTS,
 		PIDNamespace: w.namespaces.PID, UserNamespace: w.namespaces.User, IDs: w.idMapping(),
-		Hostname: w.hostname(), Env: env, Volumes: w.runner.volumes.Find(pod), Binds: binds, Files: files, Shm: w.shm(),
+		Hostname: w.hostname(), Env: env, Binds: binds, Files: files, Shm: w.shm(),
 		CgroupsPath: w.runner.cgroups.OCI(w.cgroupPath, rec.ID), Resources: cgroup.ContainerResources(c.Resources, w.unified()),
 		OOMScoreAdj: w.runner.allowedOOMScore(cgroup.OOMScoreAdj(pod, c, w.runner.memory)),
-		Annotations: annotations, Seccomp: seccomp, AppArmor: appArmor,
+		Annotations: annotations, Seccomp: seccomp, AppArmor: appArmor, SELinuxProcess: processLabel, SELinuxFiles: fileLabel,
 		Unified: cgroup.Unified(),
 	})
 	if err != nil {

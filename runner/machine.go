@@ -117,16 +117,3 @@ func reader(b []byte) io.Reader {
 	}
 	return bytes.NewReader(b)
 }
-
-// probeOutput is how much of an exec probe's output is kept.
-const probeOutput = 10 << 10
-
-// exec runs a command in a container with the identity and environment of its main process.
-func (r *Runner) exec(ctx context.Context, id, dir string, command []string) (uint32, []byte, error) {
-	process, err := r.engine.Process(ctx, id)
-	if err != nil {
-		return 0, nil, err
-	}
-	process.Args, process.Terminal = command, false
-	return r.engine.Exec(ctx, id, dir, process, probeOutput)
-}

@@ -297,6 +297,7 @@ func (w *worker) removeShared(ctx context.Context) error {
 	}
 	w.releaseClaims()
 	w.runner.users.release(w.uid)
+	w.releaseLevel()
 	w.rec.FirstID = 0
 	return os.RemoveAll(dir)
 }

@@ -50,7 +50,7 @@ func (r *Runner) Logs(ctx context.Context, namespace, name, container string, pr
 		}
 		o.Follow = false
 	}
-	path := filepath.Join(r.logRoot(), pod.Namespace+"_"+pod.Name+"_"+string(pod.UID), status.Name, fmt.Sprintf("%d.log", attempt))
+	path := r.logFile(pod, status.Name, attempt)
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("container %s of pod %s/%s has no log yet: %w", status.Name, namespace, name, ErrNotFound)
 	}
@@ -66,6 +66,10 @@ func (r *Runner) Logs(ctx context.Context, namespace, name, container string, pr
 		}
 	}
 	return logs.Read(ctx, path, o, w, ended)
+}
+
+func (r *Runner) logFile(pod *v1.Pod, container string, attempt int) string {
+	return filepath.Join(r.logRoot(), pod.Namespace+"_"+pod.Name+"_"+string(pod.UID), container, fmt.Sprintf("%d.log", attempt))
 }
 
 // pickContainer finds a container by its name, init containers too; without a name it is the pod's only one beside these.

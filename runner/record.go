@@ -42,9 +42,11 @@ type record struct {
 	// Failed is set when the pod was failed as a whole.
 	Failed *failure `json:"failed,omitempty"`
 	// FirstID is the host's id of the pod's user and group 0, where these are not the host's.
-	FirstID    uint32              `json:"firstID,omitempty"`
-	Network    *network.Attachment `json:"network,omitempty"`
-	Conditions []v1.PodCondition   `json:"conditions,omitempty"`
+	FirstID uint32 `json:"firstID,omitempty"`
+	// SELinuxLevel is the pod's own, where SELinux confines it.
+	SELinuxLevel string              `json:"seLinuxLevel,omitempty"`
+	Network      *network.Attachment `json:"network,omitempty"`
+	Conditions   []v1.PodCondition   `json:"conditions,omitempty"`
 	// Containers by name.
 	Containers map[string]*containerRecord `json:"containers,omitempty"`
 }

@@ -20,6 +20,8 @@ type Target struct {
 	HostNetwork bool
 	Running     bool
 	StartedAt   time.Time
+	// PodStartedAt is when the pod was first set up.
+	PodStartedAt time.Time
 	// OOMKills counts the processes killed for memory over all attempts.
 	OOMKills uint64
 }
@@ -48,7 +50,8 @@ func (w *worker) publishTargets() {
 			Namespace: pod.Namespace, Pod: pod.Name, UID: w.uid, Container: name, ID: rec.ID, Image: rec.Image,
 			PodCgroup: w.runner.cgroups.Pod(cgroup.QOSClass(pod), w.uid),
 			Pid:       rec.Pid, HostNetwork: pod.Spec.HostNetwork, Running: rec.Running, StartedAt: rec.StartedAt,
-			OOMKills: rec.OOMKills + w.live[name].kills,
+			PodStartedAt: w.rec.StartTime,
+			OOMKills:     rec.OOMKills + w.live[name].kills,
 		}
 		t.Cgroup = w.runner.cgroups.Container(t.PodCgroup, rec.ID)
 		list = append(list, t)

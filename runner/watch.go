@@ -83,10 +83,7 @@ func (w *worker) probeTarget(c *v1.Container, rec *containerRecord) probe.Target
 	id, name, attempt := rec.ID, c.Name, rec.Attempt
 	dir := filepath.Join(w.containerDir(name, attempt), "exec")
 	return probe.Target{Host: host, Ports: c.Ports, Exec: func(ctx context.Context, command []string) (uint32, []byte, error) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return 0, nil, err
-		}
-		return w.runner.exec(ctx, id, dir, command)
+		return w.runner.probe(ctx, id, dir, command)
 	}}
 }
 

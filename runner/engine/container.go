@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
@@ -16,6 +17,7 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/selinux/go-selinux/label"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -124,7 +126,11 @@ func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec, opti
 			return fmt.Errorf("cannot prepare the root file system from image %s: %w", r.Image.Name, err)
 		}
 		for _, m := range mounts {
-			rootfs = append(rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+			options := m.Options
+			if context := label.FormatMountLabel("", r.Spec.Linux.MountLabel); context != "" {
+				options = append(slices.Clone(options), context)
+			}
+			rootfs = append(rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: options})
 		}
 		return nil
 	})

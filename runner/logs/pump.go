@@ -192,6 +192,17 @@ func (p *Pump) Finish() error {
 	return errors.Join(p.release(), p.file.Close(), os.RemoveAll(p.dir))
 }
 
+// CloseStdin lets go of the container's input; it ends when the shim has let go of it as well.
+func (p *Pump) CloseStdin() error {
+	if p.stdin == nil {
+		return nil
+	}
+	err := p.stdin.Close()
+	p.stdin = nil
+	p.keep()
+	return err
+}
+
 // stop ends the readers.
 func (p *Pump) stop() {
 	for _, st := range p.streams {

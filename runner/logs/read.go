@@ -56,6 +56,8 @@ type ReadOptions struct {
 	Follow bool
 	// LimitBytes ends the output after so many bytes; zero means no limit.
 	LimitBytes int64
+	// Stderr gets what the container wrote to its stderr; nil means that it goes where the rest goes.
+	Stderr io.Writer
 }
 
 // Read writes the lines of the log at path, rotated files included, to w. With Follow, ended is asked after each wait;
@@ -207,7 +209,11 @@ func (p *printer) line(b []byte) error {
 	if p.o.LimitBytes > 0 && p.written+int64(len(out)) > p.o.LimitBytes {
 		out = out[:p.o.LimitBytes-p.written]
 	}
-	n, err := p.w.Write(out)
+	w := p.w
+	if line.Stream == "stderr" && p.o.Stderr != nil {
+		w = p.o.Stderr
+	}
+	n, err := w.Write(out)
 	p.written += int64(n)
 	if err == nil && p.o.LimitBytes > 0 && p.written >= p.o.LimitBytes {
 		return errEnough

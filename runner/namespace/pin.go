@@ -145,6 +145,16 @@ func pinOwned(dir, hostname string, ns Namespaces, share Share) error {
 	})
 }
 
+// InNetwork runs f in the network namespace that is pinned at path, on a thread of its own.
+func InNetwork(path string, f func() error) error {
+	return onOwnThread(func() error {
+		if err := enter(path, unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
 func enter(path string, kind int) error {
 	f, err := os.Open(path)
 	if err != nil {

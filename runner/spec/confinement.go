@@ -25,6 +25,18 @@ func AppArmorProfile(pod *v1.Pod, c *v1.Container) *v1.AppArmorProfile {
 	return pod.Spec.SecurityContext.AppArmorProfile
 }
 
+// SELinuxOptions are the container's, or the pod's; nil when neither has some, or the container is privileged: that is confined by
+// nothing, as with containerd's CRI.
+func SELinuxOptions(pod *v1.Pod, c *v1.Container) *v1.SELinuxOptions {
+	if privileged(c) {
+		return nil
+	}
+	if sc := c.SecurityContext; sc != nil && sc.SELinuxOptions != nil {
+		return sc.SELinuxOptions
+	}
+	return pod.Spec.SecurityContext.SELinuxOptions
+}
+
 // MustNotBeRoot says whether the container, or its pod, demands a user that is not root.
 func MustNotBeRoot(pod *v1.Pod, c *v1.Container) bool {
 	if sc := c.SecurityContext; sc != nil && sc.RunAsNonRoot != nil {
@@ -52,6 +64,11 @@ func withAppArmor(s *specs.Spec, in *Input) error {
 	if !privileged(in.Container) {
 		s.Process.ApparmorProfile = in.AppArmor
 	}
+	return nil
+}
+
+func withSELinux(s *specs.Spec, in *Input) error {
+	s.Process.SelinuxLabel, s.Linux.MountLabel = in.SELinuxProcess, in.SELinuxFiles
 	return nil
 }
 

@@ -15,21 +15,16 @@ import (
 
 func withVolumes(s *specs.Spec, in *Input) error {
 	for i, m := range in.Container.VolumeMounts {
-		source, ok := in.Volumes[m.Name]
-		own, has := in.Binds[i]
-		if has {
-			source = own.Source
-		}
-		if !ok {
+		if i >= len(in.Binds) || in.Binds[i].Source == "" {
 			return fmt.Errorf("volume %q was not set up", m.Name)
 		}
 		destination := m.MountPath
 		if !path.IsAbs(destination) {
 			destination = "/" + destination
 		}
-		mount := bind(source, destination, access(in.Pod, m))
+		mount := bind(in.Binds[i].Source, destination, access(in.Pod, m))
 		mount.Options[1] = propagation(s, m)
-		mount.Options = slices.Concat(mount.Options, own.Options, m.BindMountOptions)
+		mount.Options = slices.Concat(mount.Options, in.Binds[i].Options, m.BindMountOptions)
 		s.Mounts = append(s.Mounts, mount)
 	}
 	return nil

@@ -36,10 +36,8 @@ type Input struct {
 	IDs           *specs.LinuxIDMapping
 	// Hostname for the environment.
 	Hostname string
-	// Volumes: name -> path on the host.
-	Volumes map[string]string
-	// Binds are what mounts show instead of their volume, by their index: a part of it, or it with other users.
-	Binds map[int]Bind
+	// Binds are what the container's volume mounts show, one for each.
+	Binds []Bind
 	// Files that are bound into the container: path inside -> path on the host.
 	Files map[string]string
 	// Shm is the pod's shared memory directory on the host.
@@ -53,6 +51,8 @@ type Input struct {
 	Seccomp *specs.LinuxSeccomp
 	// AppArmor is the name of a loaded profile; empty means none.
 	AppArmor string
+	// SELinuxProcess and SELinuxFiles are labels; empty means that SELinux does not confine the container.
+	SELinuxProcess, SELinuxFiles string
 	// Unified: cgroup v2; the container gets a cgroup namespace.
 	Unified bool
 }
@@ -77,7 +77,7 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	for _, option := range []Option{
 		withProcess, withUser, withNamespaces, withSystemMounts, withVolumes, withFiles, withCgroup, withDevices,
-		withCapabilities, withPaths, withPrivileges, withSeccomp, withAppArmor, withSysctls, withMountOrder,
+		withCapabilities, withPaths, withPrivileges, withSeccomp, withAppArmor, withSELinux, withSysctls, withMountOrder,
 	} {
 		if err := option(s, &in); err != nil {
 			return nil, err

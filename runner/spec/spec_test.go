@@ -123,9 +123,9 @@ func TestMounts(t *testing.T) {
 		Container: &v1.Container{Command: []string{"x"}, VolumeMounts: []v1.VolumeMount{
 			{Name: "deep", MountPath: "/data/a/b", ReadOnly: true}, {Name: "data", MountPath: "data"}, {Name: "data", MountPath: "/etc/hosts/"},
 		}},
-		Volumes: map[string]string{"deep": "/host/deep", "data": "/host/data"},
-		Files:   map[string]string{"/etc/hosts": "/pod/hosts", "/etc/hostname": "/pod/hostname"},
-		Shm:     "/pod/shm",
+		Binds: []Bind{{Source: "/host/deep"}, {Source: "/host/data"}, {Source: "/host/data"}},
+		Files: map[string]string{"/etc/hosts": "/pod/hosts", "/etc/hostname": "/pod/hostname"},
+		Shm:   "/pod/shm",
 	}
 	s, err := Build(in)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestMounts(t *testing.T) {
 	if m := s.Mounts[at["/dev/shm"]]; m.Source != "/pod/shm" {
 		t.Errorf("/dev/shm is %+v", m)
 	}
-	in.Container.VolumeMounts = []v1.VolumeMount{{Name: "absent", MountPath: "/x"}}
+	in.Container.VolumeMounts, in.Binds = []v1.VolumeMount{{Name: "absent", MountPath: "/x"}}, []Bind{{}}
 	if _, err := Build(in); err == nil || !strings.Contains(err.Error(), `volume "absent"`) {
 		t.Errorf("an absent volume: %v", err)
 	}

@@ -29,6 +29,9 @@ var patience = 60 * time.Second
 // driver is who makes cgroups; empty leaves it to the daemon.
 var driver = flag.String("cgroup-driver", "", "run the daemon with this cgroup driver: cgroupfs or systemd")
 
+// ociRuntime makes the containers.
+var ociRuntime = flag.String("runtime", "runc", "run the daemon with this OCI runtime")
+
 // Modes of containerd.
 const (
 	embedded = "embedded"
@@ -86,7 +89,7 @@ func prepare() error {
 	}
 	imageArchive = filepath.Join(dir, "box.tar")
 	args := []string{"-o", imageArchive, "-name", "solopod.example/box:1", "-env", "FROM_IMAGE=yes", webBinary + ":/web", "/bin/busybox:/bin/busybox"}
-	for _, applet := range strings.Fields("sh cat echo sleep kill wget nc id env hostname ls stat mount grep dd tail mkdir touch test printf seq date head nslookup true false sync ps ulimit nproc") {
+	for _, applet := range strings.Fields("sh cat echo sleep kill wget nc id env hostname ls stat mount grep dd tail mkdir touch test printf seq date head nslookup true false sync ps ulimit nproc wc stty") {
 		args = append(args[:4:4], append([]string{"-link", "/bin/" + applet + "=busybox"}, args[4:]...)...)
 	}
 	out, err := exec.Command(filepath.Join(bin, "pack"), args...).CombinedOutput()
@@ -177,7 +180,7 @@ func (b *box) start() {
 	}
 	args := []string{"run", "--manifests", b.path("manifests"), "--images", b.path("images"), "--root", b.path("root"),
 		"--state", b.path("state"), "--log-dir", b.path("log"), "--socket", b.path("socket"), "--listen", "",
-		"--cni-conf-dir", b.path("cni"), "--cgroup-root", b.cgroup, "--cgroup-driver", *driver, "--containerd", containerd}
+		"--cni-conf-dir", b.path("cni"), "--cgroup-root", b.cgroup, "--cgroup-driver", *driver, "--runtime", *ociRuntime, "--containerd", containerd}
 	b.daemon = exec.Command(binary, append(args, b.flags...)...)
 	b.daemon.Stdout, b.daemon.Stderr = b.output, b.output
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -391,6 +394,9 @@ func status(p *v1.Pod, name string) v1.ContainerStatus {
 func (b *box) pid(p *v1.Pod, container string) int {
 	b.t.Helper()
 	procs := b.cgroupFile(b.containerCgroup(p, container), "memory", "cgroup.procs")
+	if procs == "" { // crun puts processes into a cgroup of its own below
+		procs = b.cgroupFile(b.containerCgroup(p, container), "memory", "container/cgroup.procs")
+	}
 	var pid int
 	if _, err := fmt.Sscan(procs, &pid); err != nil {
 		b.t.Fatalf("container %s has no process: %v", container, err)

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +159,34 @@ func TestContainerRestartPolicy(t *testing.T) {
 	}
 	if got := readFile(t, b.matches("root/pods/" + string(pod.UID) + "/volumes/own/order")[0]); got != "i\nm\ni\nm\n" {
 		t.Errorf("the order is %q", got)
+	}
+}
+
+// A sidecar's readiness counts for the pod, and its liveness for itself alone.
+func TestSidecarProbes(t *testing.T) {
+	b := newBox(t, embedded)
+	b.apply("pod.yaml", containers("pod", "", []container{{"side", "touch /own/alive /own/ready; " + forever, `restartPolicy: Always
+startupProbe: {exec: {command: [test, -e, /own/ready]}, periodSeconds: 1}
+readinessProbe: {exec: {command: [test, -e, /own/ready]}, periodSeconds: 1, failureThreshold: 1}
+livenessProbe: {exec: {command: [test, -e, /own/alive]}, periodSeconds: 1, failureThreshold: 1}`}}, container{"main", forever, ""}))
+	pod := b.waitReady("pod")
+	own := filepath.Dir(b.matches("root/pods/" + string(pod.UID) + "/volumes/own/ready")[0])
+	if err := os.Remove(filepath.Join(own, "ready")); err != nil {
+		t.Fatal(err)
+	}
+	pod = b.waitPod("pod", "not ready", func(p *v1.Pod) bool { return !isReady(p) && !initStatus(p, "side").Ready })
+	if s := initStatus(pod, "side"); s.RestartCount != 0 || s.State.Running == nil || status(pod, "main").State.Running == nil {
+		t.Errorf("a sidecar that is not ready: %+v", pod.Status)
+	}
+	if err := os.WriteFile(filepath.Join(own, "ready"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.waitReady("pod")
+	if err := os.Remove(filepath.Join(own, "alive")); err != nil {
+		t.Fatal(err)
+	}
+	pod = b.waitPod("pod", "ready, its sidecar restarted", func(p *v1.Pod) bool { return isReady(p) && initStatus(p, "side").RestartCount == 1 })
+	if n := status(pod, "main").RestartCount; n != 0 {
+		t.Errorf("the main container was restarted %d times", n)
 	}
 }

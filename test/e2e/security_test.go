@@ -44,16 +44,6 @@ func TestSecurity(t *testing.T) {
 		b.waiting("none", "cannot read the seccomp profile")
 		b.delete("none.yaml")
 
-		// This machine has AppArmor, or says that it has not.
-		b.apply("apparmor.yaml", shell("apparmor", forever, "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: no-such-profile}}"))
-		if _, err := os.Stat("/sys/kernel/security/apparmor/profiles"); err != nil {
-			b.waiting("apparmor", "this machine does not use it")
-		} else {
-			b.waiting("apparmor", "is not loaded")
-		}
-		b.delete("apparmor.yaml")
-		b.once("unconfined", "true", "securityContext: {appArmorProfile: {type: Unconfined}}", "")
-
 		out = b.once("proc", "grep -c ' /proc/' /proc/mounts; true", "", "securityContext: {procMount: Unmasked}")
 		if strings.TrimSpace(out) != "0" {
 			t.Errorf("/proc is masked by %s mounts", out)

@@ -18,7 +18,8 @@ import (
 // package wants them, and Debian's containerd, which the tests use as an outside one.
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "e2fsprogs", "linux-image-cloud-amd64", "qemu-guest-agent",
-	"runc", "containernetworking-plugins", "containerd", "busybox-static", "procps",
+	"runc", "crun", "containernetworking-plugins", "containerd", "busybox-static", "procps",
+	"apparmor", "selinux-policy-default",
 }
 
 const suite = "trixie"
@@ -36,6 +37,8 @@ mkdir -p /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.d/vm.conf
 systemctl mask containerd.service serial-getty@ttyS0.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer
+systemctl mask apparmor.service auditd.service
+printf 'SELINUX=permissive\nSELINUXTYPE=default\n' >/etc/selinux/config
 systemctl mask modprobe@efi_pstore.service modprobe@configfs.service modprobe@fuse.service kmod-static-nodes.service
 journalctl --update-catalog
 touch /etc/.updated /var/.updated

@@ -19,6 +19,8 @@ type Machine struct {
 	disks []Disk
 	// Clock is the machine's clock at boot, in QEMU's form; empty is the real time.
 	Clock string
+	// KernelArgs are added to the kernel's command line.
+	KernelArgs string
 	// Ports are the names of serial ports inside (/dev/virtio-ports/<name>); what is written there reaches Said at once, power
 	// or no power.
 	Ports []string
@@ -81,7 +83,7 @@ func (m *Machine) Boot(ctx context.Context) error {
 	args := []string{
 		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
 		"-kernel", m.image.Kernel, "-initrd", m.image.Initrd, "-append", "console=ttyS0 root=/dev/vda rw quiet psi=1 mitigations=off " +
-			"module_blacklist=kvm,kvm_amd,powernow_k8,ata_piix,pata_acpi,floppy,psmouse,bochs,i2c_piix4,parport_pc,ppdev,evdev,rapl",
+			"module_blacklist=kvm,kvm_amd,powernow_k8,ata_piix,pata_acpi,floppy,psmouse,bochs,i2c_piix4,parport_pc,ppdev,evdev,rapl " + m.KernelArgs,
 		"-serial", "file:" + m.console(), "-no-reboot",
 		"-drive", "file=" + m.root() + ",format=qcow2,if=virtio,cache=writeback",
 		"-device", "virtio-serial", "-chardev", "socket,id=agent,server=on,wait=off,path=" + socket,

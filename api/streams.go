@@ -1,0 +1,195 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/solopod/solopod/api/streaming"
+	"github.com/solopod/solopod/runner/engine"
+)
+
+// streams serves what enters containers, on the kubelet's paths, which name the pod's UID or leave it out.
+func (s *Server) streams(mux *http.ServeMux) {
+	for _, uid := range []string{"", "/{uid}"} {
+		for _, method := range []string{"GET", "POST"} {
+			mux.HandleFunc(method+" /exec/{namespace}/{pod}"+uid+"/{container}", s.exec)
+			mux.HandleFunc(method+" /attach/{namespace}/{pod}"+uid+"/{container}", s.attach)
+			mux.HandleFunc(method+" /portForward/{namespace}/{pod}"+uid, s.portForward)
+		}
+		mux.HandleFunc("POST /run/{namespace}/{pod}"+uid+"/{container}", s.run)
+	}
+}
+
+// named is what a path names.
+type named struct{ namespace, pod, container string }
+
+// entrance checks that a container can be entered, and answers when it cannot.
+func (s *Server) entrance(w http.ResponseWriter, r *http.Request) (named, bool) {
+	n := named{r.PathValue("namespace"), r.PathValue("pod"), containerName(r)}
+	if err := s.runner.CanEnter(n.namespace, n.pod, r.PathValue("uid"), n.container); err != nil {
+		fail(w, statusOf(err), err)
+		return n, false
+	}
+	return n, true
+}
+
+// containerName is the container that a path names; no container is called "-", which means the pod's only one.
+func containerName(r *http.Request) string {
+	if name := r.PathValue("container"); name != "-" {
+		return name
+	}
+	return ""
+}
+
+var errNoCommand = errors.New("command is missing: name the program and its arguments, as in command=ls&command=-l")
+
+func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
+	command := r.URL.Query()["command"]
+	if len(command) == 0 {
+		fail(w, http.StatusBadRequest, errNoCommand)
+		return
+	}
+	n, ok := s.entrance(w, r)
+	if !ok {
+		return
+	}
+	s.serve(w, r, func(ctx context.Context, st streaming.Streams) error {
+		code, err := s.runner.Exec(ctx, n.namespace, n.pod, n.container, command, toExecIO(ctx, st))
+		if err == nil && code != 0 {
+			err = streaming.ExitError{Err: fmt.Errorf("command terminated with exit code %d", code), Code: int(code)}
+		}
+		return err
+	})
+}
+
+func (s *Server) attach(w http.ResponseWriter, r *http.Request) {
+	n, ok := s.entrance(w, r)
+	if !ok {
+		return
+	}
+	s.serve(w, r, func(ctx context.Context, st streaming.Streams) error {
+		return s.runner.Attach(ctx, n.namespace, n.pod, n.container, toExecIO(ctx, st))
+	})
+}
+
+// serve runs a session; an error before it has begun is answered.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
+	begun := false
+	err := streaming.Serve(w, r, func(ctx context.Context, st streaming.Streams) error {
+		begun = true
+		return session(ctx, st)
+	})
+	switch {
+	case err == nil:
+	case begun:
+		slog.Debug("a session's client went away", "err", err)
+	default:
+		fail(w, http.StatusBadRequest, err)
+	}
+}
+
+func toExecIO(ctx context.Context, st streaming.Streams) engine.ExecIO {
+	sio := engine.ExecIO{Stdin: st.Stdin, Stdout: st.Stdout, Stderr: st.Stderr}
+	if st.Sizes == nil {
+		return sio
+	}
+	sizes := make(chan engine.Size)
+	go func() {
+		defer close(sizes)
+		for size := range st.Sizes {
+			select {
+			case sizes <- engine.Size(size):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	sio.Sizes = sizes
+	return sio
+}
+
+// run runs one command and answers with what it printed.
+func (s *Server) run(w http.ResponseWriter, r *http.Request) {
+	command := r.URL.Query()["cmd"]
+	if len(command) == 0 {
+		fail(w, http.StatusBadRequest, errors.New("cmd is missing: name the program and its arguments, as in cmd=ls&cmd=-l"))
+		return
+	}
+	n, ok := s.entrance(w, r)
+	if !ok {
+		return
+	}
+	var out bytes.Buffer
+	limited := &limitedWriter{w: &out, left: maxRunOutput}
+	code, err := s.runner.Exec(r.Context(), n.namespace, n.pod, n.container, command, engine.ExecIO{Stdout: limited, Stderr: limited})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.String())
+	}
+	if err != nil {
+		fail(w, statusOf(err), err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	writeText(w, out.String())
+}
+
+// maxRunOutput bounds the memory that an answer of /run takes; the rest is dropped. Exec has no such limit.
+const maxRunOutput = 4 << 20
+
+type limitedWriter struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limitedWriter) Write(b []byte) (int, error) {
+	n := min(len(b), l.left)
+	l.left -= n
+	if _, err := l.w.Write(b[:n]); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
+	namespace, pod := r.PathValue("namespace"), r.PathValue("pod")
+	if err := s.runner.CanReach(namespace, pod, r.PathValue("uid")); err != nil {
+		fail(w, statusOf(err), err)
+		return
+	}
+	err := streaming.ServeForward(w, r, pod, r.PathValue("uid"), func(ctx context.Context, port uint16, stream io.ReadWriteCloser) error {
+		conn, err := s.runner.Dial(ctx, namespace, pod, port)
+		if err != nil {
+			return err
+		}
+		both(conn, stream)
+		return nil
+	})
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+	}
+}
+
+// both copies in both directions until each side has said all, and closes both.
+func both(a, b io.ReadWriteCloser) {
+	var copying sync.WaitGroup
+	for _, way := range [][2]io.ReadWriteCloser{{a, b}, {b, a}} {
+		from, to := way[0], way[1]
+		copying.Go(func() {
+			_, err := io.Copy(to, from)
+			if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+				half.CloseWrite() //nolint:errcheck // it may be closed
+				return
+			}
+			to.Close() //nolint:errcheck // it may be closed
+		})
+	}
+	copying.Wait()
+	a.Close() //nolint:errcheck // it may be closed
+	b.Close() //nolint:errcheck // it may be closed
+}
