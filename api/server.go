@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/logs"
@@ -28,13 +28,19 @@ type Server struct {
 	runner    *runner.Runner
 	workloads *workload.Controller
 	version   Version
-	metrics   prometheus.Gatherer
-	cadvice   prometheus.Gatherer
+	metrics   Metrics
 }
 
-// NewServer makes a server of the runner's pods and the controller's Jobs. metrics stands behind /metrics, containers behind /metrics/cadvisor.
-func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, metrics, containers prometheus.Gatherer) *Server {
-	return &Server{r, workloads, v, metrics, containers}
+// Metrics are what stands behind the metrics' paths.
+type Metrics struct {
+	Own, Probes prometheus.Gatherer
+	Monitor     *monitor.Monitor
+	Node        string // the machine's name
+}
+
+// NewServer makes a server of the runner's pods and the controller's Jobs.
+func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics) *Server {
+	return &Server{r, workloads, v, m}
 }
 
 // Serve answers on the listener until ctx ends. With readOnly nothing can be changed.
@@ -75,8 +81,7 @@ func (s *Server) handler(readOnly bool) http.Handler {
 	mux.HandleFunc("GET /workloads", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Workloads{s.workloads.Statuses()}) })
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) })
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
-	mux.Handle("GET /metrics/cadvisor", promhttp.HandlerFor(s.cadvice, promhttp.HandlerOpts{}))
+	s.metrics.routes(mux)
 	if !readOnly {
 		mux.HandleFunc("POST /images", s.importImages)
 		mux.HandleFunc("POST /images/pull", s.pullImage)

@@ -110,7 +110,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	directory := manifests.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
 	group.Go(func() error { return directory.Run(ctx) })
 	group.Go(func() error { return s.supervise(ctx, r) })
-	server := newServer(r, e, workloads)
+	server := newServer(c, r, e, workloads)
 	socket, err := listenSocket(ctx, c.Socket)
 	if err != nil {
 		return err
@@ -128,10 +128,10 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	return group.Wait()
 }
 
-func newServer(r *runner.Runner, e *engine.Engine, workloads *workload.Controller) *api.Server {
+func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload.Controller) *api.Server {
 	version := buildVersion()
 	version.Containerd = e.Version()
-	own, containers := prometheus.NewRegistry(), prometheus.NewRegistry()
+	own, probes := prometheus.NewRegistry(), prometheus.NewRegistry()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "solopod_build_info", Help: "The running version; the value is 1",
 		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Commit, "goversion": runtime.Version()},
@@ -139,8 +139,11 @@ func newServer(r *runner.Runner, e *engine.Engine, workloads *workload.Controlle
 	info.Set(1)
 	own.MustRegister(info, monitor.NewStates(r), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	containers.MustRegister(monitor.NewContainers(r))
-	return api.NewServer(r, workloads, version, own, containers)
+	own.MustRegister(r.Telemetry().Own()...)
+	probes.MustRegister(r.Telemetry().Probes()...)
+	return api.NewServer(r, workloads, version, api.Metrics{
+		Own: own, Probes: probes, Monitor: monitor.New(r, []string{c.Root, c.LogDir, "/"}), Node: c.NodeName,
+	})
 }
 
 // lock keeps a second daemon away from the same root: both would drive the same pods.

@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 
@@ -11,6 +13,8 @@ import (
 type PodSource interface {
 	Pods() []*v1.Pod
 	Files() ([]manifests.File, string)
+	// Busy is how many pods are looked after, and how long the longest step of one takes by now.
+	Busy() (workers int, longest time.Duration)
 }
 
 var podLabels = []string{"namespace", "pod", "uid"}
@@ -26,6 +30,8 @@ var (
 	podStart     = podDesc("kube_pod_start_time", "Start time in unix timestamp for a pod")
 	manifestsIn  = prometheus.NewDesc("solopod_manifests", "Manifest files by state", []string{"state"}, nil)
 	manifestErr  = prometheus.NewDesc("solopod_manifest_errors", "Errors in a manifest file", []string{"file"}, nil)
+	workers      = prometheus.NewDesc("solopod_pod_workers", "Pods that are looked after, each by a worker", nil, nil)
+	longestStep  = prometheus.NewDesc("solopod_pod_worker_longest_step_seconds", "How long the worker has been busy that is longest at one step", nil, nil)
 	directoryErr = prometheus.NewDesc("solopod_manifests_directory_error", "Whether the manifests directory cannot be used", nil, nil)
 )
 
@@ -78,7 +84,10 @@ func (s states) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range count {
 		gauge(ch, manifestsIn, float64(n), state)
 	}
-	gauge(ch, directoryErr, flag(dirError != ""))
+	gauge(ch, directoryErr, oneIf(dirError != ""))
+	n, longest := s.source.Busy()
+	gauge(ch, workers, float64(n))
+	gauge(ch, longestStep, longest.Seconds())
 }
 
 func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
@@ -90,15 +99,15 @@ func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
 	}
 	gauge(ch, podInfo, 1, with(pod.Status.HostIP, pod.Status.PodIP, pod.Spec.NodeName, network)...)
 	for _, phase := range []v1.PodPhase{v1.PodPending, v1.PodRunning, v1.PodSucceeded, v1.PodFailed, v1.PodUnknown} {
-		gauge(ch, podPhase, flag(pod.Status.Phase == phase), with(string(phase))...)
+		gauge(ch, podPhase, oneIf(pod.Status.Phase == phase), with(string(phase))...)
 	}
 	if pod.Status.StartTime != nil {
 		gauge(ch, podStart, float64(pod.Status.StartTime.Unix()), id...)
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == v1.PodReady {
-			gauge(ch, podReady, flag(c.Status == v1.ConditionTrue), with("true")...)
-			gauge(ch, podReady, flag(c.Status == v1.ConditionFalse), with("false")...)
+			gauge(ch, podReady, oneIf(c.Status == v1.ConditionTrue), with("true")...)
+			gauge(ch, podReady, oneIf(c.Status == v1.ConditionFalse), with("false")...)
 		}
 	}
 	containerState.collect(ch, pod.Status.ContainerStatuses, with)
@@ -108,10 +117,10 @@ func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
 func (d containerDescs) collect(ch chan<- prometheus.Metric, statuses []v1.ContainerStatus, with func(...string) []string) {
 	for _, c := range statuses {
 		ch <- prometheus.MustNewConstMetric(d.restarts, prometheus.CounterValue, float64(c.RestartCount), with(c.Name)...)
-		gauge(ch, d.ready, flag(c.Ready), with(c.Name)...)
-		gauge(ch, d.running, flag(c.State.Running != nil), with(c.Name)...)
-		gauge(ch, d.waiting, flag(c.State.Waiting != nil), with(c.Name)...)
-		gauge(ch, d.ended, flag(c.State.Terminated != nil), with(c.Name)...)
+		gauge(ch, d.ready, oneIf(c.Ready), with(c.Name)...)
+		gauge(ch, d.running, oneIf(c.State.Running != nil), with(c.Name)...)
+		gauge(ch, d.waiting, oneIf(c.State.Waiting != nil), with(c.Name)...)
+		gauge(ch, d.ended, oneIf(c.State.Terminated != nil), with(c.Name)...)
 		if w := c.State.Waiting; w != nil {
 			gauge(ch, d.waitReason, 1, with(c.Name, w.Reason)...)
 		}
@@ -128,7 +137,7 @@ func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ..
 	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
-func flag(b bool) float64 {
+func oneIf(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -64,6 +64,7 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 
 	release := w.slot(ctx)
 	defer release()
+	began := time.Now()
 	w.adjustResources()
 	started, reason, err := w.launch(ctx, c, img, &next)
 	if err != nil {
@@ -79,10 +80,26 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	if missing := spec.MissingCapabilities(c); len(missing) > 0 {
 		w.warn(name, "MissingCapabilities", "this machine has no %s to give; the container runs without", strings.Join(missing, ", "))
 	}
+	w.runner.telemetry.ContainerStart.Observe(time.Since(began).Seconds())
+	w.noteStarted()
 	w.warnWithoutSELinux(c)
 	w.normal(name, "Started", "Started container %s (attempt %d)", name, next.Attempt)
 	w.watchContainer(name)
 	w.linkLog(name)
+}
+
+// noteStarted measures a pod's start, when the last of its containers runs.
+func (w *worker) noteStarted() {
+	if w.startSince.IsZero() {
+		return
+	}
+	for _, c := range w.rec.Pod.Spec.Containers {
+		if rec := w.rec.Containers[c.Name]; rec == nil || !rec.Running {
+			return
+		}
+	}
+	w.runner.telemetry.PodStart.Observe(time.Since(w.startSince).Seconds())
+	w.startSince = time.Time{}
 }
 
 func indexOrEnd(name string) int {

@@ -28,7 +28,11 @@ func (m desiredChanged) take(_ context.Context, w *worker) {
 		w.deletedAt = wallNow()
 		return
 	}
-	if hash(m.desired.Pod.Spec) != hash(w.rec.Pod.Spec) {
+	changed := hash(m.desired.Pod.Spec) != hash(w.rec.Pod.Spec)
+	if (changed || !w.setUp) && w.startSince.IsZero() {
+		w.startSince = time.Now()
+	}
+	if changed {
 		if w.rec.Failed != nil { // an edit makes it another pod, as for a kubelet
 			w.rec.Failed.Revive = wallNow()
 		}
@@ -198,6 +202,7 @@ func (w *worker) noteKills(name string, kills uint64, at time.Time) {
 		return
 	}
 	n := kills - live.kills
+	w.runner.telemetry.OOMKills.Add(float64(n))
 	live.kills, live.killedAt = kills, at
 	w.event(name, v1.EventTypeWarning, "OOMKilling", "the kernel killed %d process(es) of the container for memory; %d so far in this attempt", n, kills)
 }

@@ -247,6 +247,7 @@ func (w *worker) tearDownPod(ctx context.Context) {
 		return
 	}
 	w.normal("", "Removed", "the pod is gone")
+	w.runner.telemetry.Forget(w.rec.Pod.Namespace, w.rec.Pod.Name, w.uid)
 	w.rec.Containers = map[string]*containerRecord{}
 	w.live = map[string]*liveContainer{}
 	w.saver.last = nil

@@ -33,6 +33,18 @@ func (r *Runner) Stuck(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
+// Busy says how many workers there are, and how long the one has been busy that is longest at one step.
+func (r *Runner) Busy() (workers int, longest time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.workers {
+		if since := w.progress.since.Load(); since != nil {
+			longest = max(longest, time.Since(*since))
+		}
+	}
+	return len(r.workers), longest
+}
+
 // beginning counts the pods of the first manifests until each was looked at once.
 type beginning struct {
 	pods sync.WaitGroup

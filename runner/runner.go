@@ -29,6 +29,7 @@ import (
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/telemetry"
 	"github.com/solopod/solopod/runner/volume"
 )
 
@@ -75,21 +76,22 @@ type Config struct {
 
 // Runner runs pods.
 type Runner struct {
-	config  Config
-	engine  *engine.Engine
-	images  *image.Store
-	network *network.Network
-	cgroups *cgroup.Manager
-	volumes volume.Manager
-	events  *Events
-	ports   hostPorts
-	users   userRanges
-	devices *device.Table
-	slots   chan struct{}
-	boot    string
-	memory  int64
-	node    v1.ResourceList // what the machine has to give
-	hostIP  string
+	config    Config
+	engine    *engine.Engine
+	images    *image.Store
+	network   *network.Network
+	cgroups   *cgroup.Manager
+	volumes   volume.Manager
+	events    *Events
+	ports     hostPorts
+	users     userRanges
+	devices   *device.Table
+	telemetry *telemetry.Telemetry
+	slots     chan struct{}
+	boot      string
+	memory    int64
+	node      v1.ResourceList // what the machine has to give
+	hostIP    string
 
 	accounts sync.Map // image chain id -> accounts
 	scanned  atomic.Bool
@@ -121,8 +123,8 @@ func New(c Config) (*Runner, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Runner{
-		devices: devices,
-		config:  c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
+		devices: devices, telemetry: telemetry.New(),
+		config: c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
 		volumes: volume.Manager{
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
 		},
@@ -135,9 +137,12 @@ func New(c Config) (*Runner, error) {
 	}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
-	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive)
+	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
 	return r, nil
 }
+
+// Telemetry counts what the Runner does.
+func (r *Runner) Telemetry() *telemetry.Telemetry { return r.telemetry }
 
 // Images is the store of images.
 func (r *Runner) Images() *image.Store { return r.images }

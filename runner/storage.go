@@ -151,5 +151,6 @@ func (w *worker) evict(why string) {
 		w.rec.Evictions++
 		w.rec.Failed.Revive = wallNow().Add(plan.Retry(w.rec.Evictions))
 	}
+	w.runner.telemetry.Evictions.Inc()
 	w.warn("", "Evicted", "%s", why)
 }

@@ -24,6 +24,8 @@ type Target struct {
 	PodStartedAt time.Time
 	// OOMKills counts the processes killed for memory over all attempts.
 	OOMKills uint64
+	// Limits and PodLimits identify the limits of the container's and the pod's cgroup.
+	Limits, PodLimits string
 }
 
 // Targets lists the containers of all pods, by namespace, pod and container.
@@ -51,7 +53,8 @@ func (w *worker) publishTargets() {
 			PodCgroup: w.runner.cgroups.Pod(cgroup.QOSClass(pod), w.uid),
 			Pid:       rec.Pid, HostNetwork: pod.Spec.HostNetwork, Running: rec.Running, StartedAt: rec.StartedAt,
 			PodStartedAt: w.rec.StartTime,
-			OOMKills:     rec.OOMKills + w.live[name].kills,
+			Limits:       rec.Resources, PodLimits: w.resources,
+			OOMKills: rec.OOMKills + w.live[name].kills,
 		}
 		t.Cgroup = w.runner.cgroups.Container(t.PodCgroup, rec.ID)
 		list = append(list, t)

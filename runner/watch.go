@@ -59,7 +59,7 @@ func (w *worker) startProbes(name string) {
 		rec.Ready = true
 	}
 	ctx, cancel := context.WithCancel(w.runner.ctx)
-	id := rec.ID
+	id, pod := rec.ID, w.rec.Pod
 	for kind, p := range probes {
 		if p == nil {
 			continue
@@ -67,6 +67,9 @@ func (w *worker) startProbes(name string) {
 		worker := &probe.Worker{
 			Kind: kind, Container: name, Probe: p, Started: rec.StartedAt, Target: w.probeTarget(c, rec),
 			Report: func(r probe.Result) { w.send(probed{id, r}) },
+			Answered: func(took time.Duration, err error) {
+				w.runner.telemetry.Probe(string(kind), pod.Namespace, pod.Name, w.uid, name, took, err)
+			},
 		}
 		w.runner.wg.Go(func() { worker.Run(ctx) })
 	}

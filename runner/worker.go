@@ -66,6 +66,8 @@ type worker struct {
 	stopBy time.Time
 	// endBy is when the grace period of the pod's end, which has begun, is over.
 	endBy time.Time
+	// startSince is when the pod should have begun to run: when its manifest came or changed; zero once it runs.
+	startSince time.Time
 	// stopStorage ends the measuring of what the pod writes.
 	stopStorage func()
 	isSuspended bool

@@ -52,6 +52,21 @@ if [ ${#missing[@]} -gt 0 ]; then
 		exit 1
 	fi
 fi
+# Of some packages only the files are wanted: installed, they would run a service.
+unpack() { # unpack FILE PACKAGE: into .cache/PACKAGE
+	local dir=.cache/$2
+	if [ -e "$dir/$1" ] || command -v "$(basename "$1")" >/dev/null 2>&1; then return; fi
+	if ! command -v apt-get >/dev/null 2>&1; then
+		echo "please install: $2 (there is no apt-get here)" >&2
+		exit 1
+	fi
+	echo "unpacking $2"
+	rm -rf "$dir" && mkdir -p "$dir"
+	(cd "$dir" && { apt-get -qq download "$2" 2>/dev/null || { apt-get -qq update && apt-get -qq download "$2"; }; } && dpkg-deb -x ./*.deb . && rm ./*.deb)
+}
+if [ "${1:-run}" = test ]; then
+	unpack usr/bin/prometheus prometheus
+fi
 if ! go version >/dev/null 2>&1; then
 	echo "Go is not in PATH; Solopod needs Go 1.21 or later (it fetches the version that go.mod names by itself)" >&2
 	exit 1

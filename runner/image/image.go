@@ -32,16 +32,21 @@ type Store struct {
 	// changed is told the names of images that have become ready.
 	changed func(names []string)
 	report  func(file string, err error)
-	mu      sync.Mutex // one import or pull at a time: flash and memory are small
-	ledger  *ledger
+	// count is told of each operation.
+	count  func(operation string, began time.Time, err error)
+	mu     sync.Mutex // one import or pull at a time: flash and memory are small
+	ledger *ledger
 	// verified: names of images known to be synced in this run.
 	verified sync.Map
 }
 
-// NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images became ready, report with the outcome for each archive of the
-// watched directory; both may be called from any goroutine.
-func NewStore(e *engine.Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error)) *Store {
-	return &Store{engine: e, root: root, elsewhere: elsewhere, changed: changed, report: report, ledger: openLedger(filepath.Join(root, "archives.json"))}
+// NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
+// became ready, report with the outcome for each archive of the watched directory, count after each import, pull and removal; all
+// may be called from any goroutine.
+func NewStore(e *engine.Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error),
+	count func(operation string, began time.Time, err error),
+) *Store {
+	return &Store{engine: e, root: root, elsewhere: elsewhere, changed: changed, report: report, count: count, ledger: openLedger(filepath.Join(root, "archives.json"))}
 }
 
 // Normalize gives an image reference its full form, as Docker and the kubelet do: nginx -> docker.io/library/nginx:latest.
@@ -87,13 +92,17 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 		return err
 	}
 	s.verified.Delete(name)
-	return s.engine.RemoveImage(ctx, name)
+	began := time.Now()
+	err = s.engine.RemoveImage(ctx, name)
+	s.count("remove", began, err)
+	return err
 }
 
 // Import reads an archive: an OCI or Docker image, or several, as one tar file.
 func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	began := time.Now()
 	images, err := s.engine.Import(ctx, archive, func(name string) string {
 		full, err := Normalize(name)
 		if err != nil {
@@ -101,6 +110,7 @@ func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, 
 		}
 		return full
 	}, s.sync)
+	s.count("import", began, err)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -130,7 +140,9 @@ func (s *Store) Pull(ctx context.Context, ref string, logins Credentials) (engin
 	if image, err := s.Get(ctx, ref); err == nil {
 		return image, nil // another pod was first
 	}
+	began := time.Now()
 	image, err := s.engine.Pull(ctx, name, logins.For, s.sync)
+	s.count("pull", began, err)
 	if err != nil {
 		return engine.Image{}, err
 	}

@@ -203,8 +203,10 @@ func TestCounter(t *testing.T) {
 func TestWorker(t *testing.T) {
 	results := make(chan Result)
 	tries := 0
+	answers := 0
 	w := Worker{
-		Kind: Startup, Container: "c", Started: time.Now(), Report: func(r Result) { results <- r },
+		Answered: func(time.Duration, error) { answers++ },
+		Kind:     Startup, Container: "c", Started: time.Now(), Report: func(r Result) { results <- r },
 		Probe: &v1.Probe{PeriodSeconds: 1, FailureThreshold: 3, ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{}}},
 		Target: Target{Exec: func(context.Context, []string) (uint32, []byte, error) {
 			tries++
@@ -222,7 +224,7 @@ func TestWorker(t *testing.T) {
 		}
 		last = r
 	}
-	if !last.Decided || !last.Healthy || tries != 4 {
+	if !last.Decided || !last.Healthy || tries != 4 || answers != 1 { // the early failures do not count
 		t.Errorf("after %d tries the last result is %+v", tries, last)
 	}
 }

@@ -40,6 +40,8 @@ type Worker struct {
 	Started time.Time
 	// Report receives results; it is called from Run's goroutine.
 	Report func(Result)
+	// Answered is told of each answer, but for failures that do not count.
+	Answered func(took time.Duration, err error)
 }
 
 // Run probes until ctx ends. A failed liveness or startup probe that has reached its threshold ends it as well: the
@@ -85,6 +87,9 @@ func (w *Worker) Run(ctx context.Context) {
 		err := Once(ctx, w.Probe, w.Target)
 		if ctx.Err() != nil {
 			return
+		}
+		if counts || err == nil {
+			w.Answered(time.Since(now), err)
 		}
 		if err == nil {
 			eager = false

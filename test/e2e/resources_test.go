@@ -167,7 +167,7 @@ func TestMetrics(t *testing.T) {
 		id := strings.TrimPrefix(status(pod, "web").ContainerID, "containerd://")
 		text := b.mustGet("/metrics/cadvisor")
 		for _, want := range []string{
-			`container_cpu_usage_seconds_total{container="web",id="` + b.containerCgroup(pod, "web") + `"`, `container_memory_working_set_bytes{container="web"`,
+			`container_cpu_usage_seconds_total{container="web",cpu="total",id="` + b.containerCgroup(pod, "web") + `"`, `container_memory_working_set_bytes{container="web"`,
 			`container_memory_rss{container="web"`, `container_network_receive_bytes_total{container="",id="`, `interface="eth0"`,
 			`container_oom_events_total{container="web"`, `container_start_time_seconds{container="web"`, `image="solopod.example/box:1",name="` + id + `",namespace="default",pod="web"`,
 			`container_spec_memory_limit_bytes{container="web"`,
