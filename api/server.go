@@ -79,6 +79,7 @@ func (s *Server) handler(readOnly bool) http.Handler {
 	mux.HandleFunc("GET /images", s.images)
 	mux.HandleFunc("GET /claims", s.claims)
 	mux.HandleFunc("GET /workloads", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Workloads{s.workloads.Statuses()}) })
+	mux.HandleFunc("GET /node", s.node)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) })
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	s.metrics.routes(mux)
@@ -88,18 +89,16 @@ func (s *Server) handler(readOnly bool) http.Handler {
 		mux.HandleFunc("DELETE /images", s.removeImage)
 		mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.removeClaim)
 		mux.HandleFunc("POST /drain", s.drain)
+		mux.HandleFunc("POST /restart/{namespace}/{pod}", s.restart)
 		s.streams(mux)
 	}
 	return mux
 }
 
-// stuckAfter is how long one step of a pod may take for the daemon to count as healthy; the slowest take seconds.
-const stuckAfter = 3 * time.Minute
-
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
 	defer cancel()
-	if err := s.runner.Stuck(ctx, stuckAfter); err != nil {
+	if err := s.runner.Stuck(ctx, runner.StuckAfter); err != nil {
 		fail(w, http.StatusServiceUnavailable, err)
 		return
 	}

@@ -18,22 +18,19 @@ func newDescribe(g *global) *cobra.Command {
 	cmd.PersistentFlags().StringVarP(&s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
 	cmd.AddCommand(&cobra.Command{
 		Use: "pod NAME", Aliases: []string{"pods", "po"}, Short: "Show a pod in detail, with its events", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: g.completePods(&s.namespace),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			pods, err := g.client().Pods(cmd.Context())
+			pods, _, err := s.selected(cmd.Context(), g.client(), []string{podName(args[0])})
 			if err != nil {
 				return err
-			}
-			i := slices.IndexFunc(pods, func(p v1.Pod) bool { return s.matches(&p, args) })
-			if i < 0 {
-				return fmt.Errorf("pods %q not found in namespace %s%s", args[0], s.namespace, elsewhere(pods, args[0]))
 			}
 			events, err := g.client().Events(cmd.Context())
 			if err != nil {
 				return err
 			}
 			d := &describer{}
-			d.pod(&pods[i])
-			d.events(&pods[i], events)
+			d.pod(&pods[0])
+			d.events(&pods[0], events)
 			_, err = io.WriteString(cmd.OutOrStdout(), d.b.String())
 			return err
 		},

@@ -1,15 +1,15 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/solopod/solopod/api"
 )
@@ -20,24 +20,31 @@ type selection struct {
 	all       bool
 	output    string
 	watch     bool
+	selector  string
 }
 
 func newGet(g *global) *cobra.Command {
 	s := &selection{}
 	cmd := &cobra.Command{
-		Use:   "get pods|jobs|cronjobs|events|images|manifests [NAME]",
-		Short: "List pods, jobs, events, images or manifest files",
-		Example: "  solopod get pods -A\n  solopod get pods web -o yaml\n  solopod get pods -w\n" +
+		Use:   "get pods|containers|jobs|cronjobs|events|images|manifests|nodes [NAME...]",
+		Short: "List pods, containers, jobs, events, images, manifest files or the node",
+		Example: "  solopod get pods -A\n  solopod get pods web -o yaml\n  solopod get pods -w\n  solopod get pods -l app=web -o jsonpath='{.items[*].status.podIP}'\n" +
+			"  solopod get containers -A\n" +
 			"  solopod get manifests",
 	}
 	f := cmd.PersistentFlags()
 	f.StringVarP(&s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
 	f.BoolVarP(&s.all, "all-namespaces", "A", false, "all namespaces")
-	f.StringVarP(&s.output, "output", "o", "", "wide, json, yaml or name")
+	f.StringVarP(&s.output, "output", "o", "", outputHelp)
+	f.StringVarP(&s.selector, "selector", "l", "", "only pods with these labels, for instance app=web,tier!=test")
 	f.BoolVarP(&s.watch, "watch", "w", false, "go on with what changes")
 	cmd.AddCommand(
-		&cobra.Command{Use: "pods [NAME]", Aliases: []string{"pod", "po"}, Short: "List pods", Args: cobra.MaximumNArgs(1),
+		&cobra.Command{Use: "pods [NAME...]", Aliases: []string{"pod", "po"}, Short: "List pods", Args: cobra.ArbitraryArgs, ValidArgsFunction: g.completePods(&s.namespace),
 			RunE: func(cmd *cobra.Command, args []string) error { return s.pods(cmd, g.client(), args) }},
+		&cobra.Command{Use: "containers [POD...]", Aliases: []string{"container"}, Short: "List the containers of pods", Args: cobra.ArbitraryArgs, ValidArgsFunction: g.completePods(&s.namespace),
+			RunE: func(cmd *cobra.Command, args []string) error { return s.containers(cmd, g.client(), args) }},
+		&cobra.Command{Use: "nodes", Aliases: []string{"node", "no"}, Short: "Show this machine", Args: cobra.MaximumNArgs(1),
+			RunE: func(cmd *cobra.Command, _ []string) error { return s.nodes(cmd, g.client()) }},
 		&cobra.Command{Use: "events", Aliases: []string{"event", "ev"}, Short: "List events, the newest last", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return s.events(cmd, g.client()) }},
 		&cobra.Command{Use: "images", Aliases: []string{"image"}, Short: "List images", Args: cobra.NoArgs,
@@ -52,29 +59,49 @@ func newGet(g *global) *cobra.Command {
 	return cmd
 }
 
-// matches says whether a pod is selected.
-func (s *selection) matches(pod *v1.Pod, args []string) bool {
-	return (s.all || pod.Namespace == s.namespace) && (len(args) == 0 || pod.Name == args[0])
+// filter says which pods are selected, by namespace, name and labels.
+func (s *selection) filter(args []string) (func(*v1.Pod) bool, error) {
+	selector, err := labels.Parse(s.selector)
+	if err != nil {
+		return nil, fmt.Errorf("-l: %w", err)
+	}
+	return func(pod *v1.Pod) bool {
+		return (s.all || pod.Namespace == s.namespace) && (len(args) == 0 || slices.Contains(args, pod.Name)) && selector.Matches(labels.Set(pod.Labels))
+	}, nil
+}
+
+// selected are the pods that are.
+func (s *selection) selected(ctx context.Context, c *api.Client, args []string) (selected, all []v1.Pod, err error) {
+	matches, err := s.filter(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if all, err = c.Pods(ctx); err != nil {
+		return nil, nil, err
+	}
+	for i := range all {
+		if matches(&all[i]) {
+			selected = append(selected, all[i])
+		}
+	}
+	for _, name := range args {
+		if !slices.ContainsFunc(selected, func(p v1.Pod) bool { return p.Name == name }) {
+			return nil, nil, fmt.Errorf("pods %q not found in namespace %s%s", name, s.namespace, elsewhere(all, name))
+		}
+	}
+	return selected, all, nil
 }
 
 func (s *selection) pods(cmd *cobra.Command, c *api.Client, args []string) error {
 	if s.watch {
 		return s.watchPods(cmd, c, args)
 	}
-	pods, err := c.Pods(cmd.Context())
+	selected, pods, err := s.selected(cmd.Context(), c, args)
 	if err != nil {
 		return err
 	}
-	list := v1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, Items: []v1.Pod{}}
-	for i := range pods {
-		if s.matches(&pods[i], args) {
-			list.Items = append(list.Items, pods[i])
-		}
-	}
-	if len(args) > 0 && len(list.Items) == 0 {
-		return fmt.Errorf("pods %q not found in namespace %s%s", args[0], s.namespace, elsewhere(pods, args[0]))
-	}
-	if len(args) > 0 && !s.all {
+	list := v1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, Items: append([]v1.Pod{}, selected...)}
+	if len(args) == 1 && !s.all {
 		return s.print(cmd.OutOrStdout(), &list.Items[0], podTable(s, list.Items), "pod/"+list.Items[0].Name)
 	}
 	if len(list.Items) == 0 && s.output == "" {
@@ -102,40 +129,17 @@ func elsewhere(pods []v1.Pod, name string) string {
 	return ""
 }
 
-// print writes an answer in the chosen form.
-func (s *selection) print(w io.Writer, v any, t table, names ...string) error {
-	switch s.output {
-	case "", "wide":
-		return t.write(w)
-	case "json":
-		e := json.NewEncoder(w)
-		e.SetIndent("", "    ")
-		return e.Encode(v)
-	case "yaml":
-		data, err := yaml.Marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(data)
-		return err
-	case "name":
-		for _, name := range names {
-			if _, err := fmt.Fprintln(w, name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("-o takes wide, json, yaml or name, not %q", s.output)
-}
-
 // watchPods prints a line, or an object, for each change.
 func (s *selection) watchPods(cmd *cobra.Command, c *api.Client, args []string) error {
+	matches, err := s.filter(args)
+	if err != nil {
+		return err
+	}
 	w := cmd.OutOrStdout()
 	last := map[string]string{}
 	header := true
 	return c.WatchPods(cmd.Context(), func(e api.WatchEvent) error {
-		if !s.matches(e.Object, args) {
+		if !matches(e.Object) {
 			return nil
 		}
 		if s.output != "" && s.output != "wide" {

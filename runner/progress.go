@@ -17,6 +17,9 @@ type progress struct{ since atomic.Pointer[time.Time] }
 func (p *progress) step() { p.since.Store(new(time.Now())) }
 func (p *progress) idle() { p.since.Store(nil) }
 
+// StuckAfter is how long one step of a pod may take for the daemon to count as healthy; the slowest take seconds.
+const StuckAfter = 3 * time.Minute
+
 // Stuck returns an error when the runner makes no progress: a worker has been at one step for longer than limit, or
 // containerd does not answer. Who supervises the daemon may end it then; the pods run on.
 func (r *Runner) Stuck(ctx context.Context, limit time.Duration) error {

@@ -62,6 +62,8 @@ type worker struct {
 	shim      sync.Mutex
 	deletedAt time.Time // when the manifest went
 	begun     bool      // Reconciled waits for this worker
+	// answers are closed after the next reconciliation: somebody waits for what he has asked for to have begun.
+	answers []chan struct{}
 	// stopBy is when the pod must have ended because the machine goes down; suspended is closed when it has.
 	stopBy time.Time
 	// endBy is when the grace period of the pod's end, which has begun, is over.
@@ -162,6 +164,7 @@ func makeWorker(r *Runner, pod *v1.Pod, rec *record) *worker {
 // run is the worker's loop. It ends with ctx, leaving everything as it is, or when the pod is gone.
 func (w *worker) run(ctx context.Context) {
 	defer w.noteBegun()
+	defer w.answer()
 	defer w.detach()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -180,6 +183,7 @@ func (w *worker) run(ctx context.Context) {
 		w.progress.idle()
 		w.noteSuspended()
 		w.noteBegun()
+		w.answer()
 		if w.decided && w.desired == nil && !w.anything && w.runner.gone(w) {
 			return
 		}

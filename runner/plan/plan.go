@@ -207,7 +207,11 @@ func nextForRunning(d *Desired, c Container, s *Status, now time.Time) []Action 
 	case s.Stopping:
 		return stop(c.Name, s, d.Grace, "", false, now)
 	case s.Revision != c.Revision:
-		return stop(c.Name, s, d.Grace, "its part of the manifest changed", true, now)
+		reason := "its part of the manifest changed"
+		if s.Revision == "" {
+			reason = "a restart was asked for"
+		}
+		return stop(c.Name, s, d.Grace, reason, true, now)
 	case s.Unhealthy != "":
 		grace := d.Grace
 		if s.UnhealthyGrace != nil {

@@ -238,10 +238,12 @@ func TestPrometheus(t *testing.T) {
 			t.Log(out.String())
 		}
 	})
-	query := func(q string) string { return httpGet("http://" + address + "/api/v1/query?query=" + url.QueryEscape(q)) }
+	query := func(q string) string {
+		return httpGet("http://" + address + "/api/v1/query?query=" + url.QueryEscape(q))
+	}
 	for q, want := range map[string]string{
 		`sum(up{job=~"solopod.*"})`: `"4"`, `container_memory_working_set_bytes{job="solopod-cadvisor",pod="web",container="web"} > 0`: `"pod":"web"`,
-		`kube_pod_status_phase{phase="Running",pod="web"}`:      `,"1"]`,
+		`kube_pod_status_phase{phase="Running",pod="web"}`:       `,"1"]`,
 		`rate(container_cpu_usage_seconds_total{pod="web"}[1m])`: `"container":"web"`,
 		`prober_probe_total{pod="web"}`:                          `"result":"successful"`, `pod_memory_working_set_bytes{pod="web"}`: `"pod":"web"`,
 	} {
