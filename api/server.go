@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -29,6 +28,9 @@ type Server struct {
 	workloads *workload.Controller
 	version   Version
 	metrics   Metrics
+	files     Files
+	// sessions bounds how many there are.
+	sessions chan struct{}
 }
 
 // Metrics are what stands behind the metrics' paths.
@@ -39,41 +41,18 @@ type Metrics struct {
 }
 
 // NewServer makes a server of the runner's pods and the controller's Jobs.
-func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics) *Server {
-	return &Server{r, workloads, v, m}
+func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics, f Files) *Server {
+	return &Server{r, workloads, v, m, f, make(chan struct{}, maxSessions)}
 }
 
-// Serve answers on the listener until ctx ends. With readOnly nothing can be changed.
-func (s *Server) Serve(ctx context.Context, l net.Listener, readOnly bool) error {
-	srv := &http.Server{
-		Handler:           s.handler(readOnly),
-		ReadHeaderTimeout: 10 * time.Second,
-		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		<-ctx.Done()
-		// Those who watch or follow would stay for ever.
-		if err := srv.Close(); err != nil {
-			slog.Debug("cannot close a listener", "err", err)
-		}
-	}()
-	err := srv.Serve(l)
-	if ctx.Err() != nil {
-		<-ended
-		return nil
-	}
-	return err
-}
-
-func (s *Server) handler(readOnly bool) http.Handler {
+// handler has the paths that only read, or all.
+func (s *Server) handler(readOnly bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /pods", s.pods)
 	mux.HandleFunc("GET /pods/{$}", s.pods)
+	mux.HandleFunc("GET /runningpods/{$}", s.runningPods)
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /manifests", s.manifests)
 	mux.HandleFunc("GET /images", s.images)
@@ -90,6 +69,8 @@ func (s *Server) handler(readOnly bool) http.Handler {
 		mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.removeClaim)
 		mux.HandleFunc("POST /drain", s.drain)
 		mux.HandleFunc("POST /restart/{namespace}/{pod}", s.restart)
+		mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.files.Config) })
+		mux.Handle("GET /logs/", http.StripPrefix("/logs/", s.files.logs()))
 		s.streams(mux)
 	}
 	return mux
@@ -137,6 +118,7 @@ func (s *Server) watchPods(w http.ResponseWriter, r *http.Request) {
 		for _, pod := range s.runner.Pods() {
 			now[string(pod.UID)] = pod
 		}
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) //nolint:errcheck // a connection supports deadlines
 		for _, e := range difference(known, now) {
 			if out.Encode(e) != nil {
 				return
@@ -242,6 +224,7 @@ type flusher struct {
 
 func (f *flusher) Write(b []byte) (int, error) {
 	f.begun = true
+	f.c.SetWriteDeadline(time.Now().Add(answerTime)) //nolint:errcheck // a connection supports deadlines
 	n, err := f.w.Write(b)
 	if err == nil {
 		err = f.c.Flush()

@@ -27,11 +27,20 @@ type config struct {
 	Containerd string `json:"containerd,omitempty"` // "embedded" or a socket
 	Runtime    string `json:"runtime,omitempty"`
 	Socket     string `json:"socket,omitempty"`
-	Listen     string `json:"listen,omitempty"`
-	CNIBinDir  string `json:"cniBinDir,omitempty"`
-	CNIConfDir string `json:"cniConfDir,omitempty"`
-	NodeName   string `json:"nodeName,omitempty"`
-	CgroupRoot string `json:"cgroupRoot,omitempty"`
+	// SocketGroup is the group whose members may use the socket, by name or number; empty means root's.
+	SocketGroup string `json:"socketGroup,omitempty"`
+	Listen      string `json:"listen,omitempty"`
+	// TLSListen is an address for HTTPS with authentication; empty means none. The certificate is TLSCertFile with
+	// TLSPrivateKeyFile, or one that Solopod makes and keeps in <root>/tls. ClientCAFile and AuthTokenFile say who is known.
+	TLSListen         string `json:"tlsListen,omitempty"`
+	TLSCertFile       string `json:"tlsCertFile,omitempty"`
+	TLSPrivateKeyFile string `json:"tlsPrivateKeyFile,omitempty"`
+	ClientCAFile      string `json:"clientCAFile,omitempty"`
+	AuthTokenFile     string `json:"authTokenFile,omitempty"`
+	CNIBinDir         string `json:"cniBinDir,omitempty"`
+	CNIConfDir        string `json:"cniConfDir,omitempty"`
+	NodeName          string `json:"nodeName,omitempty"`
+	CgroupRoot        string `json:"cgroupRoot,omitempty"`
 	// CgroupDriver is cgroupfs or systemd; empty means systemd where it is the init and cgroups are v2.
 	CgroupDriver string `json:"cgroupDriver,omitempty"`
 	LogLevel     string `json:"logLevel,omitempty"`
@@ -91,6 +100,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.Containerd, "containerd", c.Containerd, `"embedded", or the socket of a containerd that runs already`)
 	f.StringVar(&c.Runtime, "runtime", c.Runtime, "OCI runtime: runc, crun or a path")
 	f.StringVar(&c.Listen, "listen", c.Listen, `address for read-only HTTP; "" for none`)
+	f.StringVar(&c.TLSListen, "tls-listen", c.TLSListen, "address for HTTPS, for clients with a certificate or a token (clientCAFile, authTokenFile in the configuration)")
 	f.StringVar(&c.CNIBinDir, "cni-bin-dir", c.CNIBinDir, "directory of CNI plugins (default /opt/cni/bin, then /usr/lib/cni)")
 	f.StringVar(&c.CNIConfDir, "cni-conf-dir", c.CNIConfDir, "directory of CNI configurations; without one pods get a bridge of Solopod's")
 	f.StringVar(&c.NodeName, "node-name", c.NodeName, "name of this machine in status and events")

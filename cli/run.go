@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -111,19 +110,8 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	group.Go(func() error { return directory.Run(ctx) })
 	group.Go(func() error { return s.supervise(ctx, r) })
 	server := newServer(c, r, e, workloads)
-	socket, err := listenSocket(ctx, c.Socket)
-	if err != nil {
+	if err := listenAll(ctx, c, server, group.Go); err != nil {
 		return err
-	}
-	group.Go(func() error { return server.Serve(ctx, socket, false) })
-	if c.Listen != "" {
-		tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
-		if err != nil {
-			// Not worth a machine without pods: another program has the port.
-			slog.Error("cannot serve HTTP there; choose another --listen, or \"\" for none", "listen", c.Listen, "err", err)
-		} else {
-			group.Go(func() error { return server.Serve(ctx, tcp, true) })
-		}
 	}
 	return group.Wait()
 }
@@ -143,7 +131,7 @@ func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload
 	probes.MustRegister(r.Telemetry().Probes()...)
 	return api.NewServer(r, workloads, version, api.Metrics{
 		Own: own, Probes: probes, Monitor: monitor.New(r, []string{c.Root, c.LogDir, "/"}), Node: c.NodeName,
-	})
+	}, api.Files{Config: map[string]config{"solopodconfig": c}, LogDir: c.LogDir})
 }
 
 // lock keeps a second daemon away from the same root: both would drive the same pods.
@@ -235,22 +223,4 @@ func newRunner(c config, e *engine.Engine, setAside, unit string) (*runner.Runne
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
 		SetAside: setAside, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})
-}
-
-// listenSocket listens on the unix socket, in place of one that a killed daemon left.
-func listenSocket(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("cannot replace the socket: %w", err)
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on the socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
 }

@@ -147,6 +147,14 @@ func openPipes(prefix string, sio ExecIO) (p *pipes, err error) {
 			p.finish()
 		}
 	}()
+	if sio.Sizes == nil && (sio.Stdout == nil) != (sio.Stderr == nil) {
+		// A shim wants both or none.
+		if sio.Stdout == nil {
+			sio.Stdout = io.Discard
+		} else {
+			sio.Stderr = io.Discard
+		}
+	}
 	if sio.Stdin != nil {
 		p.stdin = prefix + "-in"
 		if err := unix.Mkfifo(p.stdin, 0o600); err != nil {

@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // Line is one line of a CRI log.
@@ -223,14 +221,11 @@ func (p *printer) line(b []byte) error {
 
 // follow prints the log and what comes, over rotations.
 func (p *printer) follow(ctx context.Context, path string, ended <-chan struct{}) error {
-	watcher, err := fsnotify.NewWatcher()
+	changed, cancel, err := followers.watch(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("cannot follow the log: %w", err)
 	}
-	defer watcher.Close() //nolint:errcheck // nothing is written
-	if err := watcher.Add(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("cannot follow the log: %w", err)
-	}
+	defer cancel()
 	old, err := rotatedFiles(path)
 	if err != nil {
 		return err
@@ -268,11 +263,7 @@ func (p *printer) follow(ctx context.Context, path string, ended <-chan struct{}
 		case <-ended:
 			_, err := p.copy(r, rest)
 			return done(err)
-		case <-watcher.Events:
-		case err := <-watcher.Errors:
-			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return err
-			}
+		case <-changed:
 		}
 	}
 }

@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/solopod/solopod/api/access"
+)
+
+// Limits of what clients can take of a small machine (docs/api.md).
+const (
+	// maxConnections of one port; more wait until one ends.
+	maxConnections = 256
+	// maxSessions of all listeners: exec, attach, port-forward, followed logs and watches.
+	maxSessions = 128
+	// headerTime is how long a client may take to say what it wants, idleTime how long a connection may do nothing.
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	maxHeader  = 64 << 10
+	// answerTime is how long a client may take to take an answer, or each part of one that goes on.
+	answerTime = time.Minute
+)
+
+// Serve answers on the listener until ctx ends, with TLS where a configuration is given.
+func (s *Server) Serve(ctx context.Context, l net.Listener, who access.Authenticate, secure *tls.Config) error {
+	if l.Addr().Network() != "unix" { // who may open the socket may do worse
+		l = netutil.LimitListener(l, maxConnections)
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	srv := &http.Server{
+		Handler: s.guard(who), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		BaseContext:  func(net.Listener) context.Context { return ctx },
+		ConnContext:  access.WithPeer,
+		ErrorLog:     slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug), // what clients do wrong
+		TLSConfig:    secure,
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/2 has no upgrades
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-ctx.Done()
+		// Those who watch or follow would stay for ever.
+		if err := srv.Close(); err != nil {
+			slog.Debug("cannot close a listener", "err", err)
+		}
+	}()
+	err := srv.Serve(l)
+	if ctx.Err() != nil {
+		<-ended
+		return nil
+	}
+	return err
+}
+
+var errTooMany = fmt.Errorf("there are %d open streams already; close some", maxSessions)
+
+// guard lets a request through to what its user may do, and writes down who changes something.
+func (s *Server) guard(who access.Authenticate) http.Handler {
+	reading, all := s.handler(true), s.handler(false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := who(r)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			fail(w, http.StatusUnauthorized, err)
+			return
+		}
+		mux := reading
+		if user.Role == access.Admin {
+			mux = all
+		}
+		_, pattern := mux.Handler(r)
+		if _, exists := all.Handler(r); pattern == "" && exists != "" {
+			fail(w, http.StatusForbidden, fmt.Errorf("%s may only read; this needs the socket, or the role admin on the TLS port", user.Name))
+			return
+		}
+		if mutates(r) {
+			slog.Info("api request", "method", r.Method, "path", r.URL.Path, "user", user.Name)
+		}
+		if isSession(r) {
+			select {
+			case s.sessions <- struct{}{}:
+				defer func() { <-s.sessions }()
+			default:
+				fail(w, http.StatusTooManyRequests, errTooMany)
+				return
+			}
+		}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			slog.Debug("cannot bound the time of an answer", "err", err)
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// mutates says whether a request changes something, or enters a container.
+func mutates(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead || enters(r)
+}
+
+// isSession says whether a request may last.
+func isSession(r *http.Request) bool {
+	q := r.URL.Query()
+	return enters(r) || q.Get("watch") == "true" || q.Get("follow") == "true"
+}
+
+func enters(r *http.Request) bool {
+	for _, prefix := range []string{"/exec/", "/attach/", "/portForward/", "/run/"} {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			return true
+		}
+	}
+	return false
+}

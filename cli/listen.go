@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/api/access"
+)
+
+// listenAll opens the listeners of the configuration and has them served. A port that cannot be had is not worth a machine
+// without pods: another program may have it.
+func listenAll(ctx context.Context, c config, server *api.Server, serve func(func() error)) error {
+	socket, err := listenSocket(ctx, c.Socket, c.SocketGroup)
+	if err != nil {
+		return err
+	}
+	serve(func() error { return server.Serve(ctx, socket, access.Socket, nil) })
+	listen := &net.ListenConfig{}
+	if c.Listen != "" {
+		if plain, err := listen.Listen(ctx, "tcp", c.Listen); err != nil {
+			slog.Error("cannot serve HTTP there; choose another --listen, or \"\" for none", "listen", c.Listen, "err", err)
+		} else {
+			serve(func() error { return server.Serve(ctx, plain, access.Anyone("the plain port", access.Reader), nil) })
+		}
+	}
+	if c.TLSListen == "" {
+		return nil
+	}
+	// Whom to let in is not guessed: what is wrong with it ends the start.
+	if c.ClientCAFile == "" && c.AuthTokenFile == "" {
+		return errors.New("tlsListen lets nobody in without clientCAFile or authTokenFile in the configuration")
+	}
+	if c.AuthTokenFile != "" {
+		if err := access.CheckTokens(c.AuthTokenFile); err != nil {
+			return err
+		}
+	}
+	names, addresses := ownNames(c.NodeName)
+	secure, err := access.TLS{
+		CertFile: c.TLSCertFile, KeyFile: c.TLSPrivateKeyFile, Dir: filepath.Join(c.Root, "tls"), ClientCAFile: c.ClientCAFile,
+		Names: names, Addresses: addresses,
+	}.Config()
+	if err != nil {
+		return err
+	}
+	l, err := listen.Listen(ctx, "tcp", c.TLSListen)
+	if err != nil {
+		slog.Error("cannot serve HTTPS there; choose another --tls-listen", "tlsListen", c.TLSListen, "err", err)
+		return nil
+	}
+	slog.Info("HTTPS for clients with a certificate or a token", "address", l.Addr(), "sha256", access.Fingerprint(secure))
+	serve(func() error { return server.Serve(ctx, l, access.Credentials(c.AuthTokenFile), secure) })
+	return nil
+}
+
+// ownNames are what the machine may be called by, for its certificate.
+func ownNames(node string) (names []string, addresses []net.IP) {
+	addresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		slog.Debug("cannot list the machine's addresses", "err", err)
+	}
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			addresses = append(addresses, n.IP)
+		}
+	}
+	return []string{"localhost", node}, addresses
+}
+
+// listenSocket listens on the unix socket, in place of one that a killed daemon left.
+func listenSocket(ctx context.Context, path, group string) (net.Listener, error) {
+	gid := -1
+	if group != "" {
+		var err error
+		if gid, err = groupID(group); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("cannot replace the socket: %w", err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on the socket: %w", err)
+	}
+	if err := errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o660)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func groupID(name string) (int, error) {
+	if id, err := strconv.Atoi(name); err == nil {
+		return id, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("socketGroup: %w (make it with groupadd %s)", err, name)
+	}
+	return strconv.Atoi(g.Gid)
+}
