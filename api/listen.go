@@ -71,7 +71,8 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := who(r)
 		if err != nil {
-			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.Header().Add("WWW-Authenticate", "Bearer")
+			w.Header().Add("WWW-Authenticate", `Basic realm="Solopod: any name, and a token as the password"`)
 			fail(w, http.StatusUnauthorized, err)
 			return
 		}

@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/api/page"
 	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
@@ -62,6 +63,7 @@ func (s *Server) handler(readOnly bool) *http.ServeMux {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) })
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	s.metrics.routes(mux)
+	page.Routes(mux)
 	if !readOnly {
 		mux.HandleFunc("POST /images", s.importImages)
 		mux.HandleFunc("POST /images/pull", s.pullImage)
@@ -160,8 +162,50 @@ func difference(before, now map[string]*v1.Pod) []WatchEvent {
 	return out
 }
 
-func (s *Server) events(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("watch") == "true" {
+		s.watchEvents(w, r)
+		return
+	}
 	writeJSON(w, v1.EventList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "EventList"}, Items: s.runner.Events().List()})
+}
+
+// EventChange is one line of /events?watch=true.
+type EventChange struct {
+	Type   string   `json:"type"` // ADDED, or MODIFIED for a repetition
+	Object v1.Event `json:"object"`
+}
+
+// watchEvents streams events, those that were first.
+func (s *Server) watchEvents(w http.ResponseWriter, r *http.Request) {
+	changes, cancel := s.runner.Events().Watch()
+	defer cancel()
+	w.Header().Set("Content-Type", "application/json")
+	out := json.NewEncoder(w)
+	control := http.NewResponseController(w)
+	send := func(kind string, e v1.Event) error {
+		control.SetWriteDeadline(time.Now().Add(answerTime)) //nolint:errcheck // a connection supports deadlines
+		return errors.Join(out.Encode(EventChange{kind, e}), control.Flush())
+	}
+	for _, e := range s.runner.Events().List() {
+		if send("ADDED", e) != nil {
+			return
+		}
+	}
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case e, ok := <-changes:
+			kind := "ADDED"
+			if e.Count > 1 {
+				kind = "MODIFIED"
+			}
+			if !ok || send(kind, e) != nil {
+				return
+			}
+		}
+	}
 }
 
 func (s *Server) manifests(w http.ResponseWriter, _ *http.Request) {

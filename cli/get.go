@@ -162,7 +162,7 @@ func (s *selection) watchPods(cmd *cobra.Command, c *api.Client, args []string) 
 
 func (s *selection) events(cmd *cobra.Command, c *api.Client) error {
 	if s.watch {
-		return fmt.Errorf("-w is for pods")
+		return s.watchEvents(cmd, c)
 	}
 	events, err := c.Events(cmd.Context())
 	if err != nil {
@@ -171,13 +171,35 @@ func (s *selection) events(cmd *cobra.Command, c *api.Client) error {
 	list := v1.EventList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, Items: []v1.Event{}}
 	var names []string
 	for _, e := range events {
-		// What happens to manifests and to the machine has no namespace; it belongs into every answer.
-		if s.all || e.InvolvedObject.Namespace == "" || e.InvolvedObject.Namespace == s.namespace {
+		if s.wants(&e) {
 			list.Items = append(list.Items, e)
 			names = append(names, "event/"+e.Name)
 		}
 	}
 	return s.print(cmd.OutOrStdout(), list, eventTable(s.all, list.Items), names...)
+}
+
+// wants says whether an event is selected. What happens to manifests and to the machine has no namespace; it belongs into every
+// answer.
+func (s *selection) wants(e *v1.Event) bool {
+	return s.all || e.InvolvedObject.Namespace == "" || e.InvolvedObject.Namespace == s.namespace
+}
+
+// watchEvents prints a line, or an object, for each event.
+func (s *selection) watchEvents(cmd *cobra.Command, c *api.Client) error {
+	header := true
+	return c.WatchEvents(cmd.Context(), func(e api.EventChange) error {
+		if !s.wants(&e.Object) {
+			return nil
+		}
+		t := eventTable(s.all, []v1.Event{e.Object})
+		t.fixed = true
+		if !header {
+			t.header = nil
+		}
+		header = false
+		return s.print(cmd.OutOrStdout(), e.Object, t, "event/"+e.Object.Name)
+	})
 }
 
 func (s *selection) images(cmd *cobra.Command, c *api.Client) error {

@@ -5,9 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/solopod/solopod/runner/clock"
 )
 
@@ -16,7 +13,7 @@ import (
 func (r *Runner) watchClock(ctx context.Context) {
 	err := clock.Watch(ctx, func(moved time.Duration) {
 		slog.Info("the clock was set; what was noted since the boot is moved along", "by", moved)
-		r.events.move(moved)
+		r.events.Move(moved)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, w := range r.workers {
@@ -69,18 +66,3 @@ func (r *record) followClock() {
 // wallNow is the time for records: without the reading of the process's own clock that Go adds to it, as times that are
 // moved along must be compared by the wall clock alone.
 func wallNow() time.Time { return time.Now().Round(0) }
-
-// move moves the times of all events, which are of this boot: they are not kept over a restart.
-func (e *Events) move(by time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, event := range e.list {
-		moveEvent(event, by)
-	}
-}
-
-func moveEvent(event *v1.Event, by time.Duration) {
-	for _, t := range []*metav1.Time{&event.FirstTimestamp, &event.LastTimestamp, &event.CreationTimestamp} {
-		t.Time = t.Add(by)
-	}
-}

@@ -80,6 +80,8 @@ func (w *worker) startContainer(ctx context.Context, name string, backoff plan.B
 	if missing := spec.MissingCapabilities(c); len(missing) > 0 {
 		w.warn(name, "MissingCapabilities", "this machine has no %s to give; the container runs without", strings.Join(missing, ", "))
 	}
+	w.normal(name, "Pulled", "Container image %q already present on machine", c.Image)
+	w.normal(name, "Created", "Created container %s", name)
 	w.runner.telemetry.ContainerStart.Observe(time.Since(began).Seconds())
 	w.noteStarted()
 	w.warnWithoutSELinux(c)

@@ -23,6 +23,7 @@ import (
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/device"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/event"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs"
@@ -82,7 +83,7 @@ type Runner struct {
 	network   *network.Network
 	cgroups   *cgroup.Manager
 	volumes   volume.Manager
-	events    *Events
+	events    *event.Log
 	ports     hostPorts
 	users     userRanges
 	devices   *device.Table
@@ -129,7 +130,7 @@ func New(c Config) (*Runner, error) {
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
 		},
 		node: machineCapacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}}, users: newUserRanges(c.Instance),
-		events: NewEvents(c.Node), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
+		events: event.New(c.Node, c.State, c.Root), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
 		memory: machineMemory(), hostIP: machineIP(),
 		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},
 		beginning: beginning{done: make(chan struct{})},
@@ -148,7 +149,7 @@ func (r *Runner) Telemetry() *telemetry.Telemetry { return r.telemetry }
 func (r *Runner) Images() *image.Store { return r.images }
 
 // Events is the collection of events.
-func (r *Runner) Events() *Events { return r.events }
+func (r *Runner) Events() *event.Log { return r.events }
 
 // Start adopts what an earlier run left and begins to listen to containerd. It returns the pods that were applied
 // before, which the manifests' Set starts from.
@@ -177,6 +178,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 func (r *Runner) Stop() {
 	r.cancel()
 	r.wg.Wait()
+	r.events.Close()
 	r.config.Keeper.Close()
 }
 

@@ -32,6 +32,10 @@ test | bench)
 	need etcdctl etcd-client
 	need nft nftables
 	;;&
+test)
+	need "chromium-headless-shell chromium" chromium-headless-shell
+	need /usr/share/fonts/truetype/dejavu fonts-dejavu-core
+	;;
 bench)
 	need podman podman
 	need catatonit catatonit

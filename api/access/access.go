@@ -95,6 +95,9 @@ func Credentials(tokenFile string) Authenticate {
 			return byCertificate(r.TLS.VerifiedChains[0][0])
 		}
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok { // a browser asks its user for a name and a password: that is the token
+			_, token, ok = r.BasicAuth()
+		}
 		if !ok {
 			return User{}, errNobody
 		}

@@ -234,7 +234,7 @@ watched:
 	}
 	for args, want := range map[string]string{
 		"get pods absent":                     `pods "absent" not found in namespace default`,
-		"get pods -o tabel":                   "-o takes wide, json, yaml or name",
+		"get pods -o tabel":                   "-o takes wide, json, yaml, name",
 		"logs web -c none":                    `pod default/web has no container "none"; it has web`,
 		"get pods --socket " + b.path("none"): "no daemon listens on",
 		"images rm none":                      "not found",

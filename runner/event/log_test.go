@@ -1,0 +1,126 @@
+package event
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// said are the messages of a log, with how often each was.
+func said(l *Log) string {
+	var out []string
+	for _, e := range l.List() {
+		out = append(out, fmt.Sprintf("%s x%d", e.Message, e.Count))
+	}
+	return strings.Join(out, ", ")
+}
+
+// Events are there again after a kill, and after a power cut those that were worth a write.
+func TestLogIsKept(t *testing.T) {
+	state, root := t.TempDir(), t.TempDir()
+	l := New("node", state, root)
+	l.Manifest("a", v1.EventTypeNormal, "R", "first")
+	l.Manifest("a", v1.EventTypeWarning, "R", "second")
+	l.Manifest("a", v1.EventTypeNormal, "R", "first") // again: it is the latest now
+	const want = "second x1, first x2"
+	if got := said(l); got != want {
+		t.Errorf("the log: %s", got)
+	}
+	killed := New("node", state, root) // nobody closed the first
+	if got := said(killed); got != want {
+		t.Errorf("after a kill: %s", got)
+	}
+	if got := said(New("node", t.TempDir(), root)); got != "" {
+		t.Errorf("the disk has, before its time: %s", got)
+	}
+	killed.Manifest("a", v1.EventTypeNormal, "R", "third")
+	killed.Close()
+	if got := said(New("node", t.TempDir(), root)); got != "third x1" { // what the killed run had not written is lost with the memory
+		t.Errorf("after a reboot: %s", got)
+	}
+	l.Close()
+	l.Close() // nothing is written twice
+	again := New("node", t.TempDir(), root)
+	if got := said(again); !strings.HasPrefix(got, want) && !strings.HasSuffix(got, want) && !strings.Contains(got, "third") {
+		t.Errorf("after both ended well: %s", got)
+	}
+	// The line that a power cut tears is left out, and the rest is not.
+	f, err := os.OpenFile(filepath.Join(root, "events.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"metadata":{"name":"torn`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := said(New("node", t.TempDir(), root)); got != said(again) {
+		t.Errorf("with a torn line: %s", got)
+	}
+	info, err := os.Stat(filepath.Join(root, "events.jsonl"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info, err)
+	}
+}
+
+// The log is bounded, in memory and on the disk.
+func TestLogIsBounded(t *testing.T) {
+	state, root := t.TempDir(), t.TempDir()
+	l := New("node", state, root)
+	for i := range 4000 {
+		l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprintf("%04d %s", i, strings.Repeat("x", 200)))
+	}
+	l.Close()
+	list := l.List()
+	if len(list) != maxEvents || !strings.HasPrefix(list[0].Message, "3000 ") || len(l.ofBoot) != maxEvents {
+		t.Errorf("%d events, the oldest %.4s; %d of this boot", len(list), list[0].Message, len(l.ofBoot))
+	}
+	for _, dir := range []string{state, root} {
+		if info, err := os.Stat(filepath.Join(dir, "events.jsonl")); err != nil || info.Size() > maxFile {
+			t.Errorf("%s: %v, %v", dir, info.Size(), err)
+		}
+	}
+	if again := New("node", state, root).List(); len(again) != maxEvents || again[0].Message != list[0].Message {
+		t.Errorf("read again: %d", len(again))
+	}
+}
+
+// Watchers see everything, and one that sleeps holds nobody up.
+func TestWatch(t *testing.T) {
+	l := New("node", "", "")
+	events, cancel := l.Watch()
+	defer cancel()
+	_, sleeper := l.Watch()
+	for range 1000 {
+		l.Manifest("a", v1.EventTypeNormal, "R", "again")
+		if e := <-events; e.Message != "again" {
+			t.Fatalf("%+v", e)
+		}
+	}
+	sleeper() // which was dropped already
+	if len(l.watchers) != 1 {
+		t.Errorf("%d watch", len(l.watchers))
+	}
+}
+
+// When the clock is set what happened since the boot is moved, what came before it is not.
+func TestMove(t *testing.T) {
+	state, root := t.TempDir(), t.TempDir()
+	l := New("node", state, root)
+	l.Manifest("a", v1.EventTypeNormal, "R", "before")
+	l.Close()
+	l = New("node", t.TempDir(), root)
+	before := l.List()[0].LastTimestamp
+	l.Manifest("a", v1.EventTypeNormal, "R", "now")
+	now := l.List()[1].LastTimestamp
+	l.Move(time.Hour)
+	if list := l.List(); !list[0].LastTimestamp.Equal(&before) || list[1].LastTimestamp.Sub(now.Time) != time.Hour {
+		t.Errorf("times: %v and %v", list[0].LastTimestamp.Sub(before.Time), list[1].LastTimestamp.Sub(now.Time))
+	}
+}
