@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/user"
 	"strconv"
 	"syscall"
 	"time"
@@ -70,9 +72,27 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no daemon listens on %s: start it with \"solopod run\", or name its socket with --socket or $SOLOPOD_SOCKET", c.socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s may not be used by this user: run the command as root, or as a member of the socket's group", c.socket)
+		return fmt.Errorf("%s may not be used by this user: run the command as root%s", c.socket, orAsMember(c.socket))
 	}
 	return err
+}
+
+// orAsMember names the group whose members may use a socket, where it is not root's.
+func orAsMember(socket string) string {
+	const otherwise = ", or name a group in the daemon's configuration (socketGroup)"
+	info, err := os.Stat(socket)
+	if err != nil {
+		return otherwise
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Gid == 0 {
+		return otherwise
+	}
+	name := strconv.Itoa(int(st.Gid))
+	if g, err := user.LookupGroupId(name); err == nil {
+		name = g.Name
+	}
+	return fmt.Sprintf(", or become a member of the group %s (usermod -aG %s USER)", name, name)
 }
 
 func (c *Client) get(ctx context.Context, path string, out any) error {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -86,6 +87,10 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 			return
 		}
 		if mutates(r) {
+			if foreign(r) {
+				fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
+				return
+			}
 			slog.Info("api request", "method", r.Method, "path", r.URL.Path, "user", user.Name)
 		}
 		if isSession(r) {
@@ -104,6 +109,20 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 	})
 }
 
+// foreign says whether a browser sends the request for a page of another site: it would add its user's certificate or password,
+// also to a WebSocket, for which no browser asks whether it may.
+func foreign(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false // no browser
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host != r.Host
+}
+
 // mutates says whether a request changes something, or enters a container.
 func mutates(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead || enters(r)
@@ -116,7 +135,7 @@ func isSession(r *http.Request) bool {
 }
 
 func enters(r *http.Request) bool {
-	for _, prefix := range []string{"/exec/", "/attach/", "/portForward/", "/run/"} {
+	for _, prefix := range []string{"/exec/", "/attach/", "/portForward/", "/run/", "/files/"} {
 		if strings.HasPrefix(r.URL.Path, prefix) {
 			return true
 		}

@@ -24,6 +24,8 @@ func (s *Server) streams(mux *http.ServeMux) {
 		}
 		mux.HandleFunc("POST /run/{namespace}/{pod}"+uid+"/{container}", s.run)
 	}
+	mux.HandleFunc("GET /files/{namespace}/{pod}/{container}", s.readFiles)
+	mux.HandleFunc("PUT /files/{namespace}/{pod}/{container}", s.writeFiles)
 }
 
 // named is what a path names.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // progress shows on a terminal how much of a file was sent.
@@ -18,11 +16,7 @@ type progress struct {
 
 // newProgress returns nil when w is not a terminal or the size is not known.
 func newProgress(w io.Writer, f *os.File) *progress {
-	out, ok := w.(*os.File)
-	if !ok {
-		return nil
-	}
-	if _, err := unix.IoctlGetTermios(int(out.Fd()), unix.TCGETS); err != nil {
+	if !onTerminal(w) {
 		return nil
 	}
 	info, err := f.Stat()

@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/term"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -22,9 +25,71 @@ type table struct {
 	rows   [][]string
 	// fixed: rows are printed one by one, so that columns get a width of their own.
 	fixed bool
+	// painted is the column whose words get a colour on a terminal, and colour says which one; empty means none.
+	painted int
+	colour  func(word string) string
 }
 
 func (t table) write(w io.Writer) error {
+	if t.colour != nil && onTerminal(w) && os.Getenv("NO_COLOR") == "" { // https://no-color.org
+		return t.writePainted(w)
+	}
+	return t.writePlain(w)
+}
+
+// writePainted colours one column. The columns are laid out first: a colour takes no room.
+func (t table) writePainted(w io.Writer) error {
+	var plain bytes.Buffer
+	if err := t.writePlain(&plain); err != nil {
+		return err
+	}
+	column := t.painted
+	for i, line := range strings.SplitAfter(plain.String(), "\n") {
+		row := i
+		if t.header != nil {
+			row--
+		}
+		if row >= 0 && row < len(t.rows) {
+			word := t.rows[row][column]
+			if code := t.colour(word); code != "" {
+				// The words of this column are told from equal ones before it by the blanks around them.
+				if at := strings.LastIndex(line, " "+word+" "); at >= 0 {
+					line = line[:at+1] + code + word + resetColour + line[at+1+len(word):]
+				}
+			}
+		}
+		if _, err := io.WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Colours of the eight that every terminal has.
+const (
+	red, green, yellow, grey = "\033[31m", "\033[32m", "\033[33m", "\033[90m"
+	resetColour              = "\033[0m"
+)
+
+// statusColour is for a pod's status: what is well, what is on its way, what is over, and what is wrong.
+func statusColour(word string) string {
+	switch {
+	case word == "Running":
+		return green
+	case word == "Completed" || word == "Succeeded":
+		return grey
+	case slices.Contains([]string{"Pending", "ContainerCreating", "PodInitializing", "Terminating"}, word) || strings.HasPrefix(word, "Init:") && strings.Contains(word, "/"):
+		return yellow
+	}
+	return red
+}
+
+func onTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (t table) writePlain(w io.Writer) error {
 	width := 0
 	if t.fixed {
 		width = 10
@@ -48,15 +113,20 @@ func age(t metav1.Time) string {
 	return duration.HumanDuration(time.Since(t.Time))
 }
 
-func podTable(s *selection, pods []v1.Pod) table {
-	t := table{header: []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}}
-	wide := s.output == "wide"
-	if wide {
-		t.header = []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "QOS", "MANIFEST"}
+func podHeader(s *selection) []string {
+	header := []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}
+	if s.output == "wide" {
+		header = append(header, "IP", "NODE", "QOS", "MANIFEST")
 	}
 	if s.all {
-		t.header = append([]string{"NAMESPACE"}, t.header...)
+		header = slices.Insert(header, 0, "NAMESPACE")
 	}
+	return header
+}
+
+func podTable(s *selection, pods []v1.Pod) table {
+	t := table{header: podHeader(s)}
+	wide := s.output == "wide"
 	for i := range pods {
 		pod := &pods[i]
 		ready, total := readiness(pod)
@@ -75,6 +145,7 @@ func podTable(s *selection, pods []v1.Pod) table {
 		}
 		t.rows = append(t.rows, row)
 	}
+	t.painted, t.colour = slices.Index(podHeader(s), "STATUS"), statusColour
 	return t
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -32,9 +33,12 @@ func (everyState) Pods() []*v1.Pod {
 		{Name: "t", State: v1.ContainerState{Terminated: &v1.ContainerStateTerminated{Reason: "Completed"}}},
 	}
 	return []*v1.Pod{{
-		ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "n", UID: "u"},
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "n", UID: "u", CreationTimestamp: now, Annotations: map[string]string{manifests.OwnerAnnotation: "job/j"}},
+		Spec: v1.PodSpec{Containers: []v1.Container{{Name: "w", Resources: v1.ResourceRequirements{
+			Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("1")}, Limits: v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Mi")},
+		}}}},
 		Status: v1.PodStatus{
-			Phase: v1.PodRunning, StartTime: &now, ContainerStatuses: statuses, InitContainerStatuses: statuses,
+			Reason: "Evicted", Phase: v1.PodRunning, StartTime: &now, ContainerStatuses: statuses, InitContainerStatuses: statuses,
 			Conditions: []v1.PodCondition{{Type: v1.PodReady, Status: v1.ConditionTrue}},
 		},
 	}}

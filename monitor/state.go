@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,11 @@ var (
 	podInfo      = podDesc("kube_pod_info", "Information about the pod", "host_ip", "pod_ip", "node", "host_network")
 	podPhase     = podDesc("kube_pod_status_phase", "The pod's current phase", "phase")
 	podReady     = podDesc("kube_pod_status_ready", "Whether the pod is ready to serve requests", "condition")
+	podCreated   = podDesc("kube_pod_created", "Unix creation timestamp")
+	podReason    = podDesc("kube_pod_status_reason", "Why the pod as a whole is as it is", "reason")
+	podOwner     = podDesc("kube_pod_owner", "What the pod was made from", "owner_kind", "owner_name", "owner_is_controller")
+	podRequests  = podDesc("kube_pod_container_resource_requests", "The number of requested request resource by a container", "container", "node", "resource", "unit")
+	podLimits    = podDesc("kube_pod_container_resource_limits", "The number of requested limit resource by a container", "container", "node", "resource", "unit")
 	podStart     = podDesc("kube_pod_start_time", "Start time in unix timestamp for a pod")
 	manifestsIn  = prometheus.NewDesc("solopod_manifests", "Manifest files by state", []string{"state"}, nil)
 	manifestErr  = prometheus.NewDesc("solopod_manifest_errors", "Errors in a manifest file", []string{"file"}, nil)
@@ -110,6 +116,19 @@ func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
 			gauge(ch, podReady, oneIf(c.Status == v1.ConditionFalse), with("false")...)
 		}
 	}
+	if !pod.CreationTimestamp.IsZero() {
+		gauge(ch, podCreated, float64(pod.CreationTimestamp.Unix()), id...)
+	}
+	if pod.Status.Reason != "" {
+		gauge(ch, podReason, 1, with(pod.Status.Reason)...)
+	}
+	if kind, name, ok := strings.Cut(pod.Annotations[manifests.OwnerAnnotation], "/"); ok {
+		gauge(ch, podOwner, 1, with(kinds[kind], name, "true")...)
+	}
+	for _, c := range pod.Spec.Containers {
+		resources(ch, podRequests, c.Resources.Requests, pod, c.Name, with)
+		resources(ch, podLimits, c.Resources.Limits, pod, c.Name, with)
+	}
 	containerState.collect(ch, pod.Status.ContainerStatuses, with)
 	initContainerState.collect(ch, pod.Status.InitContainerStatuses, with)
 }
@@ -130,6 +149,25 @@ func (d containerDescs) collect(ch chan<- prometheus.Metric, statuses []v1.Conta
 		if t := c.LastTerminationState.Terminated; t != nil {
 			gauge(ch, d.lastReason, 1, with(c.Name, t.Reason)...)
 		}
+	}
+}
+
+// kinds are those of objects that pods are made from, by their names in the owner's annotation.
+var kinds = map[string]string{
+	"deployment": "Deployment", "replicaset": "ReplicaSet", "statefulset": "StatefulSet", "daemonset": "DaemonSet", "job": "Job", "cronjob": "CronJob",
+}
+
+// resources tells processors in cores and the rest in bytes; a device, or whatever else is counted, is an integer.
+func resources(ch chan<- prometheus.Metric, d *prometheus.Desc, list v1.ResourceList, pod *v1.Pod, container string, with func(...string) []string) {
+	for name, q := range list {
+		unit := "integer"
+		switch {
+		case name == v1.ResourceCPU:
+			unit = "core"
+		case name == v1.ResourceMemory || name == v1.ResourceEphemeralStorage || strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix):
+			unit = "byte"
+		}
+		gauge(ch, d, q.AsApproximateFloat64(), with(container, pod.Spec.NodeName, strings.NewReplacer("-", "_", "/", "_", ".", "_").Replace(string(name)), unit)...)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // without that is left out: containers, labels, the grace period, the restart policy and fields without effect.
 func sharedRevision(pod *v1.Pod) string {
 	spec := &pod.Spec
-	return hash(map[string]any{
+	shared := map[string]any{
 		"qos": cgroup.QOSClass(pod), "oomGroup": pod.Annotations[manifests.OOMGroupAnnotation],
 		"uid": pod.UID, "namespace": pod.Namespace, "name": pod.Name,
 		"volumes": spec.Volumes, "initContainers": initRevisions(pod), "hostNetwork": spec.HostNetwork, "hostname": spec.Hostname, "subdomain": spec.Subdomain,
@@ -27,7 +27,11 @@ func sharedRevision(pod *v1.Pod) string {
 		"dnsPolicy": spec.DNSPolicy, "dnsConfig": spec.DNSConfig, "securityContext": spec.SecurityContext,
 		"runtimeClass": spec.RuntimeClassName, "shareProcesses": spec.ShareProcessNamespace, "hostPID": spec.HostPID, "hostIPC": spec.HostIPC,
 		"ports": podPorts(pod), "devices": deviceAnnotations(pod), "priorityClassName": spec.PriorityClassName, "priority": spec.Priority,
-	})
+	}
+	if manifests.OwnUsers(pod) {
+		shared["hostUsers"] = false
+	}
+	return hash(shared)
 }
 
 // deviceAnnotations name the pod's CDI devices.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/runner/archive"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/namespace"
@@ -128,8 +129,10 @@ func (r *Runner) Attach(ctx context.Context, ns, pod, container string, sio engi
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	o := logs.ReadOptions{Tail: 0, Follow: true, Stderr: sio.Stderr}
 	if sio.Stdin != nil {
-		if err := r.attachStdin(ctx, in, sio.Stdin); err != nil {
+		// What the container says to its input must not pass for old.
+		if o.Positioned, err = r.attachStdin(ctx, in, sio.Stdin); err != nil {
 			return err
 		}
 	}
@@ -140,7 +143,6 @@ func (r *Runner) Attach(ctx context.Context, ns, pod, container string, sio engi
 			}
 		}()
 	}
-	o := logs.ReadOptions{Tail: 0, Follow: true, Stderr: sio.Stderr}
 	out := sio.Stdout
 	if out == nil {
 		out = io.Discard
@@ -152,24 +154,24 @@ func (r *Runner) Attach(ctx context.Context, ns, pod, container string, sio engi
 	return logs.Read(ctx, r.logFile(in.pod, in.spec.Name, in.attempt), o, out, ended)
 }
 
-// attachStdin copies a user's input. With stdinOnce its end is the end of the container's.
-func (r *Runner) attachStdin(ctx context.Context, in *inside, stdin io.Reader) error {
+// attachStdin reaches a container's input; begin copies the user's to it. With stdinOnce its end is the end of the container's.
+func (r *Runner) attachStdin(ctx context.Context, in *inside, stdin io.Reader) (begin func(), err error) {
 	if !in.spec.Stdin {
-		return fmt.Errorf("container %s reads no input; set stdin: true in its manifest", in.spec.Name)
+		return nil, fmt.Errorf("container %s reads no input; set stdin: true in its manifest", in.spec.Name)
 	}
 	fifo, err := os.OpenFile(filepath.Join(in.dir, "io", "stdin"), os.O_WRONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return fmt.Errorf("cannot reach the container's input: %w", err)
+		return nil, fmt.Errorf("cannot reach the container's input: %w", err)
 	}
 	context.AfterFunc(ctx, func() { fifo.Close() }) //nolint:errcheck // the copying ends then
-	go func() {
+	copying := func() {
 		io.Copy(fifo, stdin) //nolint:errcheck // the session's end
 		fifo.Close()         //nolint:errcheck // all was written
 		if in.spec.StdinOnce {
 			r.toOwner(in.id, inputOver{in.id})
 		}
-	}()
-	return nil
+	}
+	return func() { go copying() }, nil
 }
 
 // toOwner sends a message to the worker that owns a container.
@@ -197,6 +199,20 @@ func (m inputOver) take(ctx context.Context, w *worker) {
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		w.warn(name, "StdinNotClosed", "cannot end the input of container %s: %v", name, err)
 	}
+}
+
+// Archive is where the files of a running container can be read and written.
+func (r *Runner) Archive(ns, pod, container string) (archive.Container, error) {
+	in, err := r.enter(ns, pod, container)
+	if err != nil {
+		return archive.Container{}, err
+	}
+	for _, t := range r.Targets() {
+		if t.ID == in.id && t.Running {
+			return archive.Container{Pid: t.Pid}, nil
+		}
+	}
+	return archive.Container{}, fmt.Errorf("container %s of pod %s/%s is %w", in.spec.Name, ns, pod, ErrNotRunning)
 }
 
 // Dial connects to a TCP port of a pod, in its own network.

@@ -54,6 +54,8 @@ type ReadOptions struct {
 	Follow bool
 	// LimitBytes ends the output after so many bytes; zero means no limit.
 	LimitBytes int64
+	// Positioned is called when it is settled which lines are old: what is written from then on is followed.
+	Positioned func()
 	// Stderr gets what the container wrote to its stderr; nil means that it goes where the rest goes.
 	Stderr io.Writer
 }
@@ -66,6 +68,9 @@ func Read(ctx context.Context, path string, o ReadOptions, w io.Writer, ended <-
 		if err := out.skipTo(path, o.Tail); err != nil {
 			return err
 		}
+	}
+	if o.Positioned != nil {
+		o.Positioned()
 	}
 	if o.Follow {
 		return out.follow(ctx, path, ended)

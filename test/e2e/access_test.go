@@ -166,6 +166,25 @@ func TestAccess(t *testing.T) {
 	if code, body := ask(other, "GET", "https://"+secure+"/pods", admin); code != 0 || !strings.Contains(body, "tls") {
 		t.Errorf("a certificate of another authority: %d, %s", code, body)
 	}
+	// A page of another site cannot use its reader's rights.
+	for name, value := range map[string]string{"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"} {
+		for path, method := range map[string]string{"/exec/default/pod/main?command=env&output=1": "GET", "/restart/default/pod": "POST"} {
+			req, err := http.NewRequest(method, "https://"+secure+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.SetBasicAuth("anyone", admin)
+			req.Header.Set(name, value)
+			resp, err := stranger.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != 403 {
+				t.Errorf("%s with %s: %s", path, name, resp.Status)
+			}
+		}
+	}
 	// client-go, as a kube-apiserver uses it with kubelets.
 	u, err := url.Parse("https://" + secure + "/exec/default/pod/" + string(pod.UID) + "/main?command=echo&command=entered&output=1")
 	if err != nil {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,9 @@ func TestCommandLine(t *testing.T) {
 		return strings.Replace(shell(name, "echo hello from "+name+"; while true; do true; done", ""), "  name: "+name+"\n", "  name: "+name+"\n  labels: {app: "+label+"}\n", 1)
 	}
 	b.apply("pods.yaml", labelled("one", "a")+"---\n"+labelled("two", "a")+"---\n"+strings.Replace(shell("other", forever, ""), "  name: other\n", "  name: other\n  namespace: far\n", 1))
+	b.run("wait", "one", "two")
+	b.run("wait", "-n", "far", "other")
+	b.eventually("both have said hello", func() error { return errors.Join(b.says("one", "hello"), b.says("two", "hello")) })
 	for args, want := range map[string]string{
 		"wait one two":                   "pod/one condition met\npod/two condition met\n",
 		"wait -n far --for=create other": "pod/other condition met\n",

@@ -110,6 +110,16 @@ func TestHostUsers(t *testing.T) {
 			t.Errorf("after a reboot the pod's file is of %s", got)
 		}
 
+		// An edit makes the pod anew, with the host's users.
+		b.apply("other.yaml", strings.Replace(readFile(t, b.path("manifests/other.yaml")), "hostUsers: false", "hostUsers: true", 1))
+		b.waitPod("other", "made anew", func(p *v1.Pod) bool {
+			if !isReady(p) {
+				return false
+			}
+			ids := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/uid_map", b.pid(p, "main"))))
+			return len(ids) == 3 && ids[1] == "0"
+		})
+
 		// One first process owns all namespaces.
 		b.apply("shared.yaml", ownUsers("together", host, "shareProcessNamespace: true", container{"main", forever, ""}, container{"other", forever, "tty: true\nsecurityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}"},
 			container{"strong", "mount -t proc proc /tmp; " + forever, "securityContext: {privileged: true}"}))

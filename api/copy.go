@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// readFiles answers with a file or a directory of a container, as a tar stream.
+func (s *Server) readFiles(w http.ResponseWriter, r *http.Request) {
+	n, ok := s.entrance(w, r)
+	if !ok {
+		return
+	}
+	files, err := s.runner.Archive(n.namespace, n.pod, n.container)
+	if err != nil {
+		fail(w, statusOf(err), err)
+		return
+	}
+	out := &flusher{w: w, c: http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "application/x-tar")
+	if err := files.Read(r.URL.Query().Get("path"), out); err != nil {
+		if out.begun { // an archive without an end tells the client
+			slog.Debug("cannot read all files of a container", "err", err)
+			panic(http.ErrAbortHandler)
+		}
+		fail(w, fileStatus(err), err)
+	}
+}
+
+// writeFiles makes the files of a tar stream in a container.
+func (s *Server) writeFiles(w http.ResponseWriter, r *http.Request) {
+	n, ok := s.entrance(w, r)
+	if !ok {
+		return
+	}
+	files, err := s.runner.Archive(n.namespace, n.pod, n.container)
+	if err == nil {
+		// Much may come; what counts is that some does.
+		err = files.Write(r.URL.Query().Get("path"), &patientReader{r.Body, http.NewResponseController(w)})
+	}
+	if err != nil {
+		fail(w, fileStatus(err), err)
+		return
+	}
+	writeText(w, "ok")
+}
+
+// patientReader gives a client time for each part of what it sends, and leaves as much for the answer.
+type patientReader struct {
+	r io.Reader
+	c *http.ResponseController
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	deadline := time.Now().Add(answerTime)
+	if err := errors.Join(p.c.SetReadDeadline(deadline), p.c.SetWriteDeadline(deadline.Add(answerTime))); err != nil {
+		return 0, err
+	}
+	return p.r.Read(b)
+}
+
+func fileStatus(err error) int {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return http.StatusNotFound
+	case errors.Is(err, fs.ErrPermission):
+		return http.StatusForbidden
+	}
+	return statusOf(err)
+}
+
+// ReadFiles returns a file or a directory of a container as a tar stream, which the caller must close.
+func (c *Client) ReadFiles(ctx context.Context, namespace, pod, container, path string) (io.ReadCloser, error) {
+	return c.do(ctx, http.MethodGet, c.streamURL("files", namespace, pod, container).Path, url.Values{"path": {path}}, nil)
+}
+
+// WriteFiles makes the file or directory of a tar stream in a container: in the directory path, or where that does not exist, under
+// this name.
+func (c *Client) WriteFiles(ctx context.Context, namespace, pod, container, path string, archive io.Reader) error {
+	body, err := c.do(ctx, http.MethodPut, c.streamURL("files", namespace, pod, container).Path, url.Values{"path": {path}}, archive)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}

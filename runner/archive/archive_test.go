@@ -1,0 +1,134 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func extract(t *testing.T, dir, rename string, r *bytes.Buffer) error {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	return Extract(root, r, rename)
+}
+
+// What is packed comes out the same, under its own name or another.
+func TestPackAndExtract(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "tree")
+	if err := os.MkdirAll(filepath.Join(from, "sub"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"a": "one", "sub/b": strings.Repeat("x", 1<<17), "empty": ""} {
+		if err := os.WriteFile(filepath.Join(from, name), []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("sub/b", filepath.Join(from, "link")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rename, top := range map[string]string{"": "tree", "other": "other"} {
+		var packed bytes.Buffer
+		if err := Pack(&packed, from, "tree", info); err != nil {
+			t.Fatal(err)
+		}
+		to := t.TempDir()
+		if err := extract(t, to, rename, &packed); err != nil {
+			t.Fatal(err)
+		}
+		for name, size := range map[string]int{"a": 3, "sub/b": 1 << 17, "empty": 0, "link": 1 << 17} {
+			content, err := os.ReadFile(filepath.Join(to, top, name))
+			if err != nil || len(content) != size {
+				t.Errorf("%s/%s: %d bytes, %v", top, name, len(content), err)
+			}
+		}
+		if st, err := os.Stat(filepath.Join(to, top, "a")); err != nil || st.Mode().Perm() != 0o640 {
+			t.Errorf("the mode: %v, %v", st, err)
+		}
+	}
+}
+
+// Nothing is written beside the directory, whatever the archive says.
+func TestExtractStaysInside(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.Mkdir(outside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) tar.Header {
+		return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: 1}
+	}
+	link := func(name, target string) tar.Header {
+		return tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target}
+	}
+	for what, headers := range map[string][]tar.Header{
+		"up": {file("../x")}, "up within": {file("a/../../x")}, "absolute": {file(outside + "/x")},
+		"through a link": {link("a", outside), file("a/x")}, "through two": {link("a", ".."), link("b", "a"), file("b/x")}, "onto a link": {link("x", outside+"/x"), file("x")},
+	} {
+		var packed bytes.Buffer
+		out := tar.NewWriter(&packed)
+		for _, h := range headers {
+			if err := out.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			if h.Size > 0 {
+				if _, err := out.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := out.Close(); err != nil {
+			t.Fatal(err)
+		}
+		inside := filepath.Join(filepath.Dir(outside), "inside", what)
+		if err := os.MkdirAll(inside, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := extract(t, inside, "", &packed); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+		if left, err := filepath.Glob(outside + "/*"); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v, %v", what, left, err)
+		}
+	}
+	if err := extract(t, t.TempDir(), "", bytes.NewBufferString(strings.Repeat("no archive", 100))); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("no archive: %v", err)
+	}
+}
+
+// The rights and the root directory are those of the process: here this one's own.
+func TestContainer(t *testing.T) {
+	dir := t.TempDir()
+	c := Container{Pid: uint32(os.Getpid())}
+	var packed bytes.Buffer
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Read(filepath.Join(dir, "a"), &packed); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Write(filepath.Join(dir, "b"), &packed); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "b")); err != nil || string(got) != "one" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := c.Read("/proc/self/root", &packed); err == nil {
+		t.Error("a magic link was followed")
+	}
+	if err := c.Read(dir+"/none", &packed); !os.IsNotExist(err) {
+		t.Errorf("what is not there: %v", err)
+	}
+	if err := (Container{Pid: 1 << 30}).Read("/", &packed); err == nil {
+		t.Error("a process that does not exist")
+	}
+}
