@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/solopod/solopod/runner"
 )
 
 // readFiles answers with a file or a directory of a container, as a tar stream.
@@ -42,7 +44,7 @@ func (s *Server) writeFiles(w http.ResponseWriter, r *http.Request) {
 	files, err := s.runner.Archive(n.namespace, n.pod, n.container)
 	if err == nil {
 		// Much may come; what counts is that some does.
-		err = files.Write(r.URL.Query().Get("path"), &patientReader{r.Body, http.NewResponseController(w)})
+		err = files.Write(r.URL.Query().Get("path"), patientReader{r.Body, http.NewResponseController(w)})
 	}
 	if err != nil {
 		fail(w, fileStatus(err), err)
@@ -51,15 +53,14 @@ func (s *Server) writeFiles(w http.ResponseWriter, r *http.Request) {
 	writeText(w, "ok")
 }
 
-// patientReader gives a client time for each part of what it sends, and leaves as much for the answer.
+// patientReader gives a client time for each part of what it sends.
 type patientReader struct {
 	r io.Reader
 	c *http.ResponseController
 }
 
-func (p *patientReader) Read(b []byte) (int, error) {
-	deadline := time.Now().Add(answerTime)
-	if err := errors.Join(p.c.SetReadDeadline(deadline), p.c.SetWriteDeadline(deadline.Add(answerTime))); err != nil {
+func (p patientReader) Read(b []byte) (int, error) {
+	if err := p.c.SetReadDeadline(time.Now().Add(answerTime)); err != nil {
 		return 0, err
 	}
 	return p.r.Read(b)
@@ -88,4 +89,21 @@ func (c *Client) WriteFiles(ctx context.Context, namespace, pod, container, path
 		return err
 	}
 	return body.Close()
+}
+
+// checkpoint answers, as a kubelet, with the path of the archive that was made.
+func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
+	n, ok := s.entrance(w, r)
+	if !ok {
+		return
+	}
+	path, err := s.runner.Checkpoint(r.Context(), n.namespace, n.pod, n.container)
+	switch {
+	case errors.Is(err, runner.ErrNoCRIU):
+		fail(w, http.StatusNotImplemented, err)
+	case err != nil:
+		fail(w, statusOf(err), err)
+	default:
+		writeJSON(w, map[string][]string{"items": {path}})
+	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -69,7 +70,11 @@ var errTooMany = fmt.Errorf("there are %d open streams already; close some", max
 // guard lets a request through to what its user may do, and writes down who changes something.
 func (s *Server) guard(who access.Authenticate) http.Handler {
 	reading, all := s.handler(true), s.handler(false)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
+		w := timely{raw, http.NewResponseController(raw)}
+		if err := w.control.SetWriteDeadline(time.Time{}); err != nil { // of an earlier request on the same connection
+			slog.Debug("cannot bound the time of answers", "err", err)
+		}
 		user, err := who(r)
 		if err != nil {
 			w.Header().Add("WWW-Authenticate", "Bearer")
@@ -102,12 +107,37 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 				return
 			}
 		}
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			slog.Debug("cannot bound the time of an answer", "err", err)
-		}
 		mux.ServeHTTP(w, r)
 	})
 }
+
+// timely gives a client so much time for each part of an answer. What comes before the answer, a drain or a pull, may take longer.
+type timely struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+// part of an answer: what a poor link carries in a minute.
+const part = 64 << 10
+
+func (t timely) Write(b []byte) (written int, err error) {
+	for {
+		if err := t.control.SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
+			return written, err
+		}
+		n, err := t.ResponseWriter.Write(b[:min(len(b), part)])
+		written += n
+		if b = b[n:]; err != nil || len(b) == 0 {
+			return written, err
+		}
+	}
+}
+
+// Unwrap is for http.ResponseController, Hijack for libraries that take connections over.
+func (t timely) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (t timely) Hijack() (net.Conn, *bufio.ReadWriter, error) { return t.control.Hijack() }
 
 // foreign says whether a browser sends the request for a page of another site: it would add its user's certificate or password,
 // also to a WebSocket, for which no browser asks whether it may.

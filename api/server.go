@@ -120,7 +120,6 @@ func (s *Server) watchPods(w http.ResponseWriter, r *http.Request) {
 		for _, pod := range s.runner.Pods() {
 			now[string(pod.UID)] = pod
 		}
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) //nolint:errcheck // a connection supports deadlines
 		for _, e := range difference(known, now) {
 			if out.Encode(e) != nil {
 				return
@@ -184,7 +183,6 @@ func (s *Server) watchEvents(w http.ResponseWriter, r *http.Request) {
 	out := json.NewEncoder(w)
 	control := http.NewResponseController(w)
 	send := func(kind string, e v1.Event) error {
-		control.SetWriteDeadline(time.Now().Add(answerTime)) //nolint:errcheck // a connection supports deadlines
 		return errors.Join(out.Encode(EventChange{kind, e}), control.Flush())
 	}
 	for _, e := range s.runner.Events().List() {
@@ -268,7 +266,6 @@ type flusher struct {
 
 func (f *flusher) Write(b []byte) (int, error) {
 	f.begun = true
-	f.c.SetWriteDeadline(time.Now().Add(answerTime)) //nolint:errcheck // a connection supports deadlines
 	n, err := f.w.Write(b)
 	if err == nil {
 		err = f.c.Flush()

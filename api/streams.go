@@ -24,6 +24,7 @@ func (s *Server) streams(mux *http.ServeMux) {
 		}
 		mux.HandleFunc("POST /run/{namespace}/{pod}"+uid+"/{container}", s.run)
 	}
+	mux.HandleFunc("POST /checkpoint/{namespace}/{pod}/{container}", s.checkpoint)
 	mux.HandleFunc("GET /files/{namespace}/{pod}/{container}", s.readFiles)
 	mux.HandleFunc("PUT /files/{namespace}/{pod}/{container}", s.writeFiles)
 }

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +26,7 @@ func newTop(g *global) *cobra.Command {
 		Use: "pods [NAME...]", Aliases: []string{"pod", "po"}, Short: "Show what pods use", Args: cobra.ArbitraryArgs, ValidArgsFunction: g.completePods(&s.namespace),
 		Example: "  solopod top pods -A --sort-by=memory\n  solopod top pods web --containers",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.topPods(cmd, g.client(), args, containers, sortBy)
+			return s.live(cmd, func(w io.Writer) error { return s.topPods(cmd, w, g.client(), args, containers, sortBy) })
 		},
 	}
 	f := pods.Flags()
@@ -34,9 +36,44 @@ func newTop(g *global) *cobra.Command {
 	f.BoolVar(&containers, "containers", false, "a line for each container")
 	f.StringVar(&sortBy, "sort-by", "", "cpu or memory, the most first")
 	node := &cobra.Command{Use: "node", Aliases: []string{"nodes", "no"}, Short: "Show what the machine uses", Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, _ []string) error { return topNode(cmd, g.client()) }}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.live(cmd, func(w io.Writer) error { return topNode(cmd, w, g.client()) })
+		}}
 	cmd.AddCommand(pods, node)
+	cmd.PersistentFlags().BoolVarP(&s.watch, "watch", "w", false, "show it again every two seconds, until Ctrl-C")
 	return cmd
+}
+
+// refreshEvery is how often a live view is shown.
+const refreshEvery = 2 * time.Second
+
+// live shows something once, or with -w again and again: on a terminal in place of what was there.
+func (s *selection) live(cmd *cobra.Command, show func(io.Writer) error) error {
+	out := cmd.OutOrStdout()
+	if !s.watch {
+		return show(out)
+	}
+	away := ""
+	if onTerminal(out) {
+		away = "\033[H\033[2J" // the cursor to the top, and everything away
+	}
+	for {
+		var text bytes.Buffer
+		if err := show(&text); err != nil {
+			if cmd.Context().Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if _, err := fmt.Fprint(out, away, text.String()); err != nil {
+			return err
+		}
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case <-time.After(refreshEvery):
+		}
+	}
 }
 
 // usage asks for the summary; processors' use is a difference, so that the first answer in a while is asked for twice.
@@ -75,7 +112,7 @@ func (u used) columns() []string {
 	return append(slices.Clone(u.names), fmt.Sprintf("%dm", (u.cpu+999999)/1000000), fmt.Sprintf("%dMi", u.memory>>20))
 }
 
-func (s *selection) topPods(cmd *cobra.Command, c *api.Client, args []string, containers bool, sortBy string) error {
+func (s *selection) topPods(cmd *cobra.Command, w io.Writer, c *api.Client, args []string, containers bool, sortBy string) error {
 	if sortBy != "" && sortBy != "cpu" && sortBy != "memory" {
 		return fmt.Errorf("--sort-by takes cpu or memory, not %q", sortBy)
 	}
@@ -127,10 +164,10 @@ func (s *selection) topPods(cmd *cobra.Command, c *api.Client, args []string, co
 		fmt.Fprintln(cmd.ErrOrStderr(), "No pod runs there.")
 		return nil
 	}
-	return t.write(cmd.OutOrStdout())
+	return t.write(w)
 }
 
-func topNode(cmd *cobra.Command, c *api.Client) error {
+func topNode(cmd *cobra.Command, w io.Writer, c *api.Client) error {
 	summary, err := usage(cmd.Context(), c)
 	if err != nil {
 		return err
@@ -144,5 +181,5 @@ func topNode(cmd *cobra.Command, c *api.Client) error {
 	row := u.columns()
 	row = slices.Insert(row, 2, percent(float64(u.cpu)/1e6, node.Status.Capacity.Cpu().MilliValue()))
 	row = append(row, percent(float64(u.memory), node.Status.Capacity.Memory().Value()))
-	return table{header: []string{"NAME", "CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"}, rows: [][]string{row}}.write(cmd.OutOrStdout())
+	return table{header: []string{"NAME", "CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"}, rows: [][]string{row}}.write(w)
 }

@@ -54,6 +54,11 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%v %v: %+v, %v", c.r.Header, c.r.TLS, u, err)
 		}
 	}
+	browser := request("")
+	browser.SetBasicAuth("anyone", reader)
+	if u, err := who(browser); err != nil || u != (User{"prometheus", Reader}) {
+		t.Errorf("a browser: %+v, %v", u, err)
+	}
 	write(admin + ",root,read-only\n")
 	if err := os.Chtimes(path, time.Now(), time.Now().Add(time.Second)); err != nil {
 		t.Fatal(err)

@@ -149,7 +149,7 @@ func endToEnd(b *box) {
 		"-test.run 'TestLifecycle|TestOOM|TestResources|TestPodResources'",
 		"-test.run '(TestResize$|TestSharedNamespaces)/embedded'",
 		"-test.run '(TestMetrics|TestResources|TestOOMGroup)/embedded' -cgroup-driver cgroupfs",
-		"-test.run 'TestAppArmor|TestHostUsers/embedded'",
+		"-test.run 'TestAppArmor|TestCheckpoint|TestHostUsers/embedded'",
 		"-test.run '(TestLifecycle|TestOOM$|TestHooks)/embedded' -runtime crun",
 	} {
 		b.endToEnd(args)

@@ -18,7 +18,7 @@ import (
 // package wants them, and Debian's containerd, which the tests use as an outside one.
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "e2fsprogs", "linux-image-cloud-amd64", "qemu-guest-agent",
-	"runc", "crun", "containernetworking-plugins", "containerd", "busybox-static", "procps",
+	"runc", "crun", "criu", "containernetworking-plugins", "containerd", "busybox-static", "procps",
 	"apparmor", "selinux-policy-default",
 }
 

@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Where CRIU is installed a container's processes can be written down; elsewhere that is said.
+func TestCheckpoint(t *testing.T) {
+	b := newBox(t, embedded)
+	b.apply("pod.yaml", shell("pod", "echo begun; "+forever, ""))
+	pod := b.waitReady("pod")
+	resp, err := b.http.Post("http://solopod/checkpoint/default/pod/main", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath("criu"); err != nil {
+		if resp.StatusCode != http.StatusNotImplemented || !strings.Contains(string(body), "criu is not installed") {
+			t.Errorf("without CRIU: %s: %s", resp.Status, body)
+		}
+		return
+	}
+	var answer struct{ Items []string }
+	if err := json.Unmarshal(body, &answer); err != nil || len(answer.Items) != 1 || !strings.HasPrefix(filepath.Base(answer.Items[0]), "checkpoint-pod_default-main-") {
+		t.Fatalf("%s: %s", resp.Status, body)
+	}
+	f, err := os.Open(answer.Items[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var names []string
+	for in := tar.NewReader(f); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+	}
+	for _, want := range []string{"spec.dump", "checkpoint/inventory.img", "checkpoint/pages-1.img"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("the archive has no %s: %v", want, names)
+		}
+	}
+	if info, err := os.Stat(answer.Items[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the archive: %v, %v", info, err)
+	}
+	if out := b.run("exec", "pod", "--", "echo", "goes on"); out != "goes on\n" || status(b.pod("default", "pod"), "main").ContainerID != status(pod, "main").ContainerID {
+		t.Errorf("the container does not run on: %s", out)
+	}
+	if left := b.matches("root/checkpoints/*"); len(left) != 1 {
+		t.Errorf("left are %v", left)
+	}
+}
