@@ -150,7 +150,7 @@ func endToEnd(b *box) {
 		"-test.run '(TestResize$|TestSharedNamespaces)/embedded'",
 		"-test.run '(TestMetrics|TestResources|TestOOMGroup)/embedded' -cgroup-driver cgroupfs",
 		"-test.run 'TestAppArmor|TestCheckpoint|TestHostUsers/embedded'",
-		"-test.run '(TestLifecycle|TestOOM$|TestHooks)/embedded' -runtime crun",
+		"-test.run '(TestLifecycle|TestOOM$)/embedded' -runtime crun",
 	} {
 		b.endToEnd(args)
 	}
