@@ -27,8 +27,7 @@ func TestBox(t *testing.T) {
 		run  func(*box)
 	}{
 		{"install", install}, {"slices", inSlices}, {"restart", restart}, {"watchdog", watchdog},
-		{"e2e", endToEnd}, {"idle", idle}, {"readonly", readOnlyRoot}, {"upgrade", upgrade}, {"clock", clockIsSet}, {"reboot", reboot},
-		{"selinux", seLinux}, {"remove", remove},
+		{"e2e", endToEnd}, {"idle", idle}, {"readonly", readOnlyRoot}, {"upgrade", upgrade}, {"clock", clockIsSet}, {"reboot", reboot}, {"remove", remove},
 	} {
 		ok := t.Run(step.name, func(t *testing.T) {
 			begin := time.Now()
@@ -149,8 +148,6 @@ func endToEnd(b *box) {
 		"-test.run 'TestLifecycle|TestOOM|TestResources|TestPodResources'",
 		"-test.run '(TestResize$|TestSharedNamespaces)/embedded'",
 		"-test.run '(TestMetrics|TestResources|TestOOMGroup)/embedded' -cgroup-driver cgroupfs",
-		"-test.run 'TestAppArmor|TestCheckpoint|TestHostUsers/embedded'",
-		"-test.run '(TestLifecycle|TestOOM$)/embedded' -runtime crun",
 	} {
 		b.endToEnd(args)
 	}
@@ -168,17 +165,6 @@ func (b *box) endToEnd(args string) {
 	if !strings.HasSuffix(out, "PASS") {
 		b.t.Error(out)
 	}
-}
-
-// seLinux boots the machine with SELinux, in permissive mode: labels are given and checked, and forbid nothing, as its files
-// have none.
-func seLinux(b *box) {
-	b.run("sync")
-	b.m.Cut()
-	b.m.KernelArgs = "security=selinux selinux=1 enforcing=0"
-	b.boot()
-	b.expect("cat /sys/fs/selinux/enforce", "0")
-	b.endToEnd("-test.run TestSELinux")
 }
 
 // idle: ten pods that do nothing make nobody write anything for a minute, not even the kernel.
