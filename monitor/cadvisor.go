@@ -47,6 +47,7 @@ var containerFamilies = []struct {
 	{familyRow{"container_threads", "Number of threads running inside the container", false}, threads, nil},
 	{familyRow{"container_threads_max", "Maximum number of threads allowed inside the container; 0 means no limit", false}, threadsMax, nil},
 	{familyRow{"container_file_descriptors", "Number of open file descriptors for the container (Linux 6.2 and later)", false}, filesOpen, nil},
+	{familyRow{"container_ulimits_soft", "Soft ulimit values for the container root process", false}, filesLimit, []string{"ulimit", "max_open_files"}},
 	{familyRow{"container_pressure_cpu_waiting_seconds_total", "Total time duration tasks in the container have waited due to CPU congestion", true}, cpuWaiting, nil},
 	{familyRow{"container_pressure_cpu_stalled_seconds_total", "Total time duration no tasks in the container could make progress due to CPU congestion", true}, cpuStalled, nil},
 	{familyRow{"container_pressure_memory_waiting_seconds_total", "Total time duration tasks in the container have waited due to memory congestion", true}, memoryWaiting, nil},
@@ -80,6 +81,15 @@ var otherFamilies = []familyRow{
 	{"container_fs_usage_bytes", "Number of bytes that are consumed on this filesystem", false},
 	{"container_fs_inodes_total", "Number of Inodes", false},
 	{"container_fs_inodes_free", "Number of available Inodes", false},
+	{"container_fs_reads_merged_total", "Cumulative count of reads merged", true},
+	{"container_fs_sector_reads_total", "Cumulative count of sector reads completed", true},
+	{"container_fs_read_seconds_total", "Cumulative count of seconds spent reading", true},
+	{"container_fs_writes_merged_total", "Cumulative count of writes merged", true},
+	{"container_fs_sector_writes_total", "Cumulative count of sector writes completed", true},
+	{"container_fs_write_seconds_total", "Cumulative count of seconds spent writing", true},
+	{"container_fs_io_current", "Number of I/Os currently in progress", false},
+	{"container_fs_io_time_seconds_total", "Cumulative count of seconds spent doing I/Os", true},
+	{"container_fs_io_time_weighted_seconds_total", "Cumulative weighted I/O time in seconds", true},
 	{"container_blkio_device_usage_total", "Blkio device bytes usage", true},
 	{"machine_cpu_cores", "Number of logical CPU cores", false},
 	{"machine_cpu_physical_cores", "Number of physical CPU cores", false},
@@ -174,6 +184,17 @@ func (m *Monitor) addMachine(e *exposition, now float64) {
 		e.add("container_fs_usage_bytes", o, f.capacity-f.free, "device", f.device)
 		e.add("container_fs_inodes_total", o, f.inodes, "device", f.device)
 		e.add("container_fs_inodes_free", o, f.inodesFree, "device", f.device)
+	}
+	for _, d := range readDisks(m.machine.diskNames()) {
+		e.add("container_fs_reads_merged_total", o, d.fields[1], "device", d.name)
+		e.add("container_fs_sector_reads_total", o, d.fields[2], "device", d.name)
+		e.add("container_fs_read_seconds_total", o, d.fields[3]/1000, "device", d.name)
+		e.add("container_fs_writes_merged_total", o, d.fields[5], "device", d.name)
+		e.add("container_fs_sector_writes_total", o, d.fields[6], "device", d.name)
+		e.add("container_fs_write_seconds_total", o, d.fields[7]/1000, "device", d.name)
+		e.add("container_fs_io_current", o, d.fields[8], "device", d.name)
+		e.add("container_fs_io_time_seconds_total", o, d.fields[9]/1000, "device", d.name)
+		e.add("container_fs_io_time_weighted_seconds_total", o, d.fields[10]/1000, "device", d.name)
 	}
 	for name, v := range m.machine.constants {
 		e.add(name, m.machine.owner, v)

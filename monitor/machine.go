@@ -112,6 +112,15 @@ type fileSystem struct {
 	inodes, inodesFree        float64
 }
 
+// diskNames are the devices that the machine's file systems are on.
+func (m *machine) diskNames() []string {
+	var out []string
+	for _, f := range m.fileSystems() {
+		out = append(out, f.device)
+	}
+	return out
+}
+
 // fileSystems looks at the file systems of the machine's directories, each once.
 func (m *machine) fileSystems() []fileSystem {
 	var out []fileSystem

@@ -140,6 +140,14 @@ tap0:1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0
 	}
 }
 
+func TestParseDisks(t *testing.T) {
+	text := " 254       0 vda 100 2 3000 40 500 6 7000 80 9 1000 1100 0 0 0 0 12 13\n 254       1 vda1 1 1 1 1 1 1 1 1 1 1 1\n   7 0 loop0 0 0 0\n 8 0 sda x 2 3 4 5 6 7 8 9 10 11\n"
+	want := []disk{{"/dev/vda", [11]float64{100, 2, 3000, 40, 500, 6, 7000, 80, 9, 1000, 1100}}}
+	if got := parseDisks([]byte(text), []string{"/dev/vda", "/dev/sda", "/dev/none"}); !slices.Equal(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
 // The machine's own counters can be read: the root cgroup's processor time, an interface, the processor's cores.
 func TestReal(t *testing.T) {
 	m := New(nil, []string{"/", t.TempDir()})
@@ -206,5 +214,6 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		parseInterfaces(b, nil)
+		parseDisks(b, []string{"a"})
 	})
 }

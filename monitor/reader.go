@@ -160,6 +160,7 @@ func (r *reader) read(details bool, revision string) *Stats {
 	}
 	if details && !r.whole {
 		r.countOpenFiles()
+		r.readLimit()
 	}
 	return &r.stats
 }
@@ -187,6 +188,14 @@ func readAll(fd int, buf *[]byte) ([]byte, error) {
 				return (*buf)[:n], nil
 			}
 		}
+	}
+}
+
+// readLimit asks how many files the first process may open.
+func (r *reader) readLimit() {
+	var limit unix.Rlimit
+	if len(r.stats.pids) > 0 && unix.Prlimit(int(r.stats.pids[0]), unix.RLIMIT_NOFILE, nil, &limit) == nil && limit.Cur != unix.RLIM_INFINITY {
+		r.stats.set(filesLimit, float64(limit.Cur))
 	}
 }
 

@@ -39,6 +39,7 @@ const (
 	threads
 	threadsMax // 0 means no limit
 	filesOpen
+	filesLimit // of the main process, soft; absent without one
 	cpuWaiting // seconds
 	cpuStalled
 	memoryWaiting

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"os"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,6 +47,7 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 	now := time.Now()
 	at := metav1.NewTime(now)
 	out := &stats.Summary{Pods: []stats.PodStats{}}
+	disks := m.machine.fileSystems()
 	for _, p := range m.read(true) {
 		if p.pod == nil {
 			continue
@@ -59,10 +61,17 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 			if c.stats == nil {
 				continue
 			}
-			pod.Containers = append(pod.Containers, stats.ContainerStats{
+			container := stats.ContainerStats{
 				Name: c.Container, StartTime: metav1.NewTime(c.StartedAt),
 				CPU: m.cpu(c.Cgroup, c.stats, now), Memory: memory(c.stats, at), IO: io(c.stats, at), Swap: swap(c.stats, at),
-			})
+			}
+			if !onlyCPUAndMemory && len(disks) > 0 {
+				// How much a container has written is not counted here: it would be looked for at every request.
+				container.Rootfs, container.Logs = disks[0].stats(at), disks[0].stats(at)
+				container.Rootfs.UsedBytes, container.Rootfs.InodesUsed, container.Logs.InodesUsed = nil, nil, nil
+				container.Logs.UsedBytes = sizeOf(c.LogDir)
+			}
+			pod.Containers = append(pod.Containers, container)
 		}
 		if !onlyCPUAndMemory {
 			pod.Network = network(p.network, at)
@@ -83,16 +92,33 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 		return out
 	}
 	out.Node.Network = network(readInterfaces(1, nil), at)
-	for i, f := range m.machine.fileSystems() {
-		fs := &stats.FsStats{
-			Time: at, CapacityBytes: whole(f.capacity), AvailableBytes: whole(f.available), UsedBytes: whole(f.capacity - f.free),
-			Inodes: whole(f.inodes), InodesFree: whole(f.inodesFree), InodesUsed: whole(f.inodes - f.inodesFree),
-		}
-		if i == 0 { // Solopod's root directory comes first: pods and images lie there
-			out.Node.Fs, out.Node.Runtime = fs, &stats.RuntimeStats{ImageFs: fs, ContainerFs: fs}
-		}
+	if len(disks) > 0 { // Solopod's root directory comes first: pods and images lie there
+		fs := disks[0].stats(at)
+		out.Node.Fs, out.Node.Runtime = fs, &stats.RuntimeStats{ImageFs: fs, ContainerFs: fs}
 	}
 	return out
+}
+
+func (f fileSystem) stats(at metav1.Time) *stats.FsStats {
+	return &stats.FsStats{
+		Time: at, CapacityBytes: whole(f.capacity), AvailableBytes: whole(f.available), UsedBytes: whole(f.capacity - f.free),
+		Inodes: whole(f.inodes), InodesFree: whole(f.inodesFree), InodesUsed: whole(f.inodes - f.inodesFree),
+	}
+}
+
+// sizeOf adds up the files of a directory of logs.
+func sizeOf(dir string) *uint64 {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var total float64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			total += float64(info.Size())
+		}
+	}
+	return whole(total)
 }
 
 func whole(v float64) *uint64 {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ type Target struct {
 	HostNetwork bool
 	Running     bool
 	StartedAt   time.Time
+	// LogDir holds the container's logs.
+	LogDir string
 	// PodStartedAt is when the pod was first set up.
 	PodStartedAt time.Time
 	// OOMKills counts the processes killed for memory over all attempts.
@@ -52,8 +55,8 @@ func (w *worker) publishTargets() {
 			Namespace: pod.Namespace, Pod: pod.Name, UID: w.uid, Container: name, ID: rec.ID, Image: rec.Image,
 			PodCgroup: w.runner.cgroups.Pod(cgroup.QOSClass(pod), w.uid),
 			Pid:       rec.Pid, HostNetwork: pod.Spec.HostNetwork, Running: rec.Running, StartedAt: rec.StartedAt,
-			PodStartedAt: w.rec.StartTime,
-			Limits:       rec.Resources, PodLimits: w.resources,
+			PodStartedAt: w.rec.StartTime, LogDir: filepath.Dir(w.logPath(name, 0)),
+			Limits: rec.Resources, PodLimits: w.resources,
 			OOMKills: rec.OOMKills + w.live[name].kills,
 		}
 		t.Cgroup = w.runner.cgroups.Container(t.PodCgroup, rec.ID)

@@ -107,6 +107,7 @@ livenessProbe: {exec: {command: ["false"]}, periodSeconds: 1, failureThreshold: 
 	}
 	for name, labels := range map[string][]string{
 		"container_cpu_usage_seconds_total": append([]string{"cpu", "total"}, own...), "container_threads": own, "container_file_descriptors": own,
+		"container_ulimits_soft":                append([]string{"ulimit", "max_open_files"}, own...),
 		"container_memory_failures_total":       append([]string{"failure_type", "pgfault", "scope", "hierarchy"}, own...),
 		"container_network_receive_bytes_total": {"interface", "eth0", "pod", "web", "container", ""},
 		"container_fs_limit_bytes":              {"id", "/"}, "container_memory_working_set_bytes": {"id", "/"}, "machine_memory_bytes": nil, "machine_cpu_cores": nil,
@@ -153,7 +154,10 @@ livenessProbe: {exec: {command: ["false"]}, periodSeconds: 1, failureThreshold: 
 		}
 		return s, s.Pods[0].Containers[0]
 	}
-	s, _ := summary()
+	s, main := summary()
+	if main.Logs == nil || main.Logs.UsedBytes == nil || *main.Logs.UsedBytes == 0 || main.Rootfs == nil || *main.Rootfs.CapacityBytes == 0 {
+		t.Errorf("the container's files: %+v, %+v", main.Logs, main.Rootfs)
+	}
 	if p := s.Pods[0]; p.PodRef.UID != string(pod.UID) || p.Network == nil || p.Network.Name != "eth0" || *p.ProcessStats.ProcessCount != 1 || p.StartTime.IsZero() {
 		t.Errorf("the pod is %+v", p)
 	}

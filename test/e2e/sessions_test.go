@@ -18,6 +18,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
@@ -248,6 +249,19 @@ func TestKubernetesClient(t *testing.T) {
 		}
 	}
 
+	logs := rest.CopyConfig(config)
+	logs.ContentConfig = rest.ContentConfig{GroupVersion: &v1.SchemeGroupVersion, NegotiatedSerializer: scheme.Codecs.WithoutConversion()}
+	client, err := rest.UnversionedRESTClientFor(logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("client-go reads the log", func() error {
+		text, err := client.Get().AbsPath("/containerLogs/default/web/web").Param("tailLines", "1").Do(context.Background()).Raw()
+		if err == nil && !strings.Contains(string(text), "listening") {
+			err = fmt.Errorf("%q", text)
+		}
+		return err
+	})
 	transport, upgrader, err := spdy.RoundTripperFor(config)
 	if err != nil {
 		t.Fatal(err)
