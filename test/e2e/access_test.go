@@ -69,7 +69,7 @@ func clientCertificate(t *testing.T, path, group string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}
 }
 
-// ask sends a request and returns the status and the body.
+// ask sends a request and returns the status and the body, or 0 and what went wrong.
 func ask(client *http.Client, method, address, token string) (int, string) {
 	req, err := http.NewRequest(method, address, nil)
 	if err != nil {

@@ -19,24 +19,16 @@ func TestCheckpoint(t *testing.T) {
 	b := newBox(t, embedded)
 	b.apply("pod.yaml", shell("pod", "echo begun; "+forever, ""))
 	pod := b.waitReady("pod")
-	resp, err := b.http.Post("http://solopod/checkpoint/default/pod/main", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	code, body := ask(b.http, "POST", "http://solopod/checkpoint/default/pod/main", "")
 	if _, err := exec.LookPath("criu"); err != nil {
-		if resp.StatusCode != http.StatusNotImplemented || !strings.Contains(string(body), "criu is not installed") {
-			t.Errorf("without CRIU: %s: %s", resp.Status, body)
+		if code != http.StatusNotImplemented || !strings.Contains(body, "criu is not installed") {
+			t.Errorf("without CRIU: %d: %s", code, body)
 		}
 		return
 	}
 	var answer struct{ Items []string }
-	if err := json.Unmarshal(body, &answer); err != nil || len(answer.Items) != 1 || !strings.HasPrefix(filepath.Base(answer.Items[0]), "checkpoint-pod_default-main-") {
-		t.Fatalf("%s: %s", resp.Status, body)
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Items) != 1 || !strings.HasPrefix(filepath.Base(answer.Items[0]), "checkpoint-pod_default-main-") {
+		t.Fatalf("%d: %s", code, body)
 	}
 	f, err := os.Open(answer.Items[0])
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 // Files go into containers and out of them, with the container's own rights, and nothing leads out of it.
 func TestCopy(t *testing.T) {
 	b := newBox(t, embedded)
+	here := t.TempDir()
+	in := func(name string) string { return filepath.Join(here, name) }
 	b.apply("pods.yaml", shell("root", "mkdir -p /data/sub; echo one >/data/a; echo two >/data/sub/b; ln -s a /data/link; ln -s /data /abs; ln -s /etc/shadow /data/out; "+
-		"ln -s /../../../etc /data/up; (umask 077; echo secret >/only-root); echo ready >/ready; "+forever, "")+"    readinessProbe: {exec: {command: [test, -e, /ready]}, periodSeconds: 1}\n---\n"+
+		"ln -s /../../../../../../"+here+" /data/up; (umask 077; echo secret >/only-root); echo ready >/ready; "+forever, "")+"    readinessProbe: {exec: {command: [test, -e, /ready]}, periodSeconds: 1}\n---\n"+
 		shell("user", "while ! [ -e /in/x ]; do sleep 0.1; done; "+forever, "securityContext: {runAsUser: 1000, fsGroup: 1000}\nvolumes: [{name: in, emptyDir: {}}]")+"    volumeMounts: [{name: in, mountPath: /in}]\n---\n"+
 		strings.Replace(shell("mapped", forever, "hostUsers: false\nvolumes: [{name: in, emptyDir: {}}]")+"    volumeMounts: [{name: in, mountPath: /in}]\n", "  hostNetwork: true\n", "", 1))
 	b.waitReady("root")
 	b.waitReady("user")
 	b.waitReady("mapped")
-	here := t.TempDir()
-	in := func(name string) string { return filepath.Join(here, name) }
 
 	b.run("cp", "root:/data", in("tree"))
 	for name, want := range map[string]string{"tree/a": "one\n", "tree/sub/b": "two\n", "tree/link": "one\n"} {
@@ -36,8 +36,8 @@ func TestCopy(t *testing.T) {
 	if out, err := b.try("cp", "root:/data/out", in("stolen")); err == nil || !strings.Contains(out, "no such file") { // the image has no /etc/shadow
 		t.Errorf("a link out of the container: %v: %s", err, out)
 	}
-	if out, err := b.try("cp", "root:/data/up/hostname", in("name")); err == nil && readFile(t, in("name")) == readFile(t, "/etc/hostname") && readFile(t, "/etc/hostname") != b.run("exec", "root", "--", "cat", "/etc/hostname") {
-		t.Errorf("the machine's file was read: %s", out)
+	if out, err := b.try("cp", "root:/data/up/a", in("stolen")); err == nil || !strings.Contains(out, "no such file") { // it is there, but outside
+		t.Errorf("a way up and out of the container: %v: %s", err, out)
 	}
 
 	// In: a new name, into a directory, a tree, more than a buffer.

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -91,17 +90,11 @@ func TestAdoption(t *testing.T) {
 
 func fetch(t *testing.T, url string) string {
 	t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Get(url)
-	if err != nil {
-		t.Fatal(err)
+	code, body := ask(&http.Client{Timeout: 10 * time.Second}, "GET", url, "")
+	if code == 0 {
+		t.Fatal(body)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return body
 }
 
 // processGone says whether only the processes of the other pod are left; the daemon does not run.

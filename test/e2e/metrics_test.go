@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -208,27 +207,12 @@ func TestAlerts(t *testing.T) {
 
 // A real Prometheus scrapes Solopod, with the example's configuration, and answers queries.
 func TestPrometheus(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	listen, address := freePort(t), freePort(t)
 	b := newBox(t, embedded, "--listen", listen)
 	b.apply("web.yaml", web("web", ""))
 	b.waitReady("web")
 	config := strings.NewReplacer("127.0.0.1:10255", listen, "15s", "1s").Replace(readFile(t, "../../examples/prometheus/prometheus.yml"))
 	b.writeFile("prometheus.yml", strings.Replace(config, "alerts.yml", "/dev/null", 1))
-	l, err = net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	server := exec.Command(prometheusTool(t, "prometheus"), "--config.file="+b.path("prometheus.yml"), "--storage.tsdb.path="+b.path("tsdb"), "--web.listen-address="+address)
 	var out bytes.Buffer
 	server.Stdout, server.Stderr = &out, &out

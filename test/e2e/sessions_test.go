@@ -160,17 +160,12 @@ func TestSessions(t *testing.T) {
 
 // httpGet is the status and the body of an answer, or what went wrong.
 func httpGet(address string) string {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
-	resp, err := client.Get(address)
-	if err != nil {
-		return err.Error()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	code, body := ask(client, "GET", address, "")
+	if code == 0 {
+		return body
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%d %s\n", resp.StatusCode, bytes.TrimSpace(body))
+	return fmt.Sprintf("%d %s\n", code, strings.TrimSpace(body))
 }
 
 // tcp makes the socket reachable on loopback, for clients that know no unix sockets.
@@ -304,13 +299,7 @@ func TestKubernetesClient(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	resp, err := http.Post(config.Host+"/run/default/shell/main?cmd=echo&cmd=ran", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if err != nil || string(body) != "ran\n" {
-		t.Errorf("run: %q, %v", body, err)
+	if code, body := ask(b.http, "POST", "http://solopod/run/default/shell/main?cmd=echo&cmd=ran", ""); code != 200 || body != "ran\n" {
+		t.Errorf("run: %d, %q", code, body)
 	}
 }
