@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,9 +46,19 @@ func New(node, state, root string) *Log {
 func (e *Log) Close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.flush()
+}
+
+// flush has the store write what it has not. e.mu is held.
+func (e *Log) flush() {
 	if e.store != nil {
-		e.store.flush(e.list)
+		e.store.flush(e.list, e.sinceBoot())
 	}
+}
+
+// sinceBoot are the events of this boot. e.mu is held.
+func (e *Log) sinceBoot() []*v1.Event {
+	return slices.DeleteFunc(slices.Clone(e.list), func(ev *v1.Event) bool { return !e.ofBoot[ev.Name] })
 }
 
 // Watch sends every event, and every repetition, from now on; the caller must call cancel. Who does not keep up loses the
@@ -85,7 +96,7 @@ func (e *Log) tell(ev *v1.Event) {
 		e.store.note(ev, func() {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			e.store.flush(e.list)
+			e.flush()
 		})
 	}
 }
@@ -175,15 +186,11 @@ func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, attrs ..
 func (e *Log) Move(by time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var moved []*v1.Event
-	for _, ev := range e.list {
-		if !e.ofBoot[ev.Name] {
-			continue
-		}
+	moved := e.sinceBoot()
+	for _, ev := range moved {
 		for _, t := range []*metav1.Time{&ev.FirstTimestamp, &ev.LastTimestamp, &ev.CreationTimestamp} {
 			t.Time = t.Add(by)
 		}
-		moved = append(moved, ev)
 	}
 	if e.store != nil {
 		e.store.replaceMemory(moved)

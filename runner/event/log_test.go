@@ -91,6 +91,41 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
+// What is worth no write of its own does not pile up, not even while the disk takes nothing.
+func TestPendingIsBounded(t *testing.T) {
+	state, root := t.TempDir(), t.TempDir()
+	l := New("node", state, root)
+	round := func() {
+		for i := range 2 * maxPending {
+			l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprintf("%d %s", i%7, strings.Repeat("x", 600)))
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.store.timer == nil {
+			t.Error("nobody will write")
+		}
+		l.flush()
+	}
+	for range 3 {
+		round()
+	}
+	if len(l.store.pending) != 0 {
+		t.Errorf("%d are pending", len(l.store.pending))
+	}
+	l.store.disk = filepath.Join(root, "events.jsonl", "x") // a directory that cannot be
+	for range 3 {
+		round()
+	}
+	if n := len(l.store.pending); n != 7 {
+		t.Errorf("%d are pending when they cannot be written, and there are 7 events", n)
+	}
+	for _, dir := range []string{state, root} {
+		if info, err := os.Stat(filepath.Join(dir, "events.jsonl")); err != nil || info.Size() > maxFile {
+			t.Errorf("%s: %v, %v", dir, info.Size(), err)
+		}
+	}
+}
+
 // Watchers see everything, and one that sleeps holds nobody up.
 func TestWatch(t *testing.T) {
 	l := New("node", "", "")
@@ -115,12 +150,22 @@ func TestMove(t *testing.T) {
 	l := New("node", state, root)
 	l.Manifest("a", v1.EventTypeNormal, "R", "before")
 	l.Close()
-	l = New("node", t.TempDir(), root)
+	state = t.TempDir() // as after a reboot
+	l = New("node", state, root)
 	before := l.List()[0].LastTimestamp
 	l.Manifest("a", v1.EventTypeNormal, "R", "now")
 	now := l.List()[1].LastTimestamp
 	l.Move(time.Hour)
 	if list := l.List(); !list[0].LastTimestamp.Equal(&before) || list[1].LastTimestamp.Sub(now.Time) != time.Hour {
 		t.Errorf("times: %v and %v", list[0].LastTimestamp.Sub(before.Time), list[1].LastTimestamp.Sub(now.Time))
+	}
+	// So much that the files are written anew; what is of another boot remains so.
+	for i := range 500 {
+		l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprintf("%d %s", i, strings.Repeat("x", maxFile/400)))
+	}
+	l.Close()
+	l = New("node", state, root)
+	if list := l.List(); len(list) != 502 || list[0].Message != "before" || l.ofBoot[list[0].Name] || len(l.ofBoot) != 501 {
+		t.Errorf("%d events, %d of this boot", len(list), len(l.ofBoot))
 	}
 }

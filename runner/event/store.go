@@ -17,7 +17,8 @@ import (
 
 // store keeps events in two files of one JSON object a line, where a later line of the same event replaces an earlier one. That
 // in memory (a tmpfs) gets each at once, for the next run of Solopod; that on the disk gets those since the last time in one
-// piece: soon after a warning, else when Solopod ends. So flash is written to seldom, and a power cut takes seconds.
+// piece: soon after a warning, else when there are many, or Solopod ends. So flash is written to seldom, and a power cut takes
+// seconds.
 type store struct {
 	memory, disk string
 	pending      []*v1.Event // not on the disk yet
@@ -30,6 +31,8 @@ const (
 	// soon is how long a warning may be in memory alone; seldom is the least time between two writes to the disk.
 	soon   = 5 * time.Second
 	seldom = 30 * time.Second
+	// maxPending is how many notes may be in memory alone, whatever they are.
+	maxPending = maxEvents
 	// maxFile is when a file is written anew, without what has been replaced or is too old.
 	maxFile = 1 << 20
 )
@@ -83,33 +86,40 @@ func (s *store) note(ev *v1.Event, flush func()) {
 	if err := s.appendTo(s.memory, []*v1.Event{ev}, false); err != nil {
 		s.complain(err)
 	}
-	if ev.Type != v1.EventTypeWarning || ev.Count > 1 || s.timer != nil { // a repetition is not worth a write
-		return
+	worth := ev.Type == v1.EventTypeWarning && ev.Count == 1 // a repetition is not worth a write
+	if s.timer == nil && (worth || len(s.pending) >= maxPending) {
+		s.timer = time.AfterFunc(max(soon, seldom-time.Since(s.flushed)), flush)
 	}
-	s.timer = time.AfterFunc(max(soon, seldom-time.Since(s.flushed)), flush)
 }
 
-// flush writes to the disk what is not there. all are the events that count.
-func (s *store) flush(all []*v1.Event) {
+// flush writes to the disk what is not there. all are the events that count, ofBoot those of them that happened in this boot.
+func (s *store) flush(all, ofBoot []*v1.Event) {
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
 	}
 	s.flushed = time.Now()
-	if len(s.pending) > 0 {
-		if err := s.appendTo(s.disk, once(s.pending), true); err != nil {
+	if s.pending = once(s.pending); len(s.pending) > 0 {
+		if err := s.appendTo(s.disk, s.pending, true); err != nil {
 			s.complain(err)
-			return
+			s.pending = s.pending[max(len(s.pending)-maxPending, 0):] // the next time, as far as they still count
+		} else {
+			s.pending = nil
 		}
 	}
-	s.pending = nil
-	for _, path := range []string{s.memory, s.disk} {
-		if info, err := os.Stat(path); err == nil && info.Size() > maxFile {
-			if err := durable.WriteFile(path, lines(all), 0o600); err != nil {
-				s.complain(err)
-			}
+	if tooLong(s.disk) {
+		if err := durable.WriteFile(s.disk, lines(all), 0o600); err != nil {
+			s.complain(err)
 		}
 	}
+	if tooLong(s.memory) {
+		s.replaceMemory(ofBoot)
+	}
+}
+
+func tooLong(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > maxFile
 }
 
 // once leaves each event in its last place, as it is now.
