@@ -13,11 +13,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/thread"
 )
 
 // Container is where files are.
@@ -26,49 +28,64 @@ type Container struct {
 	Pid uint32
 }
 
-// as runs f with the ids of the container's main process as those that files are used with, on a thread of its own, which ends
-// with it.
+// as runs f with the ids of the container's main process as those that files are used with.
 func (c Container) as(f func() error) error {
-	uid, gid, err := c.ids()
+	who, err := c.identity()
 	if err != nil {
 		return err
 	}
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		_, err1 := unix.SetfsgidRetGid(gid)
-		_, err2 := unix.SetfsuidRetUid(uid)
-		if err := errors.Join(err1, err2); err != nil {
-			result <- err
-			return
+	return thread.Own(func() error {
+		if err := who.assume(); err != nil {
+			return err
 		}
-		result <- f()
-	}()
-	return <-result
+		return f()
+	})
 }
 
-// ids reads the ids that the process uses files with (proc_pid_status(5)).
-func (c Container) ids() (uid, gid int, err error) {
+// identity is what a process uses files with.
+type identity struct {
+	uid, gid int
+	groups   []uint32
+}
+
+// identity reads the process's (proc_pid_status(5)).
+func (c Container) identity() (who identity, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Pid))
 	if err != nil {
-		return 0, 0, fmt.Errorf("the container has ended: %w", err)
+		return who, fmt.Errorf("the container has ended: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		switch fields[0] {
-		case "Uid:":
-			uid, err = strconv.Atoi(fields[4])
-		case "Gid:":
-			gid, err = strconv.Atoi(fields[4])
+		name, rest, _ := strings.Cut(line, ":")
+		fields := strings.Fields(rest)
+		switch {
+		case name == "Uid" && len(fields) == 4:
+			who.uid, err = strconv.Atoi(fields[3])
+		case name == "Gid" && len(fields) == 4:
+			who.gid, err = strconv.Atoi(fields[3])
+		case name == "Groups":
+			for _, field := range fields {
+				var group uint64
+				group, err = strconv.ParseUint(field, 10, 32)
+				who.groups = append(who.groups, uint32(group))
+			}
 		}
 		if err != nil {
-			return 0, 0, err
+			return who, err
 		}
 	}
-	return uid, gid, nil
+	return who, nil
+}
+
+// assume gives the identity to this thread. The library's setgroups is for all threads.
+func (who identity) assume() error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(who.groups)), uintptr(unsafe.Pointer(unsafe.SliceData(who.groups))), 0); errno != 0 {
+		return fmt.Errorf("cannot take the groups of the container's user: %w", errno)
+	}
+	if _, err := unix.SetfsgidRetGid(who.gid); err != nil {
+		return err
+	}
+	_, err := unix.SetfsuidRetUid(who.uid)
+	return err
 }
 
 // open finds a path of the container. The caller must close the descriptor, which is good for looking only.
@@ -102,23 +119,7 @@ func (c Container) Read(name string, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		out := tar.NewWriter(w)
-		base := path.Base(path.Clean("/" + name))
-		if !info.IsDir() {
-			if err := addFile(out, base, again(found), info); err != nil {
-				return err
-			}
-			return out.Close()
-		}
-		root, err := os.OpenRoot(again(found))
-		if err != nil {
-			return err
-		}
-		defer root.Close() //nolint:errcheck // only read from
-		if err := addTree(out, root, base); err != nil {
-			return err
-		}
-		return out.Close()
+		return Pack(w, again(found), path.Base(path.Clean("/"+name)), info)
 	})
 }
 

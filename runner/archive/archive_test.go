@@ -3,9 +3,15 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -102,6 +108,55 @@ func TestExtractStaysInside(t *testing.T) {
 	}
 	if err := extract(t, t.TempDir(), "", bytes.NewBufferString(strings.Repeat("no archive", 100))); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("no archive: %v", err)
+	}
+}
+
+// The rights of a process are its user's and those of all of its groups, and of no group of this process.
+func TestGroups(t *testing.T) {
+	shared := filepath.Join(t.TempDir(), "shared")
+	for dir := filepath.Dir(shared); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(shared, 0o700), os.Chmod(shared, 0o770)); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	for group, want := range map[int]error{4321: nil, 0: fs.ErrPermission} {
+		if err := os.Chown(shared, 0, group); err != nil {
+			t.Fatal(err)
+		}
+		process := exec.Command("sleep", "600")
+		process.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000, Groups: []uint32{7, 4321}}}
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			process.Process.Kill() //nolint:errcheck // it sleeps
+			process.Wait()         //nolint:errcheck // it was killed
+		})
+		var packed bytes.Buffer
+		source := filepath.Join(t.TempDir(), "a")
+		if err := os.WriteFile(source, []byte("one"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Pack(&packed, source, "a", info); err != nil {
+			t.Fatal(err)
+		}
+		c := Container{Pid: uint32(process.Process.Pid)}
+		if err := c.Write(shared, &packed); !errors.Is(err, want) {
+			t.Errorf("written into a directory of group %d: %v, not %v", group, err, want)
+		}
+		if err := c.Read(shared, io.Discard); !errors.Is(err, want) {
+			t.Errorf("a directory of group %d is read: %v, not %v", group, err, want)
+		}
+	}
+	if groups, err := os.Getgroups(); err != nil || slices.Contains(groups, 4321) {
+		t.Errorf("this process has the groups %v, %v", groups, err)
 	}
 }
 

@@ -8,13 +8,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/thread"
 )
 
 // Namespaces are a pod's pinned namespaces: paths of bind mounts, which keep the namespaces alive without a process.
@@ -93,7 +94,7 @@ func Pin(dir, hostname string, share Share) (ns Namespaces, err error) {
 	if share.Users != nil {
 		return ns, pinOwned(dir, hostname, ns, share)
 	}
-	err = onOwnThread(func() error { return unshareAndPin(ns, hostname) })
+	err = thread.Own(func() error { return unshareAndPin(ns, hostname) })
 	if err == nil && share.Processes {
 		var pid int
 		if pid, err = startFirst(dir, unix.CLONE_NEWPID, nil); err == nil {
@@ -101,17 +102,6 @@ func Pin(dir, hostname string, share Share) (ns Namespaces, err error) {
 		}
 	}
 	return ns, err
-}
-
-// onOwnThread runs f where it can change namespaces: the thread is never unlocked, so the Go runtime ends it with the
-// goroutine.
-func onOwnThread(f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		result <- f()
-	}()
-	return <-result
 }
 
 // pinOwned makes a user namespace, and the others as its own: only then root in the pod may set them up. A process of many
@@ -135,7 +125,7 @@ func pinOwned(dir, hostname string, ns Namespaces, share Share) error {
 			return err
 		}
 	}
-	return onOwnThread(func() error {
+	return thread.Own(func() error {
 		for path, kind := range map[string]int{ns.Network: unix.CLONE_NEWNET, ns.UTS: unix.CLONE_NEWUTS} {
 			if err := enter(path, kind); err != nil {
 				return err
@@ -147,7 +137,7 @@ func pinOwned(dir, hostname string, ns Namespaces, share Share) error {
 
 // InNetwork runs f in the network namespace that is pinned at path, on a thread of its own.
 func InNetwork(path string, f func() error) error {
-	return onOwnThread(func() error {
+	return thread.Own(func() error {
 		if err := enter(path, unix.CLONE_NEWNET); err != nil {
 			return err
 		}
