@@ -17,7 +17,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/solopod/solopod/api/streaming"
 )
 
 // Client talks to a daemon over its unix socket. It is safe for concurrent use.
@@ -36,14 +37,6 @@ func NewClient(socket string) *Client {
 	}}}
 }
 
-// Error is an answer that says no.
-type Error struct {
-	Code    int
-	Message string
-}
-
-func (e *Error) Error() string { return e.Message }
-
 // do sends a request and returns the body of a good answer, which the caller must close.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
 	u := url.URL{Scheme: "http", Host: "solopod", Path: path, RawQuery: query.Encode()}
@@ -59,11 +52,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		return resp.Body, nil
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read from
-	var status metav1.Status
-	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil || status.Message == "" {
-		status.Message = "the daemon answers: " + resp.Status
-	}
-	return nil, &Error{resp.StatusCode, status.Message}
+	return nil, streaming.Refusal(resp)
 }
 
 // explain says what to do about a daemon that cannot be reached.

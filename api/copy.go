@@ -10,16 +10,17 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/solopod/solopod/runner"
+	"github.com/solopod/solopod/runner/archive"
 )
+
+func (s *Server) archive(r *http.Request) (archive.Container, error) {
+	n := nameIn(r)
+	return s.runner.Archive(n.namespace, n.pod, n.container)
+}
 
 // readFiles answers with a file or a directory of a container, as a tar stream.
 func (s *Server) readFiles(w http.ResponseWriter, r *http.Request) {
-	n, ok := s.entrance(w, r)
-	if !ok {
-		return
-	}
-	files, err := s.runner.Archive(n.namespace, n.pod, n.container)
+	files, err := s.archive(r)
 	if err != nil {
 		fail(w, statusOf(err), err)
 		return
@@ -37,11 +38,7 @@ func (s *Server) readFiles(w http.ResponseWriter, r *http.Request) {
 
 // writeFiles makes the files of a tar stream in a container.
 func (s *Server) writeFiles(w http.ResponseWriter, r *http.Request) {
-	n, ok := s.entrance(w, r)
-	if !ok {
-		return
-	}
-	files, err := s.runner.Archive(n.namespace, n.pod, n.container)
+	files, err := s.archive(r)
 	if err == nil {
 		// Much may come; what counts is that some does.
 		err = files.Write(r.URL.Query().Get("path"), patientReader{r.Body, http.NewResponseController(w)})
@@ -89,21 +86,4 @@ func (c *Client) WriteFiles(ctx context.Context, namespace, pod, container, path
 		return err
 	}
 	return body.Close()
-}
-
-// checkpoint answers, as a kubelet, with the path of the archive that was made.
-func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
-	n, ok := s.entrance(w, r)
-	if !ok {
-		return
-	}
-	path, err := s.runner.Checkpoint(r.Context(), n.namespace, n.pod, n.container)
-	switch {
-	case errors.Is(err, runner.ErrNoCRIU):
-		fail(w, http.StatusNotImplemented, err)
-	case err != nil:
-		fail(w, statusOf(err), err)
-	default:
-		writeJSON(w, map[string][]string{"items": {path}})
-	}
 }

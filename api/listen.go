@@ -69,7 +69,6 @@ var errTooMany = fmt.Errorf("there are %d open streams already; close some", max
 
 // guard lets a request through to what its user may do, and writes down who changes something.
 func (s *Server) guard(who access.Authenticate) http.Handler {
-	reading, all := s.handler(true), s.handler(false)
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		w := timely{raw, http.NewResponseController(raw)}
 		if err := w.control.SetWriteDeadline(time.Time{}); err != nil { // of an earlier request on the same connection
@@ -82,12 +81,12 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 			fail(w, http.StatusUnauthorized, err)
 			return
 		}
-		mux := reading
+		mux := s.reading
 		if user.Role == access.Admin {
-			mux = all
+			mux = s.all
 		}
 		_, pattern := mux.Handler(r)
-		if _, exists := all.Handler(r); pattern == "" && exists != "" {
+		if _, exists := s.all.Handler(r); pattern == "" && exists != "" {
 			fail(w, http.StatusForbidden, fmt.Errorf("%s may only read; this needs the socket, or the role admin on the TLS port", user.Name))
 			return
 		}

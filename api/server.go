@@ -32,6 +32,8 @@ type Server struct {
 	files     Files
 	// sessions bounds how many there are.
 	sessions chan struct{}
+	// reading has the paths that only read, all has every one.
+	reading, all *http.ServeMux
 }
 
 // Metrics are what stands behind the metrics' paths.
@@ -43,12 +45,17 @@ type Metrics struct {
 
 // NewServer makes a server of the runner's pods and the controller's Jobs.
 func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics, f Files) *Server {
-	return &Server{r, workloads, v, m, f, make(chan struct{}, maxSessions)}
+	s := &Server{runner: r, workloads: workloads, version: v, metrics: m, files: f, sessions: make(chan struct{}, maxSessions)}
+	s.reading, s.all = http.NewServeMux(), http.NewServeMux()
+	for _, mux := range []*http.ServeMux{s.reading, s.all} {
+		s.readers(mux)
+	}
+	s.changers(s.all)
+	return s
 }
 
-// handler has the paths that only read, or all.
-func (s *Server) handler(readOnly bool) *http.ServeMux {
-	mux := http.NewServeMux()
+// readers are the paths that only read.
+func (s *Server) readers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /pods", s.pods)
@@ -64,18 +71,19 @@ func (s *Server) handler(readOnly bool) *http.ServeMux {
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
 	s.metrics.routes(mux)
 	page.Routes(mux)
-	if !readOnly {
-		mux.HandleFunc("POST /images", s.importImages)
-		mux.HandleFunc("POST /images/pull", s.pullImage)
-		mux.HandleFunc("DELETE /images", s.removeImage)
-		mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.removeClaim)
-		mux.HandleFunc("POST /drain", s.drain)
-		mux.HandleFunc("POST /restart/{namespace}/{pod}", s.restart)
-		mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.files.Config) })
-		mux.Handle("GET /logs/", http.StripPrefix("/logs/", s.files.logs()))
-		s.streams(mux)
-	}
-	return mux
+}
+
+// changers are the paths that change something, or show what only admins may see.
+func (s *Server) changers(mux *http.ServeMux) {
+	mux.HandleFunc("POST /images", s.importImages)
+	mux.HandleFunc("POST /images/pull", s.pullImage)
+	mux.HandleFunc("DELETE /images", s.removeImage)
+	mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.removeClaim)
+	mux.HandleFunc("POST /drain", s.drain)
+	mux.HandleFunc("POST /restart/{namespace}/{pod}", s.restart)
+	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.files.Config) })
+	mux.Handle("GET /logs/", http.StripPrefix("/logs/", s.files.logs()))
+	s.streams(mux)
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
@@ -182,15 +190,15 @@ func (s *Server) watchEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	out := json.NewEncoder(w)
 	control := http.NewResponseController(w)
-	send := func(kind string, e v1.Event) error {
-		return errors.Join(out.Encode(EventChange{kind, e}), control.Flush())
-	}
 	for _, e := range s.runner.Events().List() {
-		if send("ADDED", e) != nil {
+		if out.Encode(EventChange{"ADDED", e}) != nil {
 			return
 		}
 	}
 	for {
+		if control.Flush() != nil {
+			return
+		}
 		select {
 		case <-r.Context().Done():
 			return
@@ -199,7 +207,7 @@ func (s *Server) watchEvents(w http.ResponseWriter, r *http.Request) {
 			if e.Count > 1 {
 				kind = "MODIFIED"
 			}
-			if !ok || send(kind, e) != nil {
+			if !ok || out.Encode(EventChange{kind, e}) != nil {
 				return
 			}
 		}

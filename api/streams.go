@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/solopod/solopod/api/streaming"
+	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 )
 
@@ -32,9 +32,13 @@ func (s *Server) streams(mux *http.ServeMux) {
 // named is what a path names.
 type named struct{ namespace, pod, container string }
 
-// entrance checks that a container can be entered, and answers when it cannot.
+func nameIn(r *http.Request) named {
+	return named{r.PathValue("namespace"), r.PathValue("pod"), containerName(r)}
+}
+
+// entrance checks that a container can be entered, and answers when it cannot: once its streams are open there is no status.
 func (s *Server) entrance(w http.ResponseWriter, r *http.Request) (named, bool) {
-	n := named{r.PathValue("namespace"), r.PathValue("pod"), containerName(r)}
+	n := nameIn(r)
 	if err := s.runner.CanEnter(n.namespace, n.pod, r.PathValue("uid"), n.container); err != nil {
 		fail(w, statusOf(err), err)
 		return n, false
@@ -128,36 +132,21 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var out bytes.Buffer
-	limited := &limitedWriter{w: &out, left: maxRunOutput}
-	code, err := s.runner.Exec(r.Context(), n.namespace, n.pod, n.container, command, engine.ExecIO{Stdout: limited, Stderr: limited})
+	out := &runner.Beginning{Most: maxRunOutput}
+	code, err := s.runner.Exec(r.Context(), n.namespace, n.pod, n.container, command, engine.ExecIO{Stdout: out, Stderr: out})
 	if err == nil && code != 0 {
-		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.String())
+		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.Kept)
 	}
 	if err != nil {
 		fail(w, statusOf(err), err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	writeText(w, out.String())
+	writeText(w, string(out.Kept))
 }
 
 // maxRunOutput bounds the memory that an answer of /run takes; the rest is dropped. Exec has no such limit.
 const maxRunOutput = 4 << 20
-
-type limitedWriter struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limitedWriter) Write(b []byte) (int, error) {
-	n := min(len(b), l.left)
-	l.left -= n
-	if _, err := l.w.Write(b[:n]); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
 
 func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
 	namespace, pod := r.PathValue("namespace"), r.PathValue("pod")

@@ -251,7 +251,7 @@ func (w *worker) tearDownPod(ctx context.Context) {
 	w.rec.Containers = map[string]*containerRecord{}
 	w.live = map[string]*liveContainer{}
 	w.saver.last = nil
-	for _, dir := range []string{filepath.Dir(w.saver.path), w.logDir()} {
+	for _, dir := range []string{filepath.Dir(w.saver.path), w.runner.logDir(w.rec.Pod)} {
 		if err := os.RemoveAll(dir); err != nil {
 			slog.Warn("cannot remove a pod's directory", "dir", dir, "err", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,8 +69,13 @@ func (r *Runner) Logs(ctx context.Context, namespace, name, container string, pr
 	return logs.Read(ctx, path, o, w, ended)
 }
 
+// logDir holds a pod's logs, with a kubelet's names.
+func (r *Runner) logDir(pod *v1.Pod) string {
+	return filepath.Join(r.logRoot(), pod.Namespace+"_"+pod.Name+"_"+string(pod.UID))
+}
+
 func (r *Runner) logFile(pod *v1.Pod, container string, attempt int) string {
-	return filepath.Join(r.logRoot(), pod.Namespace+"_"+pod.Name+"_"+string(pod.UID), container, fmt.Sprintf("%d.log", attempt))
+	return filepath.Join(r.logDir(pod), container, strconv.Itoa(attempt)+".log")
 }
 
 // pickContainer finds a container by its name, init containers too; without a name it is the pod's only one beside these.

@@ -27,19 +27,22 @@ var ErrNotRunning = errors.New("not running")
 // probeOutput is how much of an exec probe's output is kept.
 const probeOutput = 10 << 10
 
-// limited keeps the beginning of what is written to it.
-type limited struct{ kept []byte }
+// Beginning keeps the first Most bytes of what is written to it, and drops the rest.
+type Beginning struct {
+	Most int
+	Kept []byte
+}
 
-func (l *limited) Write(b []byte) (int, error) {
-	l.kept = append(l.kept, b[:min(len(b), probeOutput-len(l.kept))]...)
+func (l *Beginning) Write(b []byte) (int, error) {
+	l.Kept = append(l.Kept, b[:min(len(b), l.Most-len(l.Kept))]...)
 	return len(b), nil
 }
 
 // probe runs a command for a probe or a hook; it returns its exit code and the beginning of its output.
 func (r *Runner) probe(ctx context.Context, id, dir string, command []string) (uint32, []byte, error) {
-	out := &limited{}
+	out := &Beginning{Most: probeOutput}
 	code, err := r.exec(ctx, id, dir, command, engine.ExecIO{Stdout: out, Stderr: out})
-	return code, out.kept, err
+	return code, out.Kept, err
 }
 
 // exec runs a command in a container with the identity and environment of its main process.

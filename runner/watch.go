@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -90,13 +89,8 @@ func (w *worker) probeTarget(c *v1.Container, rec *containerRecord) probe.Target
 	}}
 }
 
-func (w *worker) logDir() string {
-	pod := w.rec.Pod
-	return filepath.Join(w.runner.logRoot(), pod.Namespace+"_"+pod.Name+"_"+w.uid)
-}
-
 func (w *worker) logPath(name string, attempt int) string {
-	return filepath.Join(w.logDir(), name, strconv.Itoa(attempt)+".log")
+	return w.runner.logFile(w.rec.Pod, name, attempt)
 }
 
 // linkLog makes the link in /var/log/containers that log shippers follow, and removes the last attempt's.

@@ -25,10 +25,19 @@ import (
 // Dial opens the connection that a client's streams go over.
 type Dial func(ctx context.Context) (net.Conn, error)
 
-// refusal is an answer that is no upgrade.
+// refusal is what the other side says against something.
 type refusal struct{ message string }
 
 func (r refusal) Error() string { return r.message }
+
+// Refusal reads an answer that says no, with Kubernetes' Status as its body.
+func Refusal(resp *http.Response) error {
+	var status metav1.Status
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil || status.Message == "" {
+		status.Message = "the daemon answers: " + resp.Status
+	}
+	return refusal{status.Message}
+}
 
 // upgrade asks for streams and returns the connection that carries them. The caller must close it.
 func upgrade(ctx context.Context, dial Dial, u *url.URL, protocol string) (httpstream.Connection, error) {
@@ -63,11 +72,7 @@ func switchProtocols(conn net.Conn, req *http.Request) (httpstream.Connection, e
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read from
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		var status metav1.Status
-		if err := json.NewDecoder(resp.Body).Decode(&status); err != nil || status.Message == "" {
-			status.Message = "the daemon answers: " + resp.Status
-		}
-		return nil, refusal{status.Message}
+		return nil, Refusal(resp)
 	}
 	return spdy.NewClientConnection(conn)
 }

@@ -1,0 +1,22 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/solopod/solopod/runner"
+)
+
+// checkpoint answers, as a kubelet, with the path of the archive that was made.
+func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
+	n := nameIn(r)
+	path, err := s.runner.Checkpoint(r.Context(), n.namespace, n.pod, n.container)
+	switch {
+	case errors.Is(err, runner.ErrNoCRIU):
+		fail(w, http.StatusNotImplemented, err)
+	case err != nil:
+		fail(w, statusOf(err), err)
+	default:
+		writeJSON(w, map[string][]string{"items": {path}})
+	}
+}
