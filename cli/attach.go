@@ -1,13 +1,9 @@
 package cli
 
-import (
-	"github.com/spf13/cobra"
-	v1 "k8s.io/api/core/v1"
-)
+import "github.com/spf13/cobra"
 
 func newAttach(g *global) *cobra.Command {
-	var namespace, container string
-	t := terminal{}
+	t := &terminal{}
 	cmd := &cobra.Command{
 		Use:   "attach POD [-c CONTAINER] [-it]",
 		Short: "Connect to a container's main process",
@@ -21,14 +17,10 @@ func newAttach(g *global) *cobra.Command {
 				return err
 			}
 			defer restore()
-			return exitCode(g.client().Attach(cmd.Context(), namespace, podName(args[0]), container, s))
+			return exitCode(g.client().Attach(cmd.Context(), t.namespace, podName(args[0]), t.container, s))
 		},
-		ValidArgsFunction: g.completePods(&namespace),
+		ValidArgsFunction: g.completePods(&t.namespace),
 	}
-	f := cmd.Flags()
-	f.StringVarP(&namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
-	f.StringVarP(&container, "container", "c", "", "container; needed when the pod has several")
-	f.BoolVarP(&t.stdin, "stdin", "i", false, "pass the input on")
-	f.BoolVarP(&t.tty, "tty", "t", false, "with a terminal")
+	t.register(cmd.Flags())
 	return cmd
 }

@@ -202,11 +202,7 @@ func (d *describer) events(pod *v1.Pod, events []v1.Event) {
 		if e.InvolvedObject.UID != pod.UID {
 			continue
 		}
-		seen := age(e.LastTimestamp)
-		if e.Count > 1 {
-			seen = fmt.Sprintf("%s (x%d over %s)", seen, e.Count, age(e.FirstTimestamp))
-		}
-		t.rows = append(t.rows, []string{"  " + e.Type, e.Reason, seen, strings.ReplaceAll(e.Message, "\n", " ")})
+		t.rows = append(t.rows, []string{"  " + e.Type, e.Reason, lastSeen(&e), strings.ReplaceAll(e.Message, "\n", " ")})
 	}
 	if len(t.rows) == 0 {
 		d.b.WriteString("Events: <none>\n")

@@ -7,14 +7,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/api/streaming"
 )
 
 func newExec(g *global) *cobra.Command {
-	var namespace, container string
-	t := terminal{}
+	t := &terminal{}
 	cmd := &cobra.Command{
 		Use:   "exec POD [-c CONTAINER] [-it] -- COMMAND [ARGS...]",
 		Short: "Run a command in a container",
@@ -33,16 +31,11 @@ func newExec(g *global) *cobra.Command {
 				return err
 			}
 			defer restore()
-			return exitCode(g.client().Exec(cmd.Context(), namespace, podName(args[0]), container, args[1:], s))
+			return exitCode(g.client().Exec(cmd.Context(), t.namespace, podName(args[0]), t.container, args[1:], s))
 		},
-		ValidArgsFunction: g.completePods(&namespace),
+		ValidArgsFunction: g.completePods(&t.namespace),
 	}
-	f := cmd.Flags()
-	f.SetInterspersed(true)
-	f.StringVarP(&namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
-	f.StringVarP(&container, "container", "c", "", "container; needed when the pod has several")
-	f.BoolVarP(&t.stdin, "stdin", "i", false, "pass the input on")
-	f.BoolVarP(&t.tty, "tty", "t", false, "with a terminal")
+	t.register(cmd.Flags())
 	return cmd
 }
 

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/manifests"
 )
 
 // logCommand is how logs was asked for.
@@ -102,14 +104,7 @@ func findPod(pods []v1.Pod, namespace, name string) *v1.Pod {
 }
 
 func hasContainer(p *v1.Pod, name string) bool {
-	for _, list := range [][]v1.Container{p.Spec.Containers, p.Spec.InitContainers} {
-		for _, c := range list {
-			if c.Name == name {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(manifests.AllContainers(p), func(c *v1.Container) bool { return c.Name == name })
 }
 
 // sources are the logs of the pods that are asked for.
@@ -121,10 +116,8 @@ func (l *logCommand) sources(pods []v1.Pod) []source {
 			out = append(out, source{p.Name, l.container})
 			continue
 		}
-		for _, list := range [][]v1.Container{p.Spec.InitContainers, p.Spec.Containers} {
-			for _, c := range list {
-				out = append(out, source{p.Name, c.Name})
-			}
+		for _, c := range manifests.AllContainers(p) {
+			out = append(out, source{p.Name, c.Name})
 		}
 	}
 	return out

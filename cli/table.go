@@ -162,18 +162,22 @@ func eventTable(all bool, events []v1.Event) table {
 		t.header = append([]string{"NAMESPACE"}, t.header...)
 	}
 	for _, e := range events {
-		seen := age(e.LastTimestamp)
-		if e.Count > 1 {
-			seen = fmt.Sprintf("%s (x%d over %s)", seen, e.Count, age(e.FirstTimestamp))
-		}
 		object := strings.ToLower(e.InvolvedObject.Kind) + "/" + e.InvolvedObject.Name
-		row := []string{seen, e.Type, e.Reason, object, strings.ReplaceAll(e.Message, "\n", " ")}
+		row := []string{lastSeen(&e), e.Type, e.Reason, object, strings.ReplaceAll(e.Message, "\n", " ")}
 		if all {
 			row = append([]string{orNone(e.InvolvedObject.Namespace)}, row...)
 		}
 		t.rows = append(t.rows, row)
 	}
 	return t
+}
+
+// lastSeen is how long ago an event was, and of one that was repeated how often.
+func lastSeen(e *v1.Event) string {
+	if e.Count > 1 {
+		return fmt.Sprintf("%s (x%d over %s)", age(e.LastTimestamp), e.Count, age(e.FirstTimestamp))
+	}
+	return age(e.LastTimestamp)
 }
 
 func imageTable(images []api.Image) table {

@@ -7,20 +7,30 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 
 	"github.com/solopod/solopod/api/streaming"
 )
 
-// terminal is how a command is connected to the user.
+// terminal is what a session is with, and how it is connected to the user.
 type terminal struct {
-	stdin, tty bool
+	namespace, container string
+	stdin, tty           bool
+}
+
+func (t *terminal) register(f *pflag.FlagSet) {
+	f.StringVarP(&t.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
+	f.StringVarP(&t.container, "container", "c", "", "container; needed when the pod has several")
+	f.BoolVarP(&t.stdin, "stdin", "i", false, "pass the input on")
+	f.BoolVarP(&t.tty, "tty", "t", false, "with a terminal")
 }
 
 // streams are the user's own, for one session; restore must be called at its end. With a terminal every key goes to the other
 // side, Ctrl-C too.
-func (t terminal) streams(ctx context.Context) (s streaming.Streams, restore func(), err error) {
+func (t *terminal) streams(ctx context.Context) (s streaming.Streams, restore func(), err error) {
 	s = streaming.Streams{Stdout: os.Stdout, Stderr: os.Stderr}
 	restore = func() {}
 	if t.stdin {

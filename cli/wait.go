@@ -117,13 +117,7 @@ func await(ctx context.Context, c *api.Client, namespace, name string, reached a
 	if err != nil {
 		return err
 	}
-	var now *v1.Pod
-	for i := range pods {
-		if pods[i].Namespace == namespace && pods[i].Name == name {
-			now = &pods[i]
-		}
-	}
-	if err = check(now); err == nil {
+	if err = check(findPod(pods, namespace, name)); err == nil {
 		err = c.WatchPods(ctx, func(e api.WatchEvent) error {
 			if e.Object.Namespace != namespace || e.Object.Name != name {
 				return nil
