@@ -179,13 +179,15 @@ func (m *Monitor) addMachine(e *exposition, now float64) {
 	m.addCgroup(e, o, m.root(true))
 	e.add("container_last_seen", o, now)
 	e.add("container_start_time_seconds", o, float64(m.machine.booted.Unix()))
+	var devices []string
 	for _, f := range m.machine.fileSystems() {
+		devices = append(devices, f.device)
 		e.add("container_fs_limit_bytes", o, f.capacity, "device", f.device)
 		e.add("container_fs_usage_bytes", o, f.capacity-f.free, "device", f.device)
 		e.add("container_fs_inodes_total", o, f.inodes, "device", f.device)
 		e.add("container_fs_inodes_free", o, f.inodesFree, "device", f.device)
 	}
-	for _, d := range readDisks(m.machine.diskNames()) {
+	for _, d := range readDisks(devices) {
 		e.add("container_fs_reads_merged_total", o, d.fields[1], "device", d.name)
 		e.add("container_fs_sector_reads_total", o, d.fields[2], "device", d.name)
 		e.add("container_fs_read_seconds_total", o, d.fields[3]/1000, "device", d.name)
@@ -205,9 +207,9 @@ func (m *Monitor) addMachine(e *exposition, now float64) {
 func (m *Monitor) root(details bool) *Stats {
 	s := m.stats("/", details, "")
 	if _, ok := s.get(memoryUsage); !ok {
-		total, available, free := memoryInfo()
-		s.set(memoryUsage, total-free)
-		s.set(memoryWorkingSet, total-available)
+		memory := readMemory()
+		s.set(memoryUsage, memory.total-memory.free)
+		s.set(memoryWorkingSet, memory.total-memory.available)
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package monitor
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/host"
 )
 
 // machine is what does not change while it runs, and its file systems.
@@ -23,33 +26,20 @@ type machine struct {
 }
 
 func newMachine(dirs []string) *machine {
-	m := &machine{dirs: dirs, names: map[uint64]string{}, booted: bootTime()}
-	total, _, _ := memoryInfo()
-	m.constants = map[string]float64{"machine_cpu_cores": float64(runtime.NumCPU()), "machine_memory_bytes": total, "machine_swap_bytes": memInfo("SwapTotal")}
+	m := &machine{dirs: dirs, names: map[uint64]string{}, booted: host.Booted()}
+	memory := readMemory()
+	m.constants = map[string]float64{"machine_cpu_cores": float64(runtime.NumCPU()), "machine_memory_bytes": memory.total, "machine_swap_bytes": memory.swapTotal}
 	if cores, sockets := topology("/sys/devices/system/cpu"); cores > 0 {
 		m.constants["machine_cpu_physical_cores"], m.constants["machine_cpu_sockets"] = float64(cores), float64(sockets)
 	}
+	boot, err := host.BootID()
+	if err != nil {
+		slog.Debug("the machine's metrics have no boot_id", "err", err)
+	}
 	m.owner = &owner{key: "machine", labels: []string{
-		"boot_id", line("/proc/sys/kernel/random/boot_id"), "machine_id", line("/etc/machine-id"), "system_uuid", line("/sys/class/dmi/id/product_uuid"),
+		"boot_id", boot, "machine_id", host.ID(), "system_uuid", host.SystemUUID(),
 	}}
 	return m
-}
-
-// line is the content of a small file, or empty.
-func line(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(bytes.TrimSpace(b))
-}
-
-func bootTime() time.Time {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return time.Now()
-	}
-	return time.Now().Add(-time.Duration(info.Uptime) * time.Second).Truncate(time.Second)
 }
 
 // topology counts cores and sockets by what sysfs says of each processor.
@@ -60,32 +50,30 @@ func topology(root string) (cores, sockets int) {
 		return 0, 0
 	}
 	for _, dir := range dirs {
-		socket, core := line(filepath.Join(dir, "physical_package_id")), line(filepath.Join(dir, "core_id"))
+		socket, core := host.Line(filepath.Join(dir, "physical_package_id")), host.Line(filepath.Join(dir, "core_id"))
 		seenSockets[socket], seenCores[socket+"/"+core] = true, true
 	}
 	return len(seenCores), len(seenSockets)
 }
 
-// memoryInfo is the machine's memory, what of it programs could still have, and what lies idle, in bytes.
-func memoryInfo() (total, available, free float64) {
-	return memInfo("MemTotal"), memInfo("MemAvailable"), memInfo("MemFree")
-}
+// memoryInfo is the machine's memory in bytes: what of it programs could still have is available, what lies idle is free.
+type memoryInfo struct{ total, available, free, swapTotal, swapFree float64 }
 
-// memInfo reads a line of /proc/meminfo, which is in KiB, in bytes.
-func memInfo(name string) float64 {
+// readMemory reads /proc/meminfo, which is in KiB.
+func readMemory() (m memoryInfo) {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
-		return 0
+		return m
 	}
-	for len(b) > 0 {
-		var l []byte
-		l, b = cutLine(b)
-		if rest, ok := bytes.CutPrefix(l, []byte(name+":")); ok {
+	wanted := map[string]*float64{"MemTotal": &m.total, "MemAvailable": &m.available, "MemFree": &m.free, "SwapTotal": &m.swapTotal, "SwapFree": &m.swapFree}
+	for l := range bytes.Lines(b) {
+		name, rest, _ := bytes.Cut(l, []byte(":"))
+		if to := wanted[string(name)]; to != nil {
 			v, _, _ := parseUint(bytes.TrimLeft(rest, " "))
-			return v * 1024
+			*to = v * 1024
 		}
 	}
-	return 0
+	return m
 }
 
 // device is a block device's name, as /dev/vda.
@@ -94,7 +82,7 @@ func (m *machine) device(major, minor uint32) string {
 	name, ok := m.names[id]
 	if !ok {
 		name = fmt.Sprintf("%d:%d", major, minor)
-		text := line("/sys/dev/block/" + name + "/uevent")
+		text := host.Line("/sys/dev/block/" + name + "/uevent")
 		for l := range strings.Lines(text) {
 			if rest, ok := strings.CutPrefix(l, "DEVNAME="); ok {
 				name = "/dev/" + strings.TrimSpace(rest)
@@ -110,15 +98,6 @@ type fileSystem struct {
 	dir, device               string
 	capacity, free, available float64 // bytes; available to others than root
 	inodes, inodesFree        float64
-}
-
-// diskNames are the devices that the machine's file systems are on.
-func (m *machine) diskNames() []string {
-	var out []string
-	for _, f := range m.fileSystems() {
-		out = append(out, f.device)
-	}
-	return out
 }
 
 // fileSystems looks at the file systems of the machine's directories, each once.

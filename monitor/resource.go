@@ -55,6 +55,7 @@ func (m *Monitor) WriteResources(w *bytes.Buffer) {
 	root := m.root(false)
 	add("node_cpu_usage_seconds_total", noLabels, root, cpuUsage)
 	add("node_memory_working_set_bytes", noLabels, root, memoryWorkingSet)
-	e.add("node_swap_usage_bytes", noLabels, memInfo("SwapTotal")-memInfo("SwapFree"))
+	memory := readMemory()
+	e.add("node_swap_usage_bytes", noLabels, memory.swapTotal-memory.swapFree)
 	e.write(w)
 }

@@ -47,8 +47,11 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 	now := time.Now()
 	at := metav1.NewTime(now)
 	out := &stats.Summary{Pods: []stats.PodStats{}}
-	disks := m.machine.fileSystems()
-	for _, p := range m.read(true) {
+	var disks []fileSystem
+	if !onlyCPUAndMemory {
+		disks = m.machine.fileSystems()
+	}
+	for _, p := range m.read(!onlyCPUAndMemory) {
 		if p.pod == nil {
 			continue
 		}
@@ -65,7 +68,7 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 				Name: c.Container, StartTime: metav1.NewTime(c.StartedAt),
 				CPU: m.cpu(c.Cgroup, c.stats, now), Memory: memory(c.stats, at), IO: io(c.stats, at), Swap: swap(c.stats, at),
 			}
-			if !onlyCPUAndMemory && len(disks) > 0 {
+			if len(disks) > 0 {
 				// How much a container has written is not counted here: it would be looked for at every request.
 				container.Rootfs, container.Logs = disks[0].stats(at), disks[0].stats(at)
 				container.Rootfs.UsedBytes, container.Rootfs.InodesUsed, container.Logs.InodesUsed = nil, nil, nil
@@ -79,15 +82,10 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 		}
 		out.Pods = append(out.Pods, pod)
 	}
-	root := m.root(true)
-	total, available, _ := memoryInfo()
+	root, machine := m.root(!onlyCPUAndMemory), readMemory()
 	out.Node = stats.NodeStats{NodeName: node, StartTime: metav1.NewTime(m.machine.booted), CPU: m.cpu("/", root, now), Memory: memory(root, at), IO: io(root, at)}
-	out.Node.Memory.AvailableBytes = whole(available)
-	if v, ok := root.get(memoryWorkingSet); ok {
-		out.Node.Memory.AvailableBytes = whole(max(total-v, 0))
-	}
-	swapTotal, swapFree := memInfo("SwapTotal"), memInfo("SwapFree")
-	out.Node.Swap = &stats.SwapStats{Time: at, SwapAvailableBytes: whole(swapFree), SwapUsageBytes: whole(swapTotal - swapFree)}
+	out.Node.Memory.AvailableBytes = whole(machine.total - root.values[memoryWorkingSet])
+	out.Node.Swap = &stats.SwapStats{Time: at, SwapAvailableBytes: whole(machine.swapFree), SwapUsageBytes: whole(machine.swapTotal - machine.swapFree)}
 	if onlyCPUAndMemory {
 		return out
 	}

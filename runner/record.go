@@ -190,12 +190,3 @@ func readRecord(path string) (*record, error) {
 	}
 	return r, nil
 }
-
-// bootID identifies this boot of the machine (random(4)).
-func bootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "", fmt.Errorf("cannot read the boot id: %w", err)
-	}
-	return string(bytes.TrimSpace(b)), nil
-}

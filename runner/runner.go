@@ -24,6 +24,7 @@ import (
 	"github.com/solopod/solopod/runner/device"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/event"
+	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs"
@@ -114,7 +115,7 @@ type Runner struct {
 
 // New prepares a Runner. Nothing runs before Start.
 func New(c Config) (*Runner, error) {
-	boot, err := bootID()
+	boot, err := host.BootID()
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +130,9 @@ func New(c Config) (*Runner, error) {
 		volumes: volume.Manager{
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
 		},
-		node: machineCapacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}}, users: newUserRanges(c.Instance),
+		node: host.Capacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}}, users: newUserRanges(c.Instance),
 		events: event.New(c.Node, c.State, c.Root), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
-		memory: machineMemory(), hostIP: machineIP(),
+		memory: host.Memory(), hostIP: host.IP(),
 		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},
 		beginning: beginning{done: make(chan struct{})},
 		ctx:       ctx, cancel: cancel,

@@ -6,55 +6,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"runtime"
 	"strings"
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/spec"
 )
-
-// machineMemory is the machine's memory in bytes.
-func machineMemory() int64 {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return 0
-	}
-	return int64(info.Totalram) * int64(info.Unit)
-}
-
-// machineCapacity is what the machine has: CPUs, memory, and room on the disk of root.
-func machineCapacity(root string) v1.ResourceList {
-	out := v1.ResourceList{
-		v1.ResourceCPU:    *resource.NewQuantity(int64(runtime.NumCPU()), resource.DecimalSI),
-		v1.ResourceMemory: *resource.NewQuantity(machineMemory(), resource.BinarySI),
-	}
-	var disk unix.Statfs_t
-	if err := unix.Statfs(root, &disk); err == nil {
-		out[v1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(disk.Blocks)*disk.Bsize, resource.BinarySI)
-	}
-	return out
-}
-
-// machineIP is the machine's first global IPv4 address, or loopback on a machine without one.
-func machineIP() string {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return "127.0.0.1"
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	return "127.0.0.1"
-}
 
 // stopSignal reads an image's STOPSIGNAL: a name, with or without SIG, or a number. Anything else means SIGTERM.
 func stopSignal(s string) int {

@@ -1,0 +1,95 @@
+// Package host tells what the machine is: its names, its size, and since when it runs.
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Memory is the machine's in bytes; 0 when the kernel does not tell.
+func Memory() int64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit)
+}
+
+// Capacity is what the machine has: CPUs, memory, and room on the disk of root.
+func Capacity(root string) v1.ResourceList {
+	out := v1.ResourceList{
+		v1.ResourceCPU:    *resource.NewQuantity(int64(runtime.NumCPU()), resource.DecimalSI),
+		v1.ResourceMemory: *resource.NewQuantity(Memory(), resource.BinarySI),
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(root, &disk); err == nil {
+		out[v1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(disk.Blocks)*disk.Bsize, resource.BinarySI)
+	}
+	return out
+}
+
+// IP is the machine's first global IPv4 address, or loopback on a machine without one.
+func IP() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.1"
+}
+
+// Booted is when the machine was, to the second.
+func Booted() time.Time {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return time.Now()
+	}
+	return time.Now().Add(-time.Duration(info.Uptime) * time.Second).Truncate(time.Second)
+}
+
+// BootID identifies this boot of the machine (random(4)).
+func BootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("cannot read the boot id: %w", err)
+	}
+	return string(bytes.TrimSpace(b)), nil
+}
+
+// ID is the machine's own (machine-id(5)), SystemUUID that of its hardware; either may be empty.
+func ID() string { return Line("/etc/machine-id") }
+
+// SystemUUID identifies the hardware; it may be empty.
+func SystemUUID() string { return Line("/sys/class/dmi/id/product_uuid") }
+
+// OSImage is what the system calls itself (os-release(5)).
+func OSImage() string {
+	for l := range strings.Lines(Line("/etc/os-release")) {
+		if name, ok := strings.CutPrefix(l, "PRETTY_NAME="); ok {
+			return strings.Trim(strings.TrimSpace(name), `"`)
+		}
+	}
+	return runtime.GOOS
+}
+
+// Line is the content of a small file without the blanks around it, or empty.
+func Line(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
