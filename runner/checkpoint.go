@@ -28,11 +28,11 @@ func (r *Runner) Checkpoint(ctx context.Context, ns, pod, container string) (pat
 	if _, err := exec.LookPath("criu"); err != nil {
 		return "", fmt.Errorf("%w: apt-get install criu", ErrNoCRIU)
 	}
-	dir := filepath.Join(r.config.Root, "checkpoints")
+	dir := r.checkpoints()
 	if err := os.MkdirAll(dir, 0o700); err != nil { // the memory of processes holds secrets
 		return "", err
 	}
-	tree, err := os.MkdirTemp(dir, ".making-")
+	tree, err := os.MkdirTemp(dir, unfinished)
 	if err != nil {
 		return "", err
 	}
@@ -54,9 +54,25 @@ func (r *Runner) Checkpoint(ctx context.Context, ns, pod, container string) (pat
 	return path, pack(tree, path)
 }
 
+func (r *Runner) checkpoints() string { return filepath.Join(r.config.Root, "checkpoints") }
+
+// unfinished begins the names of what a checkpoint is made of.
+const unfinished = ".making-"
+
+// removeUnfinished takes away what a crash has left of checkpoints.
+func (r *Runner) removeUnfinished() {
+	left, err := filepath.Glob(filepath.Join(r.checkpoints(), unfinished+"*"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	if err != nil {
+		slog.Warn("cannot remove what is left of an unfinished checkpoint", "dir", r.checkpoints(), "err", err)
+	}
+}
+
 // pack writes the archive under a name of its own until it is whole.
 func pack(tree, path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".making-")
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished)
 	if err != nil {
 		return err
 	}

@@ -163,6 +163,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	if err := namespace.PrepareDir(filepath.Join(r.config.State, "pods")); err != nil {
 		return nil, err
 	}
+	r.removeUnfinished()
 	if err := r.repair(ctx); err != nil {
 		return nil, err
 	}

@@ -11,12 +11,22 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
 // Where CRIU is installed a container's processes can be written down; elsewhere that is said.
 func TestCheckpoint(t *testing.T) {
 	b := newBox(t, embedded)
+	b.stop(syscall.SIGTERM)
+	if err := os.MkdirAll(b.path("root/checkpoints/.making-1/checkpoint"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.writeFile("root/checkpoints/.making-1/checkpoint/pages-1.img", "what processes know") // as after a crash
+	b.start()
+	if exists(b.path("root/checkpoints/.making-1")) {
+		t.Error("what a crash has left is still there")
+	}
 	b.apply("pod.yaml", shell("pod", "echo begun; "+forever, ""))
 	pod := b.waitReady("pod")
 	code, body := ask(b.http, "POST", "http://solopod/checkpoint/default/pod/main", "")
