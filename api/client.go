@@ -107,42 +107,6 @@ func (c *Client) Pods(ctx context.Context) ([]v1.Pod, error) {
 	return list.Items, err
 }
 
-// WatchPods calls each with every change, beginning with what exists, until ctx ends or each returns an error.
-func (c *Client) WatchPods(ctx context.Context, each func(WatchEvent) error) error {
-	body, err := c.do(ctx, http.MethodGet, "/pods", url.Values{"watch": {"true"}}, nil)
-	if err != nil {
-		return err
-	}
-	defer body.Close() //nolint:errcheck // only read from
-	return decodeEach(ctx, body, each)
-}
-
-// WatchEvents calls each with every event, beginning with those that were, until ctx ends or each returns an error.
-func (c *Client) WatchEvents(ctx context.Context, each func(EventChange) error) error {
-	body, err := c.do(ctx, http.MethodGet, "/events", url.Values{"watch": {"true"}}, nil)
-	if err != nil {
-		return err
-	}
-	defer body.Close() //nolint:errcheck // only read from
-	return decodeEach(ctx, body, each)
-}
-
-// decodeEach reads a stream of objects.
-func decodeEach[T any](ctx context.Context, r io.Reader, each func(T) error) error {
-	for d := json.NewDecoder(r); ; {
-		var e T
-		if err := d.Decode(&e); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("the daemon ended the watch: %w", err)
-		}
-		if err := each(e); err != nil {
-			return err
-		}
-	}
-}
-
 // Events returns what happened, the oldest first.
 func (c *Client) Events(ctx context.Context) ([]v1.Event, error) {
 	var list v1.EventList

@@ -138,7 +138,11 @@ func (s *selection) watchPods(cmd *cobra.Command, c *api.Client, args []string) 
 	w := cmd.OutOrStdout()
 	last := map[string]string{}
 	header := true
-	return c.WatchPods(cmd.Context(), func(e api.WatchEvent) error {
+	watch, err := c.WatchPods(cmd.Context())
+	if err != nil {
+		return err
+	}
+	return watch.Each(func(e api.WatchEvent) error {
 		if !matches(e.Object) {
 			return nil
 		}
@@ -187,8 +191,12 @@ func (s *selection) wants(e *v1.Event) bool {
 
 // watchEvents prints a line, or an object, for each event.
 func (s *selection) watchEvents(cmd *cobra.Command, c *api.Client) error {
+	watch, err := c.WatchEvents(cmd.Context())
+	if err != nil {
+		return err
+	}
 	header := true
-	return c.WatchEvents(cmd.Context(), func(e api.EventChange) error {
+	return watch.Each(func(e api.EventChange) error {
 		if !s.wants(&e.Object) {
 			return nil
 		}

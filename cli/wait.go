@@ -112,13 +112,18 @@ func await(ctx context.Context, c *api.Client, namespace, name string, reached a
 		}
 		return err
 	}
-	// What is not there sends no event.
+	watch, err := c.WatchPods(ctx)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	// What is not there sends no event. What goes from here on does.
 	pods, err := c.Pods(ctx)
 	if err != nil {
 		return err
 	}
 	if err = check(findPod(pods, namespace, name)); err == nil {
-		err = c.WatchPods(ctx, func(e api.WatchEvent) error {
+		err = watch.Each(func(e api.WatchEvent) error {
 			if e.Object.Namespace != namespace || e.Object.Name != name {
 				return nil
 			}
