@@ -1,0 +1,198 @@
+package state
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Container is the history of one container, and what is known of it now.
+type Container struct {
+	// ID is the current container in containerd; empty when there is none.
+	ID string `json:"id,omitempty"`
+	// Attempt counts from 0; it is the restart count and the log file's name.
+	Attempt  int    `json:"attempt"`
+	Revision string `json:"revision"`
+	Running  bool   `json:"running,omitempty"`
+	Pid      uint32 `json:"pid,omitempty"`
+	// Terminal and Stdin say which FIFOs the container has.
+	Terminal   bool `json:"terminal,omitempty"`
+	Stdin      bool `json:"stdin,omitempty"`
+	StopSignal int  `json:"stopSignal,omitempty"`
+	// PreStop is the hook that the running container was started with; ports are numbers in it.
+	PreStop *v1.LifecycleHandler `json:"preStop,omitempty"`
+	// Hooked: the postStart hook has ended well, or there is none.
+	Hooked bool `json:"hooked,omitempty"`
+	// Resources is a hash of what can be changed while it runs.
+	Resources string    `json:"resources,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	// Started and Ready are what the startup and readiness probes said last; before the postStart hook has ended both are false.
+	Started bool    `json:"started,omitempty"`
+	Ready   bool    `json:"ready,omitempty"`
+	Ended   *Ending `json:"ended,omitempty"`
+	Last    *Ending `json:"last,omitempty"`
+	Backoff Backoff `json:"backoff,omitzero"`
+	Image   string  `json:"image,omitempty"`
+	ImageID string  `json:"imageID,omitempty"`
+	// OOMKills counts the processes killed for memory in all attempts before the current one.
+	OOMKills uint64 `json:"oomKills,omitempty"`
+	// Replaced: the container was stopped for an edit, or with the machine; its end is not a failure.
+	Replaced bool `json:"replaced,omitempty"`
+
+	Making *Making `json:"-"`
+	Now    Now     `json:"-"`
+}
+
+// Ending is how one attempt ended.
+type Ending struct {
+	ID         string    `json:"id"`
+	ExitCode   int32     `json:"exitCode"`
+	Reason     string    `json:"reason"`
+	Message    string    `json:"message,omitempty"`
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt"`
+	// FromLog: the message is still to be read from the log, when that is complete.
+	FromLog bool `json:"fromLog,omitempty"`
+}
+
+// Making is an attempt that does not run yet.
+type Making struct {
+	ID        string
+	Attempt   int
+	Revision  string
+	Resources string
+	Backoff   Backoff
+	// Spec is the container as the manifest had it when the attempt began.
+	Spec  *v1.Container
+	Began time.Time
+	// Created: the runtime has set it up, and its process waits for the start. The fields below are known from then on.
+	Created        bool
+	Pid            uint32
+	Image, ImageID string
+	StopSignal     int
+	Warnings       []Report
+	// Exit is set when its process has ended before it was known to have started.
+	Exit *Exit
+}
+
+// Now is what is known of a running container only while this Solopod runs, and what hinders the next attempt.
+type Now struct {
+	// Attached: its output is read.
+	Attached bool
+	// Stopping: its stop has begun; KillAt is when the grace period ends, Killed that it was over.
+	Stopping bool
+	KillAt   time.Time
+	Killed   bool
+	// Replaced: it is stopped to come back.
+	Replaced bool
+	// PreStop: its preStop hook runs, and the stop signal comes after that.
+	PreStop bool
+	// Signalled is the last signal that was delivered; Signals paces deliveries that failed, or had no effect.
+	Signalled int
+	Signals   Backoff
+	// Unhealthy is why it has to be stopped; UnhealthyGrace is the failed probe's own grace period.
+	Unhealthy      string
+	UnhealthyGrace *time.Duration
+	// Kills is the last known kill count of its cgroup; KilledAt is when it last grew.
+	Kills    uint64
+	KilledAt time.Time
+	// Exit is set when its process has ended, until what it left was looked at.
+	Exit *Exit
+	// Probes are the answers so far, by kind.
+	Probes map[ProbeKind]Answers
+	// Waiting says why the next attempt does not start; Retry is when it is tried again. A resize that failed waits for it too.
+	WaitingReason, WaitingMessage string
+	Retry                         Backoff
+	// Lacks is the image that the next attempt waits for.
+	Lacks string
+	// BackoffTold: it was said that its restart has to wait.
+	BackoffTold bool
+}
+
+// Exit is how a container's process ended.
+type Exit struct {
+	Code int32
+	At   time.Time
+	// Lost says why that cannot be learned; empty when it was.
+	Lost string
+}
+
+// ProbeKind is which of a container's probes it is.
+type ProbeKind string
+
+// The three probes of a container.
+const (
+	Liveness  ProbeKind = "Liveness"
+	Readiness ProbeKind = "Readiness"
+	Startup   ProbeKind = "Startup"
+)
+
+// Answers counts a probe's.
+type Answers struct {
+	// Known: the threshold was reached once; Healthy is the verdict.
+	Known, Healthy bool
+	// Run is how many of the last answers were alike, Last what they were.
+	Run  int32
+	Last bool
+}
+
+// count takes one answer and says whether the verdict is new: the first one, or another one.
+func (a Answers) count(p *v1.Probe, success bool) (next Answers, decided bool) {
+	if success == a.Last && a.Run > 0 {
+		a.Run++
+	} else {
+		a.Last, a.Run = success, 1
+	}
+	threshold := p.FailureThreshold
+	if success {
+		threshold = p.SuccessThreshold
+	}
+	if a.Run < max(threshold, 1) || a.Known && a.Healthy == success {
+		return a, false
+	}
+	a.Known, a.Healthy = true, success
+	return a, true
+}
+
+// NextAttempt is the number of the attempt that follows what is known.
+func (c *Container) NextAttempt() int {
+	if c == nil {
+		return 0
+	}
+	if c.Ended != nil || c.Running {
+		return c.Attempt + 1
+	}
+	return c.Attempt
+}
+
+// Phase is where a container is in its life.
+type Phase string
+
+// The phases of the picture in doc.go.
+const (
+	Absent   Phase = "absent"
+	Creating Phase = "creating"
+	Created  Phase = "created"
+	Running  Phase = "running"
+	Stopping Phase = "stopping"
+	Ended    Phase = "ended"
+)
+
+// Phase of a container; nil is one that is not known.
+func (c *Container) Phase() Phase {
+	switch {
+	case c == nil:
+		return Absent
+	case c.Running && c.Now.Stopping:
+		return Stopping
+	case c.Running:
+		return Running
+	case c.Making != nil && c.Making.Created:
+		return Created
+	case c.Making != nil:
+		return Creating
+	case c.Ended != nil:
+		return Ended
+	}
+	return Absent
+}

@@ -1,0 +1,76 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// SignalNumber reads an image's STOPSIGNAL: a name, with or without SIG, or a number. Anything else means SIGTERM.
+func SignalNumber(name string) int {
+	name = strings.ToUpper(strings.TrimSpace(name))
+	if name == "" {
+		return int(unix.SIGTERM)
+	}
+	var number int
+	if n, err := fmt.Sscanf(name, "%d", &number); n == 1 && err == nil && number > 0 && number < 65 {
+		return number
+	}
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if offset, ok := strings.CutPrefix(name, "SIGRTMIN+"); ok {
+		if n, err := fmt.Sscanf(offset, "%d", &number); n == 1 && err == nil {
+			return 34 + number // signal(7): the C library reserves 32 and 33
+		}
+	}
+	if n := unix.SignalNum(name); n != 0 {
+		return int(n)
+	}
+	return int(unix.SIGTERM)
+}
+
+// stopSignalOf is the signal that the manifest names; empty when it names none.
+func stopSignalOf(c *v1.Container) string {
+	if l := c.Lifecycle; l != nil && l.StopSignal != nil {
+		return string(*l.StopSignal)
+	}
+	return ""
+}
+
+// StopSignal is what ends a container: the manifest's signal before the image's.
+func StopSignal(c *v1.Container, image string) int {
+	if named := stopSignalOf(c); named != "" {
+		return SignalNumber(named)
+	}
+	return SignalNumber(image)
+}
+
+// preStopOf is the hook as it is kept for the container's end: the manifest may have changed until then, so names of ports
+// are resolved now.
+func preStopOf(c *v1.Container) *v1.LifecycleHandler {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil {
+		return nil
+	}
+	h := c.Lifecycle.PreStop.DeepCopy()
+	resolve := func(p *intstr.IntOrString) {
+		if p.Type != intstr.String {
+			return
+		}
+		for _, named := range c.Ports {
+			if named.Name == p.StrVal && p.StrVal != "" {
+				*p = intstr.FromInt32(named.ContainerPort)
+			}
+		}
+	}
+	if h.HTTPGet != nil {
+		resolve(&h.HTTPGet.Port)
+	}
+	if h.TCPSocket != nil {
+		resolve(&h.TCPSocket.Port)
+	}
+	return h
+}

@@ -1,0 +1,105 @@
+package state
+
+import (
+	"slices"
+	"time"
+
+	"github.com/distribution/reference"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+)
+
+// lack notes that an image is not present.
+func (s *State) lack(ref string, policy v1.PullPolicy) {
+	if s.Images[ref] == nil {
+		s.Images[ref] = &Image{AwaitsScan: !s.Scanned, Policy: policy}
+	}
+}
+
+// present lets those go on that waited for an image.
+func (s *State) present(ref string) {
+	delete(s.Images, ref)
+	for name, c := range s.Containers {
+		if spec := ContainerOf(s.Pod, name); spec != nil && spec.Image == ref && (c.Now.Lacks == ref || c.Now.Retry.Failures > 0) {
+			c.hindered("", "")
+		}
+	}
+	if s.volumeShows(ref) {
+		s.Retry, s.WaitsFor = Backoff{}, WantsNothing
+	}
+}
+
+func (s *State) volumeShows(ref string) bool {
+	return slices.ContainsFunc(s.Pod.Spec.Volumes, func(v v1.Volume) bool { return v.Image != nil && v.Image.Reference == ref })
+}
+
+// refs are the images that the pod names.
+func (s *State) refs() []string {
+	var out []string
+	for _, c := range manifests.AllContainers(s.Pod) {
+		out = append(out, c.Image)
+	}
+	for _, v := range s.Pod.Spec.Volumes {
+		if v.Image != nil {
+			out = append(out, v.Image.Reference)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// pruneImages forgets images that the pod no longer names.
+func (s *State) pruneImages() {
+	named := s.refs()
+	for ref := range s.Images {
+		if !slices.Contains(named, ref) {
+			delete(s.Images, ref)
+		}
+	}
+	for _, c := range s.Containers {
+		if c.Now.Lacks != "" && !slices.Contains(named, c.Now.Lacks) {
+			c.hindered("", "")
+		}
+	}
+}
+
+func (e ImagesReady) apply(s *State) {
+	for _, ref := range s.refs() {
+		if named, err := reference.ParseDockerRef(ref); err == nil && slices.Contains(e.Names, named.String()) {
+			s.present(ref)
+		}
+	}
+}
+
+func (e ImagesScanned) apply(s *State) {
+	s.Scanned = true
+	for ref, image := range s.Images {
+		if image.AwaitsScan {
+			s.present(ref) // whether it is shows at the next try
+		}
+	}
+}
+
+func (r ImagePulled) take(s *State, f *Flight, at time.Time) {
+	ref := f.Name
+	image := s.Images[ref]
+	switch {
+	case image == nil || !f.Cancelled.IsZero() && r.Problem.failed():
+		return
+	case !r.Problem.failed():
+		s.present(ref)
+		return
+	}
+	image.Retry = image.Retry.Failed(at)
+	image.Reason, image.Message = r.Problem.Reason, r.Problem.Message
+	for name, c := range s.Containers {
+		if c.Now.Lacks == ref {
+			s.warn(name, "Failed", "%s: %s; next try in %s", image.Reason, image.Message, image.Retry.Delay)
+		}
+	}
+	if s.volumeShows(ref) && !s.SetUp {
+		s.Message = r.Problem.Message
+		s.warn("", "FailedMount", "%s", r.Problem.Message)
+	}
+}

@@ -1,0 +1,222 @@
+package state
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// MeasureInterval is the kubelet's (eviction manager, monitoring interval). The kernel has no event for the size of a
+// directory, so pods that limit theirs are measured; the others are not.
+const MeasureInterval = 10 * time.Second
+
+func (r SandboxFound) take(s *State, f *Flight, at time.Time) {
+	s.Adoption.Sandbox = false
+	sameBoot := s.BootID == s.Host.BootID
+	if !sameBoot {
+		// The clock may have been another before, so no restart waits for a time that was set by it. A back-off begins anew,
+		// as after a restart of the kubelet.
+		for _, c := range s.Containers {
+			c.Backoff = Backoff{}
+		}
+		s.Network, s.Conditions = nil, nil
+	}
+	if r.Complete && sameBoot && s.Network != nil {
+		s.SetUp, s.Granted, s.Limits = true, true, r.Limits
+		s.Resized = ResizedRevision(s.Applied)
+		s.MeasureAt = at.Add(MeasureInterval)
+		return
+	}
+	s.Dirty = s.Anything()
+	if !f.Cancelled.IsZero() { // nobody knows: it is cleared
+		s.Dirty = true
+	}
+}
+
+func (r Claimed) take(s *State, f *Flight, at time.Time) {
+	if r.Problem.failed() {
+		if f.Cancelled.IsZero() {
+			s.notPrepared(r.Problem, at)
+		}
+		return
+	}
+	s.Grant, s.Granted = r.Grant, true
+}
+
+func (e NotPrepared) apply(s *State) { s.notPrepared(e.Problem, e.At) }
+
+// notPrepared waits for what the set-up needs.
+func (s *State) notPrepared(p Problem, at time.Time) {
+	s.Message = p.Message
+	s.WaitsFor = WantsRetry
+	if p.Claim {
+		s.WaitsFor = WantsClaim
+	}
+	s.Retry = s.Retry.Failed(at)
+	s.warn("", p.Reason, "%s", p.Message)
+}
+
+// setUpBegun: from now on something of the sandbox exists.
+func (s *State) setUpBegun(at time.Time) {
+	s.Dirty = true
+	s.BootID = s.Host.BootID
+	s.Applied = s.Pod
+	s.SharedRevision = s.Revisions.Shared
+	s.Initialized = false
+	s.EndBy = time.Time{}
+	for i := range s.Pod.Spec.InitContainers {
+		if c := s.Containers[s.Pod.Spec.InitContainers[i].Name]; c != nil {
+			c.Replaced = c.Ended != nil // what they did was for an earlier set-up
+		}
+	}
+	if s.StartTime.IsZero() {
+		s.StartTime = wall(at)
+	}
+	s.Content = s.Shown
+}
+
+func (r SandboxMade) take(s *State, f *Flight, at time.Time) {
+	switch {
+	case !f.Cancelled.IsZero():
+		return // what there is of it is cleared
+	case r.Problem.Lacks != "":
+		s.setUpLacks(r.Problem.Lacks, at)
+	case r.Problem.failed():
+		s.setUpFailed(r.Problem, at)
+	default:
+		s.SetUp, s.Dirty, s.Message = true, false, ""
+		s.Limits, s.Resized = r.Limits, ResizedRevision(s.Applied)
+		s.MeasureAt = at.Add(MeasureInterval)
+	}
+}
+
+// setUpFailed: what there is of the sandbox is cleared, and it is made anew after a back-off.
+func (s *State) setUpFailed(p Problem, at time.Time) {
+	s.SetUp, s.Dirty, s.Network = false, true, nil
+	s.WaitsFor = WantsRetry
+	s.Retry = s.Retry.Failed(at)
+	s.Message = p.Message
+	reason := p.Reason
+	if reason == "" {
+		reason = "FailedCreatePodSandBox"
+	}
+	s.warn("", reason, "cannot set the pod up: %s; next try in %s", p.Message, s.Retry.Delay)
+}
+
+func (r Attached) take(s *State, f *Flight, at time.Time) {
+	switch {
+	case r.Problem.failed() && !f.Cancelled.IsZero():
+		return
+	case r.Problem.failed():
+		s.setUpFailed(r.Problem, at)
+	case s.SetUp:
+		attachment := r.Attachment
+		s.Network = &attachment
+		s.Message, s.Retry, s.WaitsFor = "", Backoff{}, WantsNothing
+		s.Shown = s.wantedContent()
+	}
+}
+
+func (r Cleared) take(s *State, _ *Flight, at time.Time) {
+	if r.Problem.failed() {
+		s.Dirty, s.SetUp = true, false
+		s.Retry = s.Retry.failedBriefly(at)
+		message := "cannot remove everything of the pod: " + r.Problem.Message + "; it is tried again"
+		if s.Message != message {
+			s.warn("", "FailedKillPod", "%s", message)
+		}
+		s.Message = message
+		return
+	}
+	s.Dirty, s.SetUp, s.Granted = false, false, false
+	s.FirstID, s.SELinuxLevel = 0, ""
+	if !r.All {
+		if !s.StopBy.IsZero() {
+			// At the next start they begin anew. What has ended for good goes on showing what it had.
+			s.Network, s.Conditions = nil, nil
+		}
+		return
+	}
+	s.Retry, s.WaitsFor, s.Message = Backoff{}, WantsNothing, ""
+	s.SharedRevision, s.Applied, s.Network, s.Conditions = "", nil, nil, nil
+	s.Failed, s.StartTime, s.EndBy = nil, time.Time{}, time.Time{}
+	if s.Wanted() {
+		// An edit: histories go on, so that log files keep their numbers.
+		for _, c := range s.Containers {
+			c.Replaced, c.Backoff = c.Ended != nil, Backoff{}
+		}
+		return
+	}
+	s.Gone = true
+	s.Containers = map[string]*Container{}
+	if !s.Orphan {
+		s.normal("", "Removed", "the pod is gone")
+	}
+}
+
+func (r VolumesShown) take(s *State, f *Flight, _ time.Time) {
+	if !f.Cancelled.IsZero() {
+		return
+	}
+	if r.Problem.failed() {
+		s.warn("", "FailedMount", "volumes keep their old content: %s", r.Problem.Message)
+	}
+	s.Content = r.Content // what cannot be shown stays as it was until the next change
+}
+
+func (r LimitsSet) take(s *State, f *Flight, at time.Time) {
+	if !f.Cancelled.IsZero() {
+		return
+	}
+	if r.Problem.failed() {
+		s.Pauses[ThingLimits] = s.Pauses[ThingLimits].Failed(at)
+		s.warn("", "FailedResize", "the pod keeps its old limits as a whole: %s", r.Problem.Message)
+		return
+	}
+	delete(s.Pauses, ThingLimits)
+	s.Limits, s.Resized = r.Limits, r.Resized
+}
+
+// calm is how long a pod must have run for its next eviction to count as the first.
+const calm = 2 * MaxBackoff
+
+// take ends a pod that has written more than it may, and takes away what it has written. A kubelet would leave a static pod at
+// that until somebody comes; on a box where nobody does, a pod that is to be restarted begins anew, with a back-off.
+func (r Measured) take(s *State, f *Flight, at time.Time) {
+	s.MeasureAt = at.Add(MeasureInterval)
+	if r.Problem.failed() || r.Over == "" || !f.Cancelled.IsZero() || s.Failed != nil {
+		return
+	}
+	s.Failed = &Failure{Reason: "Evicted", Message: r.Over}
+	if s.Pod.Spec.RestartPolicy != v1.RestartPolicyNever {
+		if at.Sub(s.StartTime) > calm {
+			s.Evictions = 0
+		}
+		s.Evictions++
+		pace := Backoff{Failures: s.Evictions - 1}.Failed(at)
+		s.Failed.Revive = wall(pace.Due())
+	}
+	s.tell(Report{Warning: true, Reason: "Evicted", Message: r.Over, Count: 1})
+}
+
+// setUpLacks: a volume shows an image that is not present.
+func (s *State) setUpLacks(ref string, at time.Time) {
+	policy, volume := v1.PullIfNotPresent, ""
+	for i := range s.Pod.Spec.Volumes {
+		if v := &s.Pod.Spec.Volumes[i]; v.Image != nil && v.Image.Reference == ref {
+			policy, volume = v.Image.PullPolicy, v.Name
+		}
+	}
+	if policy == v1.PullNever && s.Scanned {
+		s.notPrepared(Problem{Reason: "FailedMount", Message: fmt.Sprintf(
+			"volume %q: image %s is not present and pullPolicy is Never; import it: solopod images import FILE", volume, ref)}, at)
+		return
+	}
+	s.lack(ref, policy)
+	s.WaitsFor = WantsImage
+	s.Message = fmt.Sprintf("volume %q: an image is being pulled", volume)
+	if !s.Scanned {
+		s.Message = "image archives are being imported"
+	}
+}
