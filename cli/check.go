@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/source"
 )
 
 func newCheck() *cobra.Command {
@@ -26,7 +27,7 @@ func newCheck() *cobra.Command {
 			}
 			options := c.manifestOptions()
 			options.WarnUnknownFields = options.WarnUnknownFields || warnUnknown
-			problems, err := manifests.Check(args, options)
+			problems, err := source.Check(args, options)
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/logs"
 )
@@ -202,6 +202,6 @@ func (c *config) level() (slog.Level, error) {
 }
 
 // manifestOptions are how strict manifests are read.
-func (c *config) manifestOptions() manifests.Options {
-	return manifests.Options{WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls}
+func (c *config) manifestOptions() decode.Options {
+	return decode.Options{WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls}
 }

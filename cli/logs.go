@@ -59,8 +59,8 @@ func newLogs(g *global) *cobra.Command {
 	return cmd
 }
 
-// source is one log.
-type source struct{ pod, container string }
+// logSource is one log.
+type logSource struct{ pod, container string }
 
 func (l *logCommand) run(cmd *cobra.Command, c *api.Client, args []string) error {
 	for i := range args {
@@ -108,23 +108,23 @@ func hasContainer(p *v1.Pod, name string) bool {
 }
 
 // sources are the logs of the pods that are asked for.
-func (l *logCommand) sources(pods []v1.Pod) []source {
-	var out []source
+func (l *logCommand) sources(pods []v1.Pod) []logSource {
+	var out []logSource
 	for i := range pods {
 		p := &pods[i]
 		if !l.all {
-			out = append(out, source{p.Name, l.container})
+			out = append(out, logSource{p.Name, l.container})
 			continue
 		}
 		for _, c := range manifests.AllContainers(p) {
-			out = append(out, source{p.Name, c.Name})
+			out = append(out, logSource{p.Name, c.Name})
 		}
 	}
 	return out
 }
 
 // read prints the logs: one after the other, or when they are followed all at once, line by line.
-func (l *logCommand) read(ctx context.Context, c *api.Client, sources []source, w io.Writer) error {
+func (l *logCommand) read(ctx context.Context, c *api.Client, sources []logSource, w io.Writer) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	errs := make([]error, len(sources))

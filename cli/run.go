@@ -18,6 +18,7 @@ import (
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/oom"
 	"github.com/solopod/solopod/runner"
@@ -106,7 +107,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 		return err
 	}
 	group.Go(func() error { return workloads.Run(ctx) })
-	directory := manifests.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
+	directory := source.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
 	group.Go(func() error { return directory.Run(ctx) })
 	group.Go(func() error { return s.supervise(ctx, r) })
 	server := newServer(c, r, e, workloads)

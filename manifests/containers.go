@@ -2,6 +2,9 @@ package manifests
 
 import v1 "k8s.io/api/core/v1"
 
+// Key names a pod as users do: namespace/name.
+func Key(pod *v1.Pod) string { return pod.Namespace + "/" + pod.Name }
+
 // AllContainers are a pod's init containers and the others, in the order of their start.
 func AllContainers(pod *v1.Pod) []*v1.Container {
 	out := make([]*v1.Container, 0, len(pod.Spec.InitContainers)+len(pod.Spec.Containers))

@@ -10,8 +10,8 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// setDefaults fills in what the API server would (Kubernetes, pkg/apis/core/v1/defaults.go), and the pod's UID.
-func setDefaults(pod *v1.Pod) {
+// SetDefaults fills in what the API server would (Kubernetes, pkg/apis/core/v1/defaults.go), and the pod's UID.
+func SetDefaults(pod *v1.Pod) {
 	if pod.Namespace == "" {
 		pod.Namespace = v1.NamespaceDefault
 	}

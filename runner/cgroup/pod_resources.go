@@ -10,18 +10,6 @@ import (
 	"github.com/solopod/solopod/manifests"
 )
 
-// requirements are those that decide about the pod's QoS class: the pod's own where it has some, else its containers'.
-func requirements(pod *v1.Pod) []v1.ResourceRequirements {
-	if pod.Spec.Resources != nil {
-		return []v1.ResourceRequirements{*pod.Spec.Resources}
-	}
-	var out []v1.ResourceRequirements
-	for _, c := range manifests.AllContainers(pod) {
-		out = append(out, c.Resources)
-	}
-	return out
-}
-
 // PodResources is what the pod's cgroup gets: the weight of its requests, and a limit where the pod or every container has
 // one, with the runtime's overhead on top. pids bounds the number of the pod's processes; zero means no bound.
 func PodResources(pod *v1.Pod, pids int64) *specs.LinuxResources {
@@ -48,7 +36,7 @@ func limits(r *v1.ResourceRequirements) v1.ResourceList   { return r.Limits }
 
 func hugeDemand(pod *v1.Pod) v1.ResourceList {
 	huge := v1.ResourceList{}
-	for _, r := range requirements(pod) {
+	for _, r := range manifests.Requirements(pod) {
 		for name := range r.Limits {
 			if strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
 				huge[name], _ = demand(pod, name, limits)

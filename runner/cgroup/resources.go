@@ -8,6 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // Bounds and periods of the kernel's CPU controller, as the kubelet uses them (pkg/kubelet/cm/helpers_linux.go).
@@ -22,29 +24,8 @@ const (
 	bestEffortAdj = 1000
 )
 
-// QOSClass computes the pod's QoS class from cpu and memory, as the API defines it.
-func QOSClass(pod *v1.Pod) v1.PodQOSClass {
-	anything, guaranteed := false, true
-	for _, r := range requirements(pod) {
-		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-			request, limit := r.Requests[name], r.Limits[name]
-			if !request.IsZero() || !limit.IsZero() {
-				anything = true
-			}
-			if limit.IsZero() || request.Cmp(limit) != 0 {
-				guaranteed = false
-			}
-		}
-	}
-	switch {
-	case !anything:
-		return v1.PodQOSBestEffort
-	case guaranteed:
-		return v1.PodQOSGuaranteed
-	default:
-		return v1.PodQOSBurstable
-	}
-}
+// QOSClass is the pod's QoS class, on which its place among the cgroups depends.
+func QOSClass(pod *v1.Pod) v1.PodQOSClass { return manifests.QOSClass(pod) }
 
 // ContainerResources turns requests and limits into what the kernel is told. unified holds files of cgroup v2 and their
 // values; it is nil on a machine without.

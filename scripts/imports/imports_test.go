@@ -77,10 +77,51 @@ func TestImportsRunDownwards(t *testing.T) {
 	}
 }
 
-func TestManifestsImportsNothingOfOurs(t *testing.T) {
-	for _, d := range load(t)[module+"manifests"].Deps {
-		if strings.HasPrefix(d, module) {
-			t.Errorf("manifests depends on %s", d)
+// manifestsImports: what each package below manifests may import of ours.
+var manifestsImports = map[string][]string{
+	"manifests":          nil,
+	"manifests/spelling": nil,
+	"manifests/validate": {"manifests", "manifests/spelling"},
+	"manifests/decode":   {"manifests", "manifests/spelling", "manifests/validate"},
+	"manifests/source":   {"manifests", "manifests/decode"},
+}
+
+func TestManifestsImportDownwards(t *testing.T) {
+	all, found := load(t), 0
+	for path, p := range all {
+		name := strings.TrimPrefix(path, module)
+		if name != "manifests" && !strings.HasPrefix(name, "manifests/") {
+			continue
+		}
+		found++
+		for _, i := range p.Imports {
+			if of, ours := strings.CutPrefix(i, module); ours && !slices.Contains(manifestsImports[name], of) {
+				t.Errorf("%s imports %s", name, of)
+			}
+		}
+	}
+	if found != len(manifestsImports) {
+		t.Errorf("%d packages below manifests, %d have rules", found, len(manifestsImports))
+	}
+}
+
+// doesIO are packages that a pure one does not import.
+var doesIO = []string{
+	"context", "io", "io/fs", "log", "log/slog", "net", "net/http", "os", "os/exec", "syscall",
+	"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix",
+}
+
+// The types and rules of the desired state are pure: they open no file and speak to nobody.
+func TestManifestsDoNoIO(t *testing.T) {
+	all := load(t)
+	for _, name := range []string{"manifests", "manifests/spelling"} {
+		if len(all[module+name].Imports) == 0 {
+			t.Errorf("%s was not found", name)
+		}
+		for _, i := range all[module+name].Imports {
+			if slices.Contains(doesIO, i) {
+				t.Errorf("%s imports %s", name, i)
+			}
 		}
 	}
 }

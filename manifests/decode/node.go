@@ -1,4 +1,4 @@
-package manifests
+package decode
 
 import (
 	"fmt"
@@ -7,13 +7,15 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/solopod/solopod/manifests"
 )
 
-func at(node *yaml.Node) Position {
+func at(node *yaml.Node) manifests.Position {
 	if node == nil {
-		return Position{}
+		return manifests.Position{}
 	}
-	return Position{Line: node.Line, Column: node.Column}
+	return manifests.Position{Line: node.Line, Column: node.Column}
 }
 
 // resolve follows YAML aliases. An alias never refers to an alias, so this ends.
@@ -187,44 +189,4 @@ func fieldsOf(t reflect.Type) map[string]field {
 	}
 	fieldCache.Store(t, out)
 	return out
-}
-
-// nearest returns the candidate most like name, or "" when none is near enough to be a slip.
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", len(name)/3+2
-	for _, c := range candidates {
-		if strings.EqualFold(c, name) {
-			return c
-		}
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance || d == bestDistance && c < best {
-			best, bestDistance = c, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's, with the swap of two neighbours counted as one step.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d = min(d, rows[i-2][j-2]+1)
-			}
-			rows[i][j] = d
-		}
-	}
-	return rows[len(a)][len(b)]
 }

@@ -1,4 +1,4 @@
-package manifests
+package source
 
 import (
 	"errors"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/manifests/decode"
 )
 
 // errBeingWritten: some process has the file open for writing.
@@ -29,7 +31,7 @@ func readComplete(path string) ([]byte, error) {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK); errors.Is(err, unix.EAGAIN) {
 		return nil, errBeingWritten
 	}
-	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	return io.ReadAll(io.LimitReader(f, decode.MaxFileSize+1))
 }
 
 func versionOf(info os.FileInfo) fileVersion {

@@ -1,4 +1,5 @@
-package manifests
+// Package source watches directories of files that people and tools put there.
+package source
 
 import (
 	"context"
@@ -9,6 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/decode"
 )
 
 // settleTime is how long a file that was written in place must be left alone before it is read. A file that is moved
@@ -18,9 +22,9 @@ const settleTime = 300 * time.Millisecond
 // Directory watches a directory of manifests.
 type Directory struct {
 	path   string
-	opts   Options
-	set    *Set
-	update func(Snapshot)
+	opts   decode.Options
+	set    *manifests.Set
+	update func(manifests.Snapshot)
 	read   map[string]fileVersion
 	// busy holds when a file that is not complete yet may be looked at again.
 	busy map[string]time.Time
@@ -36,9 +40,9 @@ type fileVersion struct {
 
 // NewDirectory prepares to watch path. known are the pods that an earlier run applied. update is called from Run's
 // goroutine with each new desired state; it must not block for long.
-func NewDirectory(path string, opts Options, known []Desired, update func(Snapshot)) *Directory {
+func NewDirectory(path string, opts decode.Options, known []manifests.Desired, update func(manifests.Snapshot)) *Directory {
 	return &Directory{
-		path: filepath.Clean(path), opts: opts, set: NewSet(known), update: update,
+		path: filepath.Clean(path), opts: opts, set: manifests.NewSet(known), update: update,
 		read: map[string]fileVersion{}, busy: map[string]time.Time{},
 	}
 }
@@ -230,18 +234,18 @@ func (d *Directory) look(name string, now time.Time, watched map[string]bool) bo
 	}
 	if err != nil {
 		delete(d.read, name)
-		d.set.Put(name, Contents{}, Problems{{File: name, Message: "cannot be read: " + err.Error()}}, now)
+		d.set.Put(name, manifests.Contents{}, manifests.Problems{{File: name, Message: "cannot be read: " + err.Error()}}, now)
 		return true
 	}
 	d.read[name] = versionOf(info)
 	if err := checkWritable(path, info); err != nil {
-		d.set.Put(name, Contents{}, Problems{{File: name, Message: err.Error()}}, now)
+		d.set.Put(name, manifests.Contents{}, manifests.Problems{{File: name, Message: err.Error()}}, now)
 		return true
 	}
-	contents, problems := Decode(name, data, d.opts)
+	contents, problems := decode.Decode(name, data, d.opts)
 	if len(contents.Secrets) > 0 {
 		if err := checkReadable(path, info); err != nil {
-			problems = append(problems, Problem{File: name, Message: err.Error()})
+			problems = append(problems, manifests.Problem{File: name, Message: err.Error()})
 		}
 	}
 	d.set.Put(name, contents, problems, now)

@@ -1,4 +1,5 @@
-package manifests
+// Package validate checks objects as the API server does, and refuses what is not implemented. It is pure.
+package validate
 
 import (
 	"fmt"
@@ -8,17 +9,20 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/spelling"
 )
 
 // validator collects problems with their field paths; the decoder adds file and position.
-type validator struct{ problems Problems }
+type validator struct{ problems manifests.Problems }
 
 func (v *validator) errorf(path, format string, args ...any) {
-	v.problems = append(v.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+	v.problems = append(v.problems, manifests.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 func (v *validator) warnf(path, format string, args ...any) {
-	v.problems = append(v.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...), Warning: true})
+	v.problems = append(v.problems, manifests.Problem{Path: path, Message: fmt.Sprintf(format, args...), Warning: true})
 }
 
 // all reports each message of one of apimachinery's validation functions.
@@ -37,14 +41,21 @@ func oneOf[T ~string](v *validator, path string, value T, allowed ...T) {
 		names[i] = string(a)
 	}
 	message := fmt.Sprintf("unsupported value %q; choose one of %s", value, strings.Join(names, ", "))
-	if near := nearest(string(value), names); near != "" {
+	if near := spelling.Nearest(string(value), names); near != "" {
 		message = fmt.Sprintf("unsupported value %q; did you mean %q?", value, near)
 	}
 	v.errorf(path, "%s", message)
 }
 
-// validatePod checks a defaulted pod as the API server does, and refuses values that are not implemented yet.
-func validatePod(pod *v1.Pod, opts Options) Problems {
+// Options are what the node allows.
+type Options struct {
+	// AllowedUnsafeSysctls are sysctls beside the safe set; a name may end with *.
+	AllowedUnsafeSysctls []string
+}
+
+// Pod checks a defaulted pod as the API server does, and refuses values that are not implemented yet. The problems have a
+// path and no place in a file. A sysctl's name is brought into its usual form, with dots.
+func Pod(pod *v1.Pod, opts Options) manifests.Problems {
 	v := &validator{}
 	v.metadata(pod)
 	v.podSpec(&pod.Spec, opts)
@@ -96,11 +107,11 @@ func (v *validator) metadata(pod *v1.Pod) {
 	for key := range pod.Annotations {
 		v.all("metadata.annotations."+key, key, validation.IsQualifiedName(strings.ToLower(key)))
 	}
-	if choice, ok := pod.Annotations[RestartOnChangeAnnotation]; ok {
-		oneOf(v, "metadata.annotations."+RestartOnChangeAnnotation, choice, RestartOnEnvironment, RestartOnAnyChange)
+	if choice, ok := pod.Annotations[manifests.RestartOnChangeAnnotation]; ok {
+		oneOf(v, "metadata.annotations."+manifests.RestartOnChangeAnnotation, choice, manifests.RestartOnEnvironment, manifests.RestartOnAnyChange)
 	}
-	if choice, ok := pod.Annotations[OOMGroupAnnotation]; ok {
-		oneOf(v, "metadata.annotations."+OOMGroupAnnotation, choice, "true", "false")
+	if choice, ok := pod.Annotations[manifests.OOMGroupAnnotation]; ok {
+		oneOf(v, "metadata.annotations."+manifests.OOMGroupAnnotation, choice, "true", "false")
 	}
 }
 

@@ -1,6 +1,8 @@
-package manifests
+package decode
 
-import "strings"
+import (
+	"strings"
+)
 
 // implementedFields names the fields that do what the kubelet does with them, and the test that shows it. Single values of
 // an implemented field can still be refused, in validate*.go.

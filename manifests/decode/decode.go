@@ -1,4 +1,6 @@
-package manifests
+// Package decode reads the text of manifests, strictly: every field is known, implemented or refused, every value has its
+// type, and every problem its line and column. What it costs is bounded, whatever the text.
+package decode
 
 import (
 	"bytes"
@@ -14,25 +16,16 @@ import (
 	"go.yaml.in/yaml/v3"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/validate"
 )
 
-// maxFileSize bounds what is read from one manifest; etcd's limit for one object is 1.5 MiB.
-const maxFileSize = 4 << 20
+// MaxFileSize bounds what is read from one manifest; etcd's limit for one object is 1.5 MiB.
+const MaxFileSize = 4 << 20
 
 // unknownFieldsAnnotation on a pod, with the value "warn", turns unknown fields into warnings.
 const unknownFieldsAnnotation = "solopod.io/unknown-fields"
-
-// OOMGroupAnnotation on a pod says whether a container ends as a whole when one of its processes is killed for memory:
-// "true" or "false". It has an effect with cgroup v2.
-const OOMGroupAnnotation = "solopod.io/oom-group"
-
-// RestartOnChangeAnnotation on a pod has containers restarted when a ConfigMap or Secret changes: RestartOnEnvironment those whose
-// environment comes from it, RestartOnAnyChange those that mount it as well.
-const (
-	RestartOnChangeAnnotation = "solopod.io/restart-on-change"
-	RestartOnEnvironment      = "environment"
-	RestartOnAnyChange        = "all"
-)
 
 // Options change how strict decoding is.
 type Options struct {
@@ -42,18 +35,22 @@ type Options struct {
 	AllowedUnsafeSysctls []string
 }
 
+func (o Options) node() validate.Options {
+	return validate.Options{AllowedUnsafeSysctls: o.AllowedUnsafeSysctls}
+}
+
 // Decode reads all objects of one file: YAML or JSON, several documents, and v1.List. They are defaulted and valid
 // when the problems hold no error; otherwise the contents are empty. file is only used in messages.
-func Decode(file string, data []byte, opts Options) (Contents, Problems) {
+func Decode(file string, data []byte, opts Options) (manifests.Contents, manifests.Problems) {
 	d := &decoder{file: file, opts: opts}
-	if len(data) > maxFileSize {
-		d.errorAt(Position{}, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), maxFileSize))
-		return Contents{}, d.problems
+	if len(data) > MaxFileSize {
+		d.errorAt(manifests.Position{}, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxFileSize))
+		return manifests.Contents{}, d.problems
 	}
 	d.documents(data)
-	d.problems.sort()
+	d.problems.Sort()
 	if len(d.problems.Errors()) > 0 {
-		return Contents{}, d.problems
+		return manifests.Contents{}, d.problems
 	}
 	return d.contents, d.problems
 }
@@ -61,15 +58,15 @@ func Decode(file string, data []byte, opts Options) (Contents, Problems) {
 type decoder struct {
 	file     string
 	opts     Options
-	contents Contents
+	contents manifests.Contents
 	// seen: where the objects of the file stand, by kind and name.
-	seen     map[string]Position
-	problems Problems
+	seen     map[string]manifests.Position
+	problems manifests.Problems
 	nodes    int
 }
 
-func (d *decoder) errorAt(pos Position, path, message string) {
-	d.problems = append(d.problems, Problem{File: d.file, Position: pos, Path: path, Message: message})
+func (d *decoder) errorAt(pos manifests.Position, path, message string) {
+	d.problems = append(d.problems, manifests.Problem{File: d.file, Position: pos, Path: path, Message: message})
 }
 
 func (d *decoder) documents(data []byte) {
@@ -97,14 +94,14 @@ func (d *decoder) documents(data []byte) {
 		d.object(doc.Content[0], "")
 	}
 	if !found {
-		d.errorAt(Position{}, "", "the file holds no object; to stop its pods delete the file")
+		d.errorAt(manifests.Position{}, "", "the file holds no object; to stop its pods delete the file")
 	}
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
 func (d *decoder) syntaxError(err error) {
-	pos := Position{}
+	pos := manifests.Position{}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		pos.Line, _ = strconv.Atoi(m[1])
 		pos.Column = 1
@@ -160,8 +157,8 @@ func (d *decoder) decodePod(node *yaml.Node, path string) {
 		return
 	}
 	pod.Status = v1.PodStatus{}
-	setDefaults(pod)
-	d.report(w, path, validatePod(pod, d.opts))
+	manifests.SetDefaults(pod)
+	d.report(w, path, validate.Pod(pod, d.opts.node()))
 	if d.unique("Pod", pod, node) {
 		d.contents.Pods = append(d.contents.Pods, pod)
 	}
@@ -191,7 +188,7 @@ func (d *decoder) decodeInto(node *yaml.Node, path string, object any) *walker {
 }
 
 // report takes over what validation found, with its places.
-func (d *decoder) report(w *walker, path string, found Problems) {
+func (d *decoder) report(w *walker, path string, found manifests.Problems) {
 	for _, p := range found {
 		p.File, p.Path = d.file, join(path, p.Path)
 		p.Position = w.position(p.Path)
@@ -207,14 +204,11 @@ func (d *decoder) unique(kind string, object metav1.Object, node *yaml.Node) boo
 		return false
 	}
 	if d.seen == nil {
-		d.seen = map[string]Position{}
+		d.seen = map[string]manifests.Position{}
 	}
 	d.seen[key] = at(node)
 	return true
 }
-
-// Key names a pod as users do: namespace/name.
-func Key(pod *v1.Pod) string { return pod.Namespace + "/" + pod.Name }
 
 func join(path, field string) string {
 	if path == "" || field == "" {

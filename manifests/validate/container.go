@@ -1,4 +1,4 @@
-package manifests
+package validate
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/solopod/solopod/manifests/spelling"
 )
 
 func isIP(s string) bool {
@@ -233,7 +235,7 @@ func (v *validator) probePort(at string, port intstr.IntOrString, c *v1.Containe
 		names = append(names, p.Name)
 	}
 	hint := ""
-	if near := nearest(port.StrVal, names); near != "" {
+	if near := spelling.Nearest(port.StrVal, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	v.errorf(at, "the container has no port named %q%s", port.StrVal, hint)
@@ -260,7 +262,7 @@ func KnownCapability(name string) bool {
 }
 
 func capabilityHint(name string) string {
-	if near := nearest(strings.TrimPrefix(strings.ToUpper(name), "CAP_"), capabilities); near != "" {
+	if near := spelling.Nearest(strings.TrimPrefix(strings.ToUpper(name), "CAP_"), capabilities); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""

@@ -1,4 +1,4 @@
-package manifests
+package validate
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 func (v *validator) podSecurity(s *v1.PodSpec, opts Options) {
@@ -31,16 +33,9 @@ func (v *validator) podSecurity(s *v1.PodSpec, opts Options) {
 	}
 }
 
-// IDsPerPod is how many users, and groups, a pod with hostUsers: false has; their ids begin at 0. It is what the kubelet gives
-// (idsPerPod).
-const IDsPerPod = 1 << 16
-
-// OwnUsers says whether the pod has users and groups of its own: a user namespace.
-func OwnUsers(pod *v1.Pod) bool { return pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers }
-
 // ownUsers: what cannot be had together with a user namespace.
 func (v *validator) ownUsers(pod *v1.Pod) {
-	if !OwnUsers(pod) {
+	if !manifests.OwnUsers(pod) {
 		return
 	}
 	s := &pod.Spec
@@ -48,8 +43,8 @@ func (v *validator) ownUsers(pod *v1.Pod) {
 		v.errorf("spec.hostUsers", "false excludes hostNetwork, hostPID and hostIPC: root in the pod has no power over the host's namespaces")
 	}
 	exists := func(at string, id *int64) {
-		if id != nil && *id >= IDsPerPod {
-			v.errorf(at, "with hostUsers: false there are the ids 0 to %d", IDsPerPod-1)
+		if id != nil && *id >= manifests.IDsPerPod {
+			v.errorf(at, "with hostUsers: false there are the ids 0 to %d", manifests.IDsPerPod-1)
 		}
 	}
 	const at = "spec.securityContext"
@@ -82,7 +77,7 @@ func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
 	case local != (p.Type == v1.SeccompProfileTypeLocalhost):
 		v.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
 	case local:
-		if err := CheckSubPath(*p.LocalhostProfile); err != nil {
+		if err := manifests.CheckSubPath(*p.LocalhostProfile); err != nil {
 			v.errorf(at+".localhostProfile", "%q is a file below <root>/seccomp: %v", *p.LocalhostProfile, err)
 		}
 	}

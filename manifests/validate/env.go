@@ -1,4 +1,4 @@
-package manifests
+package validate
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/solopod/solopod/manifests/spelling"
 )
 
 // volumeFields and envFields are what fieldRef may name (kubernetes.io/docs/concepts/workloads/pods/downward-api).
@@ -98,7 +100,7 @@ func (v *validator) fieldPath(at, p string, allowed []string) {
 		return
 	}
 	message := fmt.Sprintf("%q is no field to refer to; choose one of %s, metadata.labels['KEY'], metadata.annotations['KEY']", p, strings.Join(allowed, ", "))
-	if near := nearest(p, allowed); near != "" {
+	if near := spelling.Nearest(p, allowed); near != "" {
 		message = fmt.Sprintf("%q is no field to refer to; did you mean %q?", p, near)
 	}
 	v.errorf(at, "%s", message)

@@ -1,4 +1,4 @@
-package manifests
+package decode
 
 import (
 	"encoding/base64"
@@ -16,6 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/spelling"
 )
 
 // maxNodes bounds how many values a file may have after its YAML aliases are expanded.
@@ -28,8 +31,8 @@ type walker struct {
 	warnUnknown bool
 	// secret: values must not be shown.
 	secret    bool
-	positions map[string]Position
-	problems  Problems
+	positions map[string]manifests.Position
+	problems  manifests.Problems
 	nodes     int
 }
 
@@ -40,17 +43,17 @@ func newWalker(file string, opts Options, root *yaml.Node) *walker {
 			warn = warn || scalar(resolve(annotations), unknownFieldsAnnotation) == "warn"
 		}
 	}
-	return &walker{file: file, warnUnknown: warn, positions: map[string]Position{}}
+	return &walker{file: file, warnUnknown: warn, positions: map[string]manifests.Position{}}
 }
 
 func (w *walker) report(node *yaml.Node, path, message string, warning bool) {
-	w.problems = append(w.problems, Problem{
+	w.problems = append(w.problems, manifests.Problem{
 		File: w.file, Position: at(node), Path: path, Message: message, Warning: warning,
 	})
 }
 
 // position finds the place of a field, or of the nearest parent that stands in the file.
-func (w *walker) position(path string) Position {
+func (w *walker) position(path string) manifests.Position {
 	for {
 		if pos, ok := w.positions[path]; ok {
 			return pos
@@ -167,7 +170,7 @@ func (w *walker) unknownField(key *yaml.Node, path, name string, fields map[stri
 		known = append(known, k)
 	}
 	message := "unknown field"
-	if near := nearest(name, known); near != "" {
+	if near := spelling.Nearest(name, known); near != "" {
 		message += fmt.Sprintf("; did you mean %q?", near)
 	}
 	if w.warnUnknown {

@@ -1,4 +1,4 @@
-package manifests
+package decode
 
 // supportKind says what Solopod does with a field that Kubernetes knows.
 type supportKind int

@@ -1,16 +1,19 @@
-package manifests
+package source
 
 import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/decode"
 )
 
 // Check decodes files and directories and returns what is wrong with them, also among each other. A name that is given
 // is read whatever its suffix; in a directory the daemon's rules hold. The error is for what cannot be read at all.
-func Check(paths []string, opts Options) (Problems, error) {
-	var all Problems
-	set := NewSet(nil)
+func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
+	var all manifests.Problems
+	set := manifests.NewSet(nil)
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -19,7 +22,7 @@ func Check(paths []string, opts Options) (Problems, error) {
 		files := []string{path}
 		if info.IsDir() {
 			if err := CheckPermissions(path); err != nil {
-				all = append(all, Problem{File: path, Message: err.Error()})
+				all = append(all, manifests.Problem{File: path, Message: err.Error()})
 			}
 			if files, err = manifestsIn(path); err != nil {
 				return nil, err
@@ -30,10 +33,10 @@ func Check(paths []string, opts Options) (Problems, error) {
 			if err != nil {
 				return nil, err
 			}
-			contents, problems := Decode(file, data, opts)
+			contents, problems := decode.Decode(file, data, opts)
 			if info, err := os.Stat(file); err == nil && len(contents.Secrets) > 0 {
 				if err := checkReadable(file, info); err != nil { // where the daemon reads it, it may be otherwise
-					problems = append(problems, Problem{File: file, Message: err.Error(), Warning: true})
+					problems = append(problems, manifests.Problem{File: file, Message: err.Error(), Warning: true})
 				}
 			}
 			set.Put(file, contents, problems, time.Time{})

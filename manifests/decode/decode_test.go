@@ -1,4 +1,4 @@
-package manifests
+package decode
 
 import (
 	"encoding/json"
@@ -11,6 +11,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -44,7 +46,7 @@ func TestGolden(t *testing.T) {
 			got := problems.Error() + "\n"
 			if valid {
 				all := map[string]any{"pods": contents.Pods, "warnings": problems}
-				if objects := (Contents{ConfigMaps: contents.ConfigMaps, Secrets: contents.Secrets}); len(objects.ConfigMaps)+len(objects.Secrets) > 0 {
+				if objects := (manifests.Contents{ConfigMaps: contents.ConfigMaps, Secrets: contents.Secrets}); len(objects.ConfigMaps)+len(objects.Secrets) > 0 {
 					all["objects"] = objects
 				}
 				out, err := yaml.Marshal(all)
@@ -203,7 +205,7 @@ func FuzzDecode(f *testing.F) {
 		if len(contents.Pods) > 0 && len(problems.Errors()) > 0 {
 			t.Errorf("pods and errors at once: %v", problems)
 		}
-		if reflect.DeepEqual(contents, Contents{}) && len(problems.Errors()) == 0 {
+		if reflect.DeepEqual(contents, manifests.Contents{}) && len(problems.Errors()) == 0 {
 			// An empty List is the only text without objects and without an error.
 			if !strings.Contains(string(data), "List") {
 				t.Error("neither objects nor errors")

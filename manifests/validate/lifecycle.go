@@ -1,4 +1,4 @@
-package manifests
+package validate
 
 import (
 	"fmt"
@@ -6,11 +6,13 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // initContainer: what only makes sense for a container that goes on running is for sidecars.
 func (v *validator) initContainer(at string, c *v1.Container) {
-	if IsSidecar(c) {
+	if manifests.IsSidecar(c) {
 		return
 	}
 	for name, set := range map[string]bool{

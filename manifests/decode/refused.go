@@ -1,6 +1,8 @@
-package manifests
+package decode
 
-import "strings"
+import (
+	"strings"
+)
 
 const (
 	windowsOnly  = "it is for Windows; Solopod runs linux containers"

@@ -1,4 +1,4 @@
-package manifests
+package decode
 
 import (
 	"fmt"
@@ -72,8 +72,8 @@ func TestEveryFieldIsListed(t *testing.T) {
 // Every implemented field names a test that exists.
 func TestImplementedFieldsAreTested(t *testing.T) {
 	var tests strings.Builder
-	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() && path != ".." && strings.HasPrefix(e.Name(), ".") {
+	err := filepath.WalkDir("../..", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && path != "../.." && strings.HasPrefix(e.Name(), ".") {
 			return fs.SkipDir
 		}
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
@@ -93,9 +93,9 @@ func TestImplementedFieldsAreTested(t *testing.T) {
 	}
 }
 
-// docs/pod-spec.md holds the table that the lists make. go test ./manifests -run TestDocumentedFields -update writes it.
+// docs/pod-spec.md holds the table that the lists make. go test ./manifests/decode -run TestDocumentedFields -update writes it.
 func TestDocumentedFields(t *testing.T) {
-	const file, begin, end = "../docs/pod-spec.md", "<!-- fields: begin -->\n", "<!-- fields: end -->\n"
+	const file, begin, end = "../../docs/pod-spec.md", "<!-- fields: begin -->\n", "<!-- fields: end -->\n"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestDocumentedFields(t *testing.T) {
 		return
 	}
 	if string(text) != want {
-		t.Errorf("the table in %s is not what the lists make; write it with go test ./manifests -run TestDocumentedFields -update", file)
+		t.Errorf("the table in %s is not what the lists make; write it with go test ./manifests/decode -run TestDocumentedFields -update", file)
 	}
 }
 

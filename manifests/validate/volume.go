@@ -1,7 +1,6 @@
-package manifests
+package validate
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -10,6 +9,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/spelling"
 )
 
 // volumes checks all volumes and returns them by name.
@@ -110,7 +112,7 @@ func (v *validator) filePath(at, p string) {
 	case strings.HasPrefix(p, ".."):
 		v.errorf(at, "%q must not begin with '..'", p)
 	default:
-		if err := CheckSubPath(p); err != nil {
+		if err := manifests.CheckSubPath(p); err != nil {
 			v.errorf(at, "%q: %v", p, err)
 		}
 	}
@@ -227,7 +229,7 @@ func (v *validator) mountedVolume(at, name string, volumes map[string]*v1.Volume
 		names = append(names, n)
 	}
 	hint := "; add it to spec.volumes"
-	if near := nearest(name, names); near != "" {
+	if near := spelling.Nearest(name, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	v.errorf(at+".name", "there is no volume %q%s", name, hint)
@@ -239,21 +241,10 @@ func (v *validator) part(at string, m *v1.VolumeMount) {
 		v.errorf(at+".subPathExpr", "subPath and subPathExpr exclude each other")
 	}
 	for field, sub := range map[string]string{"subPath": m.SubPath, "subPathExpr": m.SubPathExpr} {
-		if err := CheckSubPath(sub); sub != "" && err != nil {
+		if err := manifests.CheckSubPath(sub); sub != "" && err != nil {
 			v.errorf(at+"."+field, "%q: %v", sub, err)
 		}
 	}
-}
-
-// CheckSubPath says what is wrong with a path that must stay inside its volume.
-func CheckSubPath(p string) error {
-	switch {
-	case path.IsAbs(p):
-		return errors.New("it must be relative")
-	case slices.Contains(strings.Split(p, "/"), ".."):
-		return errors.New("it must not contain '..'")
-	}
-	return nil
 }
 
 func (v *validator) mountOptions(at string, m *v1.VolumeMount, c *v1.Container) {

@@ -1,0 +1,16 @@
+package manifests
+
+// OOMGroupAnnotation on a pod says whether a container ends as a whole when one of its processes is killed for memory:
+// "true" or "false". It has an effect with cgroup v2.
+const OOMGroupAnnotation = "solopod.io/oom-group"
+
+// RestartOnChangeAnnotation on a pod has containers restarted when a ConfigMap or Secret changes: RestartOnEnvironment those whose
+// environment comes from it, RestartOnAnyChange those that mount it as well.
+const (
+	RestartOnChangeAnnotation = "solopod.io/restart-on-change"
+	RestartOnEnvironment      = "environment"
+	RestartOnAnyChange        = "all"
+)
+
+// OwnerAnnotation on a pod names the object that it stands for: deployment/web, job/backup.
+const OwnerAnnotation = "solopod.io/owner"
