@@ -1,6 +1,10 @@
 package plan
 
-import "time"
+import (
+	"time"
+
+	"github.com/solopod/solopod/runner/pod/state"
+)
 
 // Action is one step for the worker.
 type Action interface{ action() }
@@ -21,7 +25,7 @@ type (
 	// restart is paced by Backoff. All containers have ended.
 	BeginAnew struct {
 		Trigger string
-		Backoff Backoff
+		Backoff state.Backoff
 	}
 	// RefreshVolumes gives mounted volumes their new content.
 	RefreshVolumes struct{}
@@ -29,7 +33,7 @@ type (
 	// to be remembered for the next restart.
 	StartContainer struct {
 		Name    string
-		Backoff Backoff
+		Backoff state.Backoff
 	}
 	// StopContainer runs the preStop hook, sends the stop signal, and gives the container until now+Grace.
 	StopContainer struct {

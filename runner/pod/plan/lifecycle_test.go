@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func (m statuses) fresh() *Observed {
 
 // Init containers, as the kubelet runs them (kuberuntime, computeInitContainerActions).
 func TestInitContainers(t *testing.T) {
-	backingOff := with(ended(1, 0), func(s *Status) { s.Backoff = Backoff{10 * time.Second, t0.Add(-time.Minute)} })
+	backingOff := with(ended(1, 0), func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-time.Minute)} })
 	stopping := with(running(), func(s *Status) { s.Stopping, s.KillAt = true, t0.Add(5*time.Second) })
 	for _, c := range []struct {
 		name string
@@ -173,7 +174,7 @@ func TestRestartRules(t *testing.T) {
 		{"and not its code", never, v1.ContainerRestartPolicyNever, []RestartRule{{NotIn: true, Codes: []int32{42}}}, ended(42, 0), ""},
 		{"one of several rules", never, v1.ContainerRestartPolicyNever, []RestartRule{{Codes: []int32{1}}, {Codes: []int32{2, 3}}}, ended(3, 0), "start a"},
 		{"a restart by a rule backs off", never, v1.ContainerRestartPolicyNever, []RestartRule{{Codes: []int32{3}}},
-			with(ended(3, 0), func(s *Status) { s.Backoff = Backoff{20 * time.Second, t0} }), "wait 20s"},
+			with(ended(3, 0), func(s *Status) { s.Backoff = state.Backoff{Delay: 20 * time.Second, Set: t0} }), "wait 20s"},
 		{"all containers: the others are stopped first", never, v1.ContainerRestartPolicyNever, []RestartRule{{Codes: []int32{3}, All: true}}, ended(3, 0), "stop b 30s replace"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,15 +200,15 @@ func TestRestartAllContainers(t *testing.T) {
 		want string
 	}{
 		{"all have ended: begin anew, the next time after ten seconds", o(ended(3, 0)), "anew a 10s"},
-		{"the second time it waits", o(with(ended(3, 0), func(s *Status) { s.Backoff = Backoff{10 * time.Second, t0} })), "wait 10s"},
-		{"then the wait doubles", o(with(ended(3, 10*time.Second), func(s *Status) { s.Backoff = Backoff{10 * time.Second, t0.Add(-time.Minute)} })), "anew a 20s"},
+		{"the second time it waits", o(with(ended(3, 0), func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0} })), "wait 10s"},
+		{"then the wait doubles", o(with(ended(3, 10*time.Second), func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-time.Minute)} })), "anew a 20s"},
 		{"another code ends the pod", o(ended(4, 0)), "suspend"},
 	} {
 		if got := text(Next(d, c.o, t0)); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
-	anew := o(with(ended(3, 0), func(s *Status) { s.Backoff = Backoff{10 * time.Second, t0} }))
+	anew := o(with(ended(3, 0), func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0} }))
 	for _, s := range anew.Containers {
 		s.ReplacedByEdit = true
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"github.com/solopod/solopod/runner/pod/state"
 	"reflect"
 	"strings"
 	"testing"
@@ -114,20 +115,20 @@ func TestNext(t *testing.T) {
 			&Observed{Anything: true, SharedRevision: "s1", Containers: map[string]*Status{"a": ended(137, time.Hour)}}, "setup"},
 
 		{"back-off: wait", desired(always, "a"), one(with(ended(1, 3*time.Second), func(s *Status) {
-			s.Backoff = Backoff{10 * time.Second, t0.Add(-5 * time.Second)}
+			s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-5 * time.Second)}
 		})), "wait 7s"},
 		{"back-off: over", desired(always, "a"), one(with(ended(1, 10*time.Second), func(s *Status) {
-			s.Backoff = Backoff{10 * time.Second, t0.Add(-15 * time.Second)}
+			s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-15 * time.Second)}
 		})), "start a"},
 		{"back-off: forgotten after ten minutes of running", desired(always, "a"), one(with(ended(1, time.Second), func(s *Status) {
-			s.Backoff = Backoff{5 * time.Minute, t0.Add(-11 * time.Minute)}
+			s.Backoff = state.Backoff{Delay: 5 * time.Minute, Set: t0.Add(-11 * time.Minute)}
 		})), "start a"},
 		{"back-off: kept after nine minutes of running", desired(always, "a"), one(with(ended(1, time.Second), func(s *Status) {
-			s.Backoff = Backoff{5 * time.Minute, t0.Add(-9 * time.Minute)}
+			s.Backoff = state.Backoff{Delay: 5 * time.Minute, Set: t0.Add(-9 * time.Minute)}
 		})), "wait 4m59s"},
 		{"the earliest of two waits", desired(always, "a", "b"), up(map[string]*Status{
-			"a": with(ended(1, 3*time.Second), func(s *Status) { s.Backoff = Backoff{20 * time.Second, t0.Add(-time.Minute)} }),
-			"b": with(ended(1, 3*time.Second), func(s *Status) { s.Backoff = Backoff{10 * time.Second, t0.Add(-time.Minute)} }),
+			"a": with(ended(1, 3*time.Second), func(s *Status) { s.Backoff = state.Backoff{Delay: 20 * time.Second, Set: t0.Add(-time.Minute)} }),
+			"b": with(ended(1, 3*time.Second), func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-time.Minute)} }),
 		}), "wait 7s"},
 		{"a failed pull or creation waits", desired(always, "a"), one(&Status{Revision: "r1", Retry: t0.Add(4 * time.Second)}), "wait 4s"},
 		{"a failed pull or creation is repeated", desired(always, "a"), one(&Status{Revision: "r1", Retry: t0}), "start a"},
@@ -137,9 +138,9 @@ func TestNext(t *testing.T) {
 			"a": running(), "b": with(running(), func(s *Status) { s.Revision = "r0" }),
 		}), "stop b 30s replace"},
 		{"edit of an ended container: start at once, whatever policy and back-off", desired(never, "a"),
-			one(with(ended(1, time.Second), func(s *Status) { s.Revision, s.Backoff = "r0", Backoff{time.Minute, t0} })), "start a"},
+			one(with(ended(1, time.Second), func(s *Status) { s.Revision, s.Backoff = "r0", state.Backoff{Delay: time.Minute, Set: t0} })), "start a"},
 		{"replaced by an edit: start at once", desired(always, "a"), one(with(ended(143, 0), func(s *Status) {
-			s.ReplacedByEdit, s.Backoff = true, Backoff{time.Minute, t0}
+			s.ReplacedByEdit, s.Backoff = true, state.Backoff{Delay: time.Minute, Set: t0}
 		})), "start a"},
 		{"a container that the manifest no longer names is stopped", desired(always, "a"),
 			up(map[string]*Status{"a": running(), "b": running()}), "stop b 30s replace"},
@@ -192,7 +193,7 @@ func TestNext(t *testing.T) {
 
 // A container that crashes at once, over and over: the kubelet's series of delays.
 func TestBackoffSeries(t *testing.T) {
-	var b Backoff
+	var b state.Backoff
 	now := t0
 	var delays []time.Duration
 	for range 9 {
@@ -212,10 +213,14 @@ func TestBackoffSeries(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
-	for n, want := range map[int]time.Duration{0: 10 * time.Second, 1: 10 * time.Second, 2: 20 * time.Second, 5: 160 * time.Second, 6: 5 * time.Minute, 1000: 5 * time.Minute} {
-		if got := Retry(n); got != want {
-			t.Errorf("Retry(%d) = %s, want %s", n, got, want)
+	var b state.Backoff
+	for n, want := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute} {
+		if b = b.Failed(t0); b.Delay != want || !b.Due().Equal(t0.Add(want)) {
+			t.Errorf("after %d failures: %s, want %s", n+1, b.Delay, want)
 		}
+	}
+	if due := (state.Backoff{}).Due(); !due.IsZero() {
+		t.Errorf("what has not failed waits until %s", due)
 	}
 }
 
@@ -263,7 +268,7 @@ func TestInvariants(t *testing.T) {
 					s := &Status{
 						Revision: "r1", Running: bit(0), Ended: bit(1), Stopping: bit(2), Killed: bit(3), ReplacedByEdit: bit(4),
 						KillAt: at, Retry: at, FinishedAt: t0.Add(-time.Second), ExitCode: int32(bits & 1),
-						Backoff: Backoff{Delay: 10 * time.Second, Set: t0.Add(-time.Minute)},
+						Backoff: state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-time.Minute)},
 					}
 					if bit(5) {
 						s.Revision = "r0"

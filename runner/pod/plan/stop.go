@@ -1,14 +1,12 @@
 package plan
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
-
-// MinimumGrace is the kubelet's: even a grace period of zero, or one that a hook used up, leaves a moment to end in order.
-const MinimumGrace = 2 * time.Second
 
 // terminate stops all containers and, when none runs any more, tears the pod down. With a desired pod (its shared part
 // was edited) the pod is set up anew afterwards.
@@ -49,20 +47,29 @@ func suspend(d *Desired, o *Observed, now time.Time) []Action {
 	if o.running() {
 		left := max(o.StopBy.Sub(now), 0)
 		grace, again := min(o.Grace, left), d != nil && d.RestartPolicy != v1.RestartPolicyNever
-		for _, s := range o.Containers {
-			if s.Stopping && s.KillAt.After(o.StopBy) { // for another reason, with more time
-				s.KillAt = o.StopBy
-			}
-		}
-		if o.EndBy.After(o.StopBy) {
-			o.EndBy = o.StopBy
-		}
-		return stopAll(o, grace, "the machine goes down", again, now)
+		return stopAll(o.until(o.StopBy), grace, "the machine goes down", again, now)
 	}
 	if o.SetUp {
 		return []Action{SuspendPod{}}
 	}
 	return nil
+}
+
+// until is o with every grace period over at the given time at the latest.
+func (o *Observed) until(stopBy time.Time) *Observed {
+	out := *o
+	out.Containers = map[string]*Status{}
+	for name, s := range o.Containers {
+		capped := *s
+		if s.Stopping && s.KillAt.After(stopBy) { // for another reason, with more time
+			capped.KillAt = stopBy
+		}
+		out.Containers[name] = &capped
+	}
+	if out.EndBy.After(stopBy) {
+		out.EndBy = stopBy
+	}
+	return &out
 }
 
 // running says whether any container runs.
@@ -88,7 +95,7 @@ func stopAll(o *Observed, grace time.Duration, reason string, replace bool, now 
 		for _, name := range slices.Backward(o.Sidecars) {
 			if s := o.Containers[name]; s != nil && s.Running {
 				if !o.EndBy.IsZero() {
-					grace = min(grace, max(o.EndBy.Sub(now), MinimumGrace))
+					grace = min(grace, max(o.EndBy.Sub(now), state.MinimumGrace))
 				}
 				out = stop(name, s, grace, reason, replace, now)
 				break

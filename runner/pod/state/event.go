@@ -268,11 +268,13 @@ type (
 		Kills   uint64
 		Message string
 	}
-	// LeftoverGone: an ended container is deleted. Text is the end of its log, where that was asked for.
-	LeftoverGone struct {
+	// LogComplete: what an ended container has written is in its log. Text is the end of that, where it was asked for.
+	LogComplete struct {
 		Text    string
 		Problem Problem
 	}
+	// LeftoverGone: an ended container is deleted.
+	LeftoverGone struct{ Problem Problem }
 	// Resized: a running container has other resources.
 	Resized struct {
 		Resources string

@@ -21,7 +21,8 @@ const (
 	KindPreStop      = "PreStop"
 	KindSignal       = "Signal"
 	KindExamine      = "Examine"
-	KindRemove       = "Remove"
+	KindDrain        = "Drain"
+	KindDelete       = "Delete"
 	thingContainer   = "container/"
 	thingOutput      = "output/"
 	thingKills       = "kills/"
@@ -61,7 +62,7 @@ func ThingOf(kind, name string) string {
 		return thingSignal + name
 	case KindExamine:
 		return thingExamination + name
-	case KindRemove:
+	case KindDrain, KindDelete:
 		return thingLeftover + name
 	}
 	return thingContainer + name // Create, Start, Resize

@@ -2,18 +2,27 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
+
+// The signals by their numbers, as Linux has them on x86, ARM and RISC-V (signal(7)).
+var signals = []string{
+	1: "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2",
+	"SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
+	"SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+}
+
+const sigterm = 15
 
 // SignalNumber reads an image's STOPSIGNAL: a name, with or without SIG, or a number. Anything else means SIGTERM.
 func SignalNumber(name string) int {
 	name = strings.ToUpper(strings.TrimSpace(name))
 	if name == "" {
-		return int(unix.SIGTERM)
+		return sigterm
 	}
 	var number int
 	if n, err := fmt.Sscanf(name, "%d", &number); n == 1 && err == nil && number > 0 && number < 65 {
@@ -27,10 +36,10 @@ func SignalNumber(name string) int {
 			return 34 + number // signal(7): the C library reserves 32 and 33
 		}
 	}
-	if n := unix.SignalNum(name); n != 0 {
-		return int(n)
+	if n := slices.Index(signals, name); n > 0 {
+		return n
 	}
-	return int(unix.SIGTERM)
+	return sigterm
 }
 
 // stopSignalOf is the signal that the manifest names; empty when it names none.

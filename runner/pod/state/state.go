@@ -99,11 +99,11 @@ type Live struct {
 	// SetUp: the sandbox is complete; Dirty: something of it may exist that must be cleared before a set-up.
 	SetUp bool
 	Dirty bool
-	// Granted: Grant holds, and the pod's host ports are its own.
-	Granted bool
-	// Retry paces set-ups and tear-downs that failed; WaitsFor says what a set-up lacked.
-	Retry    Backoff
-	WaitsFor Want
+	// GrantedFor is the shared revision for which Grant holds, and the pod's host ports are its own; empty: they are not.
+	GrantedFor string
+	// Retry paces set-ups that failed, ClearRetry tear-downs; WaitsFor says what a set-up lacked.
+	Retry, ClearRetry Backoff
+	WaitsFor          Want
 	// Message says why the pod is not set up.
 	Message string
 	// Limits identifies the limits that the pod's cgroup has.

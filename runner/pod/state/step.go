@@ -74,7 +74,12 @@ func (s *State) nameOf(id string) string {
 func (s *State) Wanted() bool { return s.Decided && s.DeletedAt.IsZero() }
 
 // Anything: something of the pod exists, be it only a part.
-func (s *State) Anything() bool { return s.SharedRevision != "" || s.Dirty }
+func (s *State) Anything() bool { return s.SharedRevision != "" || s.Dirty || s.GrantedFor != "" }
+
+// Over: the pod is gone for good, and nothing of it is left.
+func (s *State) Over() bool {
+	return s.Decided && !s.DeletedAt.IsZero() && s.Adoption == (Adoption{}) && !s.Anything() && s.Quiet() && s.Flights[ThingSandbox] == nil
+}
 
 // AnyRuns says whether a container's process may exist.
 func (s *State) AnyRuns() bool {

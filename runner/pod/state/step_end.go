@@ -221,8 +221,19 @@ func (r LeftoverGone) take(s *State, f *Flight, at time.Time) {
 		return
 	}
 	delete(s.Leftovers, f.ID)
+}
+
+func (r LogComplete) take(s *State, f *Flight, at time.Time) {
+	l := s.Leftovers[f.ID]
+	if l == nil || !f.Cancelled.IsZero() {
+		return
+	}
+	if r.Problem.failed() {
+		s.warn(s.containerOf(f), "LogIncomplete", "the last output of container %s may be missing from its log: %s", f.Name, r.Problem.Message)
+	}
+	l.Drain = false
 	c := s.Containers[l.Name]
-	if c == nil {
+	if c == nil || !l.FromLog {
 		return
 	}
 	text := func(e *Ending) *Ending {
@@ -234,6 +245,7 @@ func (r LeftoverGone) take(s *State, f *Flight, at time.Time) {
 		return &next
 	}
 	c.Ended, c.Last = text(c.Ended), text(c.Last)
+	l.FromLog, l.Step = false, s.Steps
 }
 
 func (e BackingOff) apply(s *State) {

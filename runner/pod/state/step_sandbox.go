@@ -23,7 +23,7 @@ func (r SandboxFound) take(s *State, f *Flight, at time.Time) {
 		s.Network, s.Conditions = nil, nil
 	}
 	if r.Complete && sameBoot && s.Network != nil {
-		s.SetUp, s.Granted, s.Limits = true, true, r.Limits
+		s.SetUp, s.GrantedFor, s.Limits = true, s.SharedRevision, r.Limits
 		s.Resized = ResizedRevision(s.Applied)
 		s.MeasureAt = at.Add(MeasureInterval)
 		return
@@ -41,7 +41,7 @@ func (r Claimed) take(s *State, f *Flight, at time.Time) {
 		}
 		return
 	}
-	s.Grant, s.Granted = r.Grant, true
+	s.Grant, s.GrantedFor = r.Grant, f.Key
 }
 
 func (e NotPrepared) apply(s *State) { s.notPrepared(e.Problem, e.At) }
@@ -121,7 +121,7 @@ func (r Attached) take(s *State, f *Flight, at time.Time) {
 func (r Cleared) take(s *State, _ *Flight, at time.Time) {
 	if r.Problem.failed() {
 		s.Dirty, s.SetUp = true, false
-		s.Retry = s.Retry.failedBriefly(at)
+		s.ClearRetry = s.ClearRetry.failedBriefly(at)
 		message := "cannot remove everything of the pod: " + r.Problem.Message + "; it is tried again"
 		if s.Message != message {
 			s.warn("", "FailedKillPod", "%s", message)
@@ -129,7 +129,7 @@ func (r Cleared) take(s *State, _ *Flight, at time.Time) {
 		s.Message = message
 		return
 	}
-	s.Dirty, s.SetUp, s.Granted = false, false, false
+	s.Dirty, s.SetUp, s.GrantedFor, s.ClearRetry = false, false, "", Backoff{}
 	s.FirstID, s.SELinuxLevel = 0, ""
 	if !r.All {
 		if !s.StopBy.IsZero() {
@@ -176,6 +176,14 @@ func (r LimitsSet) take(s *State, f *Flight, at time.Time) {
 	}
 	delete(s.Pauses, ThingLimits)
 	s.Limits, s.Resized = r.Limits, r.Resized
+}
+
+// SizeLimit is what an emptyDir on the disk may hold, in bytes; zero means no limit.
+func SizeLimit(v *v1.Volume) int64 {
+	if e := v.EmptyDir; e != nil && e.Medium == v1.StorageMediumDefault && e.SizeLimit != nil {
+		return e.SizeLimit.Value()
+	}
+	return 0
 }
 
 // calm is how long a pod must have run for its next eviction to count as the first.

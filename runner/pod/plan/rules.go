@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -103,7 +104,7 @@ type Status struct {
 	// Retry is when a failed pull, create, start or resize may be tried again; zero when nothing failed.
 	Retry time.Time
 	// Backoff is the restart back-off; it belongs to the revision.
-	Backoff Backoff
+	Backoff state.Backoff
 }
 
 // Next returns what to do now, in order. An empty list means: wait for an event.

@@ -1,0 +1,263 @@
+package plan
+
+import (
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/reference"
+)
+
+// follow wants what the rules ask for.
+func (p *planner) follow() {
+	s := p.s
+	d, o := wantedPod(s), ObservedOf(s)
+	starts := map[string]bool{}
+	for _, a := range Next(d, o, p.now) {
+		if start, ok := a.(StartContainer); ok {
+			starts[start.Name] = true
+		}
+		p.take(a)
+	}
+	p.unmake(starts)
+	p.tellBackoff(d, o)
+	if s.SetUp && s.Wanted() && s.StopBy.IsZero() {
+		p.network()
+		p.limits()
+	}
+	p.measure()
+	p.clearDirt()
+	p.deletions()
+}
+
+// take turns one action of the rules into what has to run, or be decided.
+func (p *planner) take(a Action) {
+	switch a := a.(type) {
+	case WaitUntil:
+		p.at(a.T)
+	case SetUpPod:
+		p.setUp()
+	case TearDownPod:
+		p.clear(true)
+	case SuspendPod:
+		p.clear(false)
+	case StartContainer:
+		p.start(a)
+	case ResizeContainer:
+		p.resize(a.Name)
+	case RefreshVolumes:
+		p.want(ShowVolumes{Pod: p.s.Pod, Inputs: p.s.Inputs(p.s.Pod), Content: p.s.Shown})
+	default:
+		p.decideOn(a)
+	}
+}
+
+// decideOn takes an action that needs no look at the world.
+func (p *planner) decideOn(a Action) {
+	switch a := a.(type) {
+	case FailPod:
+		p.decide(state.PodFailed{Reason: a.Reason, Message: a.Message})
+	case MarkInitialized:
+		p.decide(state.Initialized{})
+	case BeginAnew:
+		p.decide(state.BegunAnew{Trigger: a.Trigger, Backoff: a.Backoff})
+	case StopContainer:
+		if p.s.Containers[a.Name].Now.Exit != nil {
+			return // it has ended
+		}
+		p.decide(state.StopBegun{At: p.now, Name: a.Name, Grace: a.Grace, Reason: a.Reason, Replace: a.Replace, EndsPod: a.EndsPod})
+	case AbandonHook:
+		p.decide(state.HookOver{At: p.now, Name: a.Name})
+	case KillContainer:
+		if p.s.Containers[a.Name].Now.Exit == nil {
+			p.decide(state.KillBegun{At: p.now, Name: a.Name})
+		}
+	case RemoveContainer:
+		if p.s.Containers[a.Name].Making == nil {
+			p.decide(state.Removed{Name: a.Name})
+		}
+	}
+}
+
+// setUp makes the sandbox, in steps: what is left of an earlier one goes, then what it needs is looked at, then what it
+// competes for is claimed.
+func (p *planner) setUp() {
+	s := p.s
+	if s.Dirty || !s.Quiet() {
+		if f := s.Flights[state.ThingSandbox]; f != nil && f.Kind == state.KindSetUp {
+			p.want(SetUp{Pod: s.Pod, Key: s.Revisions.Shared})
+		}
+		return // clearDirt and the deletions go on
+	}
+	if err := absent(s); err != nil {
+		p.decide(state.NotPrepared{At: p.now, Problem: state.Problem{Reason: "FailedMount", Message: err.Error()}})
+		return
+	}
+	lacking := false
+	for _, v := range s.Pod.Spec.Volumes {
+		if v.Image != nil && s.Images[v.Image.Reference] != nil {
+			p.pull(v.Image.Reference)
+			lacking = true
+		}
+	}
+	switch {
+	case lacking:
+	case s.GrantedFor != s.Revisions.Shared:
+		p.want(Claim{Pod: s.Pod, Had: s.Grant, Key: s.Revisions.Shared})
+	default:
+		p.want(SetUp{Pod: s.Pod, Grant: s.Grant, Inputs: s.Inputs(s.Pod), Key: s.Revisions.Shared})
+	}
+}
+
+// pull fetches an image that is known to be missing.
+func (p *planner) pull(ref string) {
+	image := p.s.Images[ref]
+	if image.AwaitsScan || image.Policy == v1.PullNever || !p.due(image.Retry) {
+		return
+	}
+	secrets := map[string]*v1.Secret{}
+	for _, named := range p.s.Pod.Spec.ImagePullSecrets {
+		secrets[named.Name] = p.s.Objects.Secrets[named.Name]
+	}
+	p.want(Pull{Ref: ref, Pod: p.s.Pod, Secrets: secrets})
+}
+
+// clear undoes the sandbox when nothing uses it.
+func (p *planner) clear(all bool) {
+	s := p.s
+	if f := s.Flights[state.ThingSandbox]; s.Quiet() && (p.due(s.ClearRetry) || f != nil && f.Kind == state.KindClear) {
+		p.want(Clear{Pod: p.applied(), All: all, Gone: all && !s.Wanted()})
+	}
+}
+
+// clearDirt clears what a set-up that failed, or was cut off, has left.
+func (p *planner) clearDirt() {
+	if p.s.Dirty && !p.s.SetUp && !p.s.AnyRuns() && p.wants[state.ThingSandbox] == nil {
+		p.clear(false)
+	}
+}
+
+// network connects the pod beside the creation of its first container.
+func (p *planner) network() {
+	s := p.s
+	if s.Network == nil && s.SharedRevision == s.Revisions.Shared {
+		p.want(Attach{Pod: s.Applied, Key: s.SharedRevision})
+	}
+}
+
+// limits gives the pod as a whole what an edit changed of it.
+func (p *planner) limits() {
+	if s := p.s; s.Resized != s.Revisions.Resized && s.SharedRevision == s.Revisions.Shared {
+		p.want(SetLimits{Pod: s.Pod, Resized: s.Revisions.Resized})
+	}
+}
+
+// start brings a container's next attempt one step further.
+func (p *planner) start(a StartContainer) {
+	s := p.s
+	c, spec := s.Containers[a.Name], state.ContainerOf(s.Pod, a.Name)
+	if c != nil && c.Making != nil {
+		p.goOn(c, a.Name, spec)
+		return
+	}
+	if s.Images[spec.Image] != nil && (c == nil || c.Now.Lacks == "" || c.Now.Lacks == spec.Image) {
+		p.pull(spec.Image)
+		return
+	}
+	if p.creates || p.flies(state.KindCreate) || p.flies(state.KindDelete) || p.flies(state.KindSetLimits) {
+		return // one after the other: they share a shim
+	}
+	if s.Resized != s.Revisions.Resized || s.Network == nil && reference.NeedsAddress(spec) {
+		return
+	}
+	attempt := c.NextAttempt()
+	for _, l := range s.Leftovers {
+		if l.Name == a.Name && l.Attempt == attempt {
+			return // the files of the try before go first
+		}
+	}
+	id := p.id(a.Name, attempt)
+	making := &state.Making{
+		ID: id, Attempt: attempt, Revision: s.Revisions.Containers[a.Name], Resources: s.Revisions.Resources[a.Name],
+		Backoff: a.Backoff, Spec: spec, Began: p.now,
+	}
+	p.creates = true
+	p.want(Create{
+		Target: Target{Pod: s.Pod, Name: a.Name, ID: id, Attempt: attempt}, Spec: spec, Revision: making.Revision, Grant: s.Grant,
+		Inputs: s.Inputs(s.Pod), Making: making,
+	})
+}
+
+// goOn: the attempt is being made.
+func (p *planner) goOn(c *state.Container, name string, spec *v1.Container) {
+	s, m := p.s, c.Making
+	if m.Revision != s.Revisions.Containers[name] {
+		return // it is edited away
+	}
+	t := Target{Pod: s.Pod, Name: name, ID: m.ID, Attempt: m.Attempt}
+	switch {
+	case !m.Created:
+		p.creates = true
+		p.want(Create{Target: t, Spec: spec, Revision: m.Revision, Making: m})
+	case s.Network != nil && s.SetUp:
+		p.want(Start{Target: t, Spec: m.Spec})
+	}
+}
+
+// unmake gives attempts up that were created and are no longer wanted.
+func (p *planner) unmake(starts map[string]bool) {
+	for name, c := range sortedContainers(p.s.Containers) {
+		m := c.Making
+		if m == nil || !m.Created || p.s.Flights[state.ThingOf(state.KindStart, name)] != nil {
+			continue
+		}
+		if !starts[name] || m.Revision != p.s.Revisions.Containers[name] || !p.s.SetUp {
+			p.decide(state.Unmade{Name: name})
+		}
+	}
+}
+
+func (p *planner) resize(name string) {
+	s := p.s
+	c := s.Containers[name]
+	if c.Now.Exit != nil {
+		return
+	}
+	p.want(Resize{
+		Target: Target{Pod: s.Pod, Name: name, ID: c.ID, Attempt: c.Attempt}, Spec: state.ContainerOf(s.Pod, name),
+		Resources: s.Revisions.Resources[name],
+	})
+}
+
+// tellBackoff says that restarts have to wait, once for each.
+func (p *planner) tellBackoff(d *Desired, o *Observed) {
+	if d == nil || o.Failed || !p.s.StopBy.IsZero() {
+		return
+	}
+	for name, c := range sortedContainers(p.s.Containers) {
+		if c.Running || c.Ended == nil || c.Replaced || c.Now.BackoffTold || manifestOf(d, name) == nil || !Restarts(d, o, name) {
+			continue
+		}
+		if _, wait := c.Backoff.Until(c.Ended.FinishedAt); wait {
+			p.decide(state.BackingOff{Name: name})
+		}
+	}
+}
+
+func manifestOf(d *Desired, name string) *Container {
+	for c := range d.all() {
+		if c.Name == name {
+			return &c
+		}
+	}
+	return nil
+}
+
+// Waits: the container has ended and its restart has to wait, as its status says.
+func Waits(s *state.State, name string) bool {
+	c := s.Containers[name]
+	if c == nil || c.Ended == nil || c.Replaced || s.Failed != nil || !Restarts(Described(s), ObservedOf(s), name) {
+		return false
+	}
+	_, wait := c.Backoff.Until(c.Ended.FinishedAt)
+	return wait
+}

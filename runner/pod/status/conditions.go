@@ -1,0 +1,70 @@
+package status
+
+import (
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/solopod/solopod/manifests"
+)
+
+// unready names the containers that are not ready, and says whether the init containers have done their work.
+func (v view) unready(s *v1.PodStatus) (unready string, initialized v1.PodCondition) {
+	for _, c := range s.ContainerStatuses {
+		if !c.Ready {
+			unready += " " + c.Name
+		}
+	}
+	incomplete := ""
+	for i, c := range s.InitContainerStatuses {
+		sidecar := manifests.IsSidecar(&v.s.Pod.Spec.InitContainers[i])
+		if sidecar && !c.Ready {
+			unready += " " + c.Name
+		}
+		if sidecar && (c.Started == nil || !*c.Started) || !sidecar && !c.Ready {
+			incomplete += " " + c.Name
+		}
+	}
+	initialized = v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue}
+	if incomplete != "" && !v.s.Initialized {
+		initialized.Status, initialized.Reason = v1.ConditionFalse, "ContainersNotInitialized"
+		initialized.Message = "containers with incomplete status:" + incomplete
+	}
+	return unready, initialized
+}
+
+// conditions are the kubelet's; the times of those that did not change are kept.
+func (v view) conditions(s *v1.PodStatus, terminal bool, now time.Time) []v1.PodCondition {
+	unready, initialized := v.unready(s)
+	ready := v1.PodCondition{Status: v1.ConditionTrue}
+	switch {
+	case terminal:
+		ready = v1.PodCondition{Status: v1.ConditionFalse, Reason: "PodCompleted"}
+		if s.Phase == v1.PodFailed {
+			ready.Reason = "PodFailed"
+		}
+	case unready != "":
+		ready = v1.PodCondition{Status: v1.ConditionFalse, Reason: "ContainersNotReady", Message: "containers with unready status:" + unready}
+	}
+	sandbox := v1.ConditionFalse
+	if v.s.SetUp && v.s.Network != nil {
+		sandbox = v1.ConditionTrue
+	}
+	out := []v1.PodCondition{
+		{Type: v1.PodReadyToStartContainers, Status: sandbox},
+		initialized,
+		{Type: v1.PodReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},
+		{Type: v1.ContainersReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},
+		{Type: v1.PodScheduled, Status: v1.ConditionTrue},
+	}
+	for i := range out {
+		out[i].LastTransitionTime = metav1.NewTime(now.Truncate(time.Second).Round(0))
+		for _, old := range v.s.Conditions {
+			if old.Type == out[i].Type && old.Status == out[i].Status {
+				out[i].LastTransitionTime = old.LastTransitionTime
+			}
+		}
+	}
+	return out
+}

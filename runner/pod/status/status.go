@@ -1,0 +1,182 @@
+// Package status shows a pod's state as the Kubernetes API does. It is pure.
+package status
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+)
+
+// Annotations of pods as they are shown.
+const (
+	// sourceAnnotation is the kubelet's word for where a static pod came from.
+	sourceAnnotation = "kubernetes.io/config.source"
+	fileAnnotation   = "solopod.io/manifest"
+)
+
+// Of is the pod with its status. now is the time of conditions that have just changed.
+func Of(s state.State, now time.Time) *v1.Pod {
+	pod := s.Pod.DeepCopy()
+	pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[sourceAnnotation], pod.Annotations[fileAnnotation] = "file", s.File
+	pod.Spec.NodeName = s.Host.Node
+	status := &pod.Status
+	status.QOSClass = manifests.QOSClass(pod)
+	state.Addresses(&s, status)
+	if !s.StartTime.IsZero() {
+		status.StartTime = ptr.To(metav1.NewTime(s.StartTime))
+		pod.CreationTimestamp = *status.StartTime
+	}
+	v := view{&s, plan.Described(&s), plan.ObservedOf(&s)}
+	for i := range pod.Spec.InitContainers {
+		status.InitContainerStatuses = append(status.InitContainerStatuses, v.initContainer(&pod.Spec.InitContainers[i]))
+	}
+	for i := range pod.Spec.Containers {
+		status.ContainerStatuses = append(status.ContainerStatuses, v.container(&pod.Spec.Containers[i]))
+	}
+	phase := plan.Phase(v.desired, v.observed)
+	status.Phase = v1.PodPhase(phase)
+	status.Message = s.Message
+	if f := s.Failed; f != nil {
+		status.Reason, status.Message = f.Reason, f.Message
+	}
+	if s.Decided && !s.DeletedAt.IsZero() && s.Anything() {
+		pod.DeletionTimestamp = ptr.To(metav1.NewTime(s.DeletedAt))
+		pod.DeletionGracePeriodSeconds = pod.Spec.TerminationGracePeriodSeconds
+	}
+	status.Conditions = v.conditions(status, phase.Terminal(), now)
+	return pod
+}
+
+// view is a state with what the rules make of it.
+type view struct {
+	s        *state.State
+	desired  *plan.Desired
+	observed *plan.Observed
+}
+
+// initContainer is a container's status as that of an init container: it is ready when it has done its work.
+func (v view) initContainer(c *v1.Container) v1.ContainerStatus {
+	s := v.container(c)
+	known := v.s.Containers[c.Name]
+	switch {
+	case manifests.IsSidecar(c):
+	case s.State.Terminated != nil:
+		s.Ready = s.State.Terminated.ExitCode == 0
+	case v.s.Initialized && known == nil: // its history was lost
+		s.Ready = true
+	default:
+		s.Ready = false
+	}
+	if s.State.Waiting != nil && s.State.Waiting.Reason == creating && known == nil {
+		s.State.Waiting.Reason = initializing
+	}
+	return s
+}
+
+// The kubelet's words for containers that were never started.
+const (
+	creating     = "ContainerCreating"
+	initializing = "PodInitializing"
+)
+
+func (v view) container(c *v1.Container) v1.ContainerStatus {
+	s := v1.ContainerStatus{Name: c.Name, Image: c.Image, Started: ptr.To(false)}
+	known := v.s.Containers[c.Name]
+	if known == nil {
+		s.State.Waiting = &v1.ContainerStateWaiting{Reason: creating, Message: v.s.Message}
+		if len(v.desired.InitContainers) > 0 && !v.s.Initialized {
+			s.State.Waiting.Reason = initializing
+		}
+		return s
+	}
+	s.Resources = c.Resources.DeepCopy()
+	s.Ready, s.Started = known.Ready, ptr.To(known.Started)
+	s.RestartCount = int32(known.Attempt)
+	s.ImageID = known.ImageID
+	if known.ID != "" {
+		s.ContainerID = containerID(known.ID)
+	}
+	last := known.Last
+	switch waits := v.waits(known); {
+	case known.Running:
+		s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(known.StartedAt)}
+	case known.Ended == nil && waits == nil:
+		s.State.Waiting = &v1.ContainerStateWaiting{Reason: creating, Message: v.s.Message}
+	case waits != nil:
+		s.State.Waiting = waits
+		if known.Ended != nil {
+			last = known.Ended
+		}
+	default:
+		if reason := v.backoff(c.Name, known); reason != nil {
+			s.State.Waiting, last = reason, known.Ended
+		} else {
+			s.State.Terminated = terminated(known.Ended)
+		}
+	}
+	if s.ContainerID == "" && known.Ended != nil {
+		s.ContainerID = containerID(known.Ended.ID)
+	}
+	if last != nil {
+		s.LastTerminationState.Terminated = terminated(last)
+	}
+	return s
+}
+
+// waits says what hinders a container's next attempt; nil when nothing does that was seen.
+func (v view) waits(c *state.Container) *v1.ContainerStateWaiting {
+	if c.Now.WaitingReason != "" {
+		return &v1.ContainerStateWaiting{Reason: c.Now.WaitingReason, Message: c.Now.WaitingMessage}
+	}
+	image := v.s.Images[c.Now.Lacks]
+	switch {
+	case image == nil:
+		return nil
+	case image.AwaitsScan:
+		return &v1.ContainerStateWaiting{Reason: creating, Message: "image archives are being imported"}
+	case image.Reason == "":
+		return &v1.ContainerStateWaiting{Reason: creating, Message: v.s.Message}
+	}
+	reason := image.Reason
+	if reason == "ErrImagePull" && image.Retry.Failures > 1 {
+		reason = "ImagePullBackOff"
+	}
+	return &v1.ContainerStateWaiting{Reason: reason, Message: image.Message}
+}
+
+// backoff describes a container that ended and will be restarted; nil when it stays as it is.
+func (v view) backoff(name string, c *state.Container) *v1.ContainerStateWaiting {
+	if v.observed.Failed || c.Replaced || !plan.Restarts(v.desired, v.observed, name) {
+		return nil
+	}
+	until, wait := c.Backoff.Until(c.Ended.FinishedAt)
+	if !wait {
+		return nil
+	}
+	return &v1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: fmt.Sprintf(
+		"back-off %s restarting failed container; next try at %s", c.Backoff.Delay, until.UTC().Format(time.RFC3339))}
+}
+
+func terminated(e *state.Ending) *v1.ContainerStateTerminated {
+	t := &v1.ContainerStateTerminated{
+		ExitCode: e.ExitCode, Reason: e.Reason, Message: e.Message, ContainerID: containerID(e.ID),
+		StartedAt: metav1.NewTime(e.StartedAt), FinishedAt: metav1.NewTime(e.FinishedAt),
+	}
+	if e.ExitCode > 128 && e.ExitCode < 128+65 {
+		t.Signal = e.ExitCode - 128
+	}
+	return t
+}
+
+func containerID(id string) string { return "containerd://" + id }
