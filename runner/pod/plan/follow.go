@@ -198,7 +198,7 @@ func (p *planner) goOn(c *state.Container, name string, spec *v1.Container) {
 	case !m.Created:
 		p.creates = true
 		p.want(Create{Target: t, Spec: spec, Revision: m.Revision, Making: m})
-	case s.Network != nil && s.SetUp:
+	case s.Network != nil && s.SetUp && s.Noted >= s.AttachedAt: // the next Solopod must know the pod as complete
 		p.want(Start{Target: t, Spec: m.Spec})
 	}
 }

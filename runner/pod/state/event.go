@@ -66,8 +66,12 @@ type (
 		Moved  time.Duration
 		Booted time.Time
 	}
-	// Saved: the record is on the disk, as of a step; or it cannot be, which nobody waits for.
-	Saved struct{ Step uint64 }
+	// Saved: the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, which nobody
+	// waits for.
+	Saved struct {
+		Step   uint64
+		Synced bool
+	}
 )
 
 // Found is one container that containerd has.

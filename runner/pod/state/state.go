@@ -132,8 +132,10 @@ type Live struct {
 	Flights map[string]*Flight
 	// Pauses keep effects from being started again that ended in a way that nobody foresaw, by thing.
 	Pauses map[string]Backoff
-	// Saved is what of the record is known to be on the disk: the number of the last step that it holds.
-	Saved uint64
+	// Noted is the last step whose record a crash of Solopod leaves, Saved the last one that a power cut leaves.
+	Noted, Saved uint64
+	// AttachedAt is the step with which the pod got its network: no container starts before that is noted.
+	AttachedAt uint64
 	// Steps counts the steps.
 	Steps uint64
 	// Gone: everything of the pod was removed.

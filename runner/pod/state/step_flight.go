@@ -93,7 +93,12 @@ func (e Voided) apply(s *State) {
 	}
 }
 
-func (e Saved) apply(s *State) { s.Saved = max(s.Saved, e.Step) }
+func (e Saved) apply(s *State) {
+	s.Noted = max(s.Noted, e.Step)
+	if e.Synced {
+		s.Saved = max(s.Saved, e.Step)
+	}
+}
 
 func (Panicked) take(*State, *Flight, time.Time) {}
 

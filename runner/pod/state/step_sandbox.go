@@ -112,7 +112,7 @@ func (r Attached) take(s *State, f *Flight, at time.Time) {
 		s.setUpFailed(r.Problem, at)
 	case s.SetUp:
 		attachment := r.Attachment
-		s.Network = &attachment
+		s.Network, s.AttachedAt = &attachment, s.Steps
 		s.Message, s.Retry, s.WaitsFor = "", Backoff{}, WantsNothing
 		s.Shown = s.wantedContent()
 	}
