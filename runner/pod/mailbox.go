@@ -23,8 +23,8 @@ type mailbox struct {
 
 func newMailbox() mailbox { return mailbox{signal: make(chan struct{}, 1)} }
 
-// put adds a message; one to a worker that has ended is answered at once.
-func (b *mailbox) put(m message) {
+// put adds a message; one to a worker that has ended is answered at once, and false returned.
+func (b *mailbox) put(m message) bool {
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
@@ -33,12 +33,13 @@ func (b *mailbox) put(m message) {
 	b.mu.Unlock()
 	if closed {
 		m.answer()
-		return
+		return false
 	}
 	select {
 	case b.signal <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 func (m message) answer() {

@@ -105,6 +105,9 @@ func (w *Worker) Snapshot() *Snapshot { return w.published.Load() }
 // Send gives the worker an event. It does not block.
 func (w *Worker) Send(e state.Event) { w.mailbox.put(message{event: e}) }
 
+// Offer is Send; it returns false when the worker has ended.
+func (w *Worker) Offer(e state.Event) bool { return w.mailbox.put(message{event: e}) }
+
 // Ask gives the worker an event; begun is closed when what follows from it has begun, or the worker has ended.
 func (w *Worker) Ask(e state.Event) (begun <-chan struct{}) {
 	ch := make(chan struct{})
@@ -183,9 +186,12 @@ func (w *Worker) turn(ctx context.Context) (wake time.Time) {
 		messages = messages[1:]
 		w.take(m)
 	}
+	if !w.keeps() {
+		w.step(state.Saved{Step: w.s.Steps, Synced: true}) // there is nothing to keep
+	}
 	wake = w.plan(ctx)
-	w.write()
 	w.publish(time.Now())
+	w.write()
 	w.reply()
 	return wake
 }
@@ -298,10 +304,12 @@ func (w *Worker) cancel(thing string) {
 	w.step(state.Told{Thing: thing, At: time.Now()})
 }
 
+// keeps says whether the pod has a record, be it one that has to go.
+func (w *Worker) keeps() bool { return !w.s.Orphan && (w.s.Anything() || w.s.Gone) }
+
 // write hands the record to the writer when it changed.
 func (w *Worker) write() {
-	if w.s.Orphan || !w.s.Anything() && !w.s.Gone {
-		w.s = state.Step(w.s, state.Saved{Step: w.s.Steps, Synced: true}) // there is nothing to keep
+	if !w.keeps() {
 		return
 	}
 	if w.s.Gone {
@@ -350,8 +358,10 @@ func (w *Worker) publish(now time.Time) {
 		}
 	}
 	pod.ResourceVersion = fmt.Sprint(w.owner.NextVersion())
-	w.published.Store(&Snapshot{Pod: pod, State: w.s})
-	w.owner.Changed()
+	first := w.published.Swap(&Snapshot{Pod: pod, State: w.s}) == nil
+	if !first { // whoever makes a worker knows
+		w.owner.Changed()
+	}
 }
 
 // reply answers those who wait.
@@ -405,20 +415,30 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 		is := f.work.Is()
 		flying[thing] = &state.Flight{Kind: is.Kind, Name: is.Name, ID: is.ID, Key: is.Key, Token: f.token, Began: now, Cancelled: now}
 	}
-	old := w.s
-	w.s = state.New(old.Host, old.ClockOffset, old.Pod, old.Scanned)
-	if restored, err := state.Decode(w.record, w.uid, old.Host, old.Scanned); err == nil {
-		w.s = restored
-	} else {
-		w.s.Dirty, w.s.Adoption = old.Anything(), state.Adoption{Containers: true}
-	}
-	w.s.StopBy = old.StopBy
-	w.s = state.Step(w.s, state.Voided{Flights: flying})
+	w.restore(flying)
 	if w.desired != nil {
 		left = append([]message{{event: *w.desired}}, left...)
 	}
 	w.mailbox.putBack(left)
 	w.owner.List(w)
+}
+
+// restore takes the state up from the record; without one it is that of a pod of which nothing is known but that something is left.
+func (w *Worker) restore(flying map[string]*state.Flight) {
+	old := w.s
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("a pod cannot be taken up from its record", "pod", manifests.Key(old.Pod), "panic", p)
+			w.s = old
+		}
+	}()
+	next, err := state.Decode(w.record, w.uid, old.Host, old.Scanned)
+	if err != nil {
+		next = state.New(old.Host, old.ClockOffset, old.Pod, old.Scanned)
+		next.Dirty, next.Adoption = old.Anything(), state.Adoption{Containers: true}
+	}
+	next.StopBy, next.Steps = old.StopBy, old.Steps
+	w.s = state.Step(next, state.Voided{Flights: flying})
 }
 
 // end lets go of everything that belongs to this process; the containers run on.
