@@ -2,9 +2,8 @@ package api
 
 import (
 	"errors"
+	"github.com/solopod/solopod/runner/session"
 	"net/http"
-
-	"github.com/solopod/solopod/runner"
 )
 
 // checkpoint answers, as a kubelet, with the path of the archive that was made.
@@ -12,7 +11,7 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
 	n := nameIn(r)
 	path, err := s.runner.Checkpoint(r.Context(), n.namespace, n.pod, n.container)
 	switch {
-	case errors.Is(err, runner.ErrNoCRIU):
+	case errors.Is(err, session.ErrNoCRIU):
 		fail(w, http.StatusNotImplemented, err)
 	case err != nil:
 		fail(w, statusOf(err), err)

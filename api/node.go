@@ -10,7 +10,7 @@ import (
 )
 
 func (s *Server) node(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, s.runner.Node(r.Context(), s.version.Version))
+	writeJSON(w, s.runner.Node(s.version.Version))
 }
 
 // restart answers as soon as the restart has begun.

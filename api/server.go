@@ -1,10 +1,10 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/solopod/solopod/runner/session"
 	"io"
 	"log/slog"
 	"net/http"
@@ -86,10 +86,8 @@ func (s *Server) changers(mux *http.ServeMux) {
 	s.streams(mux)
 }
 
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
-	defer cancel()
-	if err := s.runner.Stuck(ctx, runner.StuckAfter); err != nil {
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	if err := s.runner.Stuck(runner.StuckAfter); err != nil {
 		fail(w, http.StatusServiceUnavailable, err)
 		return
 	}
@@ -283,9 +281,9 @@ func (f *flusher) Write(b []byte) (int, error) {
 
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, runner.ErrNotFound), errors.Is(err, engine.ErrNotFound):
+	case errors.Is(err, session.ErrNotFound), errors.Is(err, engine.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, runner.ErrNotRunning):
+	case errors.Is(err, session.ErrNotRunning):
 		return http.StatusConflict
 	default:
 		return http.StatusInternalServerError

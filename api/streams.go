@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/solopod/solopod/runner/session"
 	"io"
 	"log/slog"
 	"net/http"
 	"sync"
 
 	"github.com/solopod/solopod/api/streaming"
-	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 )
 
@@ -132,7 +132,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	out := &runner.Beginning{Most: maxRunOutput}
+	out := &session.Beginning{Most: maxRunOutput}
 	code, err := s.runner.Exec(r.Context(), n.namespace, n.pod, n.container, command, engine.ExecIO{Stdout: out, Stderr: out})
 	if err == nil && code != 0 {
 		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.Kept)

@@ -106,9 +106,7 @@ func (s *supervisor) supervise(ctx context.Context, r *runner.Runner) error {
 			return nil
 		case <-ticker.C:
 		}
-		check, cancel := context.WithTimeout(ctx, s.watchdog/4)
-		err := r.Stuck(check, s.watchdog)
-		cancel()
+		err := r.Stuck(s.watchdog)
 		if err != nil && ctx.Err() == nil {
 			slog.Error("no progress; the watchdog is not fed", "err", err)
 			continue

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -49,4 +50,11 @@ func (r *Runner) reportFile(f manifests.File, before string) {
 	if len(errors) == 0 && before != "" && before != manifests.StateActive {
 		r.events.Manifest(f.Name, v1.EventTypeNormal, "ManifestMended", "the file can be used again")
 	}
+}
+
+// Files returns the manifest files and what is wrong with the directory as a whole.
+func (r *Runner) Files() ([]manifests.File, string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.files), r.dirError
 }

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"context"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -12,9 +11,9 @@ import (
 )
 
 // Node describes this machine as a cluster would. version is Solopod's own.
-func (r *Runner) Node(ctx context.Context, version string) *v1.Node {
+func (r *Runner) Node(version string) *v1.Node {
 	ready := v1.NodeCondition{Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "SolopodReady", Message: "Solopod makes progress"}
-	if err := r.Stuck(ctx, StuckAfter); err != nil {
+	if err := r.Stuck(StuckAfter); err != nil {
 		ready.Status, ready.Reason, ready.Message = v1.ConditionFalse, "SolopodNotReady", err.Error()
 	} else if !r.Ready() {
 		ready.Status, ready.Reason, ready.Message = v1.ConditionFalse, "SolopodNotReady", "the manifests have not been read yet"
@@ -28,10 +27,10 @@ func (r *Runner) Node(ctx context.Context, version string) *v1.Node {
 			Labels: map[string]string{v1.LabelHostname: r.config.Node, v1.LabelOSStable: runtime.GOOS, v1.LabelArchStable: runtime.GOARCH},
 		},
 		Status: v1.NodeStatus{
-			Capacity: r.node, Allocatable: r.node, Conditions: []v1.NodeCondition{ready},
-			Addresses: []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: r.hostIP}, {Type: v1.NodeHostName, Address: r.config.Node}},
+			Capacity: r.host.Capacity, Allocatable: r.host.Capacity, Conditions: []v1.NodeCondition{ready},
+			Addresses: []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: r.host.IP}, {Type: v1.NodeHostName, Address: r.config.Node}},
 			NodeInfo: v1.NodeSystemInfo{
-				MachineID: host.ID(), SystemUUID: host.SystemUUID(), BootID: r.boot,
+				MachineID: host.ID(), SystemUUID: host.SystemUUID(), BootID: r.host.BootID,
 				KernelVersion: unix.ByteSliceToString(system.Release[:]), OSImage: host.OSImage(), ContainerRuntimeVersion: "containerd://" + r.engine.Version(),
 				KubeletVersion: "solopod-" + version, OperatingSystem: runtime.GOOS, Architecture: runtime.GOARCH,
 			},

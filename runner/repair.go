@@ -3,9 +3,8 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,43 +16,51 @@ import (
 )
 
 // repair makes sure, once in each boot, that nothing is used that a power cut may have damaged.
-func (r *Runner) repair(ctx context.Context) error {
+func (r *Runner) repair(ctx context.Context) {
 	if r.config.SetAside != "" {
 		r.events.Node(v1.EventTypeWarning, "StateDamaged", r.config.SetAside)
 	}
 	path := filepath.Join(r.config.Root, "boot-id")
-	last, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("cannot read when images were looked at last: %w", err)
+	const most = 1 << 10
+	last, err := durable.ReadFile(path, most)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.damaged(path, "images are looked at as after a boot", err)
 	}
-	if string(last) == r.boot {
-		return nil
+	if string(last) == r.host.BootID {
+		return
 	}
-	if running, err := r.anythingRuns(ctx); err != nil || running {
-		// No process outlives a boot: the file was lost, or a version that did not write it has started the pods.
-		return errors.Join(err, r.noteLook(path))
+	running, err := r.anythingRuns(ctx)
+	if err != nil {
+		slog.Error("cannot look whether a power cut has damaged images; the next start does", "err", err)
+		return
+	}
+	if running { // No process outlives a boot: the file was lost, or a version that did not write it has started the pods.
+		r.noteLook(path)
+		return
 	}
 	removed, err := r.engine.Repair(ctx)
 	if err != nil {
 		// What could not be removed is not ready, and no pod gets it.
 		slog.Error("cannot remove everything that a power cut may have damaged", "err", err)
-		return nil
+		return
 	}
 	if len(removed) > 0 {
 		r.events.Node(v1.EventTypeWarning, "ImageRemoved", "these images were not known to be on the disk when the power went, "+
 			"and are imported or pulled anew: "+strings.Join(removed, ", "))
 	}
-	return r.noteLook(path)
+	r.noteLook(path)
 }
 
-func (r *Runner) noteLook(path string) error {
-	if err := durable.WriteFile(path, []byte(r.boot), 0o600); err != nil {
-		return fmt.Errorf("cannot write down that images were looked at: %w", err)
+func (r *Runner) noteLook(path string) {
+	if err := durable.WriteFile(path, []byte(r.host.BootID), 0o600); err != nil {
+		r.cannotKeep(filepath.Dir(path), err)
 	}
-	return nil
 }
 
+// anythingRuns: a process of a container is alive, or may be.
 func (r *Runner) anythingRuns(ctx context.Context) (bool, error) {
 	list, err := r.engine.List(ctx)
-	return slices.ContainsFunc(list, func(c engine.Container) bool { return c.State == engine.Running }), err
+	return slices.ContainsFunc(list, func(c engine.Container) bool {
+		return c.State == engine.Running || c.State == engine.Unanswered
+	}), err
 }

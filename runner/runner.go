@@ -1,47 +1,44 @@
-// Package runner holds the actual state: one worker per pod drives it towards the desired one.
+// Package runner holds the actual state: it wires the pods' owner to what does their effects, and is the face that the API, the
+// monitor and the workloads use.
 //
-// The Runner owns the workers, the containerd engine's events and what pods share (images, network, cgroups). A worker
-// is one goroutine that alone touches its pod: it observes, asks plan what to do, does it, writes the pod's record and
-// publishes its status. Everything about restarts, back-off and termination is decided in runner/plan.
+// What is to be done for a pod is decided in runner/pod/plan; runner/owner has the pods' workers; runner/sandbox and
+// runner/container do what is decided; runner/session is what people do with a pod.
 package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/allocate"
+	"github.com/solopod/solopod/runner/allocate/device"
 	"github.com/solopod/solopod/runner/cgroup"
-	"github.com/solopod/solopod/runner/device"
+	"github.com/solopod/solopod/runner/clock"
+	"github.com/solopod/solopod/runner/container"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/event"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
+	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
-	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/owner"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/sandbox"
+	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/telemetry"
 	"github.com/solopod/solopod/runner/volume"
 )
-
-// OOMWatcher learns of processes that the kernel killed for memory. Package oom implements it.
-type OOMWatcher interface {
-	// Watch calls report with the cgroup's kill count after each kill, until stop is called.
-	Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error)
-	// Kills reads the cgroup's kill count.
-	Kills(cgroupPath string) (uint64, error)
-}
 
 // Config says where things lie and what pods get.
 type Config struct {
@@ -66,9 +63,9 @@ type Config struct {
 	RuntimeClasses map[string]string
 	Network        network.Config
 	Engine         *engine.Engine
-	OOM            OOMWatcher
+	OOM            container.KillWatch
 	Keeper         *keep.Keeper // Stop closes it
-	Parallel       int          // how many pods are brought up at the same time
+	Parallel       int          // how many containers are created at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
@@ -76,41 +73,34 @@ type Config struct {
 	Version       string
 }
 
-// Runner runs pods.
+// Runner runs pods. It is safe for concurrent use.
 type Runner struct {
-	config    Config
-	engine    *engine.Engine
-	images    *image.Store
-	network   *network.Network
-	cgroups   *cgroup.Manager
-	volumes   volume.Manager
-	events    *event.Log
-	ports     hostPorts
-	users     userRanges
-	devices   *device.Table
-	telemetry *telemetry.Telemetry
-	slots     chan struct{}
-	boot      string
-	memory    int64
-	node      v1.ResourceList // what the machine has to give
-	hostIP    string
+	// Sessions is what people do with a pod.
+	*session.Sessions
 
-	accounts sync.Map // image chain id -> accounts
-	scanned  atomic.Bool
+	config     Config
+	dirs       layout.Dirs
+	engine     *engine.Engine
+	owner      *owner.Owner
+	images     *image.Store
+	network    *network.Network
+	cgroups    *cgroup.Manager
+	volumes    volume.Manager
+	sandboxes  *sandbox.Sandboxes
+	containers *container.Containers
+	events     *event.Log
+	telemetry  *telemetry.Telemetry
+	host       state.Host
+	claims     claimWriter
 
-	mu        sync.Mutex
-	workers   map[string]*worker // by UID
-	owners    map[string]*worker // by container id
-	files     []manifests.File
-	dirError  string
-	watchers  map[chan struct{}]bool
-	version   uint64
-	ready     bool
-	draining  bool // no worker is made any more
-	beginning beginning
-	wg        sync.WaitGroup
-	ctx       context.Context // of all workers; it ends with Stop
-	cancel    context.CancelFunc
+	// ctx is of what goes on beside the workers; it ends with Stop.
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	files    []manifests.File
+	dirError string
 }
 
 // New prepares a Runner. Nothing runs before Start.
@@ -119,27 +109,34 @@ func New(c Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	devices, err := device.New(c.CDISpecDirs)
-	if err != nil {
-		return nil, err
-	}
+	devices := device.New(c.CDISpecDirs)
 	ctx, cancel := context.WithCancel(context.Background())
+	dirs := layout.Dirs{Root: c.Root, State: c.State, Logs: c.LogDir}
 	r := &Runner{
-		devices: devices, telemetry: telemetry.New(),
-		config: c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
-		volumes: volume.Manager{
-			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
-		},
-		node: host.Capacity(c.Root), ports: hostPorts{pods: map[string]portClaim{}}, users: newUserRanges(c.Instance),
-		events: event.New(c.Node, c.State, c.Root), slots: make(chan struct{}, max(c.Parallel, 1)), boot: boot,
-		memory: host.Memory(), hostIP: host.IP(),
-		workers: map[string]*worker{}, owners: map[string]*worker{}, watchers: map[chan struct{}]bool{},
-		beginning: beginning{done: make(chan struct{})},
-		ctx:       ctx, cancel: cancel,
+		config: c, dirs: dirs, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
+		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
+		events:    event.New(c.Node, c.State, c.Root),
+		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
+		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, ClusterDomain: c.ClusterDomain, Capacity: host.Capacity(c.Root)},
 	}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
+	r.sandboxes = sandbox.New(sandbox.Config{
+		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocate.New(c.Instance, devices), Images: r.images,
+		Engine: c.Engine, HostIP: r.host.IP, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
+		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
+	})
+	r.containers = container.New(ctx, container.Config{
+		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
+		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
+		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
+		RuntimeClasses: c.RuntimeClasses, Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
+	})
+	r.owner = owner.New(owner.Config{
+		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, c.Root}, Report: r.report,
+	})
+	r.Sessions = session.New(r, c.Engine, dirs)
 	return r, nil
 }
 
@@ -152,218 +149,129 @@ func (r *Runner) Images() *image.Store { return r.images }
 // Events is the collection of events.
 func (r *Runner) Events() *event.Log { return r.events }
 
-// Start adopts what an earlier run left and begins to listen to containerd. It returns the pods that were applied
+// Start takes up what an earlier run left and begins to listen to containerd. It returns the pods that were applied
 // before, which the manifests' Set starts from.
 func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
-	for _, dir := range []string{filepath.Join(r.config.Root, "pods"), r.logRoot(), r.linkRoot()} {
+	for _, dir := range []string{r.dirs.Records(), r.dirs.LogRoot(), r.dirs.LinkRoot()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("cannot make a directory of Solopod's: %w", err)
+			r.cannotKeep(dir, err)
 		}
 	}
-	if err := namespace.PrepareDir(filepath.Join(r.config.State, "pods")); err != nil {
+	if err := namespace.PrepareDir(r.dirs.States()); err != nil {
 		return nil, err
 	}
-	r.removeUnfinished()
-	if err := r.repair(ctx); err != nil {
-		return nil, err
-	}
-	known, err := r.adopt(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.wg.Go(func() { r.engine.Watch(r.ctx, r) })
+	r.RemoveUnfinished()
+	r.repair(ctx)
+	known := r.adopt()
+	r.wg.Go(func() { r.engine.Watch(r.ctx, listener{r}) })
 	r.wg.Go(func() { r.watchClock(r.ctx) })
+	r.wg.Go(func() { r.claims.run(r.ctx, r.volumes) })
+	r.wg.Go(func() { r.tidyUp(r.ctx) })
 	return known, nil
 }
 
+// cannotKeep tells of a directory that cannot be used: what runs goes on.
+func (r *Runner) cannotKeep(dir string, err error) {
+	slog.Error("a directory cannot be used; pods run, and what would be kept there is lost", "dir", dir, "err", err)
+	r.events.Node(v1.EventTypeWarning, "CannotKeep", fmt.Sprintf("%s cannot be used: %v; pods run, and what would be kept there is lost", dir, err))
+}
+
+// Limits of Stop, which returns in less than their sum and the owner's.
+const (
+	detachLimit = 2 * time.Second
+	restLimit   = time.Second
+)
+
 // Stop ends the workers and leaves the pods running.
 func (r *Runner) Stop() {
+	r.owner.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), detachLimit)
+	defer cancel()
+	r.containers.Detach(ctx)
 	r.cancel()
-	r.wg.Wait()
-	r.events.Close()
-	r.config.Keeper.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.wg.Wait()
+		r.events.Close()
+		r.config.Keeper.Close()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(restLimit):
+		slog.Warn("something has not ended in time and is left behind")
+	}
 }
 
 // Apply takes a new desired state. It does not block.
 func (r *Runner) Apply(s manifests.Snapshot) {
 	r.reportFiles(s)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ctx.Err() != nil {
-		return
-	}
-	for _, c := range s.Claims {
-		if err := r.volumes.Record(c); err != nil {
-			slog.Warn("cannot write down what a claim asks for", "claim", c.Namespace+"/"+c.Name, "err", err)
-		}
-	}
-	objects := objectsByNamespace(s)
-	for uid, d := range s.Pods {
-		w, ok := r.workers[uid]
-		if !ok && r.draining {
-			continue
-		}
-		if !ok {
-			w = r.newWorker(d.Pod, nil)
-		}
-		w.send(desiredChanged{&d, reference.Select(d.Pod, objects[d.Pod.Namespace])})
-	}
-	for uid, w := range r.workers {
-		if _, ok := s.Pods[uid]; !ok {
-			w.send(desiredChanged{})
-		}
-	}
-	if !r.ready {
-		r.begin()
-	}
-	r.ready = true
-	r.notifyLocked()
+	r.claims.put(s.Claims)
+	r.owner.Apply(s.Pods, objectsByNamespace(s))
 }
 
-// newWorker starts a worker. r.mu is held.
-func (r *Runner) newWorker(pod *v1.Pod, rec *record) *worker {
-	w := makeWorker(r, pod, rec)
-	w.publishLocked() // it can be seen from now on
-	r.workers[w.uid] = w
-	r.wg.Go(func() { w.run(r.ctx) })
-	return w
-}
-
-// Exited implements engine.Listener.
-func (r *Runner) Exited(e engine.Exit) {
-	r.mu.Lock()
-	w := r.owners[e.ID]
-	r.mu.Unlock()
-	if w != nil {
-		w.send(exited{e})
-	}
-}
-
-// Resync implements engine.Listener: exits may have been missed.
-func (r *Runner) Resync() {
-	// Before the list, which takes seconds where a shim does not answer: what starts meanwhile need not be in it.
-	at := time.Now()
-	list, err := r.engine.List(r.ctx)
-	if err != nil {
-		slog.Warn("cannot list containers after a lost connection", "err", err)
-		return
-	}
-	found := map[string]engine.Container{}
-	for _, c := range list {
-		found[c.ID] = c
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, w := range r.workers {
-		w.send(resynced{found, at})
-	}
-}
-
-func (r *Runner) own(id string, w *worker) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w == nil {
-		delete(r.owners, id)
-		return
-	}
-	r.owners[id] = w
+// WatchImages imports the archives of dir, now and whenever they change, until ctx ends. Pods whose image is missing
+// wait for the first round before they try a registry.
+func (r *Runner) WatchImages(ctx context.Context, dir string) error {
+	return r.images.Watch(ctx, dir, r.owner.ImagesScanned)
 }
 
 // imagesReady wakes pods that may be waiting for an image.
 func (r *Runner) imagesReady(names []string) {
 	r.events.Node(v1.EventTypeNormal, "ImageReady", "images are ready: "+strings.Join(names, ", "))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, w := range r.workers {
-		w.send(imagesReady{names})
-	}
+	r.owner.Broadcast(state.ImagesReady{Names: names})
 }
 
 func (r *Runner) imageArchive(file string, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		r.events.Node(v1.EventTypeWarning, "ImageImportFailed", fmt.Sprintf("%s: %v", file, err))
 	}
 }
 
-// gone forgets a worker whose pod is no more, unless it was asked for again meanwhile.
-func (r *Runner) gone(w *worker) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w.pending() {
-		return false
-	}
-	delete(r.workers, w.uid)
-	r.notifyLocked()
-	return true
-}
-
 // Pods returns the pods with their status, by namespace and name. The caller must not change them.
 func (r *Runner) Pods() []*v1.Pod {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make([]*v1.Pod, 0, len(r.workers))
-	for _, w := range r.workers {
-		if pod := w.published.Load(); pod != nil {
-			out = append(out, pod)
-		}
+	snapshots := r.owner.Snapshots()
+	out := make([]*v1.Pod, 0, len(snapshots))
+	for _, s := range snapshots {
+		out = append(out, s.Pod)
 	}
-	slices.SortFunc(out, func(a, b *v1.Pod) int {
-		return strings.Compare(manifests.Key(a)+string(a.UID), manifests.Key(b)+string(b.UID))
-	})
 	return out
 }
 
-// Files returns the manifest files and what is wrong with the directory as a whole.
-func (r *Runner) Files() ([]manifests.File, string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.files), r.dirError
-}
+// Subscribe returns a channel that gets a token whenever a pod or a manifest changed; several changes may share one.
+func (r *Runner) Subscribe() (changes <-chan struct{}, cancel func()) { return r.owner.Subscribe() }
 
 // Ready says whether the manifests have been read once.
-func (r *Runner) Ready() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ready
+func (r *Runner) Ready() bool { return r.owner.Applied() }
+
+// Reconciled is closed when the manifests have been read and each of their pods was looked at once: what can be started
+// without waiting for an image has been started, but for pods that hang.
+func (r *Runner) Reconciled() <-chan struct{} { return r.owner.Reconciled() }
+
+// Drain stops all pods because the machine goes down; see owner.Drain.
+func (r *Runner) Drain(ctx context.Context, total, lastPart time.Duration) {
+	r.owner.Drain(ctx, total, lastPart)
 }
 
-// Subscribe returns a channel that gets a token whenever a pod or a manifest changed; several changes may share one.
-func (r *Runner) Subscribe() (changes <-chan struct{}, cancel func()) {
-	ch := make(chan struct{}, 1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.watchers[ch] = true
-	return ch, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.watchers, ch)
+// Restart ends a container of a pod, with its grace period, and starts it anew; an empty name means all of them, sidecars too.
+// What has ended, or waits for its next try, starts at once. Init containers do not run again. Restart returns when the end of
+// what runs has begun.
+func (r *Runner) Restart(ctx context.Context, ns, name, container string) error {
+	pod, err := r.Pod(ns, name)
+	if err != nil {
+		return err
+	}
+	if container != "" && !state.Restartable(pod, container) {
+		return fmt.Errorf("pod %s/%s has no container %q that can be restarted: %w", ns, name, container, session.ErrNotFound)
+	}
+	w := r.owner.Worker(string(pod.UID))
+	if w == nil || pod.DeletionTimestamp != nil {
+		return fmt.Errorf("pod %s/%s is going away: %w", ns, name, session.ErrNotRunning)
+	}
+	select {
+	case <-w.Ask(state.RestartAsked{Container: container}):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
-
-func (r *Runner) notify() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.notifyLocked()
-}
-
-func (r *Runner) notifyLocked() {
-	for ch := range r.watchers {
-		select {
-		case ch <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// nextVersion gives published pods a growing resource version.
-func (r *Runner) nextVersion() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.version++
-	return r.version
-}
-
-func (r *Runner) logRoot() string  { return filepath.Join(r.config.LogDir, "pods") }
-func (r *Runner) linkRoot() string { return filepath.Join(r.config.LogDir, "containers") }
-
-func (r *Runner) stateDir(uid string) string { return filepath.Join(r.config.State, "pods", uid) }

@@ -1,12 +1,12 @@
 package runner
 
 import (
-	"path/filepath"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod"
 )
 
 // Target is one container as the monitor needs to know it.
@@ -33,34 +33,27 @@ type Target struct {
 
 // Targets lists the containers of all pods, by namespace, pod and container.
 func (r *Runner) Targets() []Target {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var out []Target
-	for _, w := range r.workers {
-		if t := w.targets.Load(); t != nil {
-			out = append(out, *t...)
-		}
+	for _, s := range r.owner.Snapshots() {
+		out = append(out, r.targets(s)...)
 	}
-	slices.SortFunc(out, func(a, b Target) int {
-		return strings.Compare(a.Namespace+"/"+a.Pod+"/"+a.Container, b.Namespace+"/"+b.Pod+"/"+b.Container)
-	})
 	return out
 }
 
-func (w *worker) publishTargets() {
-	pod := w.rec.Pod
-	var list []Target
-	for name, rec := range w.rec.Containers {
-		t := Target{
-			Namespace: pod.Namespace, Pod: pod.Name, UID: w.uid, Container: name, ID: rec.ID, Image: rec.Image,
-			PodCgroup: w.runner.cgroups.Pod(cgroup.QOSClass(pod), w.uid),
-			Pid:       rec.Pid, HostNetwork: pod.Spec.HostNetwork, Running: rec.Running, StartedAt: rec.StartedAt,
-			PodStartedAt: w.rec.StartTime, LogDir: filepath.Dir(w.logPath(name, 0)),
-			Limits: rec.Resources, PodLimits: w.resources,
-			OOMKills: rec.OOMKills + w.live[name].kills,
-		}
-		t.Cgroup = w.runner.cgroups.Container(t.PodCgroup, rec.ID)
-		list = append(list, t)
+func (r *Runner) targets(s *pod.Snapshot) []Target {
+	p, st := s.Pod, &s.State
+	podCgroup := r.cgroups.Pod(manifests.QOSClass(p), string(p.UID))
+	var out []Target
+	for _, name := range slices.Sorted(maps.Keys(st.Containers)) {
+		c := st.Containers[name]
+		out = append(out, Target{
+			Namespace: p.Namespace, Pod: p.Name, UID: string(p.UID), Container: name, ID: c.ID, Image: c.Image,
+			Cgroup: r.cgroups.Container(podCgroup, c.ID), PodCgroup: podCgroup,
+			Pid: c.Pid, HostNetwork: p.Spec.HostNetwork, Running: c.Running, StartedAt: c.StartedAt,
+			PodStartedAt: st.StartTime, LogDir: r.dirs.ContainerLogDir(p, name),
+			Limits: c.Resources, PodLimits: st.Limits,
+			OOMKills: c.OOMKills + c.Now.Kills,
+		})
 	}
-	w.targets.Store(&list)
+	return out
 }

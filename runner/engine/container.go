@@ -317,3 +317,6 @@ func (e *Engine) SetLabels(ctx context.Context, id string, labels map[string]str
 	_, err := e.client.ContainerService().Update(inNamespace(ctx), containers.Container{ID: id, Labels: labels}, paths...)
 	return native(err)
 }
+
+// Unanswered: nobody could say in time; the process may live.
+const Unanswered = "unanswered"

@@ -86,3 +86,9 @@ func (d Dirs) LinkRoot() string { return filepath.Join(d.Logs, "containers") }
 func (d Dirs) LinkPath(pod *v1.Pod, name, id string) string {
 	return filepath.Join(d.LinkRoot(), pod.Name+"_"+pod.Namespace+"_"+name+"-"+id+".log")
 }
+
+// Claims holds the data of PersistentVolumeClaims.
+func (d Dirs) Claims() string { return filepath.Join(d.Root, "claims") }
+
+// Unwritten holds last output that the logs' disk did not take.
+func (d Dirs) Unwritten() string { return filepath.Join(d.State, "unwritten") }

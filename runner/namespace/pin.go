@@ -90,7 +90,7 @@ func Pin(dir, hostname string, share Share) (ns Namespaces, err error) {
 			ns, err = Namespaces{}, errors.Join(err, Unpin(dir))
 		}
 	}()
-	ns = paths(dir, share)
+	ns = Paths(dir, share)
 	if share.Users != nil {
 		return ns, pinOwned(dir, hostname, ns, share)
 	}
@@ -157,7 +157,8 @@ func enter(path string, kind int) error {
 	return nil
 }
 
-func paths(dir string, share Share) Namespaces {
+// Paths are where the namespaces of a pod are pinned in dir, whether they are there or not.
+func Paths(dir string, share Share) Namespaces {
 	ns := Namespaces{}
 	if !share.HostIPC {
 		ns.IPC = filepath.Join(dir, "ipc")
@@ -176,7 +177,7 @@ func paths(dir string, share Share) Namespaces {
 
 // Pinned finds the namespaces that an earlier run pinned; ok is false when one of them is missing.
 func Pinned(dir string, share Share) (ns Namespaces, ok bool) {
-	ns = paths(dir, share)
+	ns = Paths(dir, share)
 	for _, path := range ns.list() {
 		if !isPinned(path) {
 			return Namespaces{}, false

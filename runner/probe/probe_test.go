@@ -165,48 +165,12 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// Thresholds, as the API describes them: consecutive answers decide.
-func TestCounter(t *testing.T) {
-	for name, c := range map[string]struct {
-		kind             Kind
-		success, failure int32
-		answers, want    string // + and -; want has the decided state, or . for none
-	}{
-		"readiness begins unhealthy":   {Readiness, 1, 3, "+", "+"},
-		"one failure is not enough":    {Readiness, 1, 3, "+--+", "+..."},
-		"three in a row are":           {Readiness, 1, 3, "+---+", "+..-+"},
-		"a success between them":       {Readiness, 1, 3, "+--+--", "+....."},
-		"two successes wanted":         {Readiness, 2, 1, "+-++-", ".-.+-"},
-		"failure from the start":       {Readiness, 1, 2, "----", ".-.."},
-		"liveness":                     {Liveness, 1, 2, "++-+--", "+....-"},
-		"thresholds of zero are one's": {Readiness, 0, 0, "+-", "+-"},
-	} {
-		counter := counter{probe: &v1.Probe{SuccessThreshold: c.success, FailureThreshold: c.failure}, healthy: c.kind == Liveness}
-		got := ""
-		for _, a := range c.answers {
-			switch {
-			case !counter.count(a == '+'):
-				got += "."
-			case counter.healthy:
-				got += "+"
-			default:
-				got += "-"
-			}
-		}
-		if got != c.want {
-			t.Errorf("%s: %s gave %s, want %s", name, c.answers, got, c.want)
-		}
-	}
-}
-
-// A worker reports when the state changes, and ends with a startup probe's decision.
+// A worker tells of answers that count: early failures do not, a success always does. It goes on until it is told to end.
 func TestWorker(t *testing.T) {
-	results := make(chan Result)
+	answers := make(chan error)
 	tries := 0
-	answers := 0
 	w := Worker{
-		Answered: func(time.Duration, error) { answers++ },
-		Kind:     Startup, Container: "c", Started: time.Now(), Report: func(r Result) { results <- r },
+		Started: time.Now(), Answered: func(_ time.Duration, err error) { answers <- err },
 		Probe: &v1.Probe{PeriodSeconds: 1, FailureThreshold: 3, ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{}}},
 		Target: Target{Exec: func(context.Context, []string) (uint32, []byte, error) {
 			tries++
@@ -216,15 +180,16 @@ func TestWorker(t *testing.T) {
 			return 0, nil, nil
 		}},
 	}
-	go func() { defer close(results); w.Run(t.Context()) }()
-	var last Result
-	for r := range results {
-		if r.Decided && !r.Healthy || last.Decided {
-			t.Errorf("it reported %+v after %+v", r, last)
-		}
-		last = r
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	if err := <-answers; err != nil || tries != 4 {
+		t.Errorf("the first answer that counts is %v, after %d tries", err, tries)
 	}
-	if !last.Decided || !last.Healthy || tries != 4 || answers != 1 { // the early failures do not count
-		t.Errorf("after %d tries the last result is %+v", tries, last)
+	cancel()
+	select {
+	case <-ended:
+	case <-answers:
+		<-ended
 	}
 }

@@ -15,8 +15,10 @@ type Telemetry struct {
 	Images         *prometheus.HistogramVec // operation, result
 	OOMKills       prometheus.Counter
 	Evictions      prometheus.Counter
-	probes         *prometheus.CounterVec
-	probeTimes     *prometheus.HistogramVec
+	// EffectsLeft counts effects that did not heed their cancellation, and have not ended since.
+	EffectsLeft prometheus.Gauge
+	probes      *prometheus.CounterVec
+	probeTimes  *prometheus.HistogramVec
 }
 
 // seconds from 10 ms, when a small machine starts a container, to a minute, when something is wrong.
@@ -36,8 +38,9 @@ func New() *Telemetry {
 			Name: "solopod_image_operation_duration_seconds", Buckets: []float64{0.1, 0.5, 1, 5, 10, 30, 60, 300, 900},
 			Help: "Duration of imports, pulls and removals of images",
 		}, []string{"operation", "result"}),
-		OOMKills:  prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_oom_kills_total", Help: "Processes of containers that the kernel killed for memory"}),
-		Evictions: prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_evictions_total", Help: "Pods that were ended because they exceeded a limit of disk space"}),
+		OOMKills:    prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_oom_kills_total", Help: "Processes of containers that the kernel killed for memory"}),
+		Evictions:   prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_evictions_total", Help: "Pods that were ended because they exceeded a limit of disk space"}),
+		EffectsLeft: prometheus.NewGauge(prometheus.GaugeOpts{Name: "solopod_effects_left_behind", Help: "Effects on pods that hang: they did not heed their cancellation, and what they work on waits for them"}),
 		// Names and labels are the kubelet's (pkg/kubelet/prober/prober_manager.go).
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prober_probe_total", Help: "Cumulative number of a liveness, readiness or startup probe for a container by result",
@@ -57,7 +60,7 @@ func New() *Telemetry {
 
 // Own are the collectors for /metrics, Probes those for /metrics/probes.
 func (t *Telemetry) Own() []prometheus.Collector {
-	return []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.OOMKills, t.Evictions}
+	return []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.OOMKills, t.Evictions, t.EffectsLeft}
 }
 
 // Probes are the collectors for /metrics/probes.

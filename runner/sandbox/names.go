@@ -1,16 +1,18 @@
-package runner
+package sandbox
 
 import (
 	"os"
 	"strings"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // maxHostname is the kernel's (uname(2)).
 const maxHostname = 64
 
-// hostname is the pod's host name: 63 bytes at most, as the kubelet cuts it; the machine's with the host's network.
-func (w *worker) hostname() string {
-	spec := &w.rec.Pod.Spec
+// Hostname is the pod's host name: 63 bytes at most, as the kubelet cuts it; the machine's with the host's network.
+func (s *Sandboxes) Hostname(pod *v1.Pod) string {
+	spec := &pod.Spec
 	if spec.HostNetwork {
 		if name, err := os.Hostname(); err == nil {
 			return name
@@ -19,16 +21,16 @@ func (w *worker) hostname() string {
 	if spec.HostnameOverride != nil && *spec.HostnameOverride != "" {
 		return *spec.HostnameOverride
 	}
-	if full := w.domainName(); spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && full != "" && len(full) <= maxHostname {
+	if full := s.domainName(pod); spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && full != "" && len(full) <= maxHostname {
 		return full
 	}
-	return w.shortName()
+	return shortName(pod)
 }
 
-func (w *worker) shortName() string {
-	name := w.rec.Pod.Spec.Hostname
+func shortName(pod *v1.Pod) string {
+	name := pod.Spec.Hostname
 	if name == "" {
-		name = w.rec.Pod.Name
+		name = pod.Name
 	}
 	if len(name) > 63 {
 		name = strings.TrimRight(name[:63], "-.")
@@ -38,10 +40,10 @@ func (w *worker) shortName() string {
 
 // domainName is the pod's name with its subdomain and the cluster's domain; empty without a subdomain. Nobody but the pod's
 // own /etc/hosts knows it here.
-func (w *worker) domainName() string {
-	spec := &w.rec.Pod.Spec
+func (s *Sandboxes) domainName(pod *v1.Pod) string {
+	spec := &pod.Spec
 	if spec.Subdomain == "" || spec.HostnameOverride != nil && *spec.HostnameOverride != "" {
 		return ""
 	}
-	return w.shortName() + "." + spec.Subdomain + "." + w.rec.Pod.Namespace + ".svc." + w.runner.config.ClusterDomain
+	return shortName(pod) + "." + spec.Subdomain + "." + pod.Namespace + ".svc." + s.ClusterDomain
 }

@@ -1,8 +1,7 @@
-package runner
+package container
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,6 +9,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/namespace"
+	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/spec"
 	"github.com/solopod/solopod/runner/volume"
@@ -17,23 +18,23 @@ import (
 
 // bindVolumes says what a container's volume mounts show, in order. Some need a mount of their own, which it makes: of
 // parts of volumes, and, with users of its own, of everything. releaseBinds takes them away.
-func (w *worker) bindVolumes(c *v1.Container, env []string) ([]spec.Bind, error) {
-	out := make([]spec.Bind, len(c.VolumeMounts))
-	paths := w.runner.volumes.Find(w.rec.Pod)
-	for i, m := range c.VolumeMounts {
+func (c *Containers) bindVolumes(w plan.Create, ns namespace.Namespaces, env []string) ([]spec.Bind, error) {
+	out := make([]spec.Bind, len(w.Spec.VolumeMounts))
+	paths := c.Volumes.Find(w.Pod)
+	for i, m := range w.Spec.VolumeMounts {
 		sub, err := subPath(&m, env)
 		if err != nil {
 			return nil, err
 		}
-		b := volume.Bind{Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: w.namespaces.User}
-		if w.showsImage(m.Name) {
+		b := volume.Bind{Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: ns.User}
+		if showsImage(w.Pod, m.Name) {
 			b.Users = "" // an image was mounted with the pod's users
 		}
 		bound := spec.Bind{Source: b.Source}
 		if b.SubPath != "" || b.Users != "" {
-			bound.Source, err = w.runner.volumes.Bind(w.uid, c.Name, b)
+			bound.Source, err = c.Volumes.Bind(string(w.Pod.UID), w.Name, b)
 		}
-		if err == nil && w.namespaces.User != "" {
+		if err == nil && ns.User != "" {
 			bound.Options, err = volume.LockedOptions(bound.Source)
 		}
 		if err != nil {
@@ -44,8 +45,8 @@ func (w *worker) bindVolumes(c *v1.Container, env []string) ([]spec.Bind, error)
 	return out, nil
 }
 
-func (w *worker) showsImage(name string) bool {
-	return slices.ContainsFunc(w.rec.Pod.Spec.Volumes, func(v v1.Volume) bool { return v.Name == name && v.Image != nil })
+func showsImage(pod *v1.Pod, name string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.Name == name && v.Image != nil })
 }
 
 // subPath is the part of the volume that m shows; empty means all.
@@ -64,23 +65,17 @@ func subPath(m *v1.VolumeMount, env []string) (string, error) {
 }
 
 // bindFiles lets files, a map of paths inside to paths of the host, belong to the pod's own users.
-func (w *worker) bindFiles(c *v1.Container, files map[string]string) error {
-	if w.namespaces.User == "" {
+func (c *Containers) bindFiles(w plan.Create, ns namespace.Namespaces, files map[string]string) error {
+	if ns.User == "" {
 		return nil
 	}
 	for i, inside := range slices.Sorted(maps.Keys(files)) {
-		b := volume.Bind{Name: fmt.Sprintf("file-%d", i), Source: files[inside], Users: w.namespaces.User}
-		bound, err := w.runner.volumes.Bind(w.uid, c.Name, b)
+		b := volume.Bind{Name: fmt.Sprintf("file-%d", i), Source: files[inside], Users: ns.User}
+		bound, err := c.Volumes.Bind(string(w.Pod.UID), w.Name, b)
 		if err != nil {
 			return err
 		}
 		files[inside] = bound
 	}
 	return nil
-}
-
-func (w *worker) releaseBinds(name string) {
-	if err := w.runner.volumes.ReleaseBinds(w.uid, name); err != nil {
-		slog.Warn("cannot let go of a mount made for a container; the pod's end does", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
-	}
 }

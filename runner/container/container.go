@@ -1,0 +1,161 @@
+// Package container does what one attempt of a container needs: its runtime spec and image, its creation and start, its log,
+// its probes and hooks, and its end.
+//
+// Each method is one effect of runner/pod/plan. It may take long, or never return where something outside hangs: it holds
+// nothing meanwhile that another pod needs.
+package container
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/layout"
+	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/sandbox"
+	"github.com/solopod/solopod/runner/session"
+	"github.com/solopod/solopod/runner/volume"
+)
+
+// Engine makes containers and ends them.
+type Engine interface {
+	Create(ctx context.Context, r engine.CreateRequest) (pid uint32, err error)
+	Start(ctx context.Context, id string) error
+	Kill(ctx context.Context, id string, signal uint32, all bool) error
+	Get(ctx context.Context, id string) (engine.Container, error)
+	Delete(ctx context.Context, id string) error
+}
+
+// Changer changes what runs, and looks into images.
+type Changer interface {
+	session.Executor
+	Update(ctx context.Context, id string, r *specs.LinuxResources) error
+	CloseStdin(ctx context.Context, id string) error
+	// ReadFiles reads files of an image; nil stands for one that it does not have.
+	ReadFiles(ctx context.Context, image engine.Image, names ...string) ([][]byte, error)
+}
+
+// KillWatch learns of processes that the kernel killed for memory. Package oom implements it.
+type KillWatch interface {
+	// Watch calls report with the cgroup's kill count after each kill, until stop is called.
+	Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error)
+	// Kills reads the cgroup's kill count.
+	Kills(cgroupPath string) (uint64, error)
+}
+
+// Config says what containers are made of.
+type Config struct {
+	Dirs      layout.Dirs
+	Instance  string // tells daemons of one machine apart
+	Engine    Engine
+	Changer   Changer
+	Images    sandbox.Images
+	Sandboxes *sandbox.Sandboxes
+	Cgroups   *cgroup.Manager
+	Volumes   volume.Manager
+	Devices   *device.Table
+	Kills     KillWatch
+	Keeper    logs.Keeper
+	Limits    logs.Limits
+	// Slots bounds how many containers the runtime creates at the same time.
+	Slots *Slots
+	// Memory is the machine's, in bytes.
+	Memory int64
+	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
+	SingleProcessOOMKill bool
+	RuntimeClasses       map[string]string
+	// Answered is told of each answer of a probe.
+	Answered func(kind string, pod *v1.Pod, container string, took time.Duration, err error)
+	// LogComplete is called when an ended container's log is complete.
+	LogComplete func()
+}
+
+// Containers makes those of all pods. It is safe for concurrent use. Detach ends it.
+type Containers struct {
+	Config
+	spool    *logs.Spool
+	accounts sync.Map // image chain id -> accounts
+
+	mu    sync.Mutex
+	pumps map[string]*logs.Pump // by container id
+}
+
+// New makes nothing yet. ctx bounds the writing of what the log's disk did not take.
+func New(ctx context.Context, c Config) *Containers {
+	out := &Containers{Config: c, spool: logs.NewSpool(c.Dirs.Unwritten()), pumps: map[string]*logs.Pump{}}
+	go out.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
+	return out
+}
+
+// Labels of containers, beside Kubernetes' own.
+const (
+	LabelRoot     = "io.solopod.root" // which of several daemons it belongs to
+	LabelRevision = "io.solopod.revision"
+	LabelAttempt  = "io.solopod.attempt"
+
+	LabelPodName       = "io.kubernetes.pod.name"
+	LabelPodNamespace  = "io.kubernetes.pod.namespace"
+	LabelPodUID        = "io.kubernetes.pod.uid"
+	LabelContainerName = "io.kubernetes.container.name"
+)
+
+func (c *Containers) pump(id string) *logs.Pump {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pumps[id]
+}
+
+func (c *Containers) keep(id string, p *logs.Pump) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pumps[id] = p
+}
+
+func (c *Containers) take(id string) *logs.Pump {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.pumps[id]
+	delete(c.pumps, id)
+	return p
+}
+
+// closeLimit bounds the end of a container's input.
+const closeLimit = 10 * time.Second
+
+// CloseStdin ends the input of a container for ever, soon; failed is told if it cannot be.
+func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(error)) {
+	p := c.pump(id)
+	if p == nil {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, closeLimit)
+		defer cancel()
+		err := p.CloseStdin()
+		if err == nil {
+			err = c.Changer.CloseStdin(ctx, id)
+		}
+		if err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+	}()
+}
+
+// Detach lets go of all that belongs to this process; the containers run on. It returns with ctx at the latest.
+func (c *Containers) Detach(ctx context.Context) {
+	c.mu.Lock()
+	all := c.pumps
+	c.pumps = map[string]*logs.Pump{}
+	c.mu.Unlock()
+	var wait sync.WaitGroup
+	for id, p := range all {
+		wait.Go(func() { detach(ctx, id, p) })
+	}
+	wait.Wait()
+}

@@ -1,0 +1,132 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/selinux/go-selinux"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/namespace"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/sandbox"
+	"github.com/solopod/solopod/runner/spec"
+)
+
+// problem is a failure under the kubelet's reason for it.
+func problem(reason string, err error) state.Problem {
+	return state.Problem{Reason: reason, Message: err.Error()}
+}
+
+// Create has the runtime set a container up; its process waits for Start. On a failure the directory of the attempt, or the
+// container, may be left behind: Delete removes them.
+func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
+	image, err := c.Images.Get(ctx, w.Spec.Image)
+	if errors.Is(err, engine.ErrNotFound) {
+		return state.Made{Problem: state.Problem{Reason: "ErrImagePull", Message: err.Error(), Lacks: w.Spec.Image}}
+	}
+	if err != nil {
+		return state.Made{Problem: problem("ImageInspectError", err)}
+	}
+	pump, err := c.openPump(w.Target, w.Spec.TTY, w.Spec.Stdin)
+	if err != nil {
+		return state.Made{LeftBehind: true, Problem: problem("CreateContainerError", err)}
+	}
+	c.keep(w.ID, pump)
+	made := c.create(ctx, w, image, pump.Paths())
+	made.LeftBehind = made.Problem != (state.Problem{})
+	return made
+}
+
+func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Image, paths logs.Paths) state.Made {
+	defer c.releaseBinds(w) // the container has what was bound for it by then
+	uid := string(w.Pod.UID)
+	ns := c.Sandboxes.Namespaces(w.Pod, w.Grant)
+	if ns.PID != "" && namespace.FirstProcess(c.Dirs.Namespaces(uid)) == 0 {
+		p := problem("CreateContainerError", errors.New("the first process of the pod's shared process namespace was killed"))
+		p.Sandbox = true
+		return state.Made{Problem: p}
+	}
+	ociSpec, err := c.buildSpec(ctx, w, image, ns)
+	if err != nil {
+		return state.Made{Problem: problem("CreateContainerConfigError", err)}
+	}
+	release, err := c.Slots.Take(ctx)
+	if err != nil {
+		return state.Made{Problem: problem("CreateContainerError", err)}
+	}
+	defer release()
+	limits, err := c.Sandboxes.Limit(w.Pod)
+	if err != nil {
+		return state.Made{Problem: problem("CreateContainerError", err)}
+	}
+	pid, err := c.Engine.Create(ctx, engine.CreateRequest{
+		ID: w.ID, Image: image, Labels: c.labels(w), Spec: ociSpec,
+		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: w.Spec.TTY},
+		ShimCgroup: c.Cgroups.Shim(uid), Runtime: c.RuntimeClasses[sandbox.RuntimeClass(w.Pod)], IDs: sandbox.IDMapping(w.Grant),
+	})
+	if err != nil {
+		return state.Made{Problem: problem("CreateContainerError", err)}
+	}
+	return state.Made{
+		Pid: pid, Image: image.Name, ImageID: withoutTag(image.Name) + "@" + image.Digest, Limits: limits,
+		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings(w),
+	}
+}
+
+// withoutTag cuts the tag off a complete reference.
+func withoutTag(name string) string {
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[:i]
+	}
+	return name
+}
+
+// warnings say what the machine does not have of that which the manifest asks for.
+func warnings(w plan.Create) []state.Report {
+	var out []state.Report
+	if missing := spec.MissingCapabilities(w.Spec); len(missing) > 0 {
+		out = append(out, state.Report{Container: w.Name, Warning: true, Reason: "MissingCapabilities",
+			Message: "this machine has no " + strings.Join(missing, ", ") + " to give; the container runs without"})
+	}
+	if spec.SELinuxOptions(w.Pod, w.Spec) != nil && !selinux.GetEnabled() {
+		out = append(out, state.Report{Container: w.Name, Warning: true, Reason: "NoSELinux",
+			Message: "this machine does not use SELinux; the container runs without the labels of seLinuxOptions"})
+	}
+	return out
+}
+
+func (c *Containers) labels(w plan.Create) map[string]string {
+	return map[string]string{
+		LabelPodName: w.Pod.Name, LabelPodNamespace: w.Pod.Namespace, LabelPodUID: string(w.Pod.UID),
+		LabelContainerName: w.Name, LabelRevision: w.Revision, LabelAttempt: strconv.Itoa(w.Attempt), LabelRoot: c.Dirs.Root,
+	}
+}
+
+func (c *Containers) releaseBinds(w plan.Create) {
+	if err := c.Volumes.ReleaseBinds(string(w.Pod.UID), w.Name); err != nil {
+		slog.Warn("cannot let go of a mount made for a container; the pod's end does", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
+	}
+}
+
+// openPump makes or reopens what carries a container's output.
+func (c *Containers) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
+	file := logs.NewFile(c.Dirs.LogFile(t.Pod, t.Name, t.Attempt), c.Limits)
+	dir := filepath.Join(c.Dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt))
+	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: c.Keeper, Spool: c.spool})
+}
+
+// Start lets a container's process run.
+func (c *Containers) Start(ctx context.Context, w plan.Start) state.Started {
+	if err := c.Engine.Start(ctx, w.ID); err != nil {
+		return state.Started{Problem: problem("RunContainerError", err)}
+	}
+	return state.Started{When: now()}
+}

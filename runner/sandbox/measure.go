@@ -1,0 +1,80 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/containerd/continuity/fs"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+)
+
+// Measure finds out whether the pod has written more than it may.
+func (s *Sandboxes) Measure(ctx context.Context, w plan.Measure) state.Measured {
+	over, err := s.exceeded(ctx, w)
+	if err != nil {
+		if ctx.Err() == nil {
+			slog.Warn("cannot measure what a pod has written", "pod", manifests.Key(w.Pod), "err", err)
+		}
+		return state.Measured{Problem: state.Problem{Message: err.Error()}}
+	}
+	return state.Measured{Over: over}
+}
+
+// exceeded says which limit is exceeded, in the kubelet's words (eviction manager, localStorageEviction); "" when none is.
+func (s *Sandboxes) exceeded(ctx context.Context, w plan.Measure) (string, error) {
+	volumes := s.Volumes.Find(w.Pod)
+	var total, limits int64
+	for i := range w.Pod.Spec.Volumes {
+		v := &w.Pod.Spec.Volumes[i]
+		if v.EmptyDir == nil || v.EmptyDir.Medium != v1.StorageMediumDefault {
+			continue
+		}
+		used, err := diskUsage(ctx, volumes[v.Name])
+		if err != nil {
+			return "", err
+		}
+		total += used
+		if limit := state.SizeLimit(v); limit > 0 && used > limit {
+			return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q.", v.Name, v.EmptyDir.SizeLimit), nil
+		}
+	}
+	for _, t := range w.Running {
+		c := state.ContainerOf(w.Pod, t.Name)
+		used, err := s.written(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		total += used
+		limit := c.Resources.Limits.StorageEphemeral()
+		limits += limit.Value()
+		if !limit.IsZero() && used > limit.Value() {
+			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q.", t.Name, limit), nil
+		}
+	}
+	if limits > 0 && total > limits {
+		return fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s.", resource.NewQuantity(limits, resource.BinarySI)), nil
+	}
+	return "", nil
+}
+
+// written is what a container has written into its root file system and its logs.
+func (s *Sandboxes) written(ctx context.Context, t plan.Target) (int64, error) {
+	used, err := s.Engine.Usage(ctx, t.ID)
+	if err != nil {
+		return 0, err
+	}
+	logs, err := diskUsage(ctx, filepath.Dir(s.Dirs.LogFile(t.Pod, t.Name, t.Attempt)))
+	return used + logs, err
+}
+
+func diskUsage(ctx context.Context, dir string) (int64, error) {
+	usage, err := fs.DiskUsage(ctx, dir)
+	return usage.Size, err
+}

@@ -1,0 +1,177 @@
+// Package sandbox makes what a pod's containers share, and takes it away again: namespaces, an address, the pod's cgroup,
+// /dev/shm, /etc/hosts and its like, volumes, and what pods compete for.
+//
+// Each method is one effect of runner/pod/plan. It may take long, or never return where something outside hangs: it holds
+// nothing meanwhile that another pod needs. What it leaves half done is cleared by Clear, which can be repeated.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/allocate"
+	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/layout"
+	"github.com/solopod/solopod/runner/namespace"
+	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/volume"
+)
+
+// Images are the images that are present.
+type Images interface {
+	// Get returns a ready image, or engine.ErrNotFound.
+	Get(ctx context.Context, ref string) (engine.Image, error)
+}
+
+// Engine mounts images, and knows what containers have written.
+type Engine interface {
+	MountImage(ctx context.Context, image engine.Image, uid, name, target string, ids *specs.LinuxIDMapping) error
+	// ReleaseImages lets go of the images that were mounted for a pod.
+	ReleaseImages(ctx context.Context, uid string) error
+	// Usage is what a container has written into its root file system, in bytes.
+	Usage(ctx context.Context, id string) (int64, error)
+}
+
+// Config says what sandboxes are made of.
+type Config struct {
+	Dirs    layout.Dirs
+	Network *network.Network
+	Cgroups *cgroup.Manager
+	Volumes volume.Manager
+	Claims  *allocate.Claims
+	Images  Images
+	Engine  Engine
+	// HostIP is the machine's address, ClusterDomain ends the full names of pods that have a subdomain.
+	HostIP, ClusterDomain string
+	// PodPids bounds the number of processes of a pod; zero means no bound.
+	PodPids int64
+	// RuntimeClasses: runtimeClassName -> OCI runtime.
+	RuntimeClasses map[string]string
+	// Freed is called when a pod has given back what others may wait for.
+	Freed func()
+}
+
+// Sandboxes makes those of all pods. It is safe for concurrent use.
+type Sandboxes struct{ Config }
+
+// New makes nothing yet.
+func New(c Config) *Sandboxes { return &Sandboxes{c} }
+
+// Find looks at what an earlier run left of a pod's sandbox, and takes it over where it is complete.
+func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFound {
+	pod, uid := w.Pod, string(w.Pod.UID)
+	_, pinned := namespace.Pinned(s.Dirs.Namespaces(uid), share(pod, w.Grant))
+	if !w.SameBoot || !pinned || w.Network == nil {
+		return state.SandboxFound{}
+	}
+	if err := s.Claims.Adopt(pod, grant(w.Grant)); err != nil {
+		slog.Warn("a pod that runs has something that it could not get now", "pod", manifests.Key(pod), "err", err)
+	}
+	if !pod.Spec.HostNetwork {
+		s.Network.Adopt(uid, attachment(w.Network))
+	}
+	limits := s.podResources(pod)
+	if err := s.Cgroups.Adopt(uid, manifests.QOSClass(pod), limits); err != nil {
+		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
+	}
+	return state.SandboxFound{Complete: true, Limits: state.Hash(limits)}
+}
+
+// Claim takes what no other pod can have at the same time.
+func (s *Sandboxes) Claim(ctx context.Context, w plan.Claim) state.Claimed {
+	got, err := s.Claims.Take(ctx, w.Pod, grant(w.Had))
+	if err != nil {
+		return state.Claimed{Problem: claimProblem(err)}
+	}
+	return state.Claimed{Grant: state.Grant{Devices: got.Devices, FirstID: got.FirstID, SELinuxLevel: got.SELinuxLevel}}
+}
+
+func claimProblem(err error) state.Problem {
+	p := state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}
+	switch {
+	case errors.Is(err, allocate.ErrPortTaken):
+		p.Reason, p.Claim = "HostPortConflict", true
+	case errors.Is(err, device.ErrTaken):
+		p.Reason, p.Claim = "UnexpectedAdmissionError", true // the kubelet's, when devices are short
+	case errors.Is(err, allocate.ErrNoIDs):
+		p.Claim = true
+	}
+	return p
+}
+
+func grant(g state.Grant) allocate.Grant {
+	return allocate.Grant{Devices: g.Devices, FirstID: g.FirstID, SELinuxLevel: g.SELinuxLevel}
+}
+
+func attachment(a *state.Attachment) network.Attachment {
+	out := network.Attachment{IPs: a.IPs, ByCNI: a.ByCNI}
+	for _, p := range a.Ports {
+		out.Ports = append(out.Ports, network.Port(p))
+	}
+	return out
+}
+
+// share says which namespaces the pod shares with the host, and its containers with each other.
+func share(pod *v1.Pod, g state.Grant) namespace.Share {
+	spec := &pod.Spec
+	return namespace.Share{
+		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, Processes: spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace,
+		Users: IDMapping(g),
+	}
+}
+
+// IDMapping is how the pod's users and groups appear on the host; nil where they are the host's.
+func IDMapping(g state.Grant) *specs.LinuxIDMapping {
+	if g.FirstID == 0 {
+		return nil
+	}
+	return &specs.LinuxIDMapping{ContainerID: 0, HostID: g.FirstID, Size: manifests.IDsPerPod}
+}
+
+// Namespaces are where a pod's namespaces are pinned.
+func (s *Sandboxes) Namespaces(pod *v1.Pod, g state.Grant) namespace.Namespaces {
+	return namespace.Paths(s.Dirs.Namespaces(string(pod.UID)), share(pod, g))
+}
+
+// Cgroup is the path of the pod's cgroup.
+func (s *Sandboxes) Cgroup(pod *v1.Pod) string {
+	return s.Cgroups.Pod(manifests.QOSClass(pod), string(pod.UID))
+}
+
+// podResources are the limits of the pod as a whole.
+func (s *Sandboxes) podResources(pod *v1.Pod) *specs.LinuxResources {
+	return cgroup.PodResources(pod, s.PodPids)
+}
+
+// Limit gives the pod's cgroup the limits that its manifest has as a whole, and returns what identifies them.
+func (s *Sandboxes) Limit(pod *v1.Pod) (limits string, err error) {
+	resources := s.podResources(pod)
+	if _, err := s.Cgroups.Create(string(pod.UID), manifests.QOSClass(pod), resources); err != nil {
+		return "", err
+	}
+	return state.Hash(resources), nil
+}
+
+// SetLimits is Limit for an edit of the pod as a whole.
+func (s *Sandboxes) SetLimits(_ context.Context, w plan.SetLimits) state.LimitsSet {
+	limits, err := s.Limit(w.Pod)
+	if err != nil {
+		return state.LimitsSet{Problem: state.Problem{Reason: "FailedResize", Message: err.Error()}}
+	}
+	return state.LimitsSet{Limits: limits, Resized: w.Resized}
+}
+
+// file is a path in the pod's state directory.
+func (s *Sandboxes) file(pod *v1.Pod, name string) string {
+	return filepath.Join(s.Dirs.StateDir(string(pod.UID)), name)
+}

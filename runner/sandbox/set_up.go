@@ -1,0 +1,149 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/namespace"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/volume"
+)
+
+// SetUp makes what the containers share, but for the network. Nothing of it exists.
+func (s *Sandboxes) SetUp(ctx context.Context, w plan.SetUp) state.SandboxMade {
+	if problem := s.lacks(ctx, w.Pod); problem != (state.Problem{}) {
+		return state.SandboxMade{Problem: problem}
+	}
+	limits, err := s.makeAll(ctx, w)
+	if err != nil {
+		return state.SandboxMade{Problem: state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}}
+	}
+	return state.SandboxMade{Limits: limits}
+}
+
+// lacks names what the pod needs and this machine does not have.
+func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
+	if class := RuntimeClass(pod); class != "" && s.RuntimeClasses[class] == "" {
+		return state.Problem{Reason: "FailedCreatePodSandBox", Message: fmt.Sprintf(
+			"runtimeClassName %q is not configured; name its OCI runtime in runtimeClasses of the configuration", class)}
+	}
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.Image == nil {
+			continue
+		}
+		_, err := s.Images.Get(ctx, v.Image.Reference)
+		if errors.Is(err, engine.ErrNotFound) {
+			return state.Problem{Reason: "FailedMount", Message: err.Error(), Lacks: v.Image.Reference}
+		}
+		if err != nil {
+			return state.Problem{Reason: "FailedMount", Message: fmt.Sprintf("volume %q: %v", v.Name, err)}
+		}
+	}
+	return state.Problem{}
+}
+
+// RuntimeClass is the pod's runtimeClassName; empty when it has none.
+func RuntimeClass(pod *v1.Pod) string {
+	if pod.Spec.RuntimeClassName == nil {
+		return ""
+	}
+	return *pod.Spec.RuntimeClassName
+}
+
+func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, err error) {
+	pod, uid := w.Pod, string(w.Pod.UID)
+	if _, err := namespace.Pin(s.Dirs.Namespaces(uid), s.Hostname(pod), share(pod, w.Grant)); err != nil {
+		return "", err
+	}
+	if err := s.touchFiles(pod); err != nil {
+		return "", err
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if err := s.Volumes.SetUp(pod, s.files(w.Inputs), s.mountImage(ctx, w)); err != nil {
+		return "", fmt.Errorf("cannot set the volumes up: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if limits, err = s.Limit(pod); err != nil {
+		return "", err
+	}
+	if first := namespace.FirstProcess(s.Dirs.Namespaces(uid)); first != 0 {
+		if err := s.Cgroups.JoinShims(uid, first); err != nil {
+			return "", err
+		}
+	}
+	return limits, s.makeShm(pod)
+}
+
+// files computes what filled volumes show.
+func (s *Sandboxes) files(in *reference.Inputs) volume.Files { return in.Files }
+
+// mountImage mounts a volume's image.
+func (s *Sandboxes) mountImage(ctx context.Context, w plan.SetUp) volume.MountImage {
+	return func(v *v1.ImageVolumeSource, target string) error {
+		image, err := s.Images.Get(ctx, v.Reference)
+		if err != nil {
+			return err
+		}
+		return s.Engine.MountImage(ctx, image, string(w.Pod.UID), filepath.Base(target), target, IDMapping(w.Grant))
+	}
+}
+
+// ShowVolumes gives mounted volumes their new content, in place.
+func (s *Sandboxes) ShowVolumes(_ context.Context, w plan.ShowVolumes) state.VolumesShown {
+	out := state.VolumesShown{Content: w.Content}
+	if err := s.Volumes.Refresh(w.Pod, s.files(w.Inputs)); err != nil {
+		out.Problem = state.Problem{Reason: "FailedMount", Message: err.Error()}
+	}
+	return out
+}
+
+// shmSize is the kubelet's and Docker's size of /dev/shm.
+const shmSize = 64 << 20
+
+// Shm is what the pod's containers see as /dev/shm.
+func (s *Sandboxes) Shm(pod *v1.Pod) string {
+	if pod.Spec.HostIPC {
+		return "/dev/shm"
+	}
+	return s.Dirs.SharedMemory(string(pod.UID))
+}
+
+func (s *Sandboxes) makeShm(pod *v1.Pod) error {
+	if pod.Spec.HostIPC {
+		return nil
+	}
+	path := s.Shm(pod)
+	if err := os.MkdirAll(path, 0o711); err != nil {
+		return err
+	}
+	options := fmt.Sprintf("mode=1777,size=%d", shmSize)
+	if err := unix.Mount("shm", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return fmt.Errorf("cannot mount the pod's /dev/shm: %w", err)
+	}
+	return nil
+}
+
+// mayShowImages: the pod has image volumes, or nothing is known of it.
+func mayShowImages(pod *v1.Pod) bool {
+	for i := range pod.Spec.Volumes {
+		if pod.Spec.Volumes[i].Image != nil {
+			return true
+		}
+	}
+	return len(manifests.AllContainers(pod)) == 0
+}
