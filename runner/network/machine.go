@@ -71,7 +71,7 @@ func lockMachine(ctx context.Context) (unlock func(), err error) {
 		err = fmt.Errorf("another daemon holds %s for more than %s", machineLock, lockLimit)
 	}
 	go func() {
-		<-locked
+		<-locked //nolint:errcheck // nobody waits for it any more
 		unlock()
 	}()
 	return nil, err
