@@ -258,7 +258,9 @@ func TestLogs(t *testing.T) {
 	}
 	go func() { done <- s.Logs(ctx, "ns", "web", "", false, logs.ReadOptions{Follow: true}, io.Discard) }()
 	cancel()
-	await(t, done, "following for nobody")
+	if err := await(t, done, "following for nobody"); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	b.idle(t)
 }
 
