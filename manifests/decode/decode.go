@@ -21,9 +21,6 @@ import (
 	"github.com/solopod/solopod/manifests/validate"
 )
 
-// MaxFileSize bounds what is read from one manifest; etcd's limit for one object is 1.5 MiB.
-const MaxFileSize = 4 << 20
-
 // unknownFieldsAnnotation on a pod, with the value "warn", turns unknown fields into warnings.
 const unknownFieldsAnnotation = "solopod.io/unknown-fields"
 
@@ -44,15 +41,14 @@ func (o Options) node() validate.Options {
 func Decode(file string, data []byte, opts Options) (manifests.Contents, manifests.Problems) {
 	d := &decoder{file: file, opts: opts}
 	if len(data) > MaxFileSize {
-		d.errorAt(manifests.Position{}, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxFileSize))
-		return manifests.Contents{}, d.problems
+		d.errorAt(manifests.Position{}, "", fmt.Sprintf("the file has more than %d bytes, which is what is read of one%s", MaxFileSize, splitIt))
+		return manifests.Contents{}, d.problems.sorted(file)
 	}
 	d.documents(data)
-	d.problems.Sort()
-	if len(d.problems.Errors()) > 0 {
-		return manifests.Contents{}, d.problems
+	if d.problems.errors > 0 {
+		return manifests.Contents{}, d.problems.sorted(file)
 	}
-	return d.contents, d.problems
+	return d.contents, d.problems.sorted(file)
 }
 
 type decoder struct {
@@ -61,16 +57,34 @@ type decoder struct {
 	contents manifests.Contents
 	// seen: where the objects of the file stand, by kind and name.
 	seen     map[string]manifests.Position
-	problems manifests.Problems
-	nodes    int
+	problems problemList
+	objects  int
+	spent
 }
 
+// spent is what the file has cost so far, its aliases expanded.
+type spent struct {
+	nodes   int
+	scalars int // bytes
+}
+
+// over: more would cost too much.
+func (s spent) over() bool { return s.nodes > maxExpanded || s.scalars > MaxFileSize }
+
 func (d *decoder) errorAt(pos manifests.Position, path, message string) {
-	d.problems = append(d.problems, manifests.Problem{File: d.file, Position: pos, Path: path, Message: message})
+	d.problems.add(manifests.Problem{File: d.file, Position: pos, Path: path, Message: message})
 }
 
 func (d *decoder) documents(data []byte) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data, err := inUTF8(data)
+	if err != nil {
+		d.syntaxError(err)
+		return
+	}
+	if message := measure(data).tooLarge(); message != "" {
+		d.errorAt(manifests.Position{}, "", message)
+		return
+	}
 	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] == '{' {
 		// JSON allows tabs between tokens, YAML does not; inside JSON strings a bare tab is not allowed.
 		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
@@ -91,6 +105,10 @@ func (d *decoder) documents(data []byte) {
 			continue
 		}
 		found = true
+		if deep := tooDeep(doc.Content[0], maxDepth); deep != nil {
+			d.errorAt(at(deep), "", fmt.Sprintf("its lists and objects are nested more than %d deep", maxDepth))
+			continue
+		}
 		d.object(doc.Content[0], "")
 	}
 	if !found {
@@ -112,6 +130,12 @@ func (d *decoder) syntaxError(err error) {
 // object decodes one document or one item of a List. path is where it stands inside the document.
 func (d *decoder) object(node *yaml.Node, path string) {
 	node = resolve(node)
+	if d.objects++; d.objects > maxObjects || d.over() || d.problems.full() {
+		if d.objects == maxObjects+1 {
+			d.errorAt(at(node), path, fmt.Sprintf("the file has more than %d objects%s", maxObjects, splitIt))
+		}
+		return
+	}
 	if node.Kind != yaml.MappingNode {
 		d.errorAt(at(node), path, "expected an object with apiVersion and kind, found "+describe(node))
 		return
@@ -169,11 +193,11 @@ func (d *decoder) decodePod(node *yaml.Node, path string) {
 func (d *decoder) decodeInto(node *yaml.Node, path string, object any) *walker {
 	w := newWalker(d.file, d.opts, node)
 	_, w.secret = object.(*v1.Secret)
-	w.nodes = d.nodes // the bound holds for the whole file
-	defer func() { d.nodes = w.nodes }()
+	before := d.problems.errors
+	w.problems, w.spent = &d.problems, &d.spent // the bounds hold for the whole file
+	w.began = d.nodes
 	tree := w.value(node, reflect.TypeOf(object).Elem(), path)
-	d.problems = append(d.problems, w.problems...)
-	if len(w.problems.Errors()) > 0 {
+	if d.problems.errors > before {
 		return nil
 	}
 	raw, err := json.Marshal(tree)
@@ -192,7 +216,7 @@ func (d *decoder) report(w *walker, path string, found manifests.Problems) {
 	for _, p := range found {
 		p.File, p.Path = d.file, join(path, p.Path)
 		p.Position = w.position(p.Path)
-		d.problems = append(d.problems, p)
+		d.problems.add(p)
 	}
 }
 

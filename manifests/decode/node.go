@@ -116,6 +116,8 @@ func (w *walker) pairs(node *yaml.Node, path string) []pair {
 		case key.Tag == "!!merge":
 		case key.Kind != yaml.ScalarNode:
 			w.report(key, path, "a key must be a string, found "+describe(resolve(key)), false)
+		case len(key.Value) > maxKey:
+			w.report(key, path, fmt.Sprintf("a key has more than %d bytes", maxKey), false)
 		case seen[key.Value] > 0:
 			w.report(key, join(path, key.Value), fmt.Sprintf("duplicate key; it is already set at line %d", seen[key.Value]), false)
 		default:
@@ -124,7 +126,7 @@ func (w *walker) pairs(node *yaml.Node, path string) []pair {
 		}
 	}
 	for _, merged := range merges(node) {
-		if w.nodes++; w.nodes > maxNodes {
+		if !w.spend(merged, path) {
 			return out
 		}
 		if merged.Kind != yaml.MappingNode {

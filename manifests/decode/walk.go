@@ -21,9 +21,6 @@ import (
 	"github.com/solopod/solopod/manifests/spelling"
 )
 
-// maxNodes bounds how many values a file may have after its YAML aliases are expanded.
-const maxNodes = 200_000
-
 // walker compares a YAML tree with the Go type that it should become. It reports every difference with its place, and
 // yields the tree as plain values for encoding/json.
 type walker struct {
@@ -32,8 +29,9 @@ type walker struct {
 	// secret: values must not be shown.
 	secret    bool
 	positions map[string]manifests.Position
-	problems  manifests.Problems
-	nodes     int
+	problems  *problemList
+	*spent
+	began int // what was spent before
 }
 
 func newWalker(file string, opts Options, root *yaml.Node) *walker {
@@ -47,9 +45,7 @@ func newWalker(file string, opts Options, root *yaml.Node) *walker {
 }
 
 func (w *walker) report(node *yaml.Node, path, message string, warning bool) {
-	w.problems = append(w.problems, manifests.Problem{
-		File: w.file, Position: at(node), Path: path, Message: message, Warning: warning,
-	})
+	w.problems.add(manifests.Problem{File: w.file, Position: at(node), Path: path, Message: message, Warning: warning})
 }
 
 // position finds the place of a field, or of the nearest parent that stands in the file.
@@ -87,10 +83,7 @@ func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
 	if _, ok := w.positions[path]; !ok {
 		w.positions[path] = at(node)
 	}
-	if w.nodes++; w.nodes > maxNodes {
-		if len(w.problems) == 0 || w.nodes == maxNodes+1 {
-			w.report(node, path, "the file is too large once its YAML aliases are expanded", false)
-		}
+	if w.problems.full() || !w.spend(node, path) {
 		return nil
 	}
 	if isNull(node) {
@@ -146,6 +139,9 @@ func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
 	fields := fieldsOf(t)
 	out := map[string]any{}
 	for _, pair := range w.pairs(node, path) {
+		if w.problems.full() {
+			return nil
+		}
 		name := pair.key.Value
 		fieldPath := join(path, name)
 		f, ok := fields[name]
@@ -162,6 +158,20 @@ func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
 		}
 	}
 	return out
+}
+
+// spend counts a value, and reports the one that is too much.
+func (w *walker) spend(node *yaml.Node, path string) bool {
+	if w.over() {
+		return false
+	}
+	w.nodes++
+	w.scalars += len(node.Value)
+	if w.over() {
+		w.report(node, path, expanding, false)
+		return false
+	}
+	return true
 }
 
 func (w *walker) unknownField(key *yaml.Node, path, name string, fields map[string]field) {

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"fmt"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -65,13 +64,8 @@ func (d *decoder) decodeStatefulSet(node *yaml.Node, path string) {
 			pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: claim.Name, VolumeSource: v1.VolumeSource{
 				PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-" + pod.Name},
 			}})
-		}
-	}
-	manifests.SetNamespace(o)
-	for i := range max(min(r.replicas, validate.MaxReplicas), 0) {
-		for _, claim := range o.Spec.VolumeClaimTemplates {
 			c := claim.DeepCopy()
-			c.Namespace, c.Name = o.Namespace, fmt.Sprintf("%s-%s-%d", claim.Name, o.Name, r.first+i)
+			c.Namespace, c.Name = o.Namespace, claim.Name+"-"+pod.Name
 			d.contents.Claims = append(d.contents.Claims, c)
 		}
 	}
@@ -83,6 +77,11 @@ func (d *decoder) replicate(w *walker, node *yaml.Node, path string, r replicate
 	manifests.SetNamespace(r.meta)
 	d.report(w, path, validate.Replicas(r.kind, r.meta, r.selector, r.template, r.replicas))
 	if !d.unique(r.kind, r.meta, node) {
+		return
+	}
+	// Each copy costs what the first did.
+	if d.nodes += (w.nodes - w.began) * int(max(min(r.replicas, validate.MaxReplicas), 1)-1); d.over() {
+		d.errorAt(at(node), join(path, "spec.replicas"), "so many copies of so large a template are too much; use fewer replicas, or a smaller template")
 		return
 	}
 	for i := range max(min(r.replicas, validate.MaxReplicas), 0) {

@@ -3,10 +3,23 @@ package spelling
 
 import "strings"
 
+const (
+	maxWord       = 64 // bytes
+	maxCandidates = 500
+)
+
 // Nearest returns the candidate most like name, or "" when none is near enough to be a slip.
+//
+// Its cost is bounded: longer words than maxWord are no slips of the pen, and of many candidates it looks at the first ones.
 func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", len(name)/3+2
-	for _, c := range candidates {
+	if len(name) > maxWord {
+		return ""
+	}
+	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
+		if len(c) > maxWord {
+			continue
+		}
 		if strings.EqualFold(c, name) {
 			return c
 		}

@@ -227,6 +227,9 @@ func (v *validator) probePort(at string, port intstr.IntOrString, c *v1.Containe
 		v.all(at, port.String(), validation.IsValidPortNum(port.IntValue()))
 		return
 	}
+	if v.full() {
+		return
+	}
 	names := make([]string, 0, len(c.Ports))
 	for _, p := range c.Ports {
 		if p.Name == port.StrVal {

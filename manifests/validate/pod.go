@@ -14,10 +14,23 @@ import (
 	"github.com/solopod/solopod/manifests/spelling"
 )
 
+// maxErrors bounds what is said of one object: looking for what a thousand misspelt names could have meant takes time.
+const maxErrors = 100
+
 // validator collects problems with their field paths; the decoder adds file and position.
-type validator struct{ problems manifests.Problems }
+type validator struct {
+	problems manifests.Problems
+	errors   int
+}
+
+// full: enough has been found.
+func (v *validator) full() bool { return v.errors >= maxErrors }
 
 func (v *validator) errorf(path, format string, args ...any) {
+	if v.full() {
+		return
+	}
+	v.errors++
 	v.problems = append(v.problems, manifests.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -33,7 +46,7 @@ func (v *validator) all(path, value string, messages []string) {
 }
 
 func oneOf[T ~string](v *validator, path string, value T, allowed ...T) {
-	if slices.Contains(allowed, value) {
+	if v.full() || slices.Contains(allowed, value) {
 		return
 	}
 	names := make([]string, len(allowed))

@@ -221,7 +221,7 @@ func (v *validator) mountedVolume(at, name string, volumes map[string]*v1.Volume
 		v.errorf(at+".name", "a mount needs the name of a volume")
 		return
 	}
-	if volumes[name] != nil {
+	if v.full() || volumes[name] != nil {
 		return
 	}
 	names := make([]string, 0, len(volumes))
