@@ -95,7 +95,7 @@ func (c Container) root() (*foreign.Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the container has ended: %w", err)
 	}
-	return root, nil
+	return root.ShowAs("/"), nil
 }
 
 // Read writes a file or a directory of the container to w, as a tar stream. Names in it begin with the last part of name.

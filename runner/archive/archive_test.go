@@ -215,7 +215,7 @@ func TestPlanted(t *testing.T) {
 				"written over":     c.Write(filepath.Join(dir, name), bytes.NewReader(packed.Bytes())),
 				"written into dir": c.Write(dir, bytes.NewReader(packed.Bytes())),
 			} {
-				if !errors.Is(err, foreign.ErrNotRegular) {
+				if !errors.Is(err, foreign.ErrNotRegular) || strings.Contains(err.Error(), "/proc/") {
 					t.Errorf("%s, %s: %v", name, what, err)
 				}
 			}

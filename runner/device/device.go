@@ -5,6 +5,8 @@ package device
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Assignment holds the CDI names of the devices that each container of a pod has.
@@ -45,6 +48,31 @@ func New(dirs []string) (*Table, error) {
 	return &Table{cache: cache, pods: map[string]claim{}}, nil
 }
 
+// refresh reads the descriptions anew. The library opens whatever has the name of one: while that would wait, the devices are those of
+// the last time.
+func (t *Table) refresh() error {
+	for _, dir := range t.cache.GetSpecDirectories() {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // the library tells, if it minds
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			if ext := filepath.Ext(path); e.IsDir() || ext != ".json" && ext != ".yaml" {
+				continue
+			}
+			f, err := foreign.OpenFollowing(path)
+			if errors.Is(err, foreign.ErrNotRegular) {
+				return fmt.Errorf("cannot read the CDI devices: %w", err)
+			}
+			if err == nil {
+				f.Close() //nolint:errcheck // only looked at
+			}
+		}
+	}
+	return t.cache.Refresh()
+}
+
 // ErrTaken says that not enough devices are free.
 var ErrTaken = errors.New("no free device")
 
@@ -55,9 +83,9 @@ func (t *Table) Claim(pod *v1.Pod, kept Assignment) (Assignment, error) {
 	if !wants(pod) {
 		return nil, nil
 	}
+	refreshErr := t.refresh() // some file may be bad, and the devices of others good
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	refreshErr := t.cache.Refresh() // some file may be bad, and the devices of others good
 	shared, err := t.named(pod)
 	if err != nil {
 		return nil, errors.Join(err, refreshErr)
@@ -168,9 +196,7 @@ func (t *Table) Inject(spec *specs.Spec, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	refreshErr := t.cache.Refresh()
+	refreshErr := t.refresh()
 	if _, err := t.cache.InjectDevices(spec, names...); err != nil {
 		return errors.Join(fmt.Errorf("cannot give the container its CDI devices: %w", err), refreshErr)
 	}

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,5 +97,31 @@ func TestInject(t *testing.T) {
 	}
 	if err := all.Inject(spec, []string{"vendor.example/unit=9"}); err == nil {
 		t.Error("a device that does not exist was injected")
+	}
+}
+
+// A description that is a FIFO is told, and nobody waits for it; the devices of the last time stay.
+func TestDescriptionFIFO(t *testing.T) {
+	table := table(t)
+	if _, err := table.Claim(wanting("a", 1), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(table.cache.GetSpecDirectories()[0], "planted.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := table.Claim(wanting("b", 1), nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := table.Claim(wanting("c", 3), nil); err == nil || !strings.Contains(err.Error(), "planted.json is a FIFO") {
+			t.Error(err)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
 	}
 }

@@ -27,6 +27,7 @@ const (
 type Dir struct {
 	file  *os.File // O_PATH
 	links Links
+	name  string
 }
 
 // OpenDir opens a directory. path itself is the caller's: links in it are followed. The caller closes it.
@@ -43,7 +44,7 @@ func OpenDir(path string, links Links) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{f, links}, nil
+	return &Dir{f, links, path}, nil
 }
 
 // In makes a Dir of a directory that was found. It is the owner of found from now on, also when it fails.
@@ -55,11 +56,17 @@ func In(found *os.File, links Links) (*Dir, error) {
 	if err != nil {
 		return nil, errors.Join(err, found.Close())
 	}
-	return &Dir{found, links}, nil
+	return &Dir{found, links, found.Name()}, nil
 }
 
-// Name is the path that the directory was opened with.
-func (d *Dir) Name() string { return d.file.Name() }
+// Name is the path that the directory was opened with, or what it is shown as.
+func (d *Dir) Name() string { return d.name }
+
+// ShowAs gives the directory another name in errors and in the names of its files: of a container's root that is "/".
+func (d *Dir) ShowAs(name string) *Dir {
+	d.name = name
+	return d
+}
 
 // Close lets go of the directory.
 func (d *Dir) Close() error { return d.file.Close() }
