@@ -3,10 +3,11 @@ package api
 import (
 	"log/slog"
 	"net/http"
-	"os"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Files are what admins may look into.
@@ -19,12 +20,12 @@ type Files struct {
 
 // logs serves the log directory as a kubelet does; no link leads out of it.
 func (f Files) logs() http.Handler {
-	root, err := os.OpenRoot(f.LogDir)
+	dir, err := foreign.OpenDir(f.LogDir, foreign.Beneath) // open as long as the server is
 	if err != nil {
 		slog.Warn("/logs/ cannot be served", "err", err)
 		return http.NotFoundHandler()
 	}
-	return http.FileServerFS(root.FS())
+	return http.FileServerFS(dir.FS())
 }
 
 // runningPods are those of which a container runs, with no more than their names.

@@ -91,7 +91,7 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 			return
 		}
 		if mutates(r) {
-			if foreign(r) {
+			if crossSite(r) {
 				fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
 				return
 			}
@@ -138,9 +138,9 @@ func (t timely) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 // Hijack implements http.Hijacker.
 func (t timely) Hijack() (net.Conn, *bufio.ReadWriter, error) { return t.control.Hijack() }
 
-// foreign says whether a browser sends the request for a page of another site: it would add its user's certificate or password,
+// crossSite says whether a browser sends the request for a page of another site: it would add its user's certificate or password,
 // also to a WebSocket, for which no browser asks whether it may.
-func foreign(r *http.Request) bool {
+func crossSite(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return true
 	}

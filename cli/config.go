@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/logs"
 )
 
@@ -109,11 +110,14 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }
 
+// maxConfig bounds the configuration, in bytes.
+const maxConfig = 1 << 20
+
 // loadConfig reads the file, if there is one, and lets the flags that were given override it. socket is the global flag.
 func loadConfig(path string, flags *pflag.FlagSet) (config, error) {
 	c := defaults()
 	if path != "" {
-		data, err := os.ReadFile(path)
+		data, err := foreign.ReadFollowing(path, maxConfig)
 		if err != nil {
 			return c, fmt.Errorf("cannot read the configuration: %w", err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/runner/archive"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // place is a path here, or with a pod one of a container: [NAMESPACE/]POD:PATH.
@@ -65,30 +66,49 @@ func copyOut(ctx context.Context, c *api.Client, from place, container, to strin
 		return err
 	}
 	defer stream.Close() //nolint:errcheck // only read from
-	dir, rename := filepath.Split(filepath.Clean(to))
-	if info, err := os.Stat(to); err == nil && info.IsDir() {
-		dir, rename = to, ""
-	}
-	if dir == "" {
-		dir = "."
-	}
-	root, err := os.OpenRoot(dir)
+	dir, rename, err := target(to)
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // the files were closed
-	return archive.Extract(root, stream, rename)
+	defer dir.Close() //nolint:errcheck // the files were closed
+	return archive.Extract(dir, stream, rename)
+}
+
+// target finds the directory here to write to, and the name that what is written gets there; empty means its own. A link at to is not
+// followed: an earlier copy may have brought it from a container, which would choose where the files go.
+func target(to string) (dir *foreign.Dir, rename string, err error) {
+	to = filepath.Clean(to)
+	found, err := foreign.Find(to)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, err = foreign.OpenDir(filepath.Dir(to), foreign.Beneath)
+		return dir, filepath.Base(to), err
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	switch kind, err := foreign.KindOf(found); {
+	case err != nil:
+		return nil, "", errors.Join(err, found.Close())
+	case kind == foreign.Directory:
+		dir, err = foreign.In(found, foreign.Beneath)
+		return dir, "", err
+	case kind == foreign.Link:
+		leads, err := foreign.Readlink(found)
+		return nil, "", errors.Join(fmt.Errorf("%s is a link to %q, which may be from a container; name the place itself", to, leads), err, found.Close())
+	}
+	found.Close() //nolint:errcheck // only looked at
+	dir, err = foreign.OpenDir(filepath.Dir(to), foreign.Beneath)
+	return dir, filepath.Base(to), err
 }
 
 // copyIn makes what is here in the container: in a directory that exists there, else under the name that is given.
 func copyIn(ctx context.Context, c *api.Client, from string, to place, container string) error {
-	info, err := os.Stat(from)
-	if err != nil {
+	if _, err := os.Stat(from); err != nil {
 		return err
 	}
 	read, write := io.Pipe()
-	go func() { write.CloseWithError(archive.Pack(write, from, filepath.Base(filepath.Clean(from)), info)) }()
-	err = c.WriteFiles(ctx, to.namespace, to.pod, container, to.path, read)
+	go func() { write.CloseWithError(archive.Pack(write, from, filepath.Base(filepath.Clean(from)))) }()
+	err := c.WriteFiles(ctx, to.namespace, to.pod, container, to.path, read)
 	read.CloseWithError(fs.ErrClosed)
 	if err != nil {
 		return fmt.Errorf("cannot copy to %s:%s: %w", to.pod, to.path, err)

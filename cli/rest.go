@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // restAfter is how long after a change of the pods the memory that the work took is given back: a start's work is over,
@@ -43,7 +45,7 @@ func rest(ctx context.Context, changes <-chan struct{}) error {
 // comes back by itself, a minor fault for each 64 KiB: about a third. The rest served start-up and what seldom happens,
 // and the kernel may now drop it without asking.
 func unmapProgram() error {
-	f, err := os.Open("/proc/self/smaps")
+	f, err := foreign.OpenKernel("/proc/self/smaps", os.O_RDONLY)
 	if err != nil {
 		return err
 	}

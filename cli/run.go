@@ -23,6 +23,7 @@ import (
 	"github.com/solopod/solopod/oom"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/embedded"
 	"github.com/solopod/solopod/runner/keep"
@@ -143,7 +144,7 @@ func lock(c config) (unlock func(), err error) {
 		}
 	}
 	path := filepath.Join(c.Root, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := durable.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", c.Root, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"github.com/solopod/solopod/runner"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // supervisor is systemd, where it has started the daemon with Type=notify; else nobody listens (sd_notify(3)).
@@ -27,7 +28,7 @@ type supervisor struct {
 
 // ownUnit is the unit that runs this process: the cgroup's name, where systemd has started just this process.
 func ownUnit() string {
-	text, err := os.ReadFile("/proc/self/cgroup")
+	text, err := foreign.ReadKernel("/proc/self/cgroup")
 	if err != nil || os.Getenv("SYSTEMD_EXEC_PID") != strconv.Itoa(os.Getpid()) {
 		return ""
 	}

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Role is what a user may do.
@@ -177,14 +179,19 @@ func CheckTokens(path string) error {
 // readTokens reads a file of lines TOKEN,USER,ROLE, where the role is admin or read-only; # begins a comment. A file that others
 // can read is refused.
 func readTokens(path string) ([]knownToken, error) {
-	info, err := os.Stat(path)
+	f, err := foreign.OpenFollowing(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the tokens: %w", err)
+	}
+	defer f.Close()       //nolint:errcheck // only read from
+	info, err := f.Stat() // of just the file that is read
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the tokens: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("others can read the tokens in %s: chmod 600 it", path)
 	}
-	data, err := os.ReadFile(path)
+	data, err := foreign.ReadAll(f, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the tokens: %w", err)
 	}
@@ -204,6 +211,9 @@ func readTokens(path string) ([]knownToken, error) {
 	}
 	return out, lines.Err()
 }
+
+// maxFile bounds a file of tokens, certificates or a key, in bytes.
+const maxFile = 4 << 20
 
 // minToken is the shortest token: shorter ones can be guessed.
 const minToken = 16

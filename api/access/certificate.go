@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // TLS is how the TLS port shows itself, and whom it knows.
@@ -43,7 +44,7 @@ func (t TLS) Config() (*tls.Config, error) {
 			return nil, fmt.Errorf("cannot make a certificate: %w", err)
 		}
 	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the server's certificate: %w", err)
 	}
@@ -51,7 +52,7 @@ func (t TLS) Config() (*tls.Config, error) {
 	if t.ClientCAFile == "" {
 		return c, nil
 	}
-	authorities, err := os.ReadFile(t.ClientCAFile)
+	authorities, err := foreign.ReadFollowing(t.ClientCAFile, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read clientCAFile: %w", err)
 	}
@@ -60,6 +61,19 @@ func (t TLS) Config() (*tls.Config, error) {
 		return nil, fmt.Errorf("clientCAFile %s holds no certificate", t.ClientCAFile)
 	}
 	return c, nil
+}
+
+// loadPair is tls.LoadX509KeyPair for files that may be anything.
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	certificate, err := foreign.ReadFollowing(certFile, maxFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := foreign.ReadFollowing(keyFile, maxFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(certificate, key)
 }
 
 // Fingerprint identifies the certificate that a configuration shows, as openssl x509 -fingerprint -sha256 does.
@@ -73,7 +87,7 @@ const validity = 20 * 365 * 24 * time.Hour
 
 // make writes a key and a certificate that it has signed itself, unless both are there.
 func (t TLS) make(certFile, keyFile string) error {
-	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil {
+	if _, err := loadPair(certFile, keyFile); err == nil {
 		return nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/thread"
 )
 
@@ -50,7 +51,7 @@ type identity struct {
 
 // identity reads the process's (proc_pid_status(5)).
 func (c Container) identity() (who identity, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Pid))
+	text, err := foreign.ReadKernel(fmt.Sprintf("/proc/%d/status", c.Pid))
 	if err != nil {
 		return who, fmt.Errorf("the container has ended: %w", err)
 	}
@@ -88,87 +89,60 @@ func (who identity) assume() error {
 	return err
 }
 
-// open finds a path of the container. The caller must close the descriptor, which is good for looking only.
-func (c Container) open(name string) (*os.File, error) {
-	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", c.Pid), unix.O_PATH|unix.O_CLOEXEC, 0)
+// root is the container's root directory. The caller closes it.
+func (c Container) root() (*foreign.Dir, error) {
+	root, err := foreign.OpenDir(fmt.Sprintf("/proc/%d/root", c.Pid), foreign.InRoot)
 	if err != nil {
 		return nil, fmt.Errorf("the container has ended: %w", err)
 	}
-	defer unix.Close(root) //nolint:errcheck // only looked at
-	fd, err := unix.Openat2(root, name, &unix.OpenHow{
-		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
+	return root.ShowAs("/"), nil
 }
-
-// again opens what an O_PATH descriptor found.
-func again(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 // Read writes a file or a directory of the container to w, as a tar stream. Names in it begin with the last part of name.
 func (c Container) Read(name string, w io.Writer) error {
 	return c.as(func() error {
-		found, err := c.open(name)
+		root, err := c.root()
 		if err != nil {
 			return err
 		}
-		defer found.Close() //nolint:errcheck // only looked at
-		info, err := found.Stat()
+		defer root.Close() //nolint:errcheck // only looked at
+		found, err := root.Find(name)
 		if err != nil {
 			return err
 		}
-		return Pack(w, again(found), path.Base(path.Clean("/"+name)), info)
+		return pack(w, found, path.Base(path.Clean("/"+name)))
 	})
 }
 
-func addTree(out *tar.Writer, root *os.Root, base string) error {
-	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		inside := strings.TrimSuffix(path.Join(base, name), "/.")
-		switch {
-		case info.IsDir():
-			header, err := tar.FileInfoHeader(info, "")
-			if err != nil {
-				return err
-			}
-			header.Name = inside + "/"
-			return out.WriteHeader(header)
-		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := root.Readlink(name)
-			if err != nil {
-				return err
-			}
-			header, err := tar.FileInfoHeader(info, target)
-			if err != nil {
-				return err
-			}
-			header.Name = inside
-			return out.WriteHeader(header)
-		case !info.Mode().IsRegular():
-			return nil // sockets, devices and pipes are no files to take along
-		}
-		f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return err
-		}
-		defer f.Close() //nolint:errcheck // only read from
-		return addOpen(out, inside, f)
-	})
-}
-
-func addFile(out *tar.Writer, name, source string, info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is neither a file nor a directory", name)
+// add adds what was found in a tree. Sockets, devices and FIFOs are no files to take along.
+func add(out *tar.Writer, name string, found *os.File) error {
+	info, err := found.Stat()
+	if err != nil {
+		return err
 	}
-	f, err := os.OpenFile(source, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	target := ""
+	switch {
+	case info.IsDir():
+		name += "/"
+	case info.Mode()&fs.ModeSymlink != 0:
+		if target, err = foreign.Readlink(found); err != nil {
+			return err
+		}
+	case info.Mode().IsRegular():
+		return addFile(out, name, found)
+	default:
+		return nil
+	}
+	header, err := tar.FileInfoHeader(info, target)
+	if err != nil {
+		return err
+	}
+	header.Name = name
+	return out.WriteHeader(header)
+}
+
+func addFile(out *tar.Writer, name string, found *os.File) error {
+	f, err := foreign.Reopen(found, foreign.Regular, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -181,9 +155,6 @@ func addOpen(out *tar.Writer, name string, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
-	}
-	if !info.Mode().IsRegular() {
-		return nil
 	}
 	header, err := tar.FileInfoHeader(info, "")
 	if err != nil {
@@ -206,39 +177,48 @@ func addOpen(out *tar.Writer, name string, f *os.File) error {
 // this name in its parent.
 func (c Container) Write(name string, r io.Reader) error {
 	return c.as(func() error {
-		found, rename, err := c.openTarget(name)
+		dir, rename, err := c.target(name)
 		if err != nil {
 			return err
 		}
-		defer found.Close() //nolint:errcheck // only looked at
-		root, err := os.OpenRoot(again(found))
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		defer root.Close() //nolint:errcheck // the files were closed
-		return Extract(root, r, rename)
+		defer dir.Close() //nolint:errcheck // the files were closed
+		return Extract(dir, r, rename)
 	})
 }
 
-// openTarget finds the directory to write to, and the name that what is written gets there; empty means its own.
-func (c Container) openTarget(name string) (dir *os.File, rename string, err error) {
-	dir, err = c.open(name)
-	if err == nil {
-		if info, err := dir.Stat(); err != nil || info.IsDir() {
-			return dir, "", err
-		}
-		dir.Close() //nolint:errcheck // only looked at
-	} else if !errors.Is(err, fs.ErrNotExist) {
+// target finds the directory to write to, and the name that what is written gets there; empty means its own.
+func (c Container) target(name string) (dir *foreign.Dir, rename string, err error) {
+	root, err := c.root()
+	if err != nil {
 		return nil, "", err
 	}
-	parent, base := path.Split(path.Clean("/" + name))
-	dir, err = c.open(parent)
-	return dir, base, err
+	defer root.Close() //nolint:errcheck // only looked at
+	found, err := root.Find(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !isDirectory(found) {
+		parent, base := path.Split(path.Clean("/" + name))
+		rename = base
+		found, err = root.Find(parent)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err = foreign.In(found, foreign.Beneath)
+	return dir, rename, err
 }
 
-// Extract makes the files of a tar stream below root; no name or link leads out of it. The first part of each name becomes rename,
+// isDirectory closes what was found if it is none.
+func isDirectory(found *os.File) bool {
+	kind, err := foreign.KindOf(found)
+	if err == nil && kind == foreign.Directory {
+		return true
+	}
+	found.Close() //nolint:errcheck // only looked at
+	return false
+}
+
+// Extract makes the files of a tar stream below dir; no name or link leads out of it. The first part of each name becomes rename,
 // unless that is empty.
-func Extract(root *os.Root, r io.Reader, rename string) error {
+func Extract(dir *foreign.Dir, r io.Reader, rename string) error {
 	for in := tar.NewReader(r); ; {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -254,32 +234,32 @@ func Extract(root *os.Root, r io.Reader, rename string) error {
 		if first, rest, _ := strings.Cut(name, "/"); rename != "" && first != "." {
 			name = filepath.Join(rename, rest)
 		}
-		if err := extractOne(root, name, h, in); err != nil {
+		if err := extractOne(dir, name, h, in); err != nil {
 			return err
 		}
 	}
 }
 
-func extractOne(root *os.Root, name string, h *tar.Header, content io.Reader) error {
+func extractOne(dir *foreign.Dir, name string, h *tar.Header, content io.Reader) error {
 	mode := fs.FileMode(h.Mode).Perm()
-	if dir := filepath.Dir(name); dir != "." {
-		if err := root.MkdirAll(dir, 0o755); err != nil {
+	if above := filepath.Dir(name); above != "." {
+		if err := dir.MkdirAll(above, 0o755); err != nil {
 			return err
 		}
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return root.MkdirAll(name, mode|0o700)
+		return dir.MkdirAll(name, mode|0o700)
 	case tar.TypeSymlink:
-		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return root.Symlink(h.Linkname, name)
+		return dir.Symlink(h.Linkname, name)
 	case tar.TypeReg:
 	default:
 		return nil
 	}
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	f, err := dir.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
@@ -289,22 +269,39 @@ func extractOne(root *os.Root, name string, h *tar.Header, content io.Reader) er
 	return errors.Join(f.Chmod(mode), f.Close())
 }
 
-// Pack writes a file or a directory of this machine to w, as a tar stream in which it is called name.
-func Pack(w io.Writer, source, name string, info fs.FileInfo) error {
-	out := tar.NewWriter(w)
-	if !info.IsDir() {
-		if err := addFile(out, name, source, info); err != nil {
-			return err
-		}
-		return out.Close()
-	}
-	root, err := os.OpenRoot(source)
+// Pack writes a file or a directory of this machine to w, as a tar stream in which it is called name. A link at source is followed.
+func Pack(w io.Writer, source, name string) error {
+	found, err := foreign.FindFollowing(source)
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // only read from
-	if err := addTree(out, root, name); err != nil {
+	return pack(w, found, name)
+}
+
+// pack writes what was found, and closes it.
+func pack(w io.Writer, found *os.File, name string) error {
+	out := tar.NewWriter(w)
+	kind, err := foreign.KindOf(found)
+	if err == nil && kind == foreign.Directory {
+		err = addTree(out, found, name)
+	} else {
+		if err == nil {
+			err = addFile(out, name, found)
+		}
+		err = errors.Join(err, found.Close())
+	}
+	if err != nil {
 		return err
 	}
 	return out.Close()
+}
+
+// addTree adds a directory, with what is mounted in it, and closes it.
+func addTree(out *tar.Writer, found *os.File, name string) error {
+	dir, err := foreign.In(found, foreign.NoLinks)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // only looked at
+	return dir.Walk(false, func(inside string, found *os.File) error { return add(out, path.Join(name, inside), found) })
 }

@@ -8,21 +8,27 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 func extract(t *testing.T, dir, rename string, r *bytes.Buffer) error {
 	t.Helper()
-	root, err := os.OpenRoot(dir)
+	to, err := foreign.OpenDir(dir, foreign.Beneath)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close()
-	return Extract(root, r, rename)
+	defer to.Close()
+	return Extract(to, r, rename)
 }
 
 // What is packed comes out the same, under its own name or another.
@@ -39,13 +45,9 @@ func TestPackAndExtract(t *testing.T) {
 	if err := os.Symlink("sub/b", filepath.Join(from, "link")); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(from)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for rename, top := range map[string]string{"": "tree", "other": "other"} {
 		var packed bytes.Buffer
-		if err := Pack(&packed, from, "tree", info); err != nil {
+		if err := Pack(&packed, from, "tree"); err != nil {
 			t.Fatal(err)
 		}
 		to := t.TempDir()
@@ -140,11 +142,7 @@ func TestGroups(t *testing.T) {
 		if err := os.WriteFile(source, []byte("one"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		info, err := os.Stat(source)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := Pack(&packed, source, "a", info); err != nil {
+		if err := Pack(&packed, source, "a"); err != nil {
 			t.Fatal(err)
 		}
 		c := Container{Pid: uint32(process.Process.Pid)}
@@ -185,5 +183,63 @@ func TestContainer(t *testing.T) {
 	}
 	if err := (Container{Pid: 1 << 30}).Read("/", &packed); err == nil {
 		t.Error("a process that does not exist")
+	}
+}
+
+// A FIFO or a device that a container has planted is neither read nor written, and nobody waits for it.
+func TestPlanted(t *testing.T) {
+	dir := t.TempDir()
+	plant := func(name string, mode uint32, dev uint64) {
+		if err := unix.Mknod(filepath.Join(dir, name), mode|0o666, int(dev)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plant("fifo", unix.S_IFIFO, 0)
+	plant("char", unix.S_IFCHR, unix.Mkdev(1, 5))
+	plant("block", unix.S_IFBLK, unix.Mkdev(7, 200))
+	if err := errors.Join(os.Symlink("fifo", filepath.Join(dir, "link")), os.WriteFile(filepath.Join(dir, "file"), []byte("one"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c := Container{Pid: uint32(os.Getpid())}
+		for _, name := range []string{"fifo", "char", "block", "link"} {
+			var packed bytes.Buffer
+			if err := Pack(&packed, filepath.Join(dir, "file"), name); err != nil {
+				t.Error(err)
+			}
+			for what, err := range map[string]error{
+				"read":             c.Read(filepath.Join(dir, name), io.Discard),
+				"packed":           Pack(io.Discard, filepath.Join(dir, name), "x"),
+				"written over":     c.Write(filepath.Join(dir, name), bytes.NewReader(packed.Bytes())),
+				"written into dir": c.Write(dir, bytes.NewReader(packed.Bytes())),
+			} {
+				if !errors.Is(err, foreign.ErrNotRegular) || strings.Contains(err.Error(), "/proc/") {
+					t.Errorf("%s, %s: %v", name, what, err)
+				}
+			}
+		}
+		var packed bytes.Buffer
+		if err := c.Read(dir, &packed); err != nil {
+			t.Error(err)
+		}
+		var names []string
+		for in := tar.NewReader(&packed); ; {
+			h, err := in.Next()
+			if err != nil {
+				break
+			}
+			names = append(names, path.Base(h.Name))
+		}
+		slices.Sort(names)
+		if got, want := strings.Join(names, " "), path.Base(dir)+" file link"; got != want {
+			t.Errorf("of the directory come %q, want %q", got, want)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits")
 	}
 }

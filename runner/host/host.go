@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Memory is the machine's in bytes; 0 when the kernel does not tell.
@@ -62,7 +63,7 @@ func Booted() time.Time {
 
 // BootID identifies this boot of the machine (random(4)).
 func BootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	b, err := foreign.ReadKernel("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("cannot read the boot id: %w", err)
 	}
@@ -85,9 +86,12 @@ func OSImage() string {
 	return runtime.GOOS
 }
 
+// maxLine bounds what Line reads, in bytes.
+const maxLine = 64 << 10
+
 // Line is the content of a small file without the blanks around it, or empty.
 func Line(path string) string {
-	b, err := os.ReadFile(path)
+	b, err := foreign.ReadFollowing(path, maxLine)
 	if err != nil {
 		return ""
 	}

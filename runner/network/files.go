@@ -1,11 +1,14 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // HostsFile is a pod's /etc/hosts, as the kubelet writes it. domainName comes before the short name; it may be empty.
@@ -35,10 +38,23 @@ func HostAliases(aliases []v1.HostAlias) string {
 // HostHosts is the /etc/hosts of a pod with hostNetwork: the host's own. A host without the file gets the names of
 // loopback.
 func HostHosts() string {
-	if host, err := os.ReadFile("/etc/hosts"); err == nil {
+	if host, err := foreign.ReadFollowing("/etc/hosts", maxHostFile); err == nil {
 		return string(host)
 	}
 	return HostsFile("", "", nil)
+}
+
+// maxHostFile bounds what is read of the host's /etc/hosts and resolver configuration, in bytes: lists of blocked names are long.
+const maxHostFile = 8 << 20
+
+// HostResolvConf is the host's resolver configuration at path, usually /etc/resolv.conf, which is a link on many systems. A host without
+// one has an empty one.
+func HostResolvConf(path string) (string, error) {
+	host, err := foreign.ReadFollowing(path, maxHostFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(host), err
 }
 
 // resolvConf is the content of a resolver configuration (resolv.conf(5)).

@@ -89,11 +89,7 @@ func pack(tree, path string) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	info, err := os.Stat(tree)
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(archive.Pack(f, tree, ".", info), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(archive.Pack(f, tree, "."), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Bind is a mount that is made for one container from a path of the host, because it is not to show just that.
@@ -48,34 +49,31 @@ func LockedOptions(path string) ([]string, error) {
 
 // Bind makes the mount and returns where. ReleaseBinds takes it away.
 func (m Manager) Bind(uid, container string, b Bind) (string, error) {
-	found, err := unix.Open(b.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
+	found, err := foreign.FindFollowing(b.Source)
 	if err != nil {
-		return "", fmt.Errorf("cannot open %s: %w", b.Source, err)
+		return "", err
 	}
 	if b.SubPath != "" {
-		root := found
-		found, err = openBeneath(root, b.SubPath)
-		unix.Close(root) //nolint:errcheck // only looked at
-		if err != nil {
+		if found, err = findPart(found, b.SubPath); err != nil {
 			return "", fmt.Errorf("subPath %q: %w", b.SubPath, err)
 		}
 	}
-	defer unix.Close(found) //nolint:errcheck // only looked at
-	var st unix.Stat_t
-	if err := unix.Fstat(found, &st); err != nil {
+	defer found.Close() //nolint:errcheck // only looked at
+	kind, err := foreign.KindOf(found)
+	if err != nil {
 		return "", err
 	}
 	target := filepath.Join(m.bindDir(uid), container, b.Name)
 	if err := m.releaseOne(target); err != nil { // of an earlier attempt
 		return "", err
 	}
-	if err := makeMountPoint(target, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
+	if err := makeMountPoint(target, kind == foreign.Directory); err != nil {
 		return "", err
 	}
 	if b.Users != "" {
-		err = mapUsers(found, b.Users, target)
+		err = mapUsers(int(found.Fd()), b.Users, target)
 	} else {
-		err = unix.Mount("/proc/self/fd/"+strconv.Itoa(found), target, "", unix.MS_BIND|unix.MS_REC, "")
+		err = unix.Mount(byDescriptor(int(found.Fd())), target, "", unix.MS_BIND|unix.MS_REC, "")
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot bind %s: %w", filepath.Join(b.Source, b.SubPath), err)
@@ -86,7 +84,7 @@ func (m Manager) Bind(uid, container string, b Bind) (string, error) {
 // mapUsers mounts what source is at target, with the ids of a user namespace. What is mounted below it keeps the host's, as
 // with runc.
 func mapUsers(source int, users, target string) error {
-	namespace, err := os.Open(users)
+	namespace, err := foreign.OpenKernel(users, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func makeMountPoint(target string, dir bool) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o711); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := foreign.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

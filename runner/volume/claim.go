@@ -2,7 +2,9 @@ package volume
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Claim is a PersistentVolumeClaim as it is kept: a directory of this machine, which stays when its pods go.
@@ -44,18 +47,20 @@ func (m Manager) Record(c *v1.PersistentVolumeClaim) error {
 	return m.writeClaim(asked)
 }
 
-// claim finds a claim, or makes it.
+// maxClaim bounds the record of a claim, in bytes.
+const maxClaim = 64 << 10
+
+// claim finds a claim, or makes it. Where its record is missing, or damaged, the data count, and the rest is made anew.
 func (m Manager) claim(namespace, name string) (Claim, error) {
 	dir := filepath.Join(m.Claims, namespace, name)
-	data, err := os.ReadFile(filepath.Join(dir, "claim.json"))
-	c := Claim{}
+	c, err := readClaim(filepath.Join(dir, "claim.json"))
 	if err == nil {
-		err = json.Unmarshal(data, &c)
-	}
-	if err == nil {
+		c.Namespace, c.Name, c.Path = namespace, name, filepath.Join(dir, "data")
 		return c, os.MkdirAll(c.Path, 0o777)
 	}
-	// Missing, or damaged: the data count, and the rest is made anew.
+	if !errors.Is(err, os.ErrNotExist) {
+		return c, err
+	}
 	c = Claim{Namespace: namespace, Name: name, CreatedAt: time.Now().UTC().Truncate(time.Second), Path: filepath.Join(dir, "data")}
 	if _, err := os.Stat(c.Path); err == nil {
 		return c, m.writeClaim(c)
@@ -64,6 +69,25 @@ func (m Manager) claim(namespace, name string) (Claim, error) {
 		return c, err
 	}
 	return c, m.writeClaim(c)
+}
+
+// readClaim reads a record. A damaged one is set aside, and then does not exist.
+func readClaim(path string) (c Claim, err error) {
+	data, err := durable.ReadFile(path, maxClaim)
+	damaged := errors.Is(err, durable.ErrDamaged)
+	if err == nil {
+		err = json.Unmarshal(data, &c)
+		damaged = err != nil
+	}
+	if !damaged {
+		return c, err
+	}
+	told, err := durable.SetAside(path, err)
+	if err != nil {
+		return c, err
+	}
+	slog.Warn("the record of a claim is damaged; its data are kept", "err", told)
+	return c, os.ErrNotExist
 }
 
 func (m Manager) writeClaim(c Claim) error {
@@ -94,6 +118,9 @@ func (m Manager) ListClaims() ([]Claim, error) {
 	}
 	out := []Claim{}
 	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue // no claim
+		}
 		c, err := m.claim(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
 		if err != nil {
 			return nil, err
@@ -104,14 +131,17 @@ func (m Manager) ListClaims() ([]Claim, error) {
 	return out, nil
 }
 
-// RemoveClaim removes a claim and its data. Nobody uses it.
+// RemoveClaim removes a claim and its data. Nobody uses it. Data on a file system that is mounted there are not removed: that is
+// foreign.ErrMounted.
 func (m Manager) RemoveClaim(namespace, name string) error {
 	dir := filepath.Join(m.Claims, namespace, name)
 	if _, err := os.Stat(dir); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
+	for _, path := range []string{filepath.Join(dir, "data"), dir} { // the record goes last
+		if err := foreign.RemoveAll(path); err != nil {
+			return err
+		}
 	}
 	os.Remove(filepath.Dir(dir)) //nolint:errcheck // other claims of the namespace may be in it
 	return nil

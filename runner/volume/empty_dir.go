@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -91,25 +90,4 @@ func mounted(path string) bool {
 		return false
 	}
 	return here.Dev != above.Dev
-}
-
-// tearDownMounts unmounts everything that is mounted in a directory, and removes it.
-func tearDownMounts(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil
-		}
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
-			errs = append(errs, fmt.Errorf("cannot unmount %s: %w", path, err))
-			continue
-		}
-		errs = append(errs, os.Remove(path))
-	}
-	return errors.Join(append(errs, os.Remove(dir))...)
 }

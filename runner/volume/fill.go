@@ -2,6 +2,7 @@ package volume
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/reference"
 )
 
@@ -72,45 +74,47 @@ func (m Manager) fillOne(pod *v1.Pod, v *v1.Volume, files Files) error {
 	return fill(dir, content, fsGroup(pod))
 }
 
-// fill makes dir show just these files. group owns them and may read what their owner may; nil means root's.
-func fill(dir string, files map[string]reference.File, group *int64) error {
-	if unchanged(dir, files) {
-		return nil
-	}
-	old, err := os.Readlink(filepath.Join(dir, dataLink))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	version, err := os.MkdirTemp(dir, "..v")
+// fill makes a directory show just these files. group owns them and may read what their owner may; nil means root's.
+func fill(path string, files map[string]reference.File, group *int64) error {
+	dir, err := foreign.OpenDir(path, foreign.Beneath) // others may write to it, for the sake of the kubelet's mode
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(version, 0o755); err != nil {
+	defer dir.Close() //nolint:errcheck // only looked at
+	if unchanged(dir, files) {
+		return nil
+	}
+	old, err := dir.Readlink(dataLink)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	version := "..v" + rand.Text()
+	if err := dir.Mkdir(version, 0o755); err != nil {
 		return err
 	}
 	for name, file := range files {
-		if err := writeFile(filepath.Join(version, name), file, group); err != nil {
-			return errors.Join(err, os.RemoveAll(version))
+		if err := writeFile(dir, filepath.Join(version, name), file, group); err != nil {
+			return errors.Join(err, dir.RemoveAll(version))
 		}
 	}
-	link := filepath.Join(dir, newDataLink)
-	if err := os.RemoveAll(link); err != nil {
+	if err := dir.RemoveAll(newDataLink); err != nil {
 		return err
 	}
-	if err := os.Symlink(filepath.Base(version), link); err != nil {
+	if err := dir.Symlink(version, newDataLink); err != nil {
 		return err
 	}
-	if err := os.Rename(link, filepath.Join(dir, dataLink)); err != nil {
+	if err := dir.Rename(newDataLink, dataLink); err != nil {
 		return err
 	}
 	return errors.Join(linkNames(dir, files), removeOld(dir, old))
 }
 
-func writeFile(name string, file reference.File, group *int64) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+func writeFile(dir *foreign.Dir, name string, file reference.File, group *int64) error {
+	if err := dir.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, file.Data, 0o600); err != nil { //nolint:forbidigo // on a tmpfs, and not linked yet
+	f, err := dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // on a tmpfs, and not linked yet: a crash leaves no half of it
+	if err != nil {
 		return err
 	}
 	mode, uid, gid := os.FileMode(file.Mode&0o777), 0, 0
@@ -121,41 +125,47 @@ func writeFile(name string, file reference.File, group *int64) error {
 		gid = int(*group)
 		mode |= 0o440
 	}
-	if err := os.Chown(name, uid, gid); err != nil {
-		return err
-	}
-	return os.Chmod(name, mode)
+	_, err = f.Write(file.Data)
+	return errors.Join(err, f.Chown(uid, gid), f.Chmod(mode), f.Close())
 }
 
-// unchanged: dir shows these files already, with these modes and owners.
-func unchanged(dir string, files map[string]reference.File) bool {
-	root := filepath.Join(dir, dataLink)
-	count := 0
-	for name, file := range files {
-		data, err := os.ReadFile(filepath.Join(root, name))
-		var st unix.Stat_t
-		if err != nil || !bytes.Equal(data, file.Data) || unix.Stat(filepath.Join(root, name), &st) != nil ||
-			int32(st.Mode&0o777)&^0o440 != file.Mode&0o777&^0o440 || file.User != nil && int64(st.Uid) != *file.User {
-			return false
-		}
-		count++
-	}
-	shown := 0
-	target, err := filepath.EvalSymlinks(root)
+// unchanged: the directory shows these files already, with these modes and owners.
+func unchanged(dir *foreign.Dir, files map[string]reference.File) bool {
+	shown, err := dir.Sub(dataLink)
 	if err != nil {
 		return false
 	}
-	err = filepath.WalkDir(target, func(_ string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
-			shown++
+	defer shown.Close() //nolint:errcheck // only looked at
+	for name, file := range files {
+		if !shows(shown, name, file) {
+			return false
+		}
+	}
+	count := 0
+	err = shown.Walk(true, func(_ string, found *os.File) error {
+		kind, err := foreign.KindOf(found)
+		if kind != foreign.Directory {
+			count++
 		}
 		return err
 	})
-	return err == nil && shown == count
+	return err == nil && count == len(files)
 }
 
-// linkNames makes the names that users see, which lead through dataLink, and takes those away that no longer are.
-func linkNames(dir string, files map[string]reference.File) error {
+func shows(dir *foreign.Dir, name string, want reference.File) bool {
+	f, err := dir.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	data, err := foreign.ReadAll(f, int64(len(want.Data)))
+	var st unix.Stat_t
+	return err == nil && bytes.Equal(data, want.Data) && unix.Fstat(int(f.Fd()), &st) == nil &&
+		int32(st.Mode&0o777)&^0o440 == want.Mode&0o777&^0o440 && (want.User == nil || int64(st.Uid) == *want.User)
+}
+
+// linkNames makes the names that users see, which lead through dataLink, and takes everything else away.
+func linkNames(dir *foreign.Dir, files map[string]reference.File) error {
 	var names []string
 	for name := range files {
 		first, _, _ := strings.Cut(path.Clean(name), "/")
@@ -163,27 +173,42 @@ func linkNames(dir string, files map[string]reference.File) error {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(dir.Name())
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), "..") && !slices.Contains(names, e.Name()) {
-			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+			errs = append(errs, dir.RemoveAll(e.Name()))
 		}
 	}
 	for _, name := range names {
-		if err := os.Symlink(filepath.Join(dataLink, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, linkName(dir, name))
 	}
 	return errors.Join(errs...)
 }
 
-func removeOld(dir, old string) error {
+// linkName makes one name. What else is there, others have put there.
+func linkName(dir *foreign.Dir, name string) error {
+	target := filepath.Join(dataLink, name)
+	found, err := dir.FindLink(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return dir.Symlink(target, name)
+	}
+	if err != nil {
+		return err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	if is, err := foreign.Readlink(found); err == nil && is == target {
+		return nil
+	}
+	return errors.Join(dir.RemoveAll(name), dir.Symlink(target, name))
+}
+
+func removeOld(dir *foreign.Dir, old string) error {
 	if old == "" {
 		return nil
 	}
-	return os.RemoveAll(filepath.Join(dir, old))
+	return dir.RemoveAll(filepath.Base(old))
 }

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,7 +121,7 @@ func TestBindSubPath(t *testing.T) {
 	for sub, want := range map[string]string{
 		"dir": "", "dir/": "", "./dir/deep": "", "dir/file": "", "in": "", "in/deep": "", "in/back": "", "new": "", "new/a/b": "", "in/new": "",
 		"up": "leads out", "up/etc": "leads out", "out": "leads out", "out/passwd": "leads out", "proc": "leads out",
-		"loop": "too many levels", "dir/file/x": "not a directory",
+		"loop": "a link on the way", "dir/file/x": "not a directory",
 	} {
 		path, err := m.Bind("u", "c", Bind{Name: "0", Source: volume, SubPath: sub})
 		if want != "" {
@@ -163,12 +164,17 @@ func TestClaimRecord(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.Path, "kept"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"", "{", "null garbage"} {
-		if err := os.WriteFile(filepath.Join(m.Claims, "n/data/claim.json"), []byte(text), 0o600); err != nil {
+	record := filepath.Join(m.Claims, "n/data/claim.json")
+	for _, text := range []string{"", "{", "null garbage", "null", `{"path":"/elsewhere","name":"other"}`, "a directory"} {
+		err := os.WriteFile(record, []byte(text), 0o600)
+		if text == "a directory" {
+			err = errors.Join(os.Remove(record), os.Mkdir(record, 0o755))
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		again, err := m.claim("n", "data")
-		if err != nil || again.Path != c.Path {
+		if err != nil || again.Path != c.Path || again.Name != "data" {
 			t.Errorf("%q: %+v, %v", text, again, err)
 		}
 	}

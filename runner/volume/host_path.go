@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // setUpHostPath checks, and for the ...OrCreate types makes, the path. Modes are the kubelet's. An unset type checks
-// nothing; a missing directory is then made when the container is created, as container runtimes do.
+// nothing; a missing directory is then made when the container is created, as container runtimes do. Links are followed, and nothing is
+// opened: other pods may have put anything there.
 func setUpHostPath(h *v1.HostPathVolumeSource) error {
 	kind := v1.HostPathUnset
 	if h.Type != nil {
@@ -18,7 +21,7 @@ func setUpHostPath(h *v1.HostPathVolumeSource) error {
 	}
 	switch kind {
 	case v1.HostPathUnset:
-		if _, err := os.Stat(h.Path); errors.Is(err, os.ErrNotExist) {
+		if _, err := typeOf(h.Path); errors.Is(err, os.ErrNotExist) {
 			return os.MkdirAll(h.Path, 0o755)
 		}
 		return nil
@@ -31,24 +34,24 @@ func setUpHostPath(h *v1.HostPathVolumeSource) error {
 			return err
 		}
 	}
-	info, err := os.Stat(h.Path)
+	got, err := typeOf(h.Path)
 	if err != nil {
 		return fmt.Errorf("hostPath type check failed: %w", err)
 	}
-	if got := hostPathType(info.Mode()); got != plainType(kind) {
-		return fmt.Errorf("hostPath type check failed: %s is a %s, not a %s", h.Path, got, plainType(kind))
+	if want := plainType(kind); types[got] != want {
+		return fmt.Errorf("hostPath type check failed: %s is a %s, not a %s", h.Path, got, want)
 	}
 	return nil
 }
 
 // createFile makes an empty file; its directory must exist, as with the kubelet.
 func createFile(path string) error {
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+	if _, err := typeOf(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("FileOrCreate makes the file, not its directory: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o644)
-	if errors.Is(err, os.ErrExist) || err != nil && isDir(path) {
-		return nil // something else is there; the type check says what
+	f, err := foreign.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil // the type check says what is there
 	}
 	if err != nil {
 		return err
@@ -56,9 +59,14 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+// typeOf is the kind of what path leads to.
+func typeOf(path string) (foreign.Kind, error) {
+	found, err := foreign.FindFollowing(path)
+	if err != nil {
+		return 0, err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	return foreign.KindOf(found)
 }
 
 func plainType(t v1.HostPathType) v1.HostPathType {
@@ -71,18 +79,7 @@ func plainType(t v1.HostPathType) v1.HostPathType {
 	return t
 }
 
-func hostPathType(m os.FileMode) v1.HostPathType {
-	switch {
-	case m.IsDir():
-		return v1.HostPathDirectory
-	case m.IsRegular():
-		return v1.HostPathFile
-	case m&os.ModeSocket != 0:
-		return v1.HostPathSocket
-	case m&os.ModeCharDevice != 0:
-		return v1.HostPathCharDev
-	case m&os.ModeDevice != 0:
-		return v1.HostPathBlockDev
-	}
-	return "something else"
+var types = map[foreign.Kind]v1.HostPathType{
+	foreign.Directory: v1.HostPathDirectory, foreign.Regular: v1.HostPathFile, foreign.Socket: v1.HostPathSocket,
+	foreign.CharDevice: v1.HostPathCharDev, foreign.BlockDevice: v1.HostPathBlockDev,
 }

@@ -1,12 +1,13 @@
 package volume
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
-	"syscall"
+	"strconv"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 func fsGroup(pod *v1.Pod) *int64 {
@@ -17,39 +18,62 @@ func fsGroup(pod *v1.Pod) *int64 {
 }
 
 // giveToGroup makes a volume the group's, as the kubelet does (pkg/volume/volume_linux.go): the group may read and write all
-// of it, and what is made in it is the group's as well. onlyIfRootDiffers leaves a volume alone whose root is right.
-func giveToGroup(dir string, group int64, onlyIfRootDiffers bool) error {
+// of it, and what is made in it is the group's as well. onlyIfRootDiffers leaves a volume alone whose root is right. What containers have
+// put there is not opened, links are not followed, and what is mounted there is left alone.
+func giveToGroup(path string, group int64, onlyIfRootDiffers bool) error {
+	dir, err := foreign.OpenDir(path, foreign.NoLinks)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // only looked at
 	if onlyIfRootDiffers {
-		info, err := os.Stat(dir)
-		if err != nil {
+		if right, err := isGroups(dir, group); err != nil || right {
 			return err
-		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if ok && int64(st.Gid) == group && info.Mode()&os.ModeSetgid != 0 && info.Mode().Perm()&0o060 == 0o060 {
-			return nil
 		}
 	}
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if err := os.Lchown(path, -1, int(group)); err != nil {
-			return err
-		}
-		if info.Mode()&os.ModeSymlink != 0 {
-			return nil
-		}
-		mode := info.Mode() | 0o660
-		if info.IsDir() {
-			mode |= 0o110 | os.ModeSetgid
-		}
-		return os.Chmod(path, mode)
-	})
+	return dir.Walk(true, func(_ string, found *os.File) error { return giveOne(found, group) })
 }
+
+// isGroups: may the group use the directory itself?
+func isGroups(dir *foreign.Dir, group int64) (bool, error) {
+	found, err := dir.Find(".")
+	if err != nil {
+		return false, err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	var st unix.Stat_t
+	if err := unix.Fstat(int(found.Fd()), &st); err != nil {
+		return false, &os.PathError{Op: "stat", Path: found.Name(), Err: err}
+	}
+	const wanted = unix.S_ISGID | 0o060
+	return int64(st.Gid) == group && st.Mode&wanted == wanted, nil
+}
+
+// giveOne changes what was found, by its descriptor.
+func giveOne(found *os.File, group int64) error {
+	fd := int(found.Fd())
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: found.Name(), Err: err}
+	}
+	if err := unix.Fchownat(fd, "", -1, int(group), unix.AT_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "chown", Path: found.Name(), Err: err}
+	}
+	mode := st.Mode&0o7777 | 0o660
+	switch foreign.Kind(st.Mode & unix.S_IFMT) {
+	case foreign.Link:
+		return nil
+	case foreign.Directory:
+		mode |= 0o110 | unix.S_ISGID
+	}
+	if err := unix.Chmod(byDescriptor(fd), mode); err != nil {
+		return &os.PathError{Op: "chmod", Path: found.Name(), Err: err}
+	}
+	return nil
+}
+
+// byDescriptor is a path of what a descriptor refers to, also one that was only found (proc_pid_fd(5)).
+func byDescriptor(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // giveEphemeral applies the pod's fsGroup to a volume that lives as long as the pod.
 func giveEphemeral(pod *v1.Pod, dir string) error {

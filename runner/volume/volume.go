@@ -102,20 +102,12 @@ func (m Manager) Find(pod *v1.Pod) Set {
 // Release gives the memory of volumes back, and unmounts what is mounted for the pod. What lies on the disk stays, as does what
 // belongs to the host. It can be repeated.
 func (m Manager) Release(uid string) error {
-	return errors.Join(m.releaseAllBinds(uid), tearDownMounts(m.memoryDir(uid)), tearDownMounts(m.imageDir(uid)), m.releaseFilled(uid))
+	return errors.Join(m.releaseAllBinds(uid), remove(m.memoryDir(uid), m.imageDir(uid), m.filledDir(uid)))
 }
 
-func (m Manager) releaseFilled(uid string) error {
-	dir := m.filledDir(uid)
-	if err := unmount(dir); err != nil {
-		return err
-	}
-	return os.RemoveAll(dir)
-}
-
-// TearDown removes what SetUp made; what belongs to the host, and claims, stay. It can be repeated.
+// TearDown removes what SetUp made; what belongs to the host, and claims, stay, as does what is mounted in a volume. It can be repeated.
 func (m Manager) TearDown(uid string) error {
-	return errors.Join(m.Release(uid), os.RemoveAll(m.diskDir(uid)))
+	return errors.Join(m.Release(uid), remove(m.diskDir(uid)))
 }
 
 func (m Manager) memoryDir(uid string) string { return filepath.Join(m.State, uid, "volumes") }

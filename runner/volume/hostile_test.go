@@ -1,0 +1,213 @@
+package volume
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/reference"
+)
+
+// soon fails the test when f does not return.
+func soon(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
+	}
+}
+
+// A FIFO where a pod wants a file or a directory is told, whatever the type, and nobody waits for it.
+func TestHostPathFIFO(t *testing.T) {
+	dir := t.TempDir()
+	fifo, link := filepath.Join(dir, "fifo"), filepath.Join(dir, "link")
+	if err := errors.Join(unix.Mkfifo(fifo, 0o644), os.Symlink("fifo", link), os.Symlink("none", filepath.Join(dir, "dangling"))); err != nil {
+		t.Fatal(err)
+	}
+	m := Manager{Root: t.TempDir(), State: t.TempDir(), Claims: t.TempDir()}
+	for _, kind := range []v1.HostPathType{v1.HostPathDirectoryOrCreate, v1.HostPathDirectory, v1.HostPathFileOrCreate, v1.HostPathFile, v1.HostPathSocket, v1.HostPathCharDev, v1.HostPathBlockDev} {
+		for _, path := range []string{fifo, link} {
+			soon(t, func() {
+				err := m.SetUp(&v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(path, kind)}}}, nil, nil)
+				if err == nil || kind != v1.HostPathDirectoryOrCreate && !strings.Contains(err.Error(), "is a FIFO") {
+					t.Errorf("type %s, %s: %v", kind, filepath.Base(path), err)
+				}
+			})
+		}
+	}
+	err := m.SetUp(&v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{hostPath(filepath.Join(dir, "dangling"), v1.HostPathFileOrCreate)}}}, nil, nil)
+	if _, statErr := os.Lstat(filepath.Join(dir, "none")); err == nil || !errors.Is(statErr, fs.ErrNotExist) {
+		t.Errorf("a file was made where a link leads: %v, %v", err, statErr)
+	}
+}
+
+// The group gets what is in the volume: not what links lead to, not what is mounted there, and nothing is opened.
+func TestGiveToGroup(t *testing.T) {
+	base := t.TempDir()
+	volume, outside := filepath.Join(base, "volume"), filepath.Join(base, "outside")
+	at := func(name string) string { return filepath.Join(volume, name) }
+	for _, dir := range []string{outside, at("dir"), at("mount")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{filepath.Join(outside, "file"), at("dir/file")} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(unix.Mkfifo(at("dir/fifo"), 0o600), os.Symlink(outside, at("link")), os.Symlink(filepath.Join(outside, "file"), at("dir/link")),
+		unix.Mount(outside, at("mount"), "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(at("mount"), unix.MNT_DETACH) //nolint:errcheck // it is mounted
+	soon(t, func() {
+		if err := giveToGroup(volume, 4321, false); err != nil {
+			t.Error(err)
+		}
+	})
+	for path, want := range map[string]struct {
+		gid  uint32
+		mode uint32
+	}{
+		volume: {4321, 0o2770}, at("dir"): {4321, 0o2770}, at("dir/file"): {4321, 0o660}, at("dir/fifo"): {4321, 0o660},
+		at("link"): {4321, 0o777}, outside: {0, 0o700}, filepath.Join(outside, "file"): {0, 0o600},
+	} {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil || st.Gid != want.gid || want.mode&0o770 != st.Mode&0o770 || want.mode&0o2000 != st.Mode&0o2000 {
+			t.Errorf("%s is %o of group %d, %v; want %o of %d", path, st.Mode, st.Gid, err, want.mode, want.gid)
+		}
+	}
+	if err := os.Chmod(at("dir/file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for onlyIfRootDiffers, want := range map[bool]os.FileMode{true: 0o600, false: 0o660} {
+		if err := errors.Join(os.Chmod(at("dir/file"), 0o600), giveToGroup(volume, 4321, onlyIfRootDiffers)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(at("dir/file")); err != nil || info.Mode() != want {
+			t.Errorf("only if the root differs: %v: %v, %v", onlyIfRootDiffers, info.Mode(), err)
+		}
+	}
+}
+
+// What was mounted into volumes is unmounted when they go, the innermost first, and stays as it is where it comes from.
+func TestTearDownMounts(t *testing.T) {
+	m := Manager{Root: t.TempDir(), State: t.TempDir(), Claims: t.TempDir()}
+	real := m.Root
+	m.Root = filepath.Join(t.TempDir(), "link") // an operator may have moved it
+	precious := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(precious, "file"), nil, 0o600), os.Mkdir(filepath.Join(precious, "inner"), 0o755), os.Symlink(real, m.Root)); err != nil {
+		t.Fatal(err)
+	}
+	pod := &v1.Pod{}
+	pod.UID = "u"
+	pod.Spec.Volumes = []v1.Volume{
+		{Name: "disk", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
+		{Name: "memory", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}},
+	}
+	pod.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: ptr.To[int64](4321)}
+	if err := m.SetUp(pod, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range m.Find(pod) {
+		share := filepath.Join(path, "share")
+		if err := os.MkdirAll(share, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range []error{
+			unix.Mount(precious, share, "", unix.MS_BIND, ""), unix.Mount("tmpfs", share, "tmpfs", 0, "size=64k"), // one above the other
+			unix.Mount(precious, share, "", unix.MS_BIND, ""), unix.Mount("tmpfs", filepath.Join(share, "inner"), "tmpfs", 0, "size=64k"), // one in the other
+		} {
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	soon(t, func() {
+		for range 2 {
+			if err := m.TearDown("u"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), real) || strings.Contains(string(mounts), m.State) {
+		t.Errorf("something is still mounted: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(precious, "file")); err != nil {
+		t.Errorf("what was mounted is removed: %v", err)
+	}
+	for _, dir := range []string{m.diskDir("u"), m.memoryDir("u"), m.imageDir("u"), m.filledDir("u")} {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", dir, err)
+		}
+	}
+}
+
+// The directory of a filled volume may be written to by others: what they put there is replaced, and leads nowhere.
+func TestFillAmongForeignFiles(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	for name, err := range map[string]error{
+		"file":      os.WriteFile(filepath.Join(dir, "file"), []byte("planted"), 0o600),
+		"directory": os.Mkdir(filepath.Join(dir, "directory"), 0o755),
+		"link":      os.Symlink(outside, filepath.Join(dir, "link")),
+		"fifo":      unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600),
+		"new link":  os.Symlink(outside, filepath.Join(dir, newDataLink)),
+	} {
+		if err != nil {
+			t.Fatal(name, err)
+		}
+	}
+	files := map[string]reference.File{"file": {Data: []byte("1"), Mode: 0o644}, "directory": {Data: []byte("2"), Mode: 0o644}, "link/x": {Data: []byte("3"), Mode: 0o644}}
+	soon(t, func() {
+		for range 2 {
+			if err := fill(dir, files, nil); err != nil {
+				t.Error(err)
+			}
+			if got, want := show(t, dir), "directory=2 file=1 link/(x=3)"; got != want {
+				t.Errorf("it shows %q, want %q", got, want)
+			}
+		}
+	})
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("a link was followed: %v, %v", left, err)
+	}
+}
+
+// A claim whose data lie on a file system of their own is not removed: it is somebody's.
+func TestRemoveMountedClaim(t *testing.T) {
+	m := Manager{Claims: t.TempDir()}
+	c, err := m.claim("n", "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", c.Path, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(c.Path, unix.MNT_DETACH) //nolint:errcheck // it is mounted
+	if err := os.WriteFile(filepath.Join(c.Path, "kept"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RemoveClaim("n", "data"); !errors.Is(err, foreign.ErrMounted) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Path, "kept")); err != nil {
+		t.Error(err)
+	}
+}
