@@ -128,7 +128,7 @@ func (w *worker) launch(ctx context.Context, c *v1.Container, img engine.Image, 
 		return time.Time{}, "CreateContainerError", err
 	}
 	fail := func(reason string, err error) (time.Time, string, error) {
-		return time.Time{}, reason, errors.Join(err, pump.Finish())
+		return time.Time{}, reason, errors.Join(err, finishPump(pump))
 	}
 	defer w.releaseBinds(c.Name) // the container has what was bound for it by then
 	if w.namespaces.PID != "" && namespace.FirstProcess(filepath.Join(w.runner.stateDir(w.uid), "ns")) == 0 {
@@ -199,18 +199,10 @@ func (w *worker) containerDir(name string, attempt int) string {
 }
 
 func (w *worker) openPump(name string, rec *containerRecord) (*logs.Pump, error) {
-	file, err := logs.OpenFile(w.logPath(name, rec.Attempt), w.runner.config.Limits)
-	if err != nil {
-		return nil, err
-	}
-	dir := w.containerDir(name, rec.Attempt)
-	pump, err := logs.Open(filepath.Join(dir, "io"), file, logs.Streams{
-		Stdin: rec.Stdin, Terminal: rec.Terminal, Keeper: w.runner.config.Keeper,
+	file := logs.NewFile(w.logPath(name, rec.Attempt), w.runner.config.Limits)
+	return logs.Open(filepath.Join(w.containerDir(name, rec.Attempt), "io"), file, logs.Streams{
+		Stdin: rec.Stdin, Terminal: rec.Terminal, Keeper: w.runner.config.Keeper, Spool: w.runner.spool,
 	})
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return pump, nil
 }
 
 func (w *worker) terminationFile(name string, attempt int) string {

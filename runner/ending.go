@@ -168,6 +168,13 @@ func (m lastLog) take(_ context.Context, w *worker) {
 	}
 }
 
+// finishPump lets a container's log go within a limit.
+func finishPump(pump *logs.Pump) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	return pump.Finish(ctx)
+}
+
 // dispose deletes a container, in whatever state, and lets its log go. pump is nil when nobody wants its output.
 func (w *worker) dispose(ctx context.Context, name, id string, attempt int, pump *logs.Pump) {
 	w.shim.Lock()
@@ -177,7 +184,7 @@ func (w *worker) dispose(ctx context.Context, name, id string, attempt int, pump
 	}
 	var errs []error
 	if pump != nil {
-		errs = append(errs, pump.Finish())
+		errs = append(errs, finishPump(pump))
 	}
 	errs = append(errs, os.RemoveAll(w.containerDir(name, attempt)), logs.PruneAttempts(path.Dir(w.logPath(name, attempt)), attempt))
 	if err := errors.Join(errs...); err != nil {

@@ -89,6 +89,7 @@ type Runner struct {
 	users     userRanges
 	devices   *device.Table
 	telemetry *telemetry.Telemetry
+	spool     *logs.Spool
 	slots     chan struct{}
 	boot      string
 	memory    int64
@@ -125,7 +126,7 @@ func New(c Config) (*Runner, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Runner{
-		devices: devices, telemetry: telemetry.New(),
+		devices: devices, telemetry: telemetry.New(), spool: logs.NewSpool(filepath.Join(c.State, "unwritten")),
 		config: c, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
 		volumes: volume.Manager{
 			Root: filepath.Join(c.Root, "pods"), State: filepath.Join(c.State, "pods"), Claims: filepath.Join(c.Root, "claims"),
@@ -173,6 +174,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	}
 	r.wg.Go(func() { r.engine.Watch(r.ctx, r) })
 	r.wg.Go(func() { r.watchClock(r.ctx) })
+	go r.spool.Run(r.ctx) // it may be stuck in a disk, so that nobody waits for it
 	return known, nil
 }
 

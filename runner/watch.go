@@ -2,13 +2,14 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/probe"
 )
 
@@ -96,26 +97,16 @@ func (w *worker) logPath(name string, attempt int) string {
 // linkLog makes the link in /var/log/containers that log shippers follow, and removes the last attempt's.
 func (w *worker) linkLog(name string) {
 	pod, rec := w.rec.Pod, w.rec.Containers[name]
-	prefix := pod.Name + "_" + pod.Namespace + "_" + name + "-"
-	removeMatching(filepath.Join(w.runner.linkRoot(), prefix+"*.log"))
-	link := filepath.Join(w.runner.linkRoot(), prefix+rec.ID+".log")
-	if err := os.Symlink(w.logPath(name, rec.Attempt), link); err != nil {
-		slog.Warn("cannot link a container's log", "link", link, "err", err)
+	links := logs.Links{Root: w.runner.linkRoot()}
+	if err := links.Link(pod.Name, pod.Namespace, name, rec.ID, w.logPath(name, rec.Attempt)); err != nil {
+		slog.Warn("cannot link a container's log", "pod", pod.Name, "container", name, "err", err)
 	}
 }
 
 func (w *worker) removeLogLinks() {
-	removeMatching(filepath.Join(w.runner.linkRoot(), w.rec.Pod.Name+"_"+w.rec.Pod.Namespace+"_*.log"))
-}
-
-func removeMatching(pattern string) {
-	matches, err := filepath.Glob(pattern)
+	pod := w.rec.Pod
+	err := errors.Join(logs.Links{Root: w.runner.linkRoot()}.UnlinkPod(pod.Name, pod.Namespace), w.runner.spool.Forget(w.runner.logDir(pod)))
 	if err != nil {
-		return
-	}
-	for _, m := range matches {
-		if err := os.Remove(m); err != nil {
-			slog.Warn("cannot remove a link to a log", "link", m, "err", err)
-		}
+		slog.Warn("cannot remove the links to a pod's logs", "pod", pod.Name, "err", err)
 	}
 }

@@ -333,7 +333,10 @@ func (w *worker) detach() {
 			live.pulling()
 		}
 		if live.pump != nil {
-			if err := live.pump.Detach(); err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+			err := live.pump.Detach(ctx)
+			cancel()
+			if err != nil {
 				slog.Warn("cannot let go of a container's log", "pod", manifests.Key(w.rec.Pod), "container", name, "err", err)
 			}
 		}
