@@ -38,22 +38,31 @@ func New(node, state, root string) *Log {
 	if state != "" {
 		l.store = newStore(filepath.Join(state, "events.jsonl"), filepath.Join(root, "events.jsonl"))
 		l.list, l.ofBoot = l.store.load()
+		l.store.events = l.copies
+		go l.store.run() // until Close
 	}
 	return l
 }
 
-// Close writes what has not been written. Nothing may be reported afterwards.
+// Close writes what has not been written, and waits for it no longer than seconds. Nothing may be reported afterwards.
 func (e *Log) Close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.flush()
+	if e.store != nil {
+		e.store.close()
+	}
 }
 
-// flush has the store write what it has not. e.mu is held.
-func (e *Log) flush() {
-	if e.store != nil {
-		e.store.flush(e.list, e.sinceBoot())
+// copies are the events, and those of this boot, as they are now.
+func (e *Log) copies() (all, ofBoot []*v1.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.list {
+		c := ev.DeepCopy()
+		all = append(all, c)
+		if e.ofBoot[ev.Name] {
+			ofBoot = append(ofBoot, c)
+		}
 	}
+	return all, ofBoot
 }
 
 // sinceBoot are the events of this boot. e.mu is held.
@@ -93,11 +102,7 @@ func (e *Log) tell(ev *v1.Event) {
 		}
 	}
 	if e.store != nil {
-		e.store.note(ev, func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.flush()
-		})
+		e.store.note(ev.DeepCopy())
 	}
 }
 
@@ -136,7 +141,27 @@ func (e *Log) Node(kind, reason, message string) {
 	e.add(v1.ObjectReference{Kind: "Node", Name: e.node}, kind, reason, message)
 }
 
+// maxMessage bounds an event's message, in bytes: it may hold what a program outside said.
+const maxMessage = 4096
+
 func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, attrs ...any) {
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + " ..."
+	}
+	level := slog.LevelInfo
+	switch again := e.note(ref, kind, reason, message); {
+	case again:
+		level = slog.LevelDebug // said before; the log is no place for a timer
+	case kind == v1.EventTypeWarning:
+		level = slog.LevelWarn
+	case reason == "Created" || reason == "Pulled": // Started says as much
+		level = slog.LevelDebug
+	}
+	report(level, ref, reason, message, attrs)
+}
+
+// note adds an event, or counts it when it is there already.
+func (e *Log) note(ref v1.ObjectReference, kind, reason, message string) (again bool) {
 	now := metav1.NewTime(time.Now())
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -146,18 +171,9 @@ func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, attrs ..
 			old.LastTimestamp = now
 			e.list = append(append(e.list[:i:i], e.list[i+1:]...), old)
 			e.tell(old)
-			report(slog.LevelDebug, ref, reason, message, attrs) // said before; the log is no place for a timer
-			return
+			return true
 		}
 	}
-	level := slog.LevelInfo
-	switch {
-	case kind == v1.EventTypeWarning:
-		level = slog.LevelWarn
-	case reason == "Created" || reason == "Pulled": // Started says as much
-		level = slog.LevelDebug
-	}
-	report(level, ref, reason, message, attrs)
 	e.counter++
 	namespace := ref.Namespace
 	if namespace == "" {
@@ -180,6 +196,7 @@ func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, attrs ..
 		e.list = e.list[len(e.list)-maxEvents:]
 	}
 	e.tell(ev)
+	return false
 }
 
 // Move moves the times of this boot's events along: the clock was set by so much.
@@ -193,7 +210,7 @@ func (e *Log) Move(by time.Duration) {
 		}
 	}
 	if e.store != nil {
-		e.store.replaceMemory(moved)
+		e.store.replaceMemory()
 	}
 }
 

@@ -1,13 +1,17 @@
 package event
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -18,6 +22,37 @@ func said(l *Log) string {
 		out = append(out, fmt.Sprintf("%s x%d", e.Message, e.Count))
 	}
 	return strings.Join(out, ", ")
+}
+
+// written waits until what was reported is in memory, or with flush on the disk.
+func written(t *testing.T, l *Log, flush bool) {
+	t.Helper()
+	over := time.After(20 * time.Second)
+	flushed := make(chan struct{})
+	if flush {
+		select {
+		case l.store.flushes <- flushed:
+		case <-over:
+		}
+		select {
+		case <-flushed:
+		case <-over:
+			t.Fatal("the events are not flushed in time")
+		}
+		return
+	}
+	_, memory := filepath.Split(l.store.memory)
+	for last := l.List()[len(l.List())-1]; ; time.Sleep(time.Millisecond) { //nolint:forbidigo // a poll with a deadline
+		events, _, err := read(l.store.memory)
+		if err == nil && len(events) > 0 && events[len(events)-1].Name == last.Name && events[len(events)-1].Count == last.Count {
+			return
+		}
+		select {
+		case <-over:
+			t.Fatal("the events are not in time in ", memory)
+		default:
+		}
+	}
 }
 
 // Events are there again after a kill, and after a power cut those that were worth a write.
@@ -31,6 +66,7 @@ func TestLogIsKept(t *testing.T) {
 	if got := said(l); got != want {
 		t.Errorf("the log: %s", got)
 	}
+	written(t, l, false)
 	killed := New("node", state, root) // nobody closed the first
 	if got := said(killed); got != want {
 		t.Errorf("after a kill: %s", got)
@@ -99,12 +135,7 @@ func TestPendingIsBounded(t *testing.T) {
 		for i := range 2 * maxPending {
 			l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprintf("%d %s", i%7, strings.Repeat("x", 600)))
 		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.store.timer == nil {
-			t.Error("nobody will write")
-		}
-		l.flush()
+		written(t, l, true)
 	}
 	for range 3 {
 		round()
@@ -167,5 +198,105 @@ func TestMove(t *testing.T) {
 	l = New("node", state, root)
 	if list := l.List(); len(list) != 502 || list[0].Message != "before" || l.ofBoot[list[0].Name] || len(l.ofBoot) != 501 {
 		t.Errorf("%d events, %d of this boot", len(list), len(l.ofBoot))
+	}
+}
+
+// Nothing in the place of a file of events keeps Solopod from its start, or from keeping events.
+func TestDamagedFiles(t *testing.T) {
+	good := func(t *testing.T) []byte {
+		state, root := t.TempDir(), t.TempDir()
+		l := New("node", state, root)
+		l.Manifest("a", v1.EventTypeNormal, "R", "first")
+		l.Close()
+		b, err := os.ReadFile(filepath.Join(root, "events.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}(t)
+	write := func(b ...byte) func(string) error {
+		return func(path string) error { return os.WriteFile(path, b, 0o600) }
+	}
+	for name, c := range map[string]struct {
+		damage func(path string) error
+		want   string
+	}{
+		"empty":         {write(), "after x1"},
+		"zeros":         {write(make([]byte, 5000)...), "after x1"},
+		"garbage":       {write([]byte("garbage\n{}\nnull\n[]\n")...), "after x1"},
+		"a long line":   {write(append(append(bytes.Repeat([]byte("x"), 3<<20), '\n'), good...)...), "first x1, after x1"},
+		"much":          {write(append(bytes.Repeat([]byte("x\n"), maxRead), good...)...), "first x1, after x1"},
+		"nulls between": {write([]byte("null\n{\"metadata\":null}\n" + string(good))...), "first x1, after x1"},
+		"torn":          {write(append(bytes.Clone(good), good[:20]...)...), "first x1, after x1"},
+		"other version": {write(bytes.ReplaceAll(good, []byte(`"v1"`), []byte(`"v2"`))...), "after x1"},
+		"a directory":   {func(path string) error { return os.MkdirAll(filepath.Join(path, "full"), 0o700) }, "after x1"},
+		"a FIFO":        {func(path string) error { return unix.Mkfifo(path, 0o600) }, "after x1"},
+		"a link":        {func(path string) error { return os.Symlink("/dev/zero", path) }, "after x1"},
+	} {
+		for _, where := range []string{"state", "root"} {
+			state, root := t.TempDir(), t.TempDir()
+			if err := c.damage(filepath.Join(map[string]string{"state": state, "root": root}[where], "events.jsonl")); err != nil {
+				t.Fatal(err)
+			}
+			l := New("node", state, root)
+			l.Manifest("a", v1.EventTypeNormal, "R", "after")
+			l.Close()
+			if got := said(New("node", state, root)); got != c.want {
+				t.Errorf("%s in %s: %s", name, where, got)
+			}
+			if where == "state" {
+				continue
+			}
+			if got := said(New("node", t.TempDir(), root)); got != c.want {
+				t.Errorf("%s in %s, after a reboot: %s", name, where, got)
+			}
+		}
+	}
+}
+
+// While the disk does not answer events are reported, watched and listed, and Solopod ends.
+func TestStuckDisk(t *testing.T) {
+	root := t.TempDir()
+	image := filepath.Join(t.TempDir(), "disk")
+	if out, err := exec.Command("sh", "-ec", "truncate -s 4M $0; mke2fs -q -t ext4 $0; mount -o loop $0 $1", image, root).CombinedOutput(); err != nil {
+		t.Fatalf("cannot mount a disk of its own: %v\n%s", err, out)
+	}
+	dir, err := os.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
+	if err := unix.IoctlSetInt(int(dir.Fd()), freeze, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(unix.IoctlSetInt(int(dir.Fd()), thaw, 0), dir.Close(), unix.Unmount(root, unix.MNT_DETACH)); err != nil {
+			t.Error(err)
+		}
+	}()
+	l := New("node", t.TempDir(), root)
+	l.Manifest("a", v1.EventTypeWarning, "R", "first")
+	stuck := make(chan struct{})
+	go func() {
+		l.store.flushes <- make(chan struct{})
+		close(stuck)
+	}()
+	<-stuck
+	began := time.Now()
+	for i := range 10 * maxPending {
+		l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprint(i))
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	l.store.mu.Lock()
+	if n := len(l.store.noted); n > 2*maxPending {
+		t.Errorf("%d events are noted", n)
+	}
+	l.store.mu.Unlock()
+	began = time.Now()
+	l.Close()
+	if took := time.Since(began); took > 2*closeLimit {
+		t.Errorf("the end took %s", took)
 	}
 }

@@ -1,15 +1,16 @@
 package event
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/durable"
@@ -19,12 +20,30 @@ import (
 // in memory (a tmpfs) gets each at once, for the next run of Solopod; that on the disk gets those since the last time in one
 // piece: soon after a warning, else when there are many, or Solopod ends. So flash is written to seldom, and a power cut takes
 // seconds.
+//
+// A goroutine of its own writes: who reports an event waits for no disk, and while a disk does not answer what is noted is
+// bounded.
 type store struct {
 	memory, disk string
-	pending      []*v1.Event // not on the disk yet
-	flushed      time.Time
-	timer        *time.Timer
-	reported     bool
+	// events returns all that count, and those of them that happened in this boot.
+	events func() (all, ofBoot []*v1.Event)
+
+	mu    sync.Mutex
+	noted []*v1.Event // not written anywhere yet
+	moved bool        // the times of this boot's events have changed
+
+	wake    chan struct{}
+	flushes chan chan struct{} // each is closed when all that was noted before is on the disk, if it can be
+	closing chan struct{}
+	done    chan struct{}
+
+	// What follows is run's.
+	pending []*v1.Event // not on the disk yet
+	anew    map[string]bool
+	longest map[string]int64 // when a file is written anew, in bytes
+	flushed time.Time
+	timer   <-chan time.Time
+	told    bool // that events are not kept
 }
 
 const (
@@ -35,112 +54,160 @@ const (
 	maxPending = maxEvents
 	// maxFile is when a file is written anew, without what has been replaced or is too old.
 	maxFile = 1 << 20
+	// closeLimit is how long the end of Solopod waits for events to be written.
+	closeLimit = 3 * time.Second
 )
 
-func newStore(memory, disk string) *store { return &store{memory: memory, disk: disk} }
+func newStore(memory, disk string) *store {
+	return &store{
+		memory: memory, disk: disk, anew: map[string]bool{}, longest: map[string]int64{}, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}),
+		closing: make(chan struct{}), done: make(chan struct{}),
+	}
+}
 
-// load reads both files, and says which events are of this boot. What cannot be read, as the line that a power cut left, is left
-// out.
-func (s *store) load() (list []*v1.Event, ofBoot map[string]bool) {
-	latest := map[string]*v1.Event{}
-	order := map[string]int{} // times in the files have seconds, so that their order tells the rest
-	ofBoot = map[string]bool{}
-	lineNumber := 0
-	for _, path := range []string{s.disk, s.memory} {
-		f, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		lines := bufio.NewScanner(f)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			lineNumber++
-			ev := &v1.Event{}
-			if json.Unmarshal(lines.Bytes(), ev) != nil || ev.Name == "" {
-				continue
-			}
-			if path == s.memory {
-				ofBoot[ev.Name] = true
-			}
-			if old := latest[ev.Name]; old == nil || !ev.LastTimestamp.Before(&old.LastTimestamp) {
-				latest[ev.Name], order[ev.Name] = ev, lineNumber
-			}
-		}
-		f.Close() //nolint:errcheck // only read from
+// note has an event written. ev must not change afterwards.
+func (s *store) note(ev *v1.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noted = append(s.noted, ev); len(s.noted) > 2*maxPending {
+		s.noted = newest(s.noted)
 	}
-	for _, ev := range latest {
-		list = append(list, ev)
+	s.wakeUp()
+}
+
+// replaceMemory has the file in memory written anew.
+func (s *store) replaceMemory() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = true
+	s.wakeUp()
+}
+
+func (s *store) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
-	slices.SortFunc(list, func(a, b *v1.Event) int {
-		if c := a.LastTimestamp.Compare(b.LastTimestamp.Time); c != 0 {
-			return c
+}
+
+// close writes what is not written, if the disk does not take too long.
+func (s *store) close() {
+	select {
+	case <-s.closing:
+	default:
+		close(s.closing)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(closeLimit):
+		slog.Warn("the disk does not take the last events; they are lost", "file", s.disk)
+	}
+}
+
+// run writes until close.
+func (s *store) run() {
+	defer close(s.done)
+	for {
+		select {
+		case <-s.wake:
+			s.remember()
+		case <-s.timer:
+			s.flush()
+		case flushed := <-s.flushes:
+			s.remember()
+			s.flush()
+			close(flushed)
+		case <-s.closing:
+			s.remember()
+			s.flush()
+			return
 		}
-		return order[a.Name] - order[b.Name]
+	}
+}
+
+// remember writes what is noted into memory, and sets the timer when it is time for the disk.
+func (s *store) remember() {
+	s.mu.Lock()
+	noted := s.noted
+	s.anew[s.memory] = s.anew[s.memory] || s.moved
+	s.noted, s.moved = nil, false
+	s.mu.Unlock()
+	switch {
+	case s.anew[s.memory]:
+		s.rewrite(s.memory)
+	case len(noted) > 0:
+		s.complain(appendTo(s.memory, noted, false))
+		if s.tooLong(s.memory) {
+			s.rewrite(s.memory)
+		}
+	}
+	if s.pending = append(s.pending, noted...); len(s.pending) > 2*maxPending {
+		s.pending = newest(s.pending)
+	}
+	worth := slices.ContainsFunc(noted, func(ev *v1.Event) bool {
+		return ev.Type == v1.EventTypeWarning && ev.Count == 1 // a repetition is not worth a write
 	})
-	return list[max(len(list)-maxEvents, 0):], ofBoot
-}
-
-// note writes an event into memory, and has flush called when it is time for the disk.
-func (s *store) note(ev *v1.Event, flush func()) {
-	s.pending = append(s.pending, ev)
-	if err := s.appendTo(s.memory, []*v1.Event{ev}, false); err != nil {
-		s.complain(err)
-	}
-	worth := ev.Type == v1.EventTypeWarning && ev.Count == 1 // a repetition is not worth a write
 	if s.timer == nil && (worth || len(s.pending) >= maxPending) {
-		s.timer = time.AfterFunc(max(soon, seldom-time.Since(s.flushed)), flush)
+		s.timer = time.After(max(soon, seldom-time.Since(s.flushed)))
 	}
 }
 
-// flush writes to the disk what is not there. all are the events that count, ofBoot those of them that happened in this boot.
-func (s *store) flush(all, ofBoot []*v1.Event) {
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
-	}
-	s.flushed = time.Now()
-	if s.pending = once(s.pending); len(s.pending) > 0 {
-		if err := s.appendTo(s.disk, s.pending, true); err != nil {
+// flush writes to the disk what is not there.
+func (s *store) flush() {
+	s.timer, s.flushed = nil, time.Now()
+	s.pending = newest(s.pending)
+	if len(s.pending) > 0 && !s.anew[s.disk] {
+		if err := appendTo(s.disk, s.pending, true); err != nil {
 			s.complain(err)
-			s.pending = s.pending[max(len(s.pending)-maxPending, 0):] // the next time, as far as they still count
+			s.timer = time.After(seldom) // as far as they still count then
 		} else {
 			s.pending = nil
 		}
 	}
-	if tooLong(s.disk) {
-		if err := durable.WriteFile(s.disk, lines(all), 0o600); err != nil {
-			s.complain(err)
-		}
-	}
-	if tooLong(s.memory) {
-		s.replaceMemory(ofBoot)
+	if s.anew[s.disk] || s.tooLong(s.disk) {
+		s.rewrite(s.disk)
 	}
 }
 
-func tooLong(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Size() > maxFile
+// rewrite replaces a file by what counts.
+func (s *store) rewrite(path string) {
+	all, ofBoot := s.events()
+	var err error
+	data := lines(all)
+	if path == s.disk {
+		err = durable.WriteFile(path, data, 0o600)
+	} else {
+		data = lines(ofBoot)
+		err = durable.Replace(path, data, 0o600)
+	}
+	s.complain(err)
+	if err != nil {
+		return
+	}
+	delete(s.anew, path)
+	s.longest[path] = max(maxFile, 2*int64(len(data))) // long events are not to be written anew with each other
+	if path == s.disk {
+		s.pending = nil
+	}
 }
 
-// once leaves each event in its last place, as it is now.
-func once(list []*v1.Event) []*v1.Event {
+func (s *store) tooLong(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Size() > max(maxFile, s.longest[path])
+}
+
+// newest leaves each event in its last place, as it is now, and of those no more than may be pending.
+func newest(list []*v1.Event) []*v1.Event {
 	var out []*v1.Event
 	seen := map[string]bool{}
 	for _, ev := range slices.Backward(list) {
-		if !seen[ev.Name] {
+		if !seen[ev.Name] && len(out) < maxPending {
 			seen[ev.Name] = true
 			out = append(out, ev)
 		}
 	}
 	slices.Reverse(out)
 	return out
-}
-
-// replaceMemory writes the file in memory anew.
-func (s *store) replaceMemory(list []*v1.Event) {
-	if err := durable.Replace(s.memory, lines(list), 0o600); err != nil {
-		s.complain(err)
-	}
 }
 
 func lines(list []*v1.Event) []byte {
@@ -153,11 +220,11 @@ func lines(list []*v1.Event) []byte {
 	return out.Bytes()
 }
 
-func (s *store) appendTo(path string, list []*v1.Event, sync bool) error {
+func appendTo(path string, list []*v1.Event, sync bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}
@@ -173,8 +240,11 @@ func (s *store) appendTo(path string, list []*v1.Event, sync bool) error {
 
 // complain says once that events are not kept.
 func (s *store) complain(err error) {
-	if !s.reported {
+	if err == nil {
+		return
+	}
+	if !s.told {
 		slog.Warn("cannot keep events; they are lost when Solopod ends", "err", err)
 	}
-	s.reported = true
+	s.told = true
 }

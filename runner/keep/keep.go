@@ -2,19 +2,15 @@
 //
 // The process is started with the first pipe, outlives Solopod, serves the next Solopod of the same state directory, and
 // ends when nothing is left to hold and nobody is connected. If it is killed, it is started again and told everything
-// anew.
+// anew. It is not needed for a pod to start or to end: nobody waits for it but the goroutine that talks to it, and while it
+// cannot be had, or does not answer, pods go on without it.
 package keep
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,173 +23,214 @@ type File struct {
 	Flags int // of open(2)
 }
 
-// Keeper is the connection to the process. It is safe for concurrent use.
+// Keeper is the connection to the process. It is safe for concurrent use, and no method waits for the process but Close.
 type Keeper struct {
 	socket, program string
 
 	// OnStart is told of a process that was started, before it is given anything to hold. Its failure is logged.
 	OnStart func(pid int) error
 
-	mu     sync.Mutex
-	conn   *net.UnixConn
-	held   map[string][]File
-	closed bool
-	broken bool // it was said that no keeper can be had
-	done   sync.WaitGroup
+	mu      sync.Mutex
+	held    map[string][]File
+	pending map[string]change // what the process is not told yet
+	told    map[string]bool   // what the process holds of that
+	only    bool              // Only is to be told
+	asked   bool              // Only was called: what is not in held is nobody's
+	closed  bool
+	wake    chan struct{}
+	begin   sync.Once
+	closing chan struct{}
+	done    chan struct{}
+}
+
+// change is what the process is to be told of a key: to drop it, or to hold open descriptors.
+type change struct {
+	hold bool
+	fds  []int
+}
+
+func (c change) close() {
+	for _, fd := range c.fds {
+		unix.Close(fd) //nolint:errcheck // only held
+	}
 }
 
 // New prepares a Keeper whose process listens on a socket in dir; nothing is started yet. program is the path of
 // solopod-keep. The caller owns the Keeper and must Close it.
 func New(dir, program string) *Keeper {
-	return &Keeper{socket: filepath.Join(dir, "keep.sock"), program: program, held: map[string][]File{}}
+	return &Keeper{
+		socket: filepath.Join(dir, "keep.sock"), program: program, held: map[string][]File{}, pending: map[string]change{}, told: map[string]bool{},
+		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+	}
 }
 
-// Hold keeps the files open until Drop, in place of older ones with the same key. A failure is logged, once: what is
-// held matters only when Solopod ends at an unlucky moment.
+// Hold keeps the files open until Drop, in place of older ones with the same key. They are open when it returns, and with the
+// process soon after. A failure is logged, once: what is held matters only when Solopod ends at an unlucky moment.
 func (k *Keeper) Hold(key string, files []File) {
+	fds := open(files)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.held[key] = files
-	if k.conn == nil {
-		k.connect() // and this key with the others
+	if k.closed {
+		change{fds: fds}.close()
 		return
 	}
-	k.hold(key, files)
+	k.held[key] = files
+	k.put(key, change{true, fds})
 }
 
 // Drop lets go of the files.
 func (k *Keeper) Drop(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.closed {
+		return
+	}
 	delete(k.held, key)
-	k.send(wire.Drop, key, nil)
+	k.put(key, change{})
 }
 
 // Only lets go of everything that an earlier Solopod held and this one has not asked for.
 func (k *Keeper) Only() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.conn == nil {
-		conn, err := k.dial()
-		if err != nil {
-			return // there is none, so it holds nothing
-		}
-		k.use(conn)
-	}
-	k.send(wire.Only, "", nil)
+	k.only, k.asked = true, true
+	k.run()
 }
 
-// Close lets go of the process, which goes on.
-func (k *Keeper) Close() {
-	k.mu.Lock()
-	k.closed = true
-	if k.conn != nil {
-		k.conn.Close() //nolint:errcheck // only written to
-	}
-	k.mu.Unlock()
-	k.done.Wait()
-}
-
-// connect finds or starts the process and names everything to it. k.mu is held.
-func (k *Keeper) connect() {
-	conn, err := k.dial()
-	if err != nil {
-		if err = k.start(); err == nil {
-			conn, err = k.dial()
-		}
-	}
-	if err != nil {
-		if !k.broken {
-			slog.Warn("what a container says last may be lost if it ends while Solopod is down", "err", err)
-		}
-		k.broken = true
+// put notes what is to be told, in place of what was to be told before. k.mu is held.
+func (k *Keeper) put(key string, c change) {
+	k.pending[key].close()
+	if !c.hold && !k.told[key] {
+		delete(k.pending, key) // nor has it to be told: while a process is stuck, these would pile up
 		return
 	}
-	k.broken = false
-	k.use(conn)
-	for key, files := range k.held {
-		k.hold(key, files)
+	k.pending[key] = c
+	k.run()
+}
+
+// run wakes the goroutine that tells it, and starts it the first time. k.mu is held.
+func (k *Keeper) run() {
+	if k.closed {
+		return
+	}
+	k.begin.Do(func() { go (&link{k: k}).run() })
+	k.wakeUp()
+}
+
+func (k *Keeper) wakeUp() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
 	}
 }
 
-func (k *Keeper) dial() (*net.UnixConn, error) {
-	return net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: k.socket, Net: "unixpacket"})
+// closeLimit is how long Close waits for the process to be told what it has not been told.
+const closeLimit = 2 * time.Second
+
+// Close lets go of the process, which goes on. What is noted is told before, if that is possible at once.
+func (k *Keeper) Close() {
+	k.mu.Lock()
+	first := !k.closed
+	k.closed = true
+	k.begin.Do(func() { close(k.done) }) // nothing was ever to be told
+	k.mu.Unlock()
+	if first {
+		close(k.closing)
+	}
+	select {
+	case <-k.done:
+	case <-time.After(closeLimit):
+		slog.Warn("the process that keeps containers' output does not answer; it is left behind")
+	}
 }
 
-// use takes a connection and notices its end. k.mu is held.
-func (k *Keeper) use(conn *net.UnixConn) {
-	k.conn = conn
-	k.done.Go(func() {
-		conn.Read(make([]byte, 1)) //nolint:errcheck // the keeper never writes: this is its end, or ours
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		conn.Close() //nolint:errcheck // only written to
-		k.conn = nil
-		if !k.closed && len(k.held) > 0 {
-			slog.Warn("the process that keeps containers' output ended; it is started again")
-			k.connect()
-		}
-	})
-}
-
-// start starts the process with the socket to listen on.
-func (k *Keeper) start() error {
-	if err := os.Remove(k.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: k.socket, Net: "unixpacket"})
-	if err != nil {
-		return fmt.Errorf("cannot listen for the keeper: %w", err)
-	}
-	l.SetUnlinkOnClose(false)
-	defer l.Close() //nolint:errcheck // the keeper has its own
-	file, err := l.File()
-	if err != nil {
-		return fmt.Errorf("cannot listen for the keeper: %w", err)
-	}
-	defer file.Close() //nolint:errcheck // the keeper has its own
-	cmd := exec.Command(k.program, filepath.Dir(k.socket))
-	cmd.ExtraFiles = []*os.File{file} // the descriptor wire.Listener
-	// Signals to Solopod's process group are not for it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=10"} // small rather than fast
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("cannot start the keeper: %w", err)
-	}
-	if k.OnStart != nil {
-		if err := k.OnStart(cmd.Process.Pid); err != nil {
-			slog.Warn("the process that keeps containers' output stays with the daemon's", "err", err)
-		}
-	}
-	go cmd.Wait() //nolint:errcheck // reaped when it ends; the connection tells
-	return nil
-}
-
-// hold opens the files and sends them. k.mu is held.
-func (k *Keeper) hold(key string, files []File) {
+// open opens the files; a FIFO never waits. Without all of them there is nothing to hold.
+func open(files []File) []int {
 	var fds []int
-	defer func() {
-		for _, fd := range fds {
-			unix.Close(fd) //nolint:errcheck // the keeper has its own
-		}
-	}()
 	for _, f := range files {
-		fd, err := unix.Open(f.Path, f.Flags|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		fd, err := unix.Open(f.Path, f.Flags|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			slog.Debug("cannot keep a container's output", "file", f.Path, "err", err)
-			return
+			change{fds: fds}.close()
+			return nil
 		}
 		fds = append(fds, fd)
 	}
-	k.send(wire.Hold, key, unix.UnixRights(fds...))
+	return fds
 }
 
-// send writes one message; a keeper that is gone is noticed by use. k.mu is held.
-func (k *Keeper) send(op byte, key string, rights []byte) {
-	if k.conn == nil {
+// take returns what is to be told.
+func (k *Keeper) take() (changes map[string]change, only bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	changes, only = k.pending, k.only
+	k.pending, k.only = map[string]change{}, false
+	return changes, only
+}
+
+// giveBack notes again what could not be told, unless there is something newer.
+func (k *Keeper) giveBack(changes map[string]change, only bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.only = k.only || only
+	for key, c := range changes {
+		_, newer := k.pending[key]
+		_, wanted := k.held[key]
+		if newer || c.hold && !wanted {
+			c.close()
+		} else {
+			k.pending[key] = c
+		}
+	}
+}
+
+// tell notes what a process was told. A key that was dropped meanwhile, when the process was not told of it yet, is dropped now.
+func (k *Keeper) tell(key string, hold bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !hold {
+		delete(k.told, key)
 		return
 	}
-	if _, _, err := k.conn.WriteMsgUnix(append([]byte{op}, key...), rights, nil); err != nil {
-		slog.Debug("cannot reach the process that keeps containers' output", "err", err)
+	k.told[key] = true
+	if _, wanted := k.held[key]; !wanted {
+		k.pending[key] = change{}
+		k.wakeUp()
 	}
+}
+
+// anew has everything told again, on a new connection. What the process of it held before goes with Only.
+func (k *Keeper) anew() {
+	k.mu.Lock()
+	k.told, k.only = map[string]bool{}, k.only || k.asked
+	closed := map[string][]File{}
+	for key, files := range k.held {
+		if !k.pending[key].hold {
+			closed[key] = files
+		}
+	}
+	for key, c := range k.pending {
+		if !c.hold {
+			delete(k.pending, key)
+		}
+	}
+	k.mu.Unlock()
+	for key, files := range closed {
+		k.giveBack(map[string]change{key: {true, open(files)}}, false)
+	}
+}
+
+// needed says whether anything is to be held.
+func (k *Keeper) needed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.held) > 0
+}
+
+// message is how the process is told of a change.
+func (c change) message(key string) (text, rights []byte) {
+	if !c.hold {
+		return append([]byte{wire.Drop}, key...), nil
+	}
+	return append([]byte{wire.Hold}, key...), unix.UnixRights(c.fds...)
 }

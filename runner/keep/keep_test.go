@@ -126,6 +126,7 @@ func TestKilledKeeper(t *testing.T) {
 	k := New(dir, program)
 	path := filepath.Join(dir, "fifo")
 	fill(t, k, path, "text")
+	eventually(t, "the keeper runs", func() bool { now := keepers(t, dir); return len(now) == 1 && holds(now[0], path) })
 	old := keepers(t, dir)
 	open, err := os.OpenFile(path, os.O_RDWR, 0) // as a running pump has it
 	if err != nil {
@@ -139,13 +140,7 @@ func TestKilledKeeper(t *testing.T) {
 		if len(now) != 1 || now[0] == old[0] {
 			return false
 		}
-		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", now[0]))
-		for _, fd := range fds {
-			if target, err := os.Readlink(fd); err == nil && target == path {
-				return true
-			}
-		}
-		return false
+		return holds(now[0], path)
 	})
 	open.Close()
 	k.Close()
@@ -156,4 +151,103 @@ func TestKilledKeeper(t *testing.T) {
 	last.Only()
 	last.Close()
 	eventually(t, "the keeper ends", func() bool { return len(keepers(t, dir)) == 0 })
+}
+
+// A process that is stopped holds nobody up; when it goes on it is told how things are then.
+func TestStoppedKeeper(t *testing.T) {
+	dir := t.TempDir()
+	k := New(dir, program)
+	first := filepath.Join(dir, "first")
+	fill(t, k, first, "text")
+	eventually(t, "a keeper runs", func() bool { return len(keepers(t, dir)) == 1 && holds(keepers(t, dir)[0], first) })
+	pid := keepers(t, dir)[0]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(pid, syscall.SIGCONT) //nolint:errcheck // it goes on already, if all went well
+	last := filepath.Join(dir, "last")
+	if err := unix.Mkfifo(last, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for i := range 2000 { // more than its socket holds
+		k.Hold(strconv.Itoa(i), []File{{last, unix.O_RDWR}})
+		k.Drop(strconv.Itoa(i))
+		if i%5 == 0 {
+			k.Hold("last", []File{{last, unix.O_RDWR}})
+		}
+	}
+	more := 0
+	for told := true; told; more++ {
+		k.Hold("more"+strconv.Itoa(more), []File{{last, unix.O_RDWR}})
+		for deadline := time.Now().Add(100 * time.Millisecond); ; time.Sleep(time.Millisecond) { //nolint:forbidigo // a poll with a deadline
+			if told = pending(k) == 0; told || time.Now().After(deadline) {
+				break
+			}
+		}
+		if more > 2000 {
+			t.Fatal("its socket takes everything")
+		}
+	}
+	for i := range more {
+		k.Drop("more" + strconv.Itoa(i))
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if n := pending(k); n > more+10 {
+		t.Errorf("%d changes are noted", n)
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is told", func() bool { return pending(k) == 0 && holds(pid, last) })
+	k.Drop(first)
+	k.Drop("last")
+	k.Close()
+	eventually(t, "the keeper ends", func() bool { return len(keepers(t, dir)) == 0 })
+}
+
+func pending(k *Keeper) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.pending)
+}
+
+// holds says whether a process has a file open.
+func holds(pid int, path string) bool {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) //nolint:errcheck // the pattern is a good one
+	for _, fd := range fds {
+		if target, err := os.Readlink(fd); err == nil && target == path {
+			return true
+		}
+	}
+	return false
+}
+
+// A keeper that cannot be started holds nobody up, and is started when it can be.
+func TestMissingKeeper(t *testing.T) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "solopod-keep")
+	if err := os.MkdirAll(filepath.Join(dir, "keep.sock", "full"), 0o700); err != nil { // what is in its place goes
+		t.Fatal(err)
+	}
+	k := New(dir, missing)
+	path := filepath.Join(dir, "fifo")
+	fill(t, k, path, "text") // the pipe is held here meanwhile
+	if err := os.Link(program, missing); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the keeper is told", func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.told[path]
+	})
+	k.Close()
+	if got := content(t, path); got != "text" {
+		t.Errorf("the pipe holds %q", got)
+	}
+	last := New(dir, program)
+	last.Only()
+	last.Close()
 }

@@ -1,15 +1,15 @@
 package logs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"sort"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Limits bound the log of one container.
@@ -20,36 +20,26 @@ type Limits struct {
 	MaxFiles int
 }
 
-// File is a container's log file. Its streams share it. It is safe for concurrent use.
+// File is a container's log file. Its streams share it. It is opened, and made, when it is needed, so that a disk that
+// cannot be written holds only output back. It is safe for concurrent use, but who uses it waits for the disk: only the
+// streams' goroutines do.
 type File struct {
 	path   string
 	limits Limits
-	mu     sync.Mutex
-	file   *os.File
-	size   int64
+	// mu orders the streams' writes, and is so held while one is written.
+	mu   sync.Mutex
+	file *os.File
+	torn *torn
 }
 
-// OpenFile opens or makes a log file. The caller owns the File and must Close it.
-func OpenFile(path string, limits Limits) (*File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	f := &File{path: path, limits: limits}
-	return f, f.open()
+// torn is a write that may have been done in part: the log had size bytes, and text was being written behind them.
+type torn struct {
+	size int64
+	text []byte
 }
 
-func (f *File) open() error {
-	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-	if err != nil {
-		return fmt.Errorf("cannot open the log file: %w", err)
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return errors.Join(err, file.Close())
-	}
-	f.file, f.size = file, info.Size()
-	return nil
-}
+// NewFile names a log file. The caller owns the File and gives it to Open.
+func NewFile(path string, limits Limits) *File { return &File{path: path, limits: limits} }
 
 // Path is where the current log lies.
 func (f *File) Path() string { return f.path }
@@ -58,105 +48,131 @@ func (f *File) Path() string { return f.path }
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.file.Close()
+	return f.closeLocked()
 }
 
-// transaction writes a batch. begin is told the size of the log before; it returns what to write.
-func (f *File) transaction(begin func(size int64) []byte, done func()) error {
+func (f *File) closeLocked() error {
+	if f.file == nil {
+		return nil
+	}
+	err := f.file.Close()
+	f.file = nil
+	return err
+}
+
+// Make opens the file, or makes it.
+func (f *File) Make() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := begin(f.size)
+	_, err := f.ready()
+	return err
+}
+
+// ready opens the file where that is needed, also when somebody has removed it, cuts off what a write left behind that was
+// not completed, and returns the size. f.mu is held.
+func (f *File) ready() (size int64, err error) {
+	var st unix.Stat_t
+	for {
+		if f.file == nil {
+			if f.file, err = openLog(f.path); err != nil {
+				f.file = nil
+				return 0, fmt.Errorf("cannot open the log: %w", err)
+			}
+		}
+		if err := unix.Fstat(int(f.file.Fd()), &st); err != nil {
+			return 0, fmt.Errorf("cannot open the log: %w", errors.Join(err, f.closeLocked()))
+		}
+		if st.Nlink > 0 {
+			break
+		}
+		if err := f.closeLocked(); err != nil {
+			return 0, err
+		}
+	}
+	if f.torn == nil {
+		return st.Size, nil
+	}
+	size, err = f.cut(st.Size)
+	if err == nil {
+		f.torn = nil
+	}
+	return size, err
+}
+
+// cut removes the beginning of a torn write. Anything else is not touched: others have written behind it, or what told of the
+// write was damaged. f.mu is held.
+func (f *File) cut(size int64) (int64, error) {
+	excess := size - f.torn.size
+	if f.torn.size < 0 || excess <= 0 || excess > int64(len(f.torn.text)) {
+		return size, nil
+	}
+	b := make([]byte, excess)
+	if _, err := f.file.ReadAt(b, f.torn.size); err != nil && !errors.Is(err, io.EOF) {
+		return size, fmt.Errorf("cannot read the log: %w", err)
+	}
+	if !bytes.HasPrefix(f.torn.text, b) {
+		return size, nil
+	}
+	if err := f.file.Truncate(f.torn.size); err != nil {
+		return size, fmt.Errorf("cannot cut a torn line off the log: %w", err)
+	}
+	return f.torn.size, nil
+}
+
+// interrupted tells of a write that the last run may not have completed. It is looked at before the next one.
+func (f *File) interrupted(size int64, text []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.torn = &torn{size, text}
+}
+
+// transaction writes a batch. begin is told the size of the log before, and done that all was written.
+func (f *File) transaction(b []byte, begin func(size int64), done func()) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	size, err := f.ready()
+	if err != nil {
+		return err
+	}
+	begin(size)
 	n, err := f.file.Write(b)
-	f.size += int64(n)
 	if err != nil {
 		// Nothing half-written may stay, or the batch would be doubled when it is written again.
-		if terr := f.file.Truncate(f.size - int64(n)); terr == nil {
-			f.size -= int64(n)
+		if n > 0 && f.file.Truncate(size) != nil {
+			f.torn = &torn{size, bytes.Clone(b)}
 		}
 		return fmt.Errorf("cannot write the log: %w", err)
 	}
 	done()
-	if f.limits.MaxSize > 0 && f.size >= f.limits.MaxSize {
+	if f.limits.MaxSize > 0 && size+int64(n) >= f.limits.MaxSize {
 		return f.rotate()
 	}
 	return nil
 }
 
-// cut shortens the log to the size that it had before an interrupted write.
-func (f *File) cut(size int64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if size < 0 || size >= f.size {
-		return nil
-	}
-	if err := f.file.Truncate(size); err != nil {
-		return err
-	}
-	f.size = size
-	return nil
-}
-
-// rotate renames the log to <path>.<time>, as the kubelet does, and removes the oldest files.
+// rotate renames the log to <path>.<time>, as the kubelet does, and removes the oldest files. f.mu is held.
 func (f *File) rotate() error {
-	rotated := f.path + "." + time.Now().UTC().Format("20060102-150405.000000000")
-	if err := os.Rename(f.path, rotated); err != nil {
-		return fmt.Errorf("cannot rotate the log: %w", err)
-	}
-	if err := f.file.Close(); err != nil {
-		return fmt.Errorf("cannot rotate the log: %w", err)
-	}
-	if err := f.open(); err != nil {
-		return err
-	}
-	old, err := rotatedFiles(f.path)
+	dir, err := openDir(filepath.Dir(f.path), false)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot rotate the log: %w", err)
 	}
-	var errs []error
+	defer dir.Close() //nolint:errcheck // only referred to
+	name := filepath.Base(f.path)
+	old, err := rotatedNames(dir, name)
+	if err != nil {
+		return fmt.Errorf("cannot rotate the log: %w", err)
+	}
+	next := nextRotated(name, old)
+	if err := unix.Renameat(int(dir.Fd()), name, int(dir.Fd()), next); err != nil {
+		return fmt.Errorf("cannot rotate the log: %w", err)
+	}
+	errs := []error{f.closeLocked()}
+	_, err = f.ready()
+	errs = append(errs, err)
+	old = append(old, next)
 	for len(old) > max(f.limits.MaxFiles-1, 1) {
-		errs = append(errs, os.Remove(old[0]))
+		errs = append(errs, unix.Unlinkat(int(dir.Fd()), old[0], 0))
 		old = old[1:]
-	}
-	return errors.Join(errs...)
-}
-
-// rotatedFiles lists the older files of a log, the oldest first.
-func rotatedFiles(path string) ([]string, error) {
-	matches, err := filepath.Glob(escapeGlob(path) + ".*")
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, m := range matches {
-		if suffix := strings.TrimPrefix(m, path+"."); len(suffix) > 8 && suffix[8] == '-' {
-			out = append(out, m)
-		}
-	}
-	sort.Strings(out)
-	return out, nil
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-// PruneAttempts removes the logs of old attempts of a container: the newest and the one before it are kept, as the
-// kubelet keeps one dead container. dir holds <attempt>.log files.
-func PruneAttempts(dir string, current int) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil
-		}
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		number, _, ok := strings.Cut(e.Name(), ".log")
-		attempt, err := strconv.Atoi(number)
-		if ok && err == nil && attempt < current-1 {
-			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
-		}
 	}
 	return errors.Join(errs...)
 }

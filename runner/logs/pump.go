@@ -1,13 +1,13 @@
 package logs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,17 +16,24 @@ import (
 	"github.com/solopod/solopod/runner/keep"
 )
 
-// Pump carries the output of one container. It owns its FIFOs, their journals and the log file.
+// Pump carries the output of one container. It owns its FIFOs, their journals and the log file. Its methods are safe for
+// concurrent use, and those with a context wait no longer than that: what is stuck in a disk is left behind.
 type Pump struct {
 	file    *File
 	streams []*stream
 	dir     string
-	stdin   *os.File
 	keeper  Keeper
+	// ending is closed when the streams are no longer read while the container runs.
+	ending  chan struct{}
+	endOnce sync.Once
+	trouble error
+
+	mu    sync.Mutex
+	stdin *os.File
 }
 
 // Keeper holds FIFOs open while Solopod is away, so that what a container wrote before it ended stays in them. Package
-// keep implements it.
+// keep implements it. Its methods must not wait.
 type Keeper interface {
 	Hold(key string, files []keep.File)
 	Drop(key string)
@@ -37,121 +44,137 @@ type Streams struct {
 	Stdin    bool
 	Terminal bool // one output stream
 	Keeper   Keeper
+	// Spool takes what the log's disk does not when the container has ended; nil means that it is lost then.
+	Spool *Spool
 }
 
 // Paths of the FIFOs, for the shim.
 type Paths struct{ Stdin, Stdout, Stderr string }
 
-// retryWrite is how long a container's output waits before a write that failed, on a full disk, is tried again.
-const retryWrite = time.Second
-
-type stream struct {
-	name    string // stdout or stderr, as the CRI log format has it
-	fifo    *os.File
-	journal *journal
-	file    *File
-	done    chan struct{}
-	// batch is the formatted text of the batch at hand; kept to be used again.
-	batch []byte
-	broke bool
-}
-
-// Open makes or reopens the FIFOs and journals of a container in dir, replays what an earlier run left, and starts to
-// read. The caller owns the Pump and must Detach it, or Drain and Finish it.
+// Open makes or reopens the FIFOs and journals of a container in dir, and starts to read; what an earlier run left is
+// written first. The log is opened by the Pump's goroutines: where it cannot be, output waits, and the container may be
+// started nevertheless. A journal that cannot be had is no error, see Degraded. The caller owns the Pump and must Detach
+// it, or Drain and Finish it; the File is the Pump's if there is no error.
 func Open(dir string, file *File, s Streams) (*Pump, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	p := &Pump{file: file, dir: dir, keeper: s.Keeper}
+	p := &Pump{file: file, dir: dir, keeper: s.Keeper, ending: make(chan struct{})}
 	names := []string{"stdout", "stderr"}
 	if s.Terminal {
 		names = names[:1]
 	}
-	err := func() error {
-		for _, name := range names {
-			st, err := openStream(dir, name, file)
-			if err != nil {
-				return fmt.Errorf("cannot prepare the container's %s: %w", name, err)
-			}
-			p.streams = append(p.streams, st)
+	for _, name := range names {
+		st, trouble, err := openStream(dir, name, file, s.Spool)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot prepare the container's %s: %w", name, err), p.abandon())
 		}
-		if s.Stdin {
-			var err error
-			if p.stdin, err = openFIFO(filepath.Join(dir, "stdin")); err != nil {
-				return fmt.Errorf("cannot prepare the container's stdin: %w", err)
-			}
+		if trouble != nil && p.trouble == nil {
+			p.trouble = fmt.Errorf("output of a container is lost if Solopod is killed while it writes it to the log: %w", trouble)
 		}
-		return p.recover()
-	}()
-	if err != nil {
-		return nil, errors.Join(err, p.release())
+		p.streams = append(p.streams, st)
+	}
+	if s.Stdin {
+		var err error
+		if p.stdin, err = openFIFO(filepath.Join(dir, "stdin")); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot prepare the container's stdin: %w", err), p.abandon())
+		}
+	}
+	if p.trouble != nil {
+		slog.Warn("a container's log is written without a journal", "log", file.path, "err", p.trouble)
+	}
+	for _, st := range p.streams {
+		st.expectTorn()
 	}
 	p.keep()
+	made := make(chan struct{}, len(p.streams))
 	for _, st := range p.streams {
-		go st.run()
+		go st.run(p.ending, made)
+	}
+	select { // who asks for the log at once shall find it
+	case <-made:
+	case <-time.After(firstLook):
 	}
 	return p, nil
 }
+
+// firstLook is how long a disk may take to make a log before the container is started without it.
+const firstLook = 500 * time.Millisecond
+
+func makeDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if errors.Is(err, unix.ENOTDIR) {
+		if err = os.Rename(dir, dir+damagedSuffix); err == nil {
+			err = os.MkdirAll(dir, 0o700)
+		}
+	}
+	return err
+}
+
+// abandon closes what was opened before the Pump has begun.
+func (p *Pump) abandon() error {
+	var errs []error
+	for _, st := range p.streams {
+		errs = append(errs, st.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Degraded says why the Pump works without a journal, nil when it has one. Nothing is lost by it but, when Solopod is
+// killed, what it has read and not yet written. It is logged by Open.
+func (p *Pump) Degraded() error { return p.trouble }
 
 // keep has the FIFOs held for the case that Solopod ends. The output's writing ends are not held: their closing tells
 // that all has been written.
 func (p *Pump) keep() {
 	files := make([]keep.File, 0, 3)
 	for _, st := range p.streams {
-		files = append(files, keep.File{Path: st.fifo.Name(), Flags: unix.O_RDONLY})
+		files = append(files, keep.File{Path: st.path, Flags: unix.O_RDONLY})
 	}
-	if p.stdin != nil {
+	p.mu.Lock()
+	stdin := p.stdin
+	p.mu.Unlock()
+	if stdin != nil {
 		// Without a writer the container would see the end of its input.
-		files = append(files, keep.File{Path: p.stdin.Name(), Flags: unix.O_RDWR})
+		files = append(files, keep.File{Path: stdin.Name(), Flags: unix.O_RDWR})
 	}
 	p.keeper.Hold(p.dir, files)
 }
 
-func openStream(dir, name string, file *File) (*stream, error) {
-	fifo, err := openFIFO(filepath.Join(dir, name))
-	if err != nil {
-		return nil, err
-	}
-	j, err := openJournal(filepath.Join(dir, name+".journal"))
-	if err != nil {
-		return nil, errors.Join(err, fifo.Close())
-	}
-	return &stream{name: name, fifo: fifo, journal: j, file: file, done: make(chan struct{})}, nil
-}
-
-// openFIFO opens for reading and writing: it never waits for the other side, and never sees its end.
+// openFIFO opens for reading and writing: it never waits for the other side, and never sees its end. Something else in its
+// place is set aside.
 func openFIFO(path string) (*os.File, error) {
-	if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("cannot make a FIFO: %w", err)
+	for try := 0; ; try++ {
+		if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
+			return nil, fmt.Errorf("cannot make a FIFO: %w", &os.PathError{Op: "mkfifo", Path: path, Err: err})
+		}
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		f, err := reopenFIFO(fd, path, unix.O_RDWR)
+		unix.Close(fd) //nolint:errcheck // only referred to
+		if !errors.Is(err, errNoFIFO) || try > 0 {
+			return f, err
+		}
+		slog.Warn("what is in the place of a FIFO is set aside", "file", path+damagedSuffix)
+		if err := os.Rename(path, path+damagedSuffix); err != nil {
+			return nil, err
+		}
 	}
-	return os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
 }
 
-// recover replays the journals: first the one that was writing, so that the log's size fits.
-func (p *Pump) recover() error {
-	for _, st := range p.streams {
-		phase, start, end := st.journal.load()
-		if phase != phaseWriting {
-			continue
-		}
-		if err := p.file.cut(int64(atomic.LoadUint64(st.journal.size))); err != nil {
-			return err
-		}
-		if err := st.flush(start, end, false); err != nil {
-			return err
-		}
+var errNoFIFO = errors.New("it is no FIFO")
+
+func reopenFIFO(fd int, path string, flags int) (*os.File, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	for _, st := range p.streams {
-		phase, start, end := st.journal.load()
-		if phase == phaseReading {
-			end = st.journal.recovered(end)
-			st.journal.store(phaseIdle, start, end)
-		}
-		if err := st.flush(start, end, false); err != nil {
-			return err
-		}
+	if st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return nil, fmt.Errorf("%s: %w", path, errNoFIFO)
 	}
-	return nil
+	return reopen(fd, path, flags)
 }
 
 // Paths returns where the FIFOs lie.
@@ -160,246 +183,150 @@ func (p *Pump) Paths() Paths {
 	if len(p.streams) > 1 {
 		out.Stderr = filepath.Join(p.dir, "stderr")
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.stdin != nil {
 		out.Stdin = filepath.Join(p.dir, "stdin")
 	}
 	return out
 }
 
-// Detach stops reading and leaves FIFOs and journals for the next run.
-func (p *Pump) Detach() error {
-	p.stop()
-	return errors.Join(p.release(), p.file.Close())
+// Detach stops reading and leaves FIFOs and journals for the next run. An error may be that a stream is left behind: the
+// next run finds all the same what it has not written.
+func (p *Pump) Detach(ctx context.Context) error {
+	return p.end(ctx, (*stream).detach, p.file.Close)
 }
 
 // Drain reads until the shim has closed its ends of the FIFOs, which it does when it has copied all that the container
 // wrote, or until ctx ends; then it writes an unfinished last line. The container has ended, and its process record must
 // not be deleted before: a shim that is told to delete gives up what it has not copied (containerd, runc-shim
-// process/init.go). An error means that output may be missing from the log; it is safe to call Finish nevertheless.
+// process/init.go). What the log does not take goes to the Spool. An error means that output may be missing from the log;
+// it is safe to call Finish nevertheless.
 func (p *Pump) Drain(ctx context.Context) error {
-	p.stop()
-	var errs []error
+	p.stopReading()
+	return p.each(ctx, func(st *stream) error { return st.drain(ctx) })
+}
+
+// Finish writes what is left, or gives it to the Spool, lets go of everything and removes FIFOs and journals. An error may be
+// that a stream is left behind: it then writes what it has when it can.
+func (p *Pump) Finish(ctx context.Context) error {
+	err := p.end(ctx, (*stream).finish, p.file.Close)
+	p.keeper.Drop(p.dir)
+	return errors.Join(err, os.RemoveAll(p.dir))
+}
+
+// end stops reading, has every stream end itself, and at last calls last.
+func (p *Pump) end(ctx context.Context, each func(*stream) error, last func() error) error {
+	p.stopReading()
+	err := errors.Join(p.letGoOfStdin(), p.each(ctx, each))
+	if !errors.Is(err, ErrLeftBehind) {
+		return errors.Join(err, last())
+	}
+	return err // the file's streams are in it; it is closed when nobody refers to it any more
+}
+
+// ErrLeftBehind is returned for a stream that is stuck, in the disk of its log most likely.
+var ErrLeftBehind = errors.New("a container's log is stuck and was left behind")
+
+// lag is how long after the end of a context a stream may take to heed it.
+const lag = time.Second
+
+var leftBehind atomic.Int64
+
+// LeftBehind is the number of streams that are stuck now and that nobody waits for any more.
+func LeftBehind() int64 { return leftBehind.Load() }
+
+// leave counts a stream, once, as left behind; returned is called for each time.
+func (s *stream) leave() {
+	if s.left.Add(1) == 1 {
+		leftBehind.Add(1)
+	}
+}
+
+func (s *stream) returned() {
+	if s.left.Add(-1) == 0 {
+		leftBehind.Add(-1)
+	}
+}
+
+// each lets every stream do something, in a goroutine that owns the stream meanwhile, and waits for them while ctx lasts.
+// One that is stuck goes on when it can, and is counted until then.
+func (p *Pump) each(ctx context.Context, do func(*stream) error) error {
+	type result struct {
+		stream *stream
+		err    error
+	}
+	results, waiting := make(chan result, len(p.streams)), map[*stream]bool{}
 	for _, st := range p.streams {
-		errs = append(errs, st.drain(ctx))
+		waiting[st] = true
+		go func() {
+			<-st.turn
+			err := do(st)
+			st.turn <- struct{}{}
+			results <- result{st, err}
+		}()
+	}
+	var errs []error
+	over := after(ctx, lag)
+	for len(waiting) > 0 {
+		select {
+		case r := <-results:
+			errs = append(errs, r.err)
+			delete(waiting, r.stream)
+		case <-over:
+			for st := range waiting {
+				st.leave()
+			}
+			go func() {
+				for range len(waiting) {
+					r := <-results
+					r.stream.returned()
+					slog.Warn("a container's log that was stuck has been let go of", "log", p.file.path, "stream", r.stream.name, "err", r.err)
+				}
+			}()
+			return errors.Join(append(errs, fmt.Errorf("%s: %w", p.file.path, ErrLeftBehind))...)
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// Finish lets go of everything and removes FIFOs and journals.
-func (p *Pump) Finish() error {
-	p.stop()
-	p.keeper.Drop(p.dir)
-	return errors.Join(p.release(), p.file.Close(), os.RemoveAll(p.dir))
+// after is closed some time after ctx has ended; never, if ctx never ends.
+func after(ctx context.Context, lag time.Duration) <-chan struct{} {
+	over := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(lag, func() { close(over) }) })
+	return over
 }
 
 // CloseStdin lets go of the container's input; it ends when the shim has let go of it as well.
 func (p *Pump) CloseStdin() error {
+	p.mu.Lock()
+	none := p.stdin == nil
+	p.mu.Unlock()
+	if none {
+		return nil
+	}
+	err := p.letGoOfStdin()
+	p.keep()
+	return err
+}
+
+func (p *Pump) letGoOfStdin() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.stdin == nil {
 		return nil
 	}
 	err := p.stdin.Close()
 	p.stdin = nil
-	p.keep()
 	return err
 }
 
-// stop ends the readers.
-func (p *Pump) stop() {
-	for _, st := range p.streams {
-		st.fifo.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a FIFO supports deadlines
-	}
-	for _, st := range p.streams {
-		<-st.done
-	}
-}
-
-func (p *Pump) release() error {
-	var errs []error
-	for _, st := range p.streams {
-		errs = append(errs, st.fifo.Close(), st.journal.close())
-	}
-	if p.stdin != nil {
-		errs = append(errs, p.stdin.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// run reads until stop.
-func (s *stream) run() {
-	defer close(s.done)
-	conn, err := s.fifo.SyscallConn()
-	if err != nil {
-		slog.Error("cannot read a container's output", "stream", s.name, "err", err)
-		return
-	}
-	for {
-		// The callback returns false to wait for the FIFO to become readable.
-		err := conn.Read(func(fd uintptr) bool {
-			n, err := s.step(int(fd))
-			if err != nil && !s.broke {
-				s.broke = true // once: a full disk would repeat it with every line
-				slog.Error("cannot write a container's log; its output waits", "log", s.file.path, "err", err)
-			}
-			if err != nil {
-				return true
-			}
-			s.broke = false
-			return n > 0
-		})
-		if err != nil {
-			return
+// stopReading ends the streams' own loops.
+func (p *Pump) stopReading() {
+	p.endOnce.Do(func() {
+		close(p.ending)
+		for _, st := range p.streams {
+			st.fifo.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a FIFO supports deadlines
 		}
-		if s.broke {
-			time.Sleep(retryWrite) //nolint:forbidigo // a full disk has no event
-		}
-	}
-}
-
-// step moves one batch from the FIFO into the log. It returns the number of bytes read.
-func (s *stream) step(fd int) (int, error) {
-	phase, start, end := s.journal.load()
-	if phase == phaseWriting { // the last write failed
-		if err := s.flush(start, end, false); err != nil {
-			return 0, err
-		}
-		_, start, end = s.journal.load()
-	}
-	start, end, full := s.journal.room(start, end)
-	if full {
-		if err := s.flush(start, end, true); err != nil {
-			return 0, err
-		}
-		start, end, _ = s.journal.room(0, 0)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	n = min(n, bufferSize-1-end) // one byte is kept for the newline that drain adds
-	s.journal.announce(start, end, n, time.Now())
-	got, err := unix.Read(fd, s.journal.buf[end:end+n])
-	if err != nil || got <= 0 {
-		s.journal.store(phaseIdle, start, end)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			return 0, nil
-		}
-		return 0, err
-	}
-	return got, s.flush(start, end+got, false)
-}
-
-// flush writes the whole lines of buf[start:end] to the log; with force also what has no end yet.
-func (s *stream) flush(start, end int, force bool) error {
-	var next int
-	s.batch, next = format(s.batch[:0], s.name, s.journal.when(), s.journal.buf[start:end], force)
-	if next == 0 {
-		s.journal.store(phaseIdle, start, end)
-		return nil
-	}
-	return s.file.transaction(func(size int64) []byte {
-		atomic.StoreUint64(s.journal.size, uint64(size))
-		s.journal.store(phaseWriting, start, end)
-		return s.batch
-	}, func() {
-		s.journal.store(phaseIdle, start+next, end)
 	})
-}
-
-// drain reads what is still to come and ends the last line.
-func (s *stream) drain(ctx context.Context) error {
-	if err := s.becomeReader(); err != nil {
-		return err
-	}
-	for {
-		n, err := s.step(int(s.fifo.Fd()))
-		if err != nil {
-			// A full disk may be emptied.
-			select {
-			case <-ctx.Done():
-				return err
-			case <-time.After(retryWrite):
-			}
-			continue
-		}
-		if n > 0 {
-			continue
-		}
-		if over, err := s.wait(ctx); err != nil || over {
-			return errors.Join(err, s.endLine())
-		}
-	}
-}
-
-// becomeReader lets go of the FIFO's writing end, so that the end of the others can be seen.
-func (s *stream) becomeReader() error {
-	fd, err := unix.Open(s.fifo.Name(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("cannot reopen the container's %s: %w", s.name, err)
-	}
-	old := s.fifo
-	s.fifo = os.NewFile(uintptr(fd), old.Name())
-	return old.Close()
-}
-
-// drainTick bounds how late the end of a context is seen while a FIFO is silent.
-const drainTick = 100 * time.Millisecond
-
-// wait returns when there is more to read, or over when nobody writes any more and all has been read.
-func (s *stream) wait(ctx context.Context) (over bool, err error) {
-	for {
-		fds := []unix.PollFd{{Fd: int32(s.fifo.Fd()), Events: unix.POLLIN}}
-		_, err := unix.Poll(fds, int(drainTick.Milliseconds()))
-		switch {
-		case err != nil && !errors.Is(err, unix.EINTR):
-			return true, err
-		case fds[0].Revents&unix.POLLIN != 0:
-			return false, nil
-		case fds[0].Revents&unix.POLLHUP != 0:
-			return true, nil
-		case ctx.Err() != nil:
-			return true, fmt.Errorf("the container's %s is still open elsewhere: %w", s.name, ctx.Err())
-		}
-	}
-}
-
-// endLine writes what has no line end yet.
-func (s *stream) endLine() error {
-	_, start, end := s.journal.load()
-	if start == end {
-		return nil
-	}
-	s.journal.buf[end] = '\n'
-	return s.flush(start, end+1, false)
-}
-
-// format appends the CRI form of data's lines to out: "<time> <stream> <F|P> <text>". Lines above maxLine are split
-// into partial ones. It returns how many bytes of data it used; without force an unfinished line is left.
-func format(out []byte, name string, at time.Time, data []byte, force bool) (formatted []byte, used int) {
-	stamp := at.UTC().Format("2006-01-02T15:04:05.000000000Z07:00")
-	line := func(tag byte, text []byte) {
-		out = append(out, stamp...)
-		out = append(out, ' ')
-		out = append(out, name...)
-		out = append(out, ' ', tag, ' ')
-		out = append(out, text...)
-		out = append(out, '\n')
-	}
-	for used < len(data) {
-		rest := data[used:]
-		i := bytes.IndexByte(rest, '\n')
-		switch {
-		case i >= 0 && i <= maxLine:
-			line('F', rest[:i])
-			used += i + 1
-		case len(rest) >= maxLine:
-			line('P', rest[:maxLine])
-			used += maxLine
-		case force:
-			line('P', rest)
-			used = len(data)
-		default:
-			return out, used
-		}
-	}
-	return out, used
 }

@@ -61,11 +61,13 @@ type ReadOptions struct {
 }
 
 // Read writes the lines of the log at path, rotated files included, to w. With Follow, ended is asked after each wait;
-// it must return a channel that is closed when the container has ended and its log is complete.
+// it must return a channel that is closed when the container has ended and its log is complete. A log that does not exist
+// is os.ErrNotExist; what is in its place and was not made by Solopod is ErrForeign. It waits for the disk and for w,
+// whatever ctx says: who must not wait leaves it behind.
 func Read(ctx context.Context, path string, o ReadOptions, w io.Writer, ended <-chan struct{}) error {
 	out := &printer{w: w, o: o}
 	if o.Tail >= 0 {
-		if err := out.skipTo(path, o.Tail); err != nil {
+		if err := out.skipTo(ctx, path, o.Tail); err != nil {
 			return err
 		}
 	}
@@ -73,29 +75,42 @@ func Read(ctx context.Context, path string, o ReadOptions, w io.Writer, ended <-
 		o.Positioned()
 	}
 	if o.Follow {
-		return out.follow(ctx, path, ended)
+		return done(out.follow(ctx, path, ended))
 	}
 	files, err := allFiles(path)
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		if err := out.file(file); err != nil {
+		if err := out.file(ctx, file); err != nil {
 			return done(err)
 		}
 	}
 	return nil
 }
 
+// allFiles are the paths of a log's files, the oldest first.
 func allFiles(path string) ([]string, error) {
-	old, err := rotatedFiles(path)
+	dir, err := openDir(filepath.Dir(path), false)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); err != nil && len(old) == 0 {
+	defer dir.Close() //nolint:errcheck // only read from
+	names, err := rotatedNames(dir, filepath.Base(path))
+	if err != nil {
 		return nil, err
 	}
-	return append(old, path), nil
+	var out []string
+	for _, name := range names {
+		out = append(out, filepath.Join(filepath.Dir(path), name))
+	}
+	f, err := openToRead(path)
+	if err == nil {
+		err = f.Close()
+	} else if errors.Is(err, os.ErrNotExist) && len(out) > 0 {
+		err = nil // it is being rotated
+	}
+	return append(out, path), err
 }
 
 // printer writes selected lines.
@@ -117,14 +132,14 @@ func done(err error) error {
 }
 
 // skipTo counts the lines, so that only the last tail are printed.
-func (p *printer) skipTo(path string, tail int64) error {
+func (p *printer) skipTo(ctx context.Context, path string, tail int64) error {
 	files, err := allFiles(path)
 	if err != nil {
 		return err
 	}
 	total := int64(0)
 	for _, name := range files {
-		n, err := countLines(name)
+		n, err := countLines(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -135,54 +150,103 @@ func (p *printer) skipTo(path string, tail int64) error {
 }
 
 // countLines counts full lines; partial pieces belong to the line that follows.
-func countLines(name string) (int64, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return 0, nil
-		}
+func countLines(ctx context.Context, name string) (int64, error) {
+	f, err := openOlder(name)
+	if f == nil || err != nil {
 		return 0, err
 	}
 	defer f.Close() //nolint:errcheck // only read from
 	n := int64(0)
-	r := bufio.NewReaderSize(f, 64<<10)
-	for {
-		b, err := r.ReadBytes('\n')
+	lines := newLineReader(f)
+	for ctx.Err() == nil {
+		b, err := lines.next()
 		if err != nil {
 			return n, nil //nolint:nilerr // io.EOF
 		}
-		if line, err := ParseLine(bytes.TrimSuffix(b, []byte("\n"))); err == nil && !line.Partial {
+		if line, err := ParseLine(b); err == nil && !line.Partial {
 			n++
 		}
 	}
+	return n, ctx.Err()
 }
 
-func (p *printer) file(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil
-		}
+// openOlder opens a file that may have been rotated away; it is nil then. So it is for what only looks like a file of the log.
+func openOlder(name string) (*os.File, error) {
+	f, err := openToRead(name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrForeign) {
+		return nil, nil
+	}
+	return f, err
+}
+
+func (p *printer) file(ctx context.Context, name string) error {
+	f, err := openOlder(name)
+	if f == nil || err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	_, err = p.copy(bufio.NewReaderSize(f, 64<<10), nil)
-	return err
+	return p.copy(ctx, newLineReader(f))
 }
 
-// copy prints whole lines until the reader's end and returns the unfinished rest.
-func (p *printer) copy(r *bufio.Reader, rest []byte) ([]byte, error) {
+// maxLogLine is the longest line, in bytes, that Read takes for one: a line of the log format holds maxLine of text.
+const maxLogLine = 64 << 10
+
+// lineReader reads whole lines of a file that may grow, in a fixed amount of memory.
+type lineReader struct {
+	r       *bufio.Reader
+	rest    []byte // of a line without an end yet
+	tooLong bool   // the line at hand was, and is left out
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, maxLogLine)}
+}
+
+// next returns a line without its newline, valid until it is called again. At the end of the file it returns io.EOF, and may
+// be called again when the file has grown.
+func (l *lineReader) next() ([]byte, error) {
+	if len(l.rest) > 0 && l.rest[len(l.rest)-1] == '\n' {
+		l.rest = l.rest[:0]
+	}
 	for {
-		b, err := r.ReadBytes('\n')
-		if err != nil {
-			return append(rest, b...), nil //nolint:nilerr // io.EOF
+		b, err := l.r.ReadSlice('\n')
+		if len(l.rest)+len(b) > maxLogLine {
+			l.tooLong, l.rest = true, l.rest[:0]
 		}
-		full := b
-		if len(rest) > 0 {
-			full, rest = append(rest, b...), nil
-		}
-		if err := p.line(bytes.TrimSuffix(full, []byte("\n"))); err != nil {
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			l.tooLong, l.rest = true, l.rest[:0]
+		case err != nil:
+			if !l.tooLong {
+				l.rest = append(l.rest, b...)
+			}
 			return nil, err
+		case l.tooLong: // its end
+			l.tooLong = false
+		case len(l.rest) > 0:
+			l.rest = append(l.rest, b...)
+			return l.rest[:len(l.rest)-1], nil
+		default:
+			return b[:len(b)-1], nil
+		}
+	}
+}
+
+// copy prints the whole lines until the reader's end.
+func (p *printer) copy(ctx context.Context, lines *lineReader) error {
+	for {
+		b, err := lines.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if err := p.line(b); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 	}
 }
@@ -222,69 +286,4 @@ func (p *printer) line(b []byte) error {
 		return errEnough
 	}
 	return err
-}
-
-// follow prints the log and what comes, over rotations.
-func (p *printer) follow(ctx context.Context, path string, ended <-chan struct{}) error {
-	changed, cancel, err := followers.watch(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("cannot follow the log: %w", err)
-	}
-	defer cancel()
-	old, err := rotatedFiles(path)
-	if err != nil {
-		return err
-	}
-	for _, name := range old {
-		if err := p.file(name); err != nil {
-			return done(err)
-		}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { f.Close() }() //nolint:errcheck // only read from
-	r := bufio.NewReaderSize(f, 64<<10)
-	var rest []byte
-	for {
-		if rest, err = p.copy(r, rest); err != nil {
-			return done(err)
-		}
-		if next, err := reopened(path, f); err != nil {
-			return err
-		} else if next != nil {
-			if rest, err = p.copy(r, rest); err != nil { // written between the last read and the rename
-				f.Close() //nolint:errcheck // only read from
-				return done(err)
-			}
-			f.Close() //nolint:errcheck // only read from
-			f, r = next, bufio.NewReaderSize(next, 64<<10)
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ended:
-			_, err := p.copy(r, rest)
-			return done(err)
-		case <-changed:
-		}
-	}
-}
-
-// reopened returns the file that path names now when it is another one than f.
-func reopened(path string, f *os.File) (*os.File, error) {
-	now, err := os.Stat(path)
-	if err != nil {
-		return nil, nil //nolint:nilerr // between the rename and the new file
-	}
-	before, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if os.SameFile(now, before) {
-		return nil, nil
-	}
-	return os.Open(path)
 }

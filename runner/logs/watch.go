@@ -2,10 +2,13 @@ package logs
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 )
 
 // followers share one watch of the kernel's: a user may have 128 of them (fs.inotify.max_user_instances), which other programs
@@ -15,11 +18,28 @@ var followers = hub{}
 type hub struct {
 	mu      sync.Mutex
 	watcher *fsnotify.Watcher
-	dirs    map[string]map[chan struct{}]bool
+	dirs    map[directory]*watched
 }
 
-// watch tells of changes in dir: changed holds one when something has happened since it was read last. The caller must call cancel.
-func (h *hub) watch(dir string) (changed <-chan struct{}, cancel func(), err error) {
+// directory is a directory, whatever its names are.
+type directory struct{ dev, ino uint64 }
+
+// watched is a directory that is watched by a name that leads there without a look at the disk: that of an open descriptor.
+type watched struct {
+	fd        int
+	listeners map[chan struct{}]bool
+}
+
+func (w *watched) path() string { return "/proc/self/fd/" + strconv.Itoa(w.fd) }
+
+// watch tells of changes in an open directory: changed holds one when something has happened since it was read last. The
+// caller must call cancel.
+func (h *hub) watch(dir *os.File) (changed <-chan struct{}, cancel func(), err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return nil, nil, err
+	}
+	key := directory{st.Dev, st.Ino}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watcher == nil {
@@ -27,28 +47,47 @@ func (h *hub) watch(dir string) (changed <-chan struct{}, cancel func(), err err
 		if err != nil {
 			return nil, nil, fmt.Errorf("cannot watch for what is written: %w", err)
 		}
-		h.watcher, h.dirs = w, map[string]map[chan struct{}]bool{}
+		h.watcher, h.dirs = w, map[directory]*watched{}
 		go h.run(w)
 	}
-	if h.dirs[dir] == nil {
-		if err := h.watcher.Add(dir); err != nil {
+	if h.dirs[key] == nil {
+		if err := h.add(key, int(dir.Fd())); err != nil {
 			h.closeUnused()
 			return nil, nil, fmt.Errorf("cannot watch for what is written: %w", err)
 		}
-		h.dirs[dir] = map[chan struct{}]bool{}
 	}
 	c := make(chan struct{}, 1)
-	h.dirs[dir][c] = true
-	return c, func() { h.leave(dir, c) }, nil
+	h.dirs[key].listeners[c] = true
+	return c, func() { h.leave(key, c) }, nil
 }
 
-func (h *hub) leave(dir string, c chan struct{}) {
+// add watches another directory. h.mu is held.
+func (h *hub) add(key directory, dir int) error {
+	fd, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	w := &watched{fd, map[chan struct{}]bool{}}
+	if err := h.watcher.Add(w.path()); err != nil {
+		unix.Close(fd) //nolint:errcheck // only referred to
+		return err
+	}
+	h.dirs[key] = w
+	return nil
+}
+
+func (h *hub) leave(key directory, c chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.dirs[dir], c)
-	if len(h.dirs[dir]) == 0 {
-		delete(h.dirs, dir)
-		h.watcher.Remove(dir) //nolint:errcheck // the directory may be gone
+	w := h.dirs[key]
+	if w == nil {
+		return
+	}
+	delete(w.listeners, c)
+	if len(w.listeners) == 0 {
+		delete(h.dirs, key)
+		h.watcher.Remove(w.path()) //nolint:errcheck // the directory may be gone
+		unix.Close(w.fd)           //nolint:errcheck // only referred to
 	}
 	h.closeUnused()
 }
@@ -79,17 +118,17 @@ func (h *hub) run(w *fsnotify.Watcher) {
 }
 
 // tell wakes the followers of a directory, or of all.
-func (h *hub) tell(w *fsnotify.Watcher, dir string) {
+func (h *hub) tell(w *fsnotify.Watcher, path string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watcher != w {
 		return
 	}
-	for d, list := range h.dirs {
-		if dir != "" && d != dir {
+	for _, dir := range h.dirs {
+		if path != "" && dir.path() != path {
 			continue
 		}
-		for c := range list {
+		for c := range dir.listeners {
 			select {
 			case c <- struct{}{}:
 			default:

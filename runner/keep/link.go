@@ -1,0 +1,211 @@
+package keep
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/solopod/solopod/runner/keep/wire"
+)
+
+const (
+	// sendLimit is how long the process may take to have room for a message: it does nothing but read them.
+	sendLimit = time.Second
+	// A process that cannot be had or does not answer is tried again after these, doubled each time.
+	firstRetry, lastRetry = time.Second, 10 * time.Second
+)
+
+// link is the goroutine of a Keeper that starts the process and talks to it.
+type link struct {
+	k     *Keeper
+	conn  *net.UnixConn
+	gone  chan struct{} // closed when the process has ended
+	since time.Time     // when it was connected to
+
+	broken bool // it was said that it cannot be had
+	delay  time.Duration
+	next   time.Time // when it is tried again
+}
+
+// run tells the process what is noted until the Keeper is closed.
+func (l *link) run() {
+	defer close(l.k.done)
+	for {
+		var retry <-chan time.Time
+		if wait := time.Until(l.next); wait > 0 {
+			retry = time.After(wait)
+		} else if !l.tell() {
+			continue
+		}
+		select {
+		case <-l.k.closing:
+			l.end()
+			return
+		case <-l.gone:
+			l.lost()
+		case <-l.k.wake:
+		case <-retry:
+		}
+	}
+}
+
+// end tells the rest and lets go of the process.
+func (l *link) end() {
+	l.tell()
+	changes, _ := l.k.take()
+	for _, c := range changes {
+		c.close()
+	}
+	if l.conn != nil {
+		l.conn.Close() //nolint:errcheck // only written to
+	}
+}
+
+// lost: the process has ended.
+func (l *link) lost() {
+	l.conn.Close() //nolint:errcheck // only written to
+	l.conn, l.gone = nil, nil
+	if !l.k.needed() {
+		return
+	}
+	slog.Warn("the process that keeps containers' output ended; it is started again")
+	if time.Since(l.since) < firstRetry { // it may do so again and again
+		l.next = time.Now().Add(firstRetry)
+	}
+	l.k.anew()
+	l.k.wakeUp()
+}
+
+// tell tells the process what is noted; it is false when that has to be tried again.
+func (l *link) tell() bool {
+	changes, only := l.k.take()
+	if len(changes) == 0 && !only {
+		return true
+	}
+	if l.conn == nil {
+		l.k.giveBack(changes, only)
+		if err := l.connect(l.k.needed()); err != nil {
+			return l.failed(err)
+		}
+		if l.conn == nil {
+			l.k.take() // there is no process, so it holds nothing
+			return true
+		}
+		l.k.anew()
+		changes, only = l.k.take()
+	}
+	for key, c := range changes {
+		text, rights := c.message(key)
+		if err := l.send(text, rights); err != nil {
+			l.k.giveBack(changes, only)
+			return l.failed(err)
+		}
+		l.k.tell(key, c.hold)
+		c.close()
+		delete(changes, key)
+	}
+	if only {
+		if err := l.send([]byte{wire.Only}, nil); err != nil {
+			l.k.giveBack(nil, true)
+			return l.failed(err)
+		}
+	}
+	if l.broken {
+		slog.Info("the process that keeps containers' output answers again")
+	}
+	l.broken, l.delay = false, 0
+	return true
+}
+
+// failed says once that there is no process to tell, and when it is tried again.
+func (l *link) failed(err error) bool {
+	if !l.broken {
+		slog.Warn("what a container says last may be lost if it ends while Solopod is down", "err", err)
+	}
+	l.broken = true
+	l.delay = min(max(2*l.delay, firstRetry), lastRetry)
+	l.next = time.Now().Add(l.delay)
+	return false
+}
+
+func (l *link) send(text, rights []byte) error {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
+		return err
+	}
+	if _, _, err := l.conn.WriteMsgUnix(text, rights, nil); err != nil {
+		return fmt.Errorf("the process that keeps containers' output does not answer: %w", err)
+	}
+	return nil
+}
+
+// connect finds the process, or starts it if it is needed.
+func (l *link) connect(needed bool) error {
+	conn, err := l.dial()
+	if err != nil && !needed {
+		return nil
+	}
+	if err != nil {
+		if err = l.start(); err == nil {
+			conn, err = l.dial()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	l.conn, l.gone, l.since = conn, gone, time.Now()
+	go func() {
+		defer close(gone)
+		conn.Read(make([]byte, 1)) //nolint:errcheck // the process never writes: this is its end, or that of the connection
+	}()
+	return nil
+}
+
+func (l *link) dial() (*net.UnixConn, error) {
+	d := net.Dialer{Timeout: sendLimit}
+	conn, err := d.Dial("unixpacket", l.k.socket)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil
+}
+
+// start starts the process with the socket to listen on.
+func (l *link) start() error {
+	socket := l.k.socket
+	if err := os.RemoveAll(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: socket, Net: "unixpacket"})
+	if err != nil {
+		return fmt.Errorf("cannot listen for the keeper: %w", err)
+	}
+	listener.SetUnlinkOnClose(false)
+	defer listener.Close() //nolint:errcheck // the keeper has its own
+	file, err := listener.File()
+	if err != nil {
+		return fmt.Errorf("cannot listen for the keeper: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // the keeper has its own
+	cmd := exec.Command(l.k.program, filepath.Dir(socket))
+	cmd.ExtraFiles = []*os.File{file} // the descriptor wire.Listener
+	// Signals to Solopod's process group are not for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=10"} // small rather than fast
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot start the keeper: %w", err)
+	}
+	if l.k.OnStart != nil {
+		if err := l.k.OnStart(cmd.Process.Pid); err != nil {
+			slog.Warn("the process that keeps containers' output stays with the daemon's", "err", err)
+		}
+	}
+	go cmd.Wait() //nolint:errcheck // reaped when it ends; the connection tells
+	return nil
+}

@@ -1,0 +1,448 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tinyDisk mounts a file system of so many KiB for the test.
+func tinyDisk(t *testing.T, kib int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
+		t.Fatalf("cannot mount a tmpfs (these tests run as root): %v", err)
+	}
+	t.Cleanup(func() { unmount(t, dir) })
+	return dir
+}
+
+func unmount(t *testing.T, dir string) {
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Error(err)
+	}
+}
+
+// fill leaves no room on a file system; the returned function gives it back.
+func fill(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(f.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// start opens a pump and its stdout for writing, as the shim does.
+func start(t *testing.T, dir, log string, s Streams) (*Pump, *os.File) {
+	t.Helper()
+	s.Keeper = noKeeper{}
+	p, err := Open(dir, NewFile(log, Limits{}), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(p.Paths().Stdout, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	return p, out
+}
+
+func within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+// texts are the texts of a log's lines, which all must be whole.
+func texts(t *testing.T, log string) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := Read(context.Background(), log, ReadOptions{Tail: -1}, &out, nil); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !check(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // a poll with a deadline
+		if time.Now().After(deadline) {
+			t.Fatal("not in time: ", what)
+		}
+	}
+}
+
+func appears(t *testing.T, log, text string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%q in the log", text), func() bool {
+		b, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(b), text)
+	})
+}
+
+// A container runs, and loses nothing, when there is no room for its journals; also when it had them from a run that did not
+// allocate them.
+func TestFullStateFileSystem(t *testing.T) {
+	state := tinyDisk(t, 256)
+	dir, log := filepath.Join(state, "io"), filepath.Join(t.TempDir(), "pod", "c", "0.log")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sparse, err := os.Create(filepath.Join(dir, "stdout.journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sparse.Truncate(journalSize); err != nil {
+		t.Fatal(err)
+	}
+	left := newJournal(make([]byte, 4096), "", false)
+	copy(left.buf, "before ")
+	left.store(phaseIdle, 0, 7)
+	if _, err := sparse.WriteAt(left.mem, 0); err != nil {
+		t.Fatal(err)
+	}
+	sparse.Close()
+	fill(t, state)
+	p, out := start(t, dir, log, Streams{})
+	if err := p.Degraded(); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("it says %v", err)
+	}
+	fmt.Fprint(out, "this\nand more ")
+	appears(t, log, "before this")
+	if err := p.Detach(within(5 * time.Second)); err != nil { // without a file the next run would find nothing
+		t.Fatal(err)
+	}
+	p, out2 := start(t, dir, log, Streams{})
+	fmt.Fprint(out2, "than that\n", strings.Repeat("0123456789abcdef", 10_000), "\n")
+	out.Close()
+	out2.Close()
+	if err := finish(p); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := texts(t, log), "before this\nand more than that\n"+strings.Repeat("0123456789abcdef", 10_000)+"\n"; got != want {
+		t.Errorf("the log has %d bytes, %.60q; it should have %d", len(got), got, len(want))
+	}
+}
+
+// A journal that somebody shortens while it is used costs what it held, and nothing else.
+func TestShortenedJournal(t *testing.T) {
+	dir, log := filepath.Join(t.TempDir(), "io"), filepath.Join(t.TempDir(), "pod", "c", "0.log")
+	p, out := start(t, dir, log, Streams{})
+	for i := range 3 {
+		line := fmt.Sprintf("line %d", i)
+		fmt.Fprintln(out, line)
+		appears(t, log, line)
+		if err := os.Truncate(filepath.Join(dir, "stdout.journal"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Fprintln(out, "the end")
+	out.Close()
+	if err := finish(p); err != nil {
+		t.Fatal(err)
+	}
+	if got := texts(t, log); got != "line 0\nline 1\nline 2\nthe end\n" {
+		t.Errorf("the log: %q", got)
+	}
+}
+
+// Nothing in the place of a journal or a FIFO keeps a container's output from its log.
+func TestDamagedState(t *testing.T) {
+	write := func(b []byte) func(string) error {
+		return func(path string) error { return os.WriteFile(path, b, 0o600) }
+	}
+	for name, c := range map[string]struct {
+		file   string
+		damage func(path string) error
+	}{
+		"a journal of 0xff":      {"stdout.journal", write(bytes.Repeat([]byte{0xff}, journalSize))},
+		"a journal of text":      {"stdout.journal", write(bytes.Repeat([]byte("no journal"), journalSize/10))},
+		"an empty journal":       {"stdout.journal", write(nil)},
+		"a short journal":        {"stdout.journal", write(make([]byte, 100))},
+		"a long journal":         {"stdout.journal", write(make([]byte, journalSize+1))},
+		"a journal's directory":  {"stdout.journal", func(path string) error { return os.MkdirAll(filepath.Join(path, "full"), 0o700) }},
+		"a FIFO for a journal":   {"stdout.journal", func(path string) error { return unix.Mkfifo(path, 0o600) }},
+		"a link for a journal":   {"stdout.journal", func(path string) error { return os.Symlink("/dev/null", path) }},
+		"a file for a FIFO":      {"stdout", write([]byte("text"))},
+		"a directory for a FIFO": {"stdout", func(path string) error { return os.MkdirAll(filepath.Join(path, "full"), 0o700) }},
+		"a link for a FIFO":      {"stdout", func(path string) error { return os.Symlink("/dev/null", path) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, log := filepath.Join(t.TempDir(), "io"), filepath.Join(t.TempDir(), "pod", "c", "0.log")
+			if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			const before = "2026-01-01T00:00:01Z stdout F before\n"
+			if err := os.WriteFile(log, []byte(before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.damage(filepath.Join(dir, c.file)); err != nil {
+				t.Fatal(err)
+			}
+			p, out := start(t, dir, log, Streams{})
+			if p.Degraded() != nil {
+				t.Errorf("it has no journal: %v", p.Degraded())
+			}
+			fmt.Fprintln(out, "after")
+			out.Close()
+			if err := finish(p); err != nil {
+				t.Fatal(err)
+			}
+			if got := texts(t, log); got != "before\nafter\n" {
+				t.Errorf("the log: %q", got)
+			}
+		})
+	}
+}
+
+// While its disk is full a log takes nothing, and its container waits; when there is room again all is there.
+func TestFullLogDisk(t *testing.T) {
+	const lines = 50_000 // more than FIFO and journal hold
+	disk := tinyDisk(t, 64)
+	log := filepath.Join(disk, "pod", "c", "0.log")
+	fill(t, disk)
+	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
+	var want strings.Builder
+	for i := range lines {
+		fmt.Fprintln(&want, i)
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := out.WriteString(want.String())
+		written <- errors.Join(err, out.Close())
+	}()
+	eventually(t, "the writer is held back", func() bool {
+		n, err := unix.IoctlGetInt(int(p.streams[0].fifo.Fd()), unix.TIOCINQ)
+		return err == nil && n > 60<<10
+	})
+	if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=16m"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(p); err != nil {
+		t.Fatal(err)
+	}
+	if got := texts(t, log); got != want.String() {
+		t.Errorf("the log has %d bytes, not %d", len(got), want.Len())
+	}
+}
+
+// The end of a container whose log's disk is full is in the log when there is room again, also after a kill, once.
+func TestSpool(t *testing.T) {
+	disk := tinyDisk(t, 256)
+	state := t.TempDir()
+	log := filepath.Join(disk, "pod", "c", "0.log")
+	spool := NewSpool(filepath.Join(state, "unwritten"))
+	p, out := start(t, filepath.Join(state, "io"), log, Streams{Spool: spool})
+	fmt.Fprintln(out, "first")
+	appears(t, log, "first")
+	free := fill(t, disk)
+	pad := strings.Repeat("x", 3000)
+	for i := range 12 { // what a FIFO holds
+		fmt.Fprintf(out, "%d %s\n", i, pad)
+	}
+	fmt.Fprint(out, "the end")
+	out.Close()
+	began := time.Now()
+	if err := finish(p); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s, though nothing was to be waited for", took)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if !spool.deliver(ctx) {
+		t.Error("it was delivered to a full disk")
+	}
+	free()
+	// A run that is killed while it delivers has written the beginning.
+	paths, err := spool.files(spoolSuffix)
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("kept: %v, %v", paths, err)
+	}
+	tearDelivery(t, paths[0], log)
+	ended := make(chan struct{})
+	go func() {
+		NewSpool(spool.dir).Run(ctx)
+		close(ended)
+	}()
+	appears(t, log, "the end")
+	eventually(t, "nothing is kept any more", func() bool {
+		entries, err := os.ReadDir(spool.dir)
+		return err == nil && len(entries) == 0
+	})
+	cancel()
+	<-ended
+	want := "first\n"
+	for i := range 12 {
+		want += fmt.Sprintf("%d %s\n", i, pad)
+	}
+	if got := texts(t, log); got != want+"the end\n" {
+		t.Errorf("the log has %d bytes, not %d", len(got), len(want)+8)
+	}
+}
+
+// tearDelivery does what a run does that is killed while it writes to the log.
+func tearDelivery(t *testing.T, path, log string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _, text, err := parseSpool(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Size = sizeOf(info.Size())
+	line, err := h.line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(line, 0); err != nil {
+		t.Fatal(err)
+	}
+	l, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := l.Write(text[:5000]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Damaged files are set aside, and what belongs to a pod that goes is forgotten.
+func TestSpoolDamaged(t *testing.T) {
+	dir := t.TempDir()
+	s := NewSpool(dir)
+	for name, text := range map[string]string{
+		"empty": "", "zeros": strings.Repeat("\x00", 1000), "version": `{"version":2,"log":"/a/b.log","size":"-1"}` + "\n",
+		"relative": `{"version":1,"log":"b.log","size":"-1"}` + "\n", "size": `{"version":1,"log":"/a/b.log","size":"x"}` + "\n",
+		"dots": `{"version":1,"log":"/a/../b.log","size":"-1"}` + "\n", "big": strings.Repeat("x", maxSpooled+1),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name+spoolSuffix), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "directory"+spoolSuffix), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s.deliver(context.Background()) {
+		t.Error("something is to be tried again")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 8 {
+		t.Errorf("there are %v, %v", entries, err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), damagedSuffix) {
+			t.Errorf("%s was not set aside", e.Name())
+		}
+	}
+	for _, log := range []string{"/log/pod/c/0.log", "/log/pod2/c/0.log"} {
+		sp, err := s.take(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sp.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Forget("/log/pod"); err != nil {
+		t.Error(err)
+	}
+	if left, err := s.files(spoolSuffix); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// A disk that does not answer holds nobody up but the streams that write to it, and these go on when it does.
+func TestStuckDisk(t *testing.T) {
+	disk := t.TempDir()
+	image := filepath.Join(t.TempDir(), "disk")
+	if out, err := exec.Command("sh", "-ec", "truncate -s 4M $0; mke2fs -q -t ext4 $0; mount -o loop $0 $1", image, disk).CombinedOutput(); err != nil {
+		t.Fatalf("cannot mount a disk of its own: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { unmount(t, disk) })
+	log := filepath.Join(disk, "pod", "c", "0.log")
+	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{Spool: NewSpool(t.TempDir())})
+	fmt.Fprintln(out, "before")
+	appears(t, log, "before")
+	root, err := os.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
+	if err := unix.IoctlSetInt(int(root.Fd()), freeze, 0); err != nil {
+		t.Fatal(err)
+	}
+	frozen := true
+	defer func() {
+		if frozen {
+			unix.IoctlSetInt(int(root.Fd()), thaw, 0) //nolint:errcheck // the test has failed
+		}
+	}()
+	fmt.Fprintln(out, "while it is frozen")
+	eventually(t, "the stream reads", func() bool {
+		n, err := unix.IoctlGetInt(int(out.Fd()), unix.TIOCINQ)
+		return err == nil && n == 0
+	})
+	began := time.Now()
+	if err := p.Drain(within(100 * time.Millisecond)); !errors.Is(err, ErrLeftBehind) {
+		t.Errorf("drained: %v", err)
+	}
+	if err := p.Finish(within(100 * time.Millisecond)); !errors.Is(err, ErrLeftBehind) {
+		t.Errorf("finished: %v", err)
+	}
+	if took := time.Since(began); took > 3*lag {
+		t.Errorf("it took %s", took)
+	}
+	if n := LeftBehind(); n != 1 {
+		t.Errorf("%d streams are left behind", n)
+	}
+	if err := unix.IoctlSetInt(int(root.Fd()), thaw, 0); err != nil {
+		t.Fatal(err)
+	}
+	frozen = false
+	eventually(t, "nobody is left behind", func() bool { return LeftBehind() == 0 })
+	if got := texts(t, log); got != "before\nwhile it is frozen\n" {
+		t.Errorf("the log: %q", got)
+	}
+}

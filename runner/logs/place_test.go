@@ -1,0 +1,210 @@
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a pod with a mount of the log directory puts there leads Solopod nowhere else, neither to write nor to read.
+func TestForeignFiles(t *testing.T) {
+	const secret = "2026-01-01T00:00:00Z stdout F secret\n"
+	for name, plant := range map[string]func(outside, log string) error{
+		"a link":      func(outside, log string) error { return os.Symlink(outside, log) },
+		"a dead link": func(outside, log string) error { return os.Symlink(outside+"-new", log) },
+		"a FIFO":      func(_, log string) error { return unix.Mkfifo(log, 0o666) },
+		"a directory": func(_, log string) error { return os.MkdirAll(filepath.Join(log, "full"), 0o777) },
+		"a socket":    func(_, log string) error { return unix.Mknod(log, unix.S_IFSOCK|0o666, 0) },
+		"another's file": func(_, log string) error {
+			return errors.Join(os.WriteFile(log, []byte(secret), 0o666), os.Chown(log, 1000, 1000))
+		},
+		"a link of a directory": func(outside, log string) error {
+			return errors.Join(os.Remove(filepath.Dir(log)), os.Symlink(filepath.Dir(outside), filepath.Dir(log)))
+		},
+		"a link of the pod's": func(outside, log string) error {
+			pod := filepath.Dir(filepath.Dir(log))
+			return errors.Join(os.RemoveAll(pod), os.Symlink(filepath.Dir(filepath.Dir(outside)), pod))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := filepath.Join(t.TempDir(), "pod", "c")
+			log := filepath.Join(t.TempDir(), "pods", "pod", "c", "0.log")
+			for _, dir := range []string{host, filepath.Dir(log)} {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			outside := filepath.Join(host, "0.log")
+			if err := os.WriteFile(outside, []byte(secret), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := plant(outside, log); err != nil {
+				t.Fatal(err)
+			}
+			for _, follow := range []bool{false, true} {
+				ctx := within(5 * time.Second)
+				var out bytes.Buffer
+				err := Read(ctx, log, ReadOptions{Tail: -1, Follow: follow}, &out, nil)
+				if !errors.Is(err, ErrForeign) && !errors.Is(err, os.ErrNotExist) || out.Len() > 0 || ctx.Err() != nil {
+					t.Errorf("following %t: %v, read %q", follow, err, out.String())
+				}
+			}
+			if err := PruneAttempts(filepath.Dir(log), 5); err != nil && !errors.Is(err, ErrForeign) && !errors.Is(err, unix.EISDIR) {
+				t.Error(err)
+			}
+			p, w := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
+			fmt.Fprintln(w, "mine")
+			w.Close()
+			if err := finish(p); err != nil {
+				t.Fatal(err)
+			}
+			if got := texts(t, log); got != "mine\n" {
+				t.Errorf("the log: %q", got)
+			}
+			if b, err := os.ReadFile(outside); err != nil || string(b) != secret {
+				t.Errorf("the host's file: %q, %v", b, err)
+			}
+			if _, err := os.Stat(outside + "-new"); err == nil {
+				t.Error("a file was made outside")
+			}
+		})
+	}
+}
+
+// Who removes a log while it is written loses what was in it, and no more.
+func TestRemovedLog(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "pod", "c", "0.log")
+	p, w := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
+	for i := range 3 {
+		fmt.Fprintf(w, "line %d\n", i)
+		appears(t, log, fmt.Sprintf("line %d\n", i))
+		if err := os.RemoveAll(filepath.Dir(filepath.Dir(log))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Fprintln(w, "last")
+	w.Close()
+	if err := finish(p); err != nil {
+		t.Fatal(err)
+	}
+	if got := texts(t, log); got != "last\n" {
+		t.Errorf("the log: %q", got)
+	}
+}
+
+// A write that the last run did not complete is cut off; what others wrote behind it is not.
+func TestTornWrites(t *testing.T) {
+	const before, batch = "before\n", "one\ntwo\n"
+	for name, c := range map[string]struct {
+		content string
+		size    int64
+		want    string
+	}{
+		"nothing was written": {before, 7, before},
+		"half":                {before + "one\ntw", 7, before},
+		"all":                 {before + batch, 7, before},
+		"more":                {before + batch + "three\n", 7, before + batch + "three\n"},
+		"something else":      {before + "two\n", 7, before + "two\n"},
+		"zeros":               {before + "\x00\x00", 7, before + "\x00\x00"},
+		"a damaged size":      {before, 0, before},
+		"a negative size":     {before, -1, before},
+		"the log is shorter":  {"", 7, ""},
+	} {
+		path := filepath.Join(t.TempDir(), "0.log")
+		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := NewFile(path, Limits{})
+		f.interrupted(c.size, []byte(batch))
+		if err := errors.Join(f.Make(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(path); err != nil || string(b) != c.want {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+}
+
+func TestNextRotated(t *testing.T) {
+	old := []string{"0.log.20260101-000000.000000000", "0.log.29990101-000000.000000001"}
+	if got := nextRotated("0.log", old); got != "0.log.29990101-000000.000000002" {
+		t.Errorf("behind one of the future: %s", got)
+	}
+	if got := nextRotated("0.log", old[:1]); got <= old[0] || got >= old[1] {
+		t.Errorf("now: %s", got)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	id := func(c string) string { return strings.Repeat(c, 64) }
+	name := func(pod, ns, container, id string) string {
+		return pod + "_" + ns + "_" + container + "-" + id + ".log"
+	}
+	all := []string{
+		name("web", "default", "web", id("a")), name("web", "default", "web-log", id("b")), name("web", "other", "web", id("c")),
+		name("web-1", "default", "web", id("d")), name("web", "default", "we", id("e")), name("web.x", "default", "web", id("f")),
+		"web_default_web-short.log", "web_default_web-" + strings.Repeat("x", 64) + ".log", "note",
+	}
+	without := func(drop ...int) map[string]bool {
+		out := map[string]bool{"web_default_file-" + id("9") + ".log": true}
+		for _, n := range all {
+			out[n] = true
+		}
+		for _, i := range drop {
+			delete(out, all[i])
+		}
+		return out
+	}
+	for what, c := range map[string]struct {
+		do   func(Links) error
+		want map[string]bool
+	}{
+		"unlink a container":     {func(l Links) error { return l.Unlink("web", "default", "web") }, without(0)},
+		"unlink its suffixed":    {func(l Links) error { return l.Unlink("web", "default", "web-log") }, without(1)},
+		"unlink a pod":           {func(l Links) error { return l.UnlinkPod("web", "default") }, without(0, 1, 4)},
+		"a pattern is none":      {func(l Links) error { return l.UnlinkPod("*", "default") }, without()},
+		"another pattern":        {func(l Links) error { return l.Unlink("web", "default", "[w]eb") }, without()},
+		"the same again":         {func(l Links) error { return l.Link("web", "default", "web", id("a"), "/target") }, without()},
+		"the next attempt":       {func(l Links) error { return l.Link("web", "default", "we", id("a"), "/target") }, without(4)},
+		"a directory is missing": {func(l Links) error { return Links{l.Root + "/none"}.UnlinkPod("web", "default") }, without()},
+	} {
+		root := t.TempDir()
+		for _, n := range all {
+			if err := os.Symlink("/other", filepath.Join(root, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(root, "web_default_file-"+id("9")+".log"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if what == "the next attempt" {
+			c.want[name("web", "default", "we", id("a"))] = true
+		}
+		if err := c.do(Links{root}); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		entries, err := os.ReadDir(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, e := range entries {
+			got[e.Name()] = true
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s:\ngot  %v\nwant %v", what, got, c.want)
+		}
+		if strings.Contains(what, "again") {
+			if target, err := os.Readlink(filepath.Join(root, all[0])); err != nil || target != "/target" {
+				t.Errorf("%s: it leads to %s, %v", what, target, err)
+			}
+		}
+	}
+}
