@@ -1,4 +1,5 @@
-// Package durable writes files so that a crash or a power cut leaves either the old content or the new one.
+// Package durable keeps Solopod's own files: written so that a crash or a power cut leaves either the old content or the new one, and
+// read so that nothing that is found in their place can hold the reader up.
 package durable
 
 import (
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // WriteFile replaces path with data: a temporary file beside it is written and synced, renamed, and the directory is
@@ -20,7 +23,7 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 }
 
 // Replace replaces path with data in one step, but does not wait for the disk: it survives a crash of the process, and
-// after a power cut the old content may be back.
+// after a power cut the old content may be back. Sync makes it durable.
 func Replace(path string, data []byte, mode os.FileMode) error {
 	return replace(path, data, mode, func(*os.File) error { return nil })
 }
@@ -52,22 +55,32 @@ func replace(path string, data []byte, mode os.FileMode, sync func(*os.File) err
 
 // SyncDir makes the entries of a directory durable.
 func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := openDirectory(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// SyncFileSystem writes everything of the file system that holds path to the disk.
-func SyncFileSystem(path string) error {
-	d, err := os.Open(path)
+// SyncFileSystem writes everything of the file system that holds a directory to the disk.
+func SyncFileSystem(dir string) error {
+	d, err := openDirectory(dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close() //nolint:errcheck // only referred to
 	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return fmt.Errorf("cannot sync the file system of %s: %w", path, err)
+		return fmt.Errorf("cannot sync the file system of %s: %w", dir, err)
 	}
 	return nil
+}
+
+// openDirectory opens the directory that dir leads to: an operator may have moved the root directory and left a link.
+func openDirectory(dir string) (*os.File, error) {
+	found, err := foreign.FindFollowing(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	return foreign.Reopen(found, foreign.Directory, os.O_RDONLY)
 }
