@@ -145,6 +145,10 @@ func lock(c config) (unlock func(), err error) {
 	}
 	path := filepath.Join(c.Root, "lock")
 	f, err := durable.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, unix.EROFS) { // the state directory belongs to the root, as much as it can
+		path = filepath.Join(c.State, "lock")
+		f, err = durable.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", c.Root, err)
 	}
@@ -175,13 +179,17 @@ func startEngine(ctx context.Context, c config) (e *engine.Engine, setAside stri
 		if err != nil {
 			return nil, "", nil, fmt.Errorf("cannot find the running binary: %w", err)
 		}
-		srv, err := embedded.Start(context.WithoutCancel(ctx), embedded.Config{
+		srv, err := embedded.Start(ctx, embedded.Config{
 			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr, Self: self,
 		})
 		if err != nil {
 			return nil, "", nil, err
 		}
 		setAside = srv.SetAside
+		if srv.ReadOnly != "" {
+			slog.Error("the root directory is read-only", "detail", srv.ReadOnly)
+		}
+		ec.Silent, ec.Woken = srv.Silent, srv.Woken()
 		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
 	}
 	e, err = engine.Connect(ctx, ec)

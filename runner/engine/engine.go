@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
@@ -28,6 +30,11 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrNotRunning: a signal or an exec was asked of a process that has ended.
 	ErrNotRunning = errors.New("not running")
+	// ErrUnanswered: containerd, a container's shim or the OCI runtime has not answered within the limit (limits.go). What was asked
+	// for may still happen.
+	ErrUnanswered = errors.New("no answer")
+	// ErrLeftBehind: something of a container could not be removed; Delete has to be called again, later.
+	ErrLeftBehind = errors.New("left behind")
 )
 
 // Config says how to reach containerd and how it shall run containers.
@@ -49,56 +56,78 @@ type Config struct {
 	Owner string
 	// TempDir is where file systems are mounted for a moment; what a killed run left there is cleared.
 	TempDir string
+	// Silent says of a container whether its shim runs and containerd could not load it, because it does not answer: the process may
+	// live, and containerd does not know of it. nil: there is none such.
+	Silent func(id string) bool
+	// Woken receives when Silent has changed; nil: never.
+	Woken <-chan struct{}
 }
 
 // Engine drives one containerd. It is safe for concurrent use.
 type Engine struct {
 	config  Config
 	client  *containerd.Client
-	version string
+	version atomic.Pointer[string]
 	// described: digest -> Image, without name and time.
 	described sync.Map
+	// background are the goroutines that clean up after calls that have returned. They end with running, or when the system call
+	// returns that they hang in.
+	background sync.WaitGroup
+	running    context.Context //nolint:containedctx // the Engine's own life, between Connect and Close
+	end        context.CancelFunc
 }
 
-// Connect dials containerd and makes sure that it answers. The caller owns the Engine and must Close it.
+// Connect dials containerd, makes sure that it answers, and ends processes that no record of a container names. The caller owns the
+// Engine and must Close it.
 func Connect(ctx context.Context, c Config) (*Engine, error) {
 	if c.Snapshotter == "" {
 		c.Snapshotter = "overlayfs"
+	}
+	if c.Silent == nil {
+		c.Silent = func(string) bool { return false }
 	}
 	if err := clearTempDir(c.TempDir); err != nil {
 		return nil, err
 	}
 	client, err := containerd.New(c.Address,
-		containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(10*time.Second))
+		containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(connectLimit))
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach containerd at %s (is it running?): %w", c.Address, err)
 	}
 	e := &Engine{config: c, client: client}
+	e.running, e.end = context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	if err := e.prepare(ctx); err != nil {
-		return nil, errors.Join(err, client.Close())
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
 
 func (e *Engine) prepare(ctx context.Context) error {
-	v, err := e.client.Version(ctx)
-	if err != nil {
-		return fmt.Errorf("containerd at %s does not answer: %w", e.config.Address, err)
+	if err := e.Answers(ctx); err != nil {
+		return fmt.Errorf("containerd at %s: %w", e.config.Address, err)
 	}
-	e.version = v.Version
-	err = e.client.NamespaceService().Create(ctx, Namespace, nil)
+	err := e.call(ctx, answerLimit, "create containerd's namespace "+Namespace, func(ctx context.Context) error {
+		return e.client.NamespaceService().Create(ctx, Namespace, nil)
+	})
 	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return fmt.Errorf("cannot create containerd namespace %q: %w", Namespace, err)
+		return err
 	}
-	return e.dropLeases(ctx)
+	if err := e.dropLeases(ctx); err != nil {
+		return err
+	}
+	e.endStrays(ctx)
+	return nil
 }
 
 // Answers returns an error when containerd does not answer.
 func (e *Engine) Answers(ctx context.Context) error {
-	if _, err := e.client.Version(ctx); err != nil {
-		return fmt.Errorf("containerd does not answer: %w", err)
-	}
-	return nil
+	return e.call(ctx, answerLimit, "reach containerd", func(ctx context.Context) error {
+		v, err := e.client.Version(ctx)
+		if err == nil {
+			e.version.Store(&v.Version)
+		}
+		return err
+	})
 }
 
 // shimOptions are the runc shim's.
@@ -121,24 +150,28 @@ func (e *Engine) shimOptions(r CreateRequest) (typeurl.Any, error) {
 	})
 }
 
-// Version is the version that containerd reports.
-func (e *Engine) Version() string { return e.version }
+// Version is the version that containerd reported last.
+func (e *Engine) Version() string {
+	if v := e.version.Load(); v != nil {
+		return *v
+	}
+	return ""
+}
 
-// Close ends the connection; containers are not touched.
-func (e *Engine) Close() error { return e.client.Close() }
+// Close ends the connection, and what still goes on in the background; containers are not touched. It returns within seconds: what
+// hangs in a system call is left behind.
+func (e *Engine) Close() error {
+	e.end()
+	ended := make(chan struct{})
+	go func() { e.background.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(closeLimit):
+		slog.Warn("something that was asked of containerd or a file system hangs; it is left behind")
+	}
+	return e.client.Close()
+}
 
 func inNamespace(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, Namespace)
-}
-
-// native turns containerd's error kinds into this package's.
-func native(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errdefs.IsNotFound(err):
-		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	default:
-		return err
-	}
 }

@@ -3,15 +3,12 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"sort"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,20 +31,22 @@ type Image struct {
 
 // Image returns an image that is present, or ErrNotFound.
 func (e *Engine) Image(ctx context.Context, name string) (Image, error) {
-	ctx = inNamespace(ctx)
-	record, err := e.client.ImageService().Get(ctx, name)
+	record, err := e.imageRecord(ctx, name)
 	if err != nil {
-		return Image{}, native(err)
+		return Image{}, err
 	}
 	return e.describe(ctx, record)
 }
 
 // Images lists the images that are present, by name.
 func (e *Engine) Images(ctx context.Context) ([]Image, error) {
-	ctx = inNamespace(ctx)
-	records, err := e.client.ImageService().List(ctx)
+	var records []images.Image
+	err := e.call(ctx, answerLimit, "list images", func(ctx context.Context) (err error) {
+		records, err = e.client.ImageService().List(ctx)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot list images: %w", err)
+		return nil, err
 	}
 	list := make([]Image, 0, len(records))
 	for _, r := range records {
@@ -80,21 +79,25 @@ func (e *Engine) describe(ctx context.Context, record images.Image) (Image, erro
 
 func (e *Engine) read(ctx context.Context, record images.Image) (Image, error) {
 	image := containerd.NewImageWithPlatform(e.client, record, platforms.Default())
-	desc, err := image.Config(ctx)
-	if err != nil {
-		return Image{}, fmt.Errorf("cannot read the configuration of image %s: %w", record.Name, native(err))
-	}
-	blob, err := content.ReadBlob(ctx, e.client.ContentStore(), desc)
-	if err != nil {
-		return Image{}, fmt.Errorf("cannot read the configuration of image %s: %w", record.Name, native(err))
-	}
 	var config ocispec.Image
-	if err := json.Unmarshal(blob, &config); err != nil {
-		return Image{}, fmt.Errorf("cannot read the configuration of image %s: %w", record.Name, err)
-	}
-	size, err := image.Size(ctx)
+	var size int64
+	err := e.call(ctx, answerLimit, "read the configuration of image "+record.Name, func(ctx context.Context) error {
+		desc, err := image.Config(ctx)
+		if err != nil {
+			return err
+		}
+		blob, err := content.ReadBlob(ctx, e.client.ContentStore(), desc)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(blob, &config); err != nil {
+			return err
+		}
+		size, err = image.Size(ctx)
+		return err
+	})
 	if err != nil {
-		return Image{}, fmt.Errorf("cannot add up the size of image %s: %w", record.Name, native(err))
+		return Image{}, err
 	}
 	return Image{
 		Digest:  record.Target.Digest.String(),
@@ -104,90 +107,23 @@ func (e *Engine) read(ctx context.Context, record images.Image) (Image, error) {
 	}, nil
 }
 
-// Import reads an OCI or Docker archive and records and unpacks its images. sync is called after the unpacking and
-// before an image counts as ready; it must make the unpacked files durable. name translates the references found in
-// the archive; an image that it maps to "" is not recorded.
-func (e *Engine) Import(ctx context.Context, archive io.Reader, name func(string) string, sync func() error) ([]Image, error) {
-	ctx, done, err := e.lease(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	records, err := e.client.Import(ctx, archive,
-		containerd.WithImageRefTranslator(name), containerd.WithSkipMissing(),
-		containerd.WithImportPlatform(platforms.Default()))
-	if err != nil {
-		return nil, fmt.Errorf("cannot import the archive: %w", err)
-	}
-	var imported []Image
-	for _, r := range records {
-		image, err := e.unpack(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		imported = append(imported, image)
-	}
-	if err := sync(); err != nil {
-		return nil, fmt.Errorf("cannot make the unpacked image durable: %w", err)
-	}
-	for _, r := range records {
-		if err := e.markReady(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	return imported, nil
-}
-
-// Pull fetches an image from its registry, unpacks it and, after sync, marks it ready.
-func (e *Engine) Pull(ctx context.Context, name string, login func(host string) (user, password string, err error), sync func() error) (Image, error) {
-	ctx = inNamespace(ctx)
-	pulled, err := e.client.Pull(ctx, name,
-		containerd.WithResolver(docker.NewResolver(docker.ResolverOptions{
-			Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost),
-				docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthCreds(login)))),
-		})),
-		containerd.WithPullUnpack, containerd.WithPullSnapshotter(e.config.Snapshotter))
-	if err != nil {
-		return Image{}, fmt.Errorf("cannot pull %s: %w", name, native(err))
-	}
-	if err := sync(); err != nil {
-		return Image{}, fmt.Errorf("cannot make the unpacked image durable: %w", err)
-	}
-	if err := e.markReady(ctx, pulled.Metadata()); err != nil {
-		return Image{}, err
-	}
-	return e.describe(ctx, pulled.Metadata())
-}
-
-func (e *Engine) unpack(ctx context.Context, record images.Image) (Image, error) {
-	image := containerd.NewImageWithPlatform(e.client, record, platforms.Default())
-	if err := image.Unpack(ctx, e.config.Snapshotter); err != nil {
-		return Image{}, fmt.Errorf("cannot unpack image %s: %w", record.Name, err)
-	}
-	return e.describe(ctx, record)
-}
-
-func (e *Engine) markReady(ctx context.Context, record images.Image) error {
-	if record.Labels == nil {
-		record.Labels = map[string]string{}
-	}
-	record.Labels[readyLabel] = record.Target.Digest.String()
-	if _, err := e.client.ImageService().Update(ctx, record, "labels."+readyLabel); err != nil {
-		return fmt.Errorf("cannot mark image %s as ready: %w", record.Name, err)
-	}
-	return nil
+func (e *Engine) imageRecord(ctx context.Context, name string) (record images.Image, err error) {
+	err = e.call(ctx, answerLimit, "look up image "+name, func(ctx context.Context) (err error) {
+		record, err = e.client.ImageService().Get(ctx, name)
+		return err
+	})
+	return record, err
 }
 
 // Synced says whether the image's unpacked files are known to be on the disk.
 func (e *Engine) Synced(ctx context.Context, name string) (bool, error) {
-	record, err := e.client.ImageService().Get(inNamespace(ctx), name)
-	if err != nil {
-		return false, native(err)
-	}
-	return record.Labels[readyLabel] == record.Target.Digest.String(), nil
+	record, err := e.imageRecord(ctx, name)
+	return err == nil && record.Labels[readyLabel] == record.Target.Digest.String(), err
 }
 
 // RemoveImage removes an image's record; its content goes with the next collection, unless a container uses it.
 func (e *Engine) RemoveImage(ctx context.Context, name string) error {
-	return native(e.client.ImageService().Delete(inNamespace(ctx), name, images.SynchronousDelete()))
+	return e.call(ctx, snapshotLimit, "remove image "+name, func(ctx context.Context) error {
+		return e.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
+	})
 }

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
 )
 
 // leaseOwner is the label that tells the leases of several daemons with one containerd apart.
@@ -15,26 +17,44 @@ const leaseOwner = "io.solopod.root"
 const leaseTime = 24 * time.Hour
 
 // lease protects what is made with the returned context from containerd's garbage collector until done is called.
-func (e *Engine) lease(ctx context.Context) (_ context.Context, done func(), err error) {
-	ctx, end, err := e.client.WithLease(inNamespace(ctx), leases.WithRandomID(), leases.WithExpiration(leaseTime),
-		leases.WithLabel(leaseOwner, e.config.Owner))
+func (e *Engine) lease(ctx context.Context) (leased context.Context, done func(), err error) {
+	ctx = inNamespace(ctx)
+	var lease leases.Lease
+	err = e.call(ctx, answerLimit, "take a lease", func(ctx context.Context) (err error) {
+		lease, err = e.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime),
+			leases.WithLabel(leaseOwner, e.config.Owner))
+		return err
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot take a lease: %w", err)
+		return ctx, func() {}, err
 	}
-	return ctx, func() { end(context.WithoutCancel(ctx)) }, nil //nolint:errcheck // prepare takes what is left behind
+	return leases.WithLease(ctx, lease.ID), func() { e.endLease(ctx, lease) }, nil
+}
+
+// endLease does not keep its caller waiting: an answer is a transaction on the disk. What is not ended the next start's prepare takes.
+func (e *Engine) endLease(ctx context.Context, lease leases.Lease) {
+	ctx, cancel := detached(ctx, answerLimit)
+	e.background.Go(func() {
+		defer cancel()
+		if err := e.client.LeasesService().Delete(ctx, lease); err != nil {
+			slog.Debug("cannot end a lease", "err", err)
+		}
+	})
 }
 
 // dropLeases ends the leases of an earlier run, which was killed: nothing else would keep what it had half made.
 func (e *Engine) dropLeases(ctx context.Context) error {
 	service := e.client.LeasesService()
-	list, err := service.List(inNamespace(ctx), fmt.Sprintf("labels.%q==%q", leaseOwner, e.config.Owner))
-	if err != nil {
-		return fmt.Errorf("cannot list containerd's leases: %w", err)
-	}
-	for _, l := range list {
-		if err := service.Delete(inNamespace(ctx), l); err != nil {
-			return fmt.Errorf("cannot end the lease of an earlier run: %w", err)
+	return e.call(ctx, answerLimit, "end the leases of an earlier run", func(ctx context.Context) error {
+		list, err := service.List(ctx, fmt.Sprintf("labels.%q==%q", leaseOwner, e.config.Owner))
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		for _, l := range list {
+			if err := service.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -22,7 +22,8 @@ import (
 // would believe them. It is for the first start after a boot, when no container runs. It returns the names of the
 // images that have to be imported or pulled again.
 func (e *Engine) Repair(ctx context.Context) (removed []string, err error) {
-	ctx = inNamespace(ctx)
+	ctx, cancel := context.WithTimeout(inNamespace(ctx), repairLimit)
+	defer cancel()
 	records, err := e.client.ImageService().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list images: %w", err)

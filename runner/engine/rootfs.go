@@ -5,17 +5,19 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"log/slog"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // maxAccountFile bounds what is read of an image's /etc/passwd and /etc/group.
 const maxAccountFile = 1 << 20
 
-// ReadFiles reads small regular files of an image's root file system. A file that does not exist is nil in the answer.
+// ReadFiles reads small regular files of an image's root file system. A file that does not exist, that is something else, or that
+// leads out of the image, is nil in the answer.
 func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
 	ctx, done, err := e.lease(ctx)
 	if err != nil {
@@ -24,48 +26,38 @@ func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (f
 	defer done()
 	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
 	key := "view-" + rand.Text()
-	mounts, err := snapshotter.View(ctx, key, image.ChainID)
-	if err != nil {
-		return nil, fmt.Errorf("cannot look into image %s: %w", image.Name, native(err))
-	}
-	defer func() { err = errors.Join(err, snapshotter.Remove(context.WithoutCancel(ctx), key)) }()
-	err = mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
-		root, err := os.OpenRoot(dir) // links inside the image cannot lead out of it
-		if err != nil {
-			return err
-		}
-		defer root.Close() //nolint:errcheck // only read from
-		for _, name := range names {
-			files = append(files, readSmall(root, name))
-		}
-		return nil
+	var mounts []mount.Mount
+	err = e.call(ctx, snapshotLimit, "look into image "+image.Name, func(ctx context.Context) (err error) {
+		mounts, err = snapshotter.View(ctx, key, image.ChainID)
+		return err
 	})
-	return files, err
-}
-
-// Usage is how many bytes of the disk a container's own layer takes.
-func (e *Engine) Usage(ctx context.Context, id string) (int64, error) {
-	usage, err := e.client.SnapshotService(e.config.Snapshotter).Usage(inNamespace(ctx), id)
 	if err != nil {
-		return 0, fmt.Errorf("cannot measure the container's layer: %w", native(err))
+		return nil, err
 	}
-	return usage.Size, nil
-}
-
-func readSmall(root *os.Root, name string) []byte {
-	f, err := root.Open(name)
+	defer func() {
+		ctx, cancel := detached(ctx, answerLimit)
+		defer cancel()
+		if err := snapshotter.Remove(ctx, key); err != nil {
+			slog.Warn("cannot remove the view of an image; it goes with its lease", "image", image.Name, "err", err)
+		}
+	}()
+	var read [][]byte
+	err = e.within(ctx, unpackedLimit, "read files of image "+image.Name, func(ctx context.Context) error {
+		return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
+			for _, name := range names {
+				b, err := foreign.ReadIn(dir, name, maxAccountFile)
+				if err != nil {
+					slog.Debug("a file of an image is not read", "image", image.Name, "file", name, "err", err)
+				}
+				read = append(read, b)
+			}
+			return nil
+		})
+	})
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read from
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxAccountFile))
-	if err != nil {
-		return nil
-	}
-	return b
+	return read, nil
 }
 
 // clearTempDir makes containerd's packages use dir for short-lived mounts, and unmounts what is left there.

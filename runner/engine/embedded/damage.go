@@ -16,20 +16,21 @@ import (
 // CheckCommand is the program's argument for CheckDatabases.
 const CheckCommand = "check-database"
 
-// setAside looks at containerd's databases. When one is damaged, everything of containerd's is moved aside, as its parts
+// setAside looks at containerd's databases. When one is damaged or missing, everything of containerd's is moved aside, as its parts
 // make no sense without each other, and it starts from nothing: images come from their archives or registries, and
-// containers from manifests. It returns a message that says so, or nothing.
+// containers from manifests; what still runs is ended by engine.Connect. It returns a message that says so, or nothing.
 //
-// After an orderly end there is nothing to look for. state keeps the mark of one; it goes with a reboot.
+// After an orderly end the databases are not read. state keeps the mark of one; it goes with a reboot.
 func setAside(c Config) (message string, err error) {
-	if os.Remove(mark(c.State)) == nil {
-		return "", nil
+	inOrder := os.Remove(mark(c.State)) == nil
+	damage := misshapen(c.Root)
+	if damage == "" && !inOrder {
+		databases, err := filepath.Glob(filepath.Join(c.Root, "*", "*.db"))
+		if err != nil {
+			return "", err
+		}
+		damage = c.check(databases)
 	}
-	databases, err := filepath.Glob(filepath.Join(c.Root, "*", "*.db"))
-	if err != nil {
-		return "", err
-	}
-	damage := c.check(databases)
 	if damage == "" {
 		return "", nil
 	}
@@ -40,7 +41,7 @@ func setAside(c Config) (message string, err error) {
 	if err := os.Rename(c.Root, aside); err != nil {
 		return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
 	}
-	return fmt.Sprintf("a database of containerd's is damaged (%s). All of it is set aside in %s, and images are imported or "+
+	return fmt.Sprintf("what containerd keeps is damaged (%s). All of it is set aside in %s, and images are imported or "+
 		"pulled anew; remove that directory when it is of no use to you", damage, aside), nil
 }
 

@@ -9,8 +9,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
 	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
@@ -66,18 +69,107 @@ type Server struct {
 	Address string
 	// SetAside says what was found damaged and where it was put; empty when nothing was.
 	SetAside string
+	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
+	ReadOnly string
 	srv      *server.Server
 	state    string
+	sleepers *sleepers
+	end      context.CancelFunc
+	awaiting sync.WaitGroup
 }
 
+// startLimit bounds a start: mostly the check of the databases, and containerd's load of shims that answer.
+const startLimit = 2 * time.Minute
+
+// stopLimit bounds a stop: the server ends its calls at once, and waits for transactions of its databases.
+const stopLimit = 3 * time.Second
+
 // Start boots containerd; it serves on Address when Start returns. The caller owns the Server and must Stop it.
-// Containers that an earlier server started are adopted.
+// Containers that an earlier server started are adopted. One whose shim does not answer is not held against the others, nor
+// against the start: it is Silent, and adopted when its shim goes on.
+//
+// When ctx ends, or a disk or a shim holds the start up for minutes, it returns without a server.
 func Start(ctx context.Context, c Config) (*Server, error) {
+	type result struct {
+		s   *Server
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		s, err := start(context.WithoutCancel(ctx), c) // the server's plugins keep the context for as long as it runs
+		done <- result{s, err}
+	}()
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	err := error(nil)
+	select {
+	case r := <-done:
+		return r.s, r.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-limit.C:
+		err = fmt.Errorf("it has not come up within %s", startLimit)
+	}
+	go func() {
+		if r := <-done; r.err == nil {
+			r.s.Stop()
+		}
+	}()
+	return nil, fmt.Errorf("cannot start containerd in-process: %w", err)
+}
+
+func start(ctx context.Context, c Config) (*Server, error) {
 	address := filepath.Join(c.State, "containerd.sock")
-	config := &srvconfig.Config{
-		Version: version.ConfigVersion,
-		Root:    c.Root,
-		State:   c.State,
+	if err := clearState(c.State, address, address+".ttrpc"); err != nil {
+		return nil, err
+	}
+	s := &Server{Address: address, state: c.State, sleepers: newSleepers(c.State, address)}
+	var err error
+	if c.Root, s.ReadOnly, err = usableRoot(c); err != nil {
+		return nil, err
+	}
+	if s.SetAside, err = setAside(c); err != nil {
+		return nil, err
+	}
+	log.L.Logger.SetOutput(c.Log)
+	log.L.Logger.SetLevel(logrus.ErrorLevel)
+	config := serverConfig(c, address)
+	if err := server.CreateTopLevelDirectories(config); err != nil {
+		return nil, fmt.Errorf("cannot create containerd's directories: %w", err)
+	}
+	if err := showAll(c.State); err != nil {
+		return nil, err
+	}
+	bundles := readBundles(c.State)
+	endStrays(address, bundles)
+	silent := s.sleepers.find(ctx, bundles)
+	show, err := hide(silent)
+	if err != nil {
+		return nil, err
+	}
+	s.srv, err = server.New(ctx, config)
+	show()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start containerd in-process: %w", err)
+	}
+	if err := s.srv.Start(ctx); err != nil {
+		s.srv.Stop()
+		return nil, fmt.Errorf("cannot serve containerd's socket: %w", err)
+	}
+	ctx, s.end = context.WithCancel(ctx)
+	for _, list := range silent {
+		s.awaiting.Go(func() { s.sleepers.await(ctx, list) })
+	}
+	return s, nil
+}
+
+// serverConfig is containerd's configuration, for what is linked in.
+func serverConfig(c Config, address string) *srvconfig.Config {
+	return &srvconfig.Config{
+		Version:  version.ConfigVersion,
+		Root:     c.Root,
+		State:    c.State,
+		Timeouts: map[string]string{"io.containerd.timeout.shim.load": loadLimit.String()},
 		Plugins: map[string]any{
 			"io.containerd.server.v1.grpc":  map[string]any{"address": address},
 			"io.containerd.server.v1.ttrpc": map[string]any{"address": address + ".ttrpc"},
@@ -90,30 +182,6 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		},
 		RequiredPlugins: []string{"io.containerd.metadata.v1.bolt", "io.containerd.grpc.v1.tasks"},
 	}
-	aside, err := setAside(c)
-	if err != nil {
-		return nil, err
-	}
-	log.L.Logger.SetOutput(c.Log)
-	log.L.Logger.SetLevel(logrus.ErrorLevel)
-	if err := server.CreateTopLevelDirectories(config); err != nil {
-		return nil, fmt.Errorf("cannot create containerd's directories: %w", err)
-	}
-	// A socket that a killed server left behind would be refused by bind.
-	for _, stale := range []string{address, address + ".ttrpc"} {
-		if err := os.Remove(stale); err != nil && !os.IsNotExist(err) {
-			return nil, fmt.Errorf("cannot remove the stale socket %s: %w", stale, err)
-		}
-	}
-	srv, err := server.New(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("cannot start containerd in-process: %w", err)
-	}
-	if err := srv.Start(ctx); err != nil {
-		srv.Stop()
-		return nil, fmt.Errorf("cannot serve containerd's socket: %w", err)
-	}
-	return &Server{Address: address, SetAside: aside, srv: srv, state: c.State}, nil
 }
 
 // maxSocketDir leaves room for the socket's name, which is a hash, in the 108 bytes of a unix socket's path (containerd,
@@ -129,9 +197,29 @@ func socketDir(state string) string {
 	return ""
 }
 
-// Stop closes the server; containers go on under their shims.
+// Silent says of a container whether its shim runs and has not answered since the start: its process may live, and the server does not
+// know of it.
+func (s *Server) Silent(id string) bool { return s.sleepers.silent(id) }
+
+// Woken receives when a Silent container is not any more: it was adopted, or its shim has died.
+func (s *Server) Woken() <-chan struct{} { return s.sleepers.woken }
+
+// Stop closes the server; containers go on under their shims. It returns within seconds: when a disk hangs, a part of the server is left
+// behind, and the next start looks at the databases.
 func (s *Server) Stop() {
-	s.srv.Stop()
+	s.end()
+	stopped := make(chan struct{})
+	go func() {
+		s.awaiting.Wait()
+		s.srv.Stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(stopLimit):
+		slog.Warn("containerd does not stop; it is left behind")
+		return
+	}
 	if f, err := os.Create(mark(s.state)); err == nil { // without the mark the next start takes a little longer
 		f.Close() //nolint:errcheck // it is empty
 	}

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// Delete removes the container: a living process is killed, then process record, container record, snapshot and
+// sandbox record go. What does not exist is skipped, so that it can be repeated. The container's output
+// must be read while Delete runs: the shim waits for its FIFOs to drain.
+//
+// Every step has its limit. An error is ErrLeftBehind, and names the step that failed or did not end: Delete has to be called again.
+// While the process cannot be removed the records stay, which are what it is known by.
+func (e *Engine) Delete(ctx context.Context, id string) error {
+	if err := e.deleteTask(ctx, id); err != nil {
+		return leftBehind(id, err)
+	}
+	return leftBehind(id, errors.Join(
+		e.remove(ctx, answerLimit, "delete the container's record", func(ctx context.Context) error {
+			return e.client.ContainerService().Delete(ctx, id)
+		}),
+		e.remove(ctx, snapshotLimit, "delete the container's snapshot", func(ctx context.Context) error {
+			return e.client.SnapshotService(e.config.Snapshotter).Remove(ctx, id)
+		}),
+		e.remove(ctx, answerLimit, "delete the container's sandbox record", func(ctx context.Context) error {
+			return e.client.SandboxStore().Delete(ctx, id)
+		}),
+	))
+}
+
+func leftBehind(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("container %s: %w: %w", id, ErrLeftBehind, err)
+}
+
+// remove is call for what need not exist.
+func (e *Engine) remove(ctx context.Context, limit time.Duration, what string, request func(context.Context) error) error {
+	err := e.call(ctx, limit, what, request)
+	if errors.Is(err, ErrNotFound) || isUnimplemented(err) {
+		return nil
+	}
+	return err
+}
+
+func (e *Engine) deleteTask(ctx context.Context, id string) error {
+	err := e.removeTask(ctx, id)
+	if err == nil && e.config.Silent(id) {
+		return fmt.Errorf("cannot delete the container's process: %w from its shim", ErrUnanswered)
+	}
+	if !errdefs.IsFailedPrecondition(err) {
+		return err
+	}
+	// It lives, or was created and never started.
+	if err := e.Kill(ctx, id, uint32(unix.SIGKILL), true); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNotRunning) {
+		return fmt.Errorf("cannot kill the container's process: %w", err)
+	}
+	err = e.call(ctx, endLimit, "see the end of the container's process", func(ctx context.Context) error {
+		_, err := e.client.TaskService().Wait(ctx, &tasksapi.WaitRequest{ContainerID: id})
+		return err
+	})
+	if errors.Is(err, ErrUnanswered) || ctx.Err() != nil {
+		return err
+	}
+	return e.removeTask(ctx, id) // whatever a wait that failed otherwise has said
+}
+
+func (e *Engine) removeTask(ctx context.Context, id string) error {
+	return e.remove(ctx, removeLimit, "delete the container's process", func(ctx context.Context) error {
+		_, err := e.client.TaskService().Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: id})
+		return err
+	})
+}
