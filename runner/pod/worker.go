@@ -53,6 +53,7 @@ type Worker struct {
 	published atomic.Pointer[Snapshot]
 	// since is when the turn at hand began; nil while the worker waits for a message.
 	since atomic.Pointer[time.Time]
+	turns atomic.Uint64
 	ended chan struct{}
 	// suspended is closed when nothing of the pod runs any more, because the machine goes down.
 	suspended chan struct{}
@@ -136,6 +137,9 @@ func (w *Worker) Since() time.Time {
 	return time.Time{}
 }
 
+// Turns counts the turns.
+func (w *Worker) Turns() uint64 { return w.turns.Load() }
+
 // detachLimit is how long Run waits for effects after ctx has ended.
 const detachLimit = 3 * time.Second
 
@@ -160,6 +164,7 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 		now := time.Now()
 		w.since.Store(&now)
+		w.turns.Add(1)
 		wake := w.turn(ctx)
 		w.since.Store(nil)
 		if w.over() {
