@@ -66,17 +66,26 @@ type Worker struct {
 	desired *state.Desired
 	// record is what the writer was given last.
 	record []byte
-	// recordGone is closed when the record of a pod that is over was removed; nil before its removal began.
+	// recordGone is closed when the record of a pod that is over was removed; removal says how far that is.
 	recordGone chan struct{}
+	removal    removal
 	begun      []chan<- struct{}
 	settled    []chan<- struct{}
 	// panics counts panics; until hold no message is taken.
-	panics       state.Backoff
-	hold         time.Time
-	isSuspended  bool
-	writerFailed atomic.Bool
-	background   sync.WaitGroup
+	panics      state.Backoff
+	hold        time.Time
+	isSuspended bool
+	background  sync.WaitGroup
 }
+
+// removal is how far the removal of a record is.
+type removal int
+
+const (
+	notBegun removal = iota
+	begun
+	done
+)
 
 // flight is an effect that runs, as the worker knows it beside the state.
 type flight struct {
@@ -92,7 +101,7 @@ func New(s state.State, doer Doer, owner Owner, records Records) *Worker {
 		uid: string(s.Pod.UID), doer: doer, owner: owner, mailbox: newMailbox(), s: s, flights: map[string]*flight{},
 		ended: make(chan struct{}), suspended: make(chan struct{}),
 	}
-	w.writer = &writer{uid: w.uid, records: records, signal: make(chan struct{}, 1), report: w.Send, failed: w.notWritten}
+	w.writer = &writer{uid: w.uid, records: records, signal: make(chan struct{}, 1), report: w.Send}
 	w.publish(time.Now())
 	return w
 }
@@ -157,6 +166,7 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-w.mailbox.signal:
 		case <-timer.C:
 		case <-w.recordGone:
+			w.recordGone, w.removal = nil, done
 		}
 		if wait := time.Until(w.hold); wait > 0 {
 			timer.Reset(wait)
@@ -314,20 +324,21 @@ func (w *Worker) keeps() bool { return !w.s.Orphan && (w.s.Anything() || w.s.Gon
 
 // write hands the record to the writer when it changed.
 func (w *Worker) write() {
-	if !w.keeps() {
-		return
-	}
-	if w.s.Gone {
-		if w.recordGone == nil {
-			w.recordGone, w.record = make(chan struct{}), nil
-			w.writer.put(writing{gone: w.recordGone})
+	if w.s.Gone && !w.s.Orphan {
+		if w.removal == notBegun {
+			gone := make(chan struct{})
+			w.recordGone, w.removal, w.record = gone, begun, nil
+			w.writer.put(writing{gone: gone, step: w.s.Steps})
 		}
 		return
 	}
-	w.recordGone = nil
+	w.recordGone, w.removal = nil, notBegun
+	if !w.keeps() {
+		return
+	}
 	data, err := w.s.Encode()
 	if err != nil {
-		w.notWritten(err)
+		w.Send(state.Saved{Step: w.s.Steps, Synced: true, Problem: err.Error()})
 		return
 	}
 	if string(data) == string(w.record) {
@@ -335,18 +346,6 @@ func (w *Worker) write() {
 	}
 	w.record = data
 	w.writer.put(writing{data: data, step: w.s.Steps})
-}
-
-// notWritten tells once that the record cannot be written.
-func (w *Worker) notWritten(err error) {
-	if w.writerFailed.Swap(true) {
-		return
-	}
-	slog.Error("cannot write a pod's record; the pod runs on, its history may be lost with a restart", "uid", w.uid, "err", err)
-	snapshot := w.published.Load()
-	w.owner.Report(snapshot.Pod, state.Report{
-		Warning: true, Reason: "RecordNotWritten", Message: fmt.Sprintf("the pod runs on, and its history may be lost with a restart of Solopod: %v", err),
-	})
 }
 
 // publish makes the pod's status visible when it changed.
@@ -392,12 +391,8 @@ func (w *Worker) over() bool {
 	if !w.s.Over() {
 		return false
 	}
-	if w.s.Gone && !w.s.Orphan {
-		select {
-		case <-w.recordGone:
-		default:
-			return false
-		}
+	if w.s.Gone && !w.s.Orphan && w.removal != done {
+		return false
 	}
 	left, ok := w.mailbox.close(false)
 	w.answerAll(left)

@@ -37,6 +37,7 @@ type box struct {
 	trace      []string
 	violations []string
 	lastCut    time.Time
+	removals   map[string]int // how often all of a pod went, by UID
 	pids       uint32
 	effects    map[string]int // by kind
 	told       map[string]int // reports by reason
@@ -83,7 +84,7 @@ func newBox(seed uint64, o Options) *box {
 	b := &box{
 		seed: seed, options: o, began: time.Now(), booted: time.Now(), containers: map[string]*container{}, sandboxes: map[string]*sandbox{},
 		images: map[string]bool{}, registry: map[string]bool{}, open: make(chan struct{}), draws: map[string]uint64{},
-		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{},
+		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{},
 	}
 	b.disk = newDisk(b)
 	b.temper = newTemper(b.draw("temper"))
@@ -176,4 +177,11 @@ func (b *box) history(uid, name string) *history {
 // pause passes virtual time.
 func pause(d time.Duration) {
 	<-time.After(d)
+}
+
+// gone is how often all of a pod went.
+func (b *box) gone(uid string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.removals[uid]
 }

@@ -33,6 +33,10 @@ func (s *script) check() {
 			continue
 		}
 		snapshot := w.Snapshot()
+		if gone := s.box.gone(uid); gone != s.gone[uid] {
+			s.gone[uid] = gone
+			s.forget(uid)
+		}
 		s.checkRemoval(uid, snapshot)
 		s.checkCounts(uid, snapshot)
 		s.checkEndings(uid, snapshot)

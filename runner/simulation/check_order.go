@@ -49,7 +49,7 @@ func (b *box) checkStart(c *container, p *v1.Pod) {
 func (b *box) checkBackoff(h *history, c *container, name string) {
 	last := h.last
 	if last == nil || last.status != state.FoundStopped || last.signalled || last.revision != c.revision || last.boot != b.boot {
-		h.streak = 0
+		h.streak = -1
 		return
 	}
 	if last.ended.Sub(last.started) > 2*state.MaxBackoff {

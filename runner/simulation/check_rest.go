@@ -25,7 +25,7 @@ func (s *script) unlike(uid string) (out []string) {
 		if w != nil {
 			differ("it still has a worker")
 		}
-		if b.disk.written[uid] != nil || b.disk.synced[uid] != nil {
+		if (b.disk.written[uid] != nil || b.disk.synced[uid] != nil) && !b.disk.unremoved[uid] {
 			differ("its record is left")
 		}
 		if b.sandboxes[uid] != nil {

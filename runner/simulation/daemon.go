@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -85,11 +84,8 @@ func (b *box) kill() {
 	}
 	d.alive = false
 	b.daemon = nil
-	for key, h := range b.histories {
-		if uid, _, _ := strings.Cut(key, "/"); b.disk.stale[uid] {
-			h.free = true // the disk does not have what is known
-		}
-		h.streak = 0
+	for _, h := range b.histories {
+		h.streak = -1
 	}
 	close(d.dead)
 	b.mu.Unlock()
@@ -120,7 +116,7 @@ func (b *box) reboot(lucky func() bool) {
 		s.done = map[string]bool{}
 	}
 	for _, h := range b.histories {
-		h.free, h.streak = true, 0
+		h.free, h.streak = true, -1
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 type disk struct {
 	box             *box
 	written, synced map[string][]byte
-	// stale: the last try to write the record of a pod has failed, or was cut.
-	stale map[string]bool
+	// unremoved: the record could not be removed.
+	unremoved map[string]bool
 }
 
 func newDisk(b *box) disk {
-	return disk{box: b, written: map[string][]byte{}, synced: map[string][]byte{}, stale: map[string]bool{}}
+	return disk{box: b, written: map[string][]byte{}, synced: map[string][]byte{}, unremoved: map[string]bool{}}
 }
 
 var (
@@ -58,7 +58,6 @@ func (r records) busy(uid, what string) error {
 // Write implements pod.Records.
 func (r records) Write(uid string, data []byte) error {
 	b := r.d.box
-	r.mark(uid, true)
 	if err := r.busy(uid, "write"); err != nil {
 		return err
 	}
@@ -69,16 +68,7 @@ func (r records) Write(uid string, data []byte) error {
 		return errDead
 	}
 	b.disk.written[uid] = data
-	b.disk.stale[uid] = false
 	return nil
-}
-
-func (r records) mark(uid string, stale bool) {
-	r.d.box.mu.Lock()
-	defer r.d.box.mu.Unlock()
-	if r.d.alive {
-		r.d.box.disk.stale[uid] = stale
-	}
 }
 
 // Sync implements pod.Records.
@@ -100,19 +90,21 @@ func (r records) Sync(uid string) error {
 
 // Remove implements pod.Records.
 func (r records) Remove(uid string) error {
-	r.mark(uid, true)
-	if err := r.busy(uid, "remove"); err != nil {
-		return err
-	}
+	err := r.busy(uid, "remove")
 	b := r.d.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if r.d.alive {
+		b.disk.unremoved[uid] = err != nil
+	}
+	if err != nil {
+		return err
+	}
 	if !r.d.alive {
 		return errDead
 	}
 	delete(b.disk.written, uid)
 	delete(b.disk.synced, uid)
-	b.disk.stale[uid] = false
 	return nil
 }
 

@@ -161,7 +161,7 @@ func uidOf(w plan.Work) string {
 func failure(w plan.Work, p state.Problem) state.Result {
 	switch w := w.(type) {
 	case plan.FindSandbox:
-		return state.SandboxFound{}
+		return state.SandboxFound{Problem: p}
 	case plan.Claim:
 		return state.Claimed{Problem: p}
 	case plan.SetUp:

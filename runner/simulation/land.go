@@ -82,7 +82,7 @@ func (d doer) landOnContainer(uid string, w plan.Work) state.Result {
 	case plan.Drain:
 		return state.LogComplete{Text: "the end of the log"}
 	case plan.Delete:
-		if c := b.containers[w.ID]; c != nil && c.status == state.FoundRunning {
+		if c := b.containers[w.ID]; c != nil && c.status == state.FoundRunning && !w.Kill {
 			b.violatedLocked("container %s/%s %.6s is deleted while it runs", uid, c.name, c.id)
 		}
 		delete(b.containers, w.ID)
@@ -153,13 +153,16 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 	}
 	s := b.sandbox(uid)
 	s.mounted, s.attached = false, false
+	if w.Gone {
+		b.removals[uid]++
+	}
 	if w.All {
 		s.data = false
 		delete(b.sandboxes, uid)
 	}
 	for key, h := range b.histories {
 		if len(key) > len(uid) && key[:len(uid)+1] == uid+"/" {
-			h.streak = 0
+			h.streak = -1
 			if w.Gone {
 				delete(b.histories, key)
 			}

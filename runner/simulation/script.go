@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing/synctest"
 	"time"
 
@@ -30,6 +31,7 @@ type script struct {
 	asked   []question
 	applied time.Time // when the present daemon got its manifests first; zero before
 	restart map[string]int32
+	gone    map[string]int
 }
 
 // question is one that must be answered by a time.
@@ -43,7 +45,7 @@ type question struct {
 func newScript(b *box) *script {
 	return &script{
 		box: b, r: b.draw("script"), wanted: map[string]*v1.Pod{}, latest: map[string]*v1.Pod{}, since: map[string]time.Time{},
-		removed: map[string]time.Time{}, restart: map[string]int32{},
+		removed: map[string]time.Time{}, restart: map[string]int32{}, gone: map[string]int{},
 	}
 }
 
@@ -87,7 +89,7 @@ func (s *script) changed(uid string) {
 	defer s.box.mu.Unlock()
 	for key, h := range s.box.histories {
 		if key[:len(uid)+1] == uid+"/" {
-			h.streak = 0
+			h.streak = -1
 		}
 	}
 }
@@ -129,12 +131,10 @@ func (s *script) step() {
 	case n < 55:
 		s.restartByHand(uid)
 	case n < 62:
-		s.box.kill()
-		s.applied = time.Time{}
-		s.n++
+		s.kill(b.kill)
 	case n < 65:
-		s.box.cut()
-		s.applied = time.Time{}
+		s.kill(b.cut)
+		s.forgetAll()
 	case n < 68:
 		s.drain()
 	case n < 75:
@@ -261,12 +261,40 @@ func (s *script) drain() {
 		b.violated("the drain took %s of %s", took, total)
 	}
 	s.check()
-	b.kill()
-	s.applied = time.Time{}
+	s.kill(b.kill)
 	b.note("---- the machine is off")
 	b.mu.Lock()
 	b.reboot(func() bool { return true })
 	b.mu.Unlock()
+}
+
+// kill ends the daemon. What the disk does not have of a pod need not be known afterwards.
+func (s *script) kill(how func()) {
+	b := s.box
+	for uid := range s.latest {
+		w := b.daemon.owner.Worker(uid)
+		if w == nil {
+			continue
+		}
+		data, err := w.Snapshot().State.Encode()
+		b.mu.Lock()
+		fresh := err == nil && string(b.disk.written[uid]) == string(data)
+		for key, h := range b.histories {
+			h.free = h.free || !fresh && strings.HasPrefix(key, uid+"/")
+		}
+		b.mu.Unlock()
+		if !fresh {
+			s.forget(uid)
+		}
+	}
+	how()
+	s.applied = time.Time{}
+}
+
+func (s *script) forgetAll() {
+	for uid := range s.latest {
+		s.forget(uid)
+	}
 }
 
 // spared: the pods without faults are what they should be, whatever hangs in others.

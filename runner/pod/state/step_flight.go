@@ -98,6 +98,13 @@ func (e Saved) apply(s *State) {
 	if e.Synced {
 		s.Saved = max(s.Saved, e.Step)
 	}
+	switch {
+	case e.Problem == "" && e.Synced:
+		s.Unsaved = false
+	case e.Problem != "" && !s.Unsaved:
+		s.Unsaved = true
+		s.warn("", "RecordNotWritten", "the pod runs on, and its history may be lost with a restart of Solopod: %s", e.Problem)
+	}
 }
 
 func (Panicked) take(*State, *Flight, time.Time) {}

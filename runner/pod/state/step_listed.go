@@ -52,6 +52,7 @@ func (s *State) knows(id string) bool {
 // foundLeftover: the last attempt's container, whose clean-up was interrupted. Its output may still have to be read.
 func (s *State) foundLeftover(f *Found) *Leftover {
 	l := &Leftover{Name: f.Name, Attempt: f.Attempt, Drain: f.Status == FoundStopped, Step: s.Steps}
+	l.Kill = f.Status == FoundRunning || f.Status == FoundUnanswered
 	if c := s.Containers[f.Name]; c != nil {
 		l.Terminal, l.Stdin = c.Terminal, c.Stdin
 		l.FromLog = c.Ended != nil && c.Ended.ID == f.ID && c.Ended.FromLog
