@@ -115,7 +115,7 @@ func (s *script) checkEndings(uid string, snapshot *pod.Snapshot) {
 				b.violatedLocked("the end of %s/%s %.6s is told, and was none: %+v", uid, name, e.ID, *e)
 			case ok && e.Reason != state.ReasonUnknown && e.ExitCode != end.code:
 				b.violatedLocked("%s/%s %.6s ended with %d, and %d is told", uid, name, e.ID, end.code, e.ExitCode)
-			case ok && e.Reason == state.ReasonUnknown && end.at.After(b.lastCut) && !end.lost:
+			case ok && e.Reason == state.ReasonUnknown && end.at.After(b.lastCut) && end.at.After(b.stale[uid]) && !end.lost:
 				b.violatedLocked("the end of %s/%s %.6s was lost: it ended with %d", uid, name, e.ID, end.code)
 			}
 		}

@@ -285,6 +285,9 @@ func (s *script) kill(how func()) {
 		b.mu.Unlock()
 		if !fresh {
 			s.forget(uid)
+			b.mu.Lock()
+			b.stale[uid] = time.Now()
+			b.mu.Unlock()
 		}
 	}
 	how()

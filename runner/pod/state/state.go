@@ -223,6 +223,8 @@ type Leftover struct {
 	// Step is the step that made it a leftover: how it ended must be on the disk before it goes.
 	Step  uint64  `json:"-"`
 	Retry Backoff `json:"-"`
+	// Void: it is of an effect whose result did not count.
+	Void bool `json:"-"`
 	// Told: its failure was reported.
 	Told bool `json:"-"`
 }

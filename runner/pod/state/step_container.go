@@ -13,7 +13,7 @@ import (
 func (s *State) leave(c *Container, name string) {
 	m := c.Making
 	c.Making = nil
-	s.Leftovers[m.ID] = &Leftover{Name: name, Attempt: m.Attempt, Terminal: m.Spec.TTY, Stdin: m.Spec.Stdin, Step: s.Steps}
+	s.Leftovers[m.ID] = &Leftover{Name: name, Attempt: m.Attempt, Terminal: m.Spec.TTY, Stdin: m.Spec.Stdin, Kill: true, Step: s.Steps}
 }
 
 func (e Unmade) apply(s *State) {
