@@ -69,8 +69,10 @@ type Worker struct {
 	// recordGone is closed when the record of a pod that is over was removed; removal says how far that is.
 	recordGone chan struct{}
 	removal    removal
-	begun      []chan<- struct{}
-	settled    []chan<- struct{}
+	// hasRecord: the disk has a record of the pod, or is about to.
+	hasRecord bool
+	begun     []chan<- struct{}
+	settled   []chan<- struct{}
 	// panics counts panics; until hold no message is taken.
 	panics      state.Backoff
 	hold        time.Time
@@ -101,6 +103,7 @@ func New(s state.State, doer Doer, owner Owner, records Records) *Worker {
 		uid: string(s.Pod.UID), doer: doer, owner: owner, mailbox: newMailbox(), s: s, flights: map[string]*flight{},
 		ended: make(chan struct{}), suspended: make(chan struct{}),
 	}
+	w.hasRecord = s.Adoption.Sandbox // it was restored from one
 	w.writer = &writer{uid: w.uid, records: records, signal: make(chan struct{}, 1), report: w.Send}
 	w.publish(time.Now())
 	return w
@@ -319,12 +322,12 @@ func (w *Worker) cancel(thing string) {
 	w.step(state.Told{Thing: thing, At: time.Now()})
 }
 
-// keeps says whether the pod has a record, be it one that has to go.
-func (w *Worker) keeps() bool { return !w.s.Orphan && (w.s.Anything() || w.s.Gone) }
+// keeps says whether the pod shall have a record: once something of it has existed, until it is over.
+func (w *Worker) keeps() bool { return !w.s.Orphan && (w.s.Anything() || w.hasRecord) }
 
 // write hands the record to the writer when it changed.
 func (w *Worker) write() {
-	if w.s.Gone && !w.s.Orphan {
+	if w.hasRecord && w.s.Over() {
 		if w.removal == notBegun {
 			gone := make(chan struct{})
 			w.recordGone, w.removal, w.record = gone, begun, nil
@@ -344,7 +347,7 @@ func (w *Worker) write() {
 	if string(data) == string(w.record) {
 		return
 	}
-	w.record = data
+	w.record, w.hasRecord = data, true
 	w.writer.put(writing{data: data, step: w.s.Steps})
 }
 
@@ -391,7 +394,7 @@ func (w *Worker) over() bool {
 	if !w.s.Over() {
 		return false
 	}
-	if w.s.Gone && !w.s.Orphan && w.removal != done {
+	if w.hasRecord && w.removal != done {
 		return false
 	}
 	left, ok := w.mailbox.close(false)

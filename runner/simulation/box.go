@@ -61,7 +61,8 @@ type container struct {
 	kills         uint64
 	changed       chan struct{} // closed when kills grows
 	signalled     bool
-	order         int // among the pod's containers
+	order         int  // among the pod's containers
+	late          bool // an effect of a dead daemon made it when the next one had looked
 }
 
 // sandbox is what is there of a pod beside its containers.

@@ -98,6 +98,9 @@ func (d *daemon) checkStopOrder(uid string, r state.Report) {
 		if c.uid != uid || c == stopped || c.status != state.FoundRunning {
 			continue
 		}
+		if began := d.begins[uid+" container/"+c.name+" Start"]; d.active[uid+" container/"+c.name] && time.Since(began[len(began)-1]) > 2*time.Minute {
+			continue // its start was left behind
+		}
 		if !c.sidecar || c.order > stopped.order {
 			b.violatedLocked("sidecar %s/%s is stopped before %s", uid, stopped.name, c.name)
 		}

@@ -107,6 +107,7 @@ func (d doer) outlive(uid string, w plan.Work, f fate) {
 		if same {
 			b.note("%s lands after the daemon's end: %s %s %.6s", uid, w.Is().Kind, w.Is().Name, w.Is().ID)
 			doer{d.daemon}.land(uid, w)
+			b.landedLate(w)
 		}
 	})
 }
@@ -198,4 +199,16 @@ func failure(w plan.Work, p state.Problem) state.Result {
 		return state.LeftoverGone{Problem: p}
 	}
 	return state.WatchEnded{Problem: p}
+}
+
+// landedLate: a new daemon may have looked before, and cannot know.
+func (b *box) landedLate(w plan.Work) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.containers[w.Is().ID]
+	if b.daemon == nil || c == nil {
+		return
+	}
+	c.late = true
+	b.history(c.uid, c.name).free = true
 }

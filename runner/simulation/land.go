@@ -147,7 +147,7 @@ func (d doer) setUp(uid string, w plan.SetUp) state.Result {
 func (d doer) clear(uid string, w plan.Clear) state.Result {
 	b := d.box
 	for _, c := range b.containers {
-		if c.uid == uid && (c.status == state.FoundRunning || c.status == state.FoundCreated) {
+		if c.uid == uid && !c.late && (c.status == state.FoundRunning || c.status == state.FoundCreated) {
 			b.violatedLocked("the sandbox of %s is cleared while container %s %.6s exists (%v)", uid, c.name, c.id, c.status)
 		}
 	}

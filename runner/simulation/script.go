@@ -274,6 +274,11 @@ func (s *script) kill(how func()) {
 	for uid := range s.latest {
 		w := b.daemon.owner.Worker(uid)
 		if w == nil {
+			b.mu.Lock()
+			if b.disk.written[uid] != nil {
+				b.stale[uid] = time.Now()
+			}
+			b.mu.Unlock()
 			continue
 		}
 		data, err := w.Snapshot().State.Encode()
@@ -310,6 +315,12 @@ func (s *script) spared() {
 		s.up()
 	}
 	uid := podUID(0)
+	b.mu.Lock()
+	taken := s.wanted[uid] != nil && len(state.HostPorts(s.wanted[uid])) > 0
+	b.mu.Unlock()
+	if taken {
+		return // it waits for others that have its port
+	}
 	s.until(25*time.Minute, "a pod without faults, while others have them,", func() []string {
 		return s.unlike(uid)
 	})

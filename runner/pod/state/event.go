@@ -195,6 +195,8 @@ type (
 		// Complete: all of it is there.
 		Complete bool
 		Limits   string
+		// Absent: nothing of it is there.
+		Absent bool
 		// Problem: it could not be looked at.
 		Problem Problem
 	}

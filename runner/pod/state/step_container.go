@@ -7,6 +7,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // leave turns an attempt that does not run into a leftover.
@@ -132,7 +134,11 @@ func (s *State) applied(name string, spec *v1.Container) {
 	}
 	known := ContainerOf(s.Applied, name) != nil
 	next.Spec.InitContainers, next.Spec.Containers = replace(next.Spec.InitContainers), replace(next.Spec.Containers)
-	if !known && spec != nil {
+	switch {
+	case known || spec == nil:
+	case manifests.IsSidecar(spec):
+		next.Spec.InitContainers = append(next.Spec.InitContainers, *spec)
+	default:
 		next.Spec.Containers = append(next.Spec.Containers, *spec)
 	}
 	s.Applied = &next

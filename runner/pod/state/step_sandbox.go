@@ -36,7 +36,7 @@ func (r SandboxFound) take(s *State, f *Flight, at time.Time) {
 		s.MeasureAt = at.Add(MeasureInterval)
 		return
 	}
-	s.Dirty = s.Anything()
+	s.Dirty = !r.Absent
 }
 
 func (r Claimed) take(s *State, f *Flight, at time.Time) {
