@@ -38,6 +38,7 @@ type box struct {
 	violations []string
 	lastCut    time.Time
 	stale      map[string]time.Time // by UID: when the daemon was killed with more in mind than on the disk
+	cleared    map[string]time.Time // by UID: when the sandbox went last
 	removals   map[string]int       // how often all of a pod went, by UID
 	pids       uint32
 	effects    map[string]int // by kind
@@ -86,7 +87,7 @@ func newBox(seed uint64, o Options) *box {
 	b := &box{
 		seed: seed, options: o, began: time.Now(), booted: time.Now(), containers: map[string]*container{}, sandboxes: map[string]*sandbox{},
 		images: map[string]bool{}, registry: map[string]bool{}, open: make(chan struct{}), draws: map[string]uint64{},
-		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, stale: map[string]time.Time{},
+		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{},
 	}
 	b.disk = newDisk(b)
 	b.temper = newTemper(b.draw("temper"))

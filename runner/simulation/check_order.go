@@ -91,7 +91,7 @@ func (d *daemon) checkStopOrder(uid string, r state.Report) {
 			stopped = c
 		}
 	}
-	if !ends || stopped == nil || !stopped.sidecar {
+	if b.stale[uid].After(b.cleared[uid]) || !ends || stopped == nil || !stopped.sidecar {
 		return
 	}
 	for _, c := range b.containers {

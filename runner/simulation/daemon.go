@@ -53,7 +53,7 @@ func (b *box) start() *daemon {
 			continue
 		}
 		states = append(states, s)
-		if s.SharedRevision != "" && s.Applied != nil { // the pods of an earlier run have their ports before others ask
+		if sandbox := b.sandboxes[uid]; s.Applied != nil && sandbox != nil && sandbox.mounted { // it has its ports before others ask
 			for _, p := range state.HostPorts(s.Applied) {
 				d.ports[p.HostPort] = uid
 			}
@@ -172,6 +172,9 @@ func (l lister) List(ctx context.Context) (map[string][]state.Found, error) {
 			found.Status = state.FoundUnanswered
 		}
 		out[c.uid] = append(out[c.uid], found)
+		if b.options.Trace {
+			b.trace = append(b.trace, fmt.Sprintf("              %s listed: %s attempt %d %.6s status %d", c.uid, c.name, c.attempt, c.id, found.Status))
+		}
 	}
 	b.mu.Unlock()
 	select {

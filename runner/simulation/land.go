@@ -153,6 +153,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 	}
 	s := b.sandbox(uid)
 	s.mounted, s.attached = false, false
+	b.cleared[uid] = time.Now()
 	if w.Gone {
 		b.removals[uid]++
 	}
@@ -164,7 +165,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 		if len(key) > len(uid) && key[:len(uid)+1] == uid+"/" {
 			h.streak = -1
 			if w.Gone {
-				delete(b.histories, key)
+				h.last, h.attempts, h.free = nil, map[int]string{}, false
 			}
 		}
 	}

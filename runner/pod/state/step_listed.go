@@ -35,6 +35,9 @@ func (e Listed) apply(s *State) {
 			s.compare(c, found[c.ID], e.At, why)
 		}
 	}
+	if adopting {
+		s.stopsForgotten()
+	}
 	for id, f := range found {
 		if !s.knows(id) {
 			s.Leftovers[id] = s.foundLeftover(f)
@@ -66,6 +69,13 @@ func (s *State) foundLeftover(f *Found) *Leftover {
 		l.FromLog = c.Ended != nil && c.Ended.ID == f.ID && c.Ended.FromLog
 	}
 	return l
+}
+
+// stopsForgotten: stops that an earlier Solopod had begun do not go on, unless they are decided again.
+func (s *State) stopsForgotten() {
+	for name, c := range s.Containers {
+		s.advance(c, ContainerOf(s.Applied, name))
+	}
 }
 
 // compare takes what was found of a container that runs as far as is known; nil means that nothing was.
