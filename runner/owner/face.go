@@ -48,14 +48,15 @@ func (o *Owner) list() {
 		ctx, cancel := context.WithTimeout(o.ctx, listLimit)
 		found, err := o.config.Lister.List(ctx)
 		cancel()
+		unanswered := false
 		if err == nil {
 			o.listed(asked, found)
-			pause = 0
+			pause, unanswered = 0, isUnanswered(found)
 		} else if o.ctx.Err() == nil {
 			slog.Warn("cannot list containers; it is tried again", "err", err)
 		}
 		o.mu.Lock()
-		again := err != nil || o.relist
+		again := err != nil || unanswered || o.relist
 		o.relist = false
 		o.listing = again
 		o.mu.Unlock()
@@ -68,6 +69,18 @@ func (o *Owner) list() {
 		}
 		pause = min(max(2*pause, time.Second), 30*time.Second)
 	}
+}
+
+// isUnanswered: of some container nobody could say in time whether it runs.
+func isUnanswered(found map[string][]state.Found) bool {
+	for _, list := range found {
+		for i := range list {
+			if list[i].Status == state.FoundUnanswered {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // listed tells each pod what there is of it. What belongs to no pod is an orphan's.

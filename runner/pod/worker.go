@@ -53,6 +53,7 @@ type Worker struct {
 	published atomic.Pointer[Snapshot]
 	// since is when the turn at hand began; nil while the worker waits for a message.
 	since atomic.Pointer[time.Time]
+	turns atomic.Uint64
 	ended chan struct{}
 	// suspended is closed when nothing of the pod runs any more, because the machine goes down.
 	suspended chan struct{}
@@ -65,17 +66,28 @@ type Worker struct {
 	desired *state.Desired
 	// record is what the writer was given last.
 	record []byte
-	// recordGone is closed when the record of a pod that is over was removed; nil before its removal began.
+	// recordGone is closed when the record of a pod that is over was removed; removal says how far that is.
 	recordGone chan struct{}
-	begun      []chan<- struct{}
-	settled    []chan<- struct{}
+	removal    removal
+	// hasRecord: the disk has a record of the pod, or is about to.
+	hasRecord bool
+	begun     []chan<- struct{}
+	settled   []chan<- struct{}
 	// panics counts panics; until hold no message is taken.
-	panics       state.Backoff
-	hold         time.Time
-	isSuspended  bool
-	writerFailed atomic.Bool
-	background   sync.WaitGroup
+	panics      state.Backoff
+	hold        time.Time
+	isSuspended bool
+	background  sync.WaitGroup
 }
+
+// removal is how far the removal of a record is.
+type removal int
+
+const (
+	notBegun removal = iota
+	begun
+	done
+)
 
 // flight is an effect that runs, as the worker knows it beside the state.
 type flight struct {
@@ -91,7 +103,8 @@ func New(s state.State, doer Doer, owner Owner, records Records) *Worker {
 		uid: string(s.Pod.UID), doer: doer, owner: owner, mailbox: newMailbox(), s: s, flights: map[string]*flight{},
 		ended: make(chan struct{}), suspended: make(chan struct{}),
 	}
-	w.writer = &writer{uid: w.uid, records: records, signal: make(chan struct{}, 1), report: w.Send, failed: w.notWritten}
+	w.hasRecord = s.Adoption.Sandbox // it was restored from one
+	w.writer = &writer{uid: w.uid, records: records, signal: make(chan struct{}, 1), report: w.Send}
 	w.publish(time.Now())
 	return w
 }
@@ -136,6 +149,9 @@ func (w *Worker) Since() time.Time {
 	return time.Time{}
 }
 
+// Turns counts the turns.
+func (w *Worker) Turns() uint64 { return w.turns.Load() }
+
 // detachLimit is how long Run waits for effects after ctx has ended.
 const detachLimit = 3 * time.Second
 
@@ -153,6 +169,7 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-w.mailbox.signal:
 		case <-timer.C:
 		case <-w.recordGone:
+			w.recordGone, w.removal = nil, done
 		}
 		if wait := time.Until(w.hold); wait > 0 {
 			timer.Reset(wait)
@@ -160,6 +177,7 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 		now := time.Now()
 		w.since.Store(&now)
+		w.turns.Add(1)
 		wake := w.turn(ctx)
 		w.since.Store(nil)
 		if w.over() {
@@ -304,44 +322,33 @@ func (w *Worker) cancel(thing string) {
 	w.step(state.Told{Thing: thing, At: time.Now()})
 }
 
-// keeps says whether the pod has a record, be it one that has to go.
-func (w *Worker) keeps() bool { return !w.s.Orphan && (w.s.Anything() || w.s.Gone) }
+// keeps says whether the pod shall have a record: once something of it has existed, until it is over.
+func (w *Worker) keeps() bool { return !w.s.Orphan && (w.s.Anything() || w.hasRecord) }
 
 // write hands the record to the writer when it changed.
 func (w *Worker) write() {
-	if !w.keeps() {
-		return
-	}
-	if w.s.Gone {
-		if w.recordGone == nil {
-			w.recordGone, w.record = make(chan struct{}), nil
-			w.writer.put(writing{gone: w.recordGone})
+	if w.hasRecord && w.s.Over() {
+		if w.removal == notBegun {
+			gone := make(chan struct{})
+			w.recordGone, w.removal, w.record = gone, begun, nil
+			w.writer.put(writing{gone: gone, step: w.s.Steps})
 		}
 		return
 	}
-	w.recordGone = nil
+	w.recordGone, w.removal = nil, notBegun
+	if !w.keeps() {
+		return
+	}
 	data, err := w.s.Encode()
 	if err != nil {
-		w.notWritten(err)
+		w.Send(state.Saved{Step: w.s.Steps, Synced: true, Problem: err.Error()})
 		return
 	}
 	if string(data) == string(w.record) {
 		return
 	}
-	w.record = data
+	w.record, w.hasRecord = data, true
 	w.writer.put(writing{data: data, step: w.s.Steps})
-}
-
-// notWritten tells once that the record cannot be written.
-func (w *Worker) notWritten(err error) {
-	if w.writerFailed.Swap(true) {
-		return
-	}
-	slog.Error("cannot write a pod's record; the pod runs on, its history may be lost with a restart", "uid", w.uid, "err", err)
-	snapshot := w.published.Load()
-	w.owner.Report(snapshot.Pod, state.Report{
-		Warning: true, Reason: "RecordNotWritten", Message: fmt.Sprintf("the pod runs on, and its history may be lost with a restart of Solopod: %v", err),
-	})
 }
 
 // publish makes the pod's status visible when it changed.
@@ -387,12 +394,8 @@ func (w *Worker) over() bool {
 	if !w.s.Over() {
 		return false
 	}
-	if w.s.Gone && !w.s.Orphan {
-		select {
-		case <-w.recordGone:
-		default:
-			return false
-		}
+	if w.hasRecord && w.removal != done {
+		return false
 	}
 	left, ok := w.mailbox.close(false)
 	w.answerAll(left)

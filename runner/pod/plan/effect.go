@@ -184,10 +184,10 @@ type (
 		// Text: the log's end is wanted.
 		Text bool
 	}
-	// Delete removes an ended container. KeepFiles: another attempt has its directory.
+	// Delete removes an ended container. KeepFiles: another attempt has its directory. Kill: its processes may run, and end.
 	Delete struct {
 		Target
-		KeepFiles bool
+		KeepFiles, Kill bool
 	}
 )
 
@@ -204,7 +204,15 @@ func (w SetUp) Is() Identity { return Identity{Kind: state.KindSetUp, Key: w.Key
 func (w Attach) Is() Identity { return Identity{Kind: state.KindAttach, Key: w.Key} }
 
 // Is implements Work.
-func (w Clear) Is() Identity { return Identity{Kind: state.KindClear} }
+func (w Clear) Is() Identity {
+	switch {
+	case w.Gone:
+		return Identity{Kind: state.KindClear, Key: state.ClearGone}
+	case w.All:
+		return Identity{Kind: state.KindClear, Key: "all"}
+	}
+	return Identity{Kind: state.KindClear}
+}
 
 // Is implements Work.
 func (w ShowVolumes) Is() Identity { return Identity{Kind: state.KindShowVolumes, Key: w.Content} }

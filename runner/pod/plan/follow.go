@@ -171,8 +171,8 @@ func (p *planner) start(a StartContainer) {
 	}
 	attempt := c.NextAttempt()
 	for _, l := range s.Leftovers {
-		if l.Name == a.Name && l.Attempt == attempt {
-			return // the files of the try before go first
+		if l.Name == a.Name && (l.Attempt == attempt || l.Kill) {
+			return // the files of the try before go first, and what may run
 		}
 	}
 	id := p.id(a.Name, attempt)

@@ -88,7 +88,7 @@ func (p *planner) deletions() {
 		if l.Drain || s.Saved < l.Step || !p.due(l.Retry) {
 			continue // how it ended must be on the disk before the container, which could tell it again, is gone
 		}
-		p.want(Delete{Target: p.leftover(id, l), KeepFiles: p.attemptInUse(l)})
+		p.want(Delete{Target: p.leftover(id, l), KeepFiles: p.attemptInUse(l), Kill: l.Kill})
 	}
 }
 

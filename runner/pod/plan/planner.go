@@ -221,6 +221,9 @@ func ObservedOf(s *state.State) *Observed {
 			o.Sidecars = append(o.Sidecars, c.Name)
 		}
 	}
+	for _, f := range s.Flights {
+		o.Starting = o.Starting || f.Kind == state.KindStart && !f.Left
+	}
 	for name, c := range s.Containers {
 		status := &Status{
 			Revision: c.Revision, Resources: c.Resources, Running: c.Running, StartedAt: c.StartedAt, Backoff: c.Backoff,

@@ -68,6 +68,8 @@ type Observed struct {
 	SetUpRetry time.Time
 	// StopBy is when everything must have ended, because the machine goes down; zero while it does not. Nothing is started.
 	StopBy time.Time
+	// Starting: a container's process is just being started, and may run.
+	Starting bool
 	// Grace is the grace period that the running pod was started with; it holds once the manifest is gone.
 	Grace time.Duration
 	// Sidecars are the running pod's, in the order of their start.

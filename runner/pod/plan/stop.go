@@ -91,7 +91,7 @@ func stopAll(o *Observed, grace time.Duration, reason string, replace bool, now 
 			out = append(out, stop(name, s, grace, reason, replace, now)...)
 		}
 	}
-	if len(out) == 0 && !o.anyEnding() {
+	if len(out) == 0 && !o.anyEnding() && !o.Starting {
 		for _, name := range slices.Backward(o.Sidecars) {
 			if s := o.Containers[name]; s != nil && s.Running {
 				if !o.EndBy.IsZero() {

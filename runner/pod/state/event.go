@@ -66,11 +66,12 @@ type (
 		Moved  time.Duration
 		Booted time.Time
 	}
-	// Saved: the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, which nobody
-	// waits for.
+	// Saved: the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, as Problem
+	// says, and nobody waits for it.
 	Saved struct {
-		Step   uint64
-		Synced bool
+		Step    uint64
+		Synced  bool
+		Problem string
 	}
 )
 
@@ -194,6 +195,10 @@ type (
 		// Complete: all of it is there.
 		Complete bool
 		Limits   string
+		// Absent: nothing of it is there.
+		Absent bool
+		// Problem: it could not be looked at.
+		Problem Problem
 	}
 	// Claimed: the pod has what no other can have.
 	Claimed struct {

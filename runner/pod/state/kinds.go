@@ -34,6 +34,9 @@ const (
 	thingImage       = "image/"
 )
 
+// ClearGone is the key of a Clear that takes all of a pod away, for good.
+const ClearGone = "gone"
+
 // ThingOf is what an effect of a kind works on. name is a container's or an image's name, a leftover's id, or, for a probe,
 // the container's name and the probe's kind with a slash between them; it is not used for what a pod has one of.
 func ThingOf(kind, name string) string {

@@ -134,6 +134,8 @@ type Live struct {
 	Pauses map[string]Backoff
 	// Noted is the last step whose record a crash of Solopod leaves, Saved the last one that a power cut leaves.
 	Noted, Saved uint64
+	// Unsaved: it was said that the record cannot be written.
+	Unsaved bool
 	// AttachedAt is the step with which the pod got its network: no container starts before that is noted.
 	AttachedAt uint64
 	// Steps counts the steps.
@@ -215,10 +217,14 @@ type Leftover struct {
 	// Terminal and Stdin say which FIFOs it has.
 	Terminal bool `json:"terminal,omitempty"`
 	Stdin    bool `json:"stdin,omitempty"`
+	// Kill: its process may run, and nobody wants it.
+	Kill bool `json:"kill,omitempty"`
 
 	// Step is the step that made it a leftover: how it ended must be on the disk before it goes.
 	Step  uint64  `json:"-"`
 	Retry Backoff `json:"-"`
+	// Void: it is of an effect whose result did not count.
+	Void bool `json:"-"`
 	// Told: its failure was reported.
 	Told bool `json:"-"`
 }

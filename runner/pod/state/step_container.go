@@ -7,13 +7,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // leave turns an attempt that does not run into a leftover.
 func (s *State) leave(c *Container, name string) {
 	m := c.Making
 	c.Making = nil
-	s.Leftovers[m.ID] = &Leftover{Name: name, Attempt: m.Attempt, Terminal: m.Spec.TTY, Stdin: m.Spec.Stdin, Step: s.Steps}
+	s.Leftovers[m.ID] = &Leftover{Name: name, Attempt: m.Attempt, Terminal: m.Spec.TTY, Stdin: m.Spec.Stdin, Kill: true, Step: s.Steps}
 }
 
 func (e Unmade) apply(s *State) {
@@ -132,7 +134,11 @@ func (s *State) applied(name string, spec *v1.Container) {
 	}
 	known := ContainerOf(s.Applied, name) != nil
 	next.Spec.InitContainers, next.Spec.Containers = replace(next.Spec.InitContainers), replace(next.Spec.Containers)
-	if !known && spec != nil {
+	switch {
+	case known || spec == nil:
+	case manifests.IsSidecar(spec):
+		next.Spec.InitContainers = append(next.Spec.InitContainers, *spec)
+	default:
 		next.Spec.Containers = append(next.Spec.Containers, *spec)
 	}
 	s.Applied = &next

@@ -14,6 +14,7 @@ func (e Desired) apply(s *State) {
 	if e.Pod == nil {
 		if s.DeletedAt.IsZero() {
 			s.DeletedAt = wall(e.At)
+			s.Dirty = s.Dirty || !s.Anything() && len(s.Containers) > 0 // there are logs
 		}
 		return
 	}

@@ -7,8 +7,11 @@ import (
 func (e Begun) apply(s *State) {
 	f := e.Flight
 	s.Flights[e.Thing] = &f
-	if f.Kind == KindSetUp {
+	switch f.Kind {
+	case KindSetUp:
 		s.setUpBegun(f.Began)
+	case KindClear: // from now on nobody can rely on it, whatever comes of this
+		s.SetUp, s.Dirty = false, true
 	}
 	if e.Making == nil {
 		return
@@ -59,7 +62,7 @@ func (e Returned) apply(s *State) {
 	}
 	if f.Void {
 		if f.ID != "" && s.nameOf(f.ID) == "" && s.Leftovers[f.ID] == nil && (f.Kind == KindCreate || f.Kind == KindStart) {
-			s.Leftovers[f.ID] = &Leftover{Name: f.Name, Step: s.Steps}
+			s.Leftovers[f.ID] = &Leftover{Name: f.Name, Kill: true, Void: true, Step: s.Steps}
 		}
 		return
 	}
@@ -97,6 +100,13 @@ func (e Saved) apply(s *State) {
 	s.Noted = max(s.Noted, e.Step)
 	if e.Synced {
 		s.Saved = max(s.Saved, e.Step)
+	}
+	switch {
+	case e.Problem == "" && e.Synced:
+		s.Unsaved = false
+	case e.Problem != "" && !s.Unsaved:
+		s.Unsaved = true
+		s.warn("", "RecordNotWritten", "the pod runs on, and its history may be lost with a restart of Solopod: %s", e.Problem)
 	}
 }
 

@@ -1,6 +1,12 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
 
 // apply compares the record with what containerd has: after a start, and when exits may have been missed.
 func (e Listed) apply(s *State) {
@@ -18,14 +24,19 @@ func (e Listed) apply(s *State) {
 		found[e.Found[i].ID] = &e.Found[i]
 	}
 	if adopting {
-		for i := range e.Found {
-			s.recognize(&e.Found[i])
+		inOrder := slices.Clone(e.Found)
+		slices.SortStableFunc(inOrder, func(a, b Found) int { return a.Attempt - b.Attempt })
+		for i := range inOrder {
+			s.recognize(&inOrder[i], found)
 		}
 	}
 	for _, c := range s.Containers {
 		if c.Running && !(c.StartedAt.After(e.Asked) && !adopting) {
 			s.compare(c, found[c.ID], e.At, why)
 		}
+	}
+	if adopting {
+		s.stopsForgotten()
 	}
 	for id, f := range found {
 		if !s.knows(id) {
@@ -52,11 +63,19 @@ func (s *State) knows(id string) bool {
 // foundLeftover: the last attempt's container, whose clean-up was interrupted. Its output may still have to be read.
 func (s *State) foundLeftover(f *Found) *Leftover {
 	l := &Leftover{Name: f.Name, Attempt: f.Attempt, Drain: f.Status == FoundStopped, Step: s.Steps}
+	l.Kill = f.Status != FoundStopped
 	if c := s.Containers[f.Name]; c != nil {
 		l.Terminal, l.Stdin = c.Terminal, c.Stdin
 		l.FromLog = c.Ended != nil && c.Ended.ID == f.ID && c.Ended.FromLog
 	}
 	return l
+}
+
+// stopsForgotten: stops that an earlier Solopod had begun do not go on, unless they are decided again.
+func (s *State) stopsForgotten() {
+	for name, c := range s.Containers {
+		s.advance(c, ContainerOf(s.Applied, name))
+	}
 }
 
 // compare takes what was found of a container that runs as far as is known; nil means that nothing was.
@@ -72,25 +91,24 @@ func (s *State) compare(c *Container, f *Found, at time.Time, why string) {
 	}
 }
 
-// recognize takes over a container that was started just before Solopod was killed, when the record had not been written yet.
-func (s *State) recognize(f *Found) {
-	spec := ContainerOf(s.Applied, f.Name)
-	if spec == nil || containerRevision(spec) != f.Revision {
-		if wanted := ContainerOf(s.Pod, f.Name); wanted != nil {
-			spec = wanted
+// recognize takes over a container that was started just before Solopod was killed, when the record had not been written yet;
+// it may have ended since.
+func (s *State) recognize(f *Found, found map[string]*Found) {
+	if l := s.Leftovers[f.ID]; l != nil {
+		if !l.Void {
+			return // it was given up
 		}
+		delete(s.Leftovers, f.ID)
 	}
 	c := s.Containers[f.Name]
-	if f.Status != FoundRunning || spec == nil || c != nil && (c.ID == f.ID || f.Attempt < c.Attempt) {
+	spec := s.specOf(f)
+	if f.Status == FoundUnknown || f.Status == FoundCreated || spec == nil || c.had(f.ID) || f.Attempt < c.NextAttempt() {
 		return
 	}
 	next := &Container{}
 	if c != nil {
 		*next = *c
-		if c.Ended != nil {
-			next.Last, next.Ended = c.Ended, nil
-			next.Backoff = c.Backoff.Next(c.Ended.FinishedAt, f.CreatedAt)
-		}
+		s.passed(next, f.Name, found[c.ID])
 	}
 	next.ID, next.Attempt, next.Revision, next.Pid = f.ID, f.Attempt, f.Revision, f.Pid
 	next.Running, next.Started, next.Ready, next.Replaced = true, false, false, false
@@ -99,7 +117,51 @@ func (s *State) recognize(f *Found) {
 	next.Hooked = spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil
 	next.StopSignal = SignalNumber(stopSignalOf(spec))
 	next.Now, next.Making = Now{}, nil
+	if c != nil && c.Ended != nil {
+		next.Backoff = c.Backoff.Next(c.Ended.FinishedAt, f.CreatedAt)
+	}
+	if f.Status == FoundStopped {
+		next.Now.Exit = &Exit{Code: f.ExitCode, At: f.ExitedAt}
+	}
 	s.Containers[f.Name] = next
 	s.applied(f.Name, spec)
 	s.advance(next, spec)
+}
+
+// specOf is what a container was made from, as far as can be told.
+func (s *State) specOf(f *Found) *v1.Container {
+	spec := ContainerOf(s.Applied, f.Name)
+	if spec != nil && strings.HasPrefix(f.Revision, containerRevision(spec)) {
+		return spec
+	}
+	if wanted := ContainerOf(s.Pod, f.Name); wanted != nil {
+		return wanted
+	}
+	return spec
+}
+
+// had: the container with this id is, or was, c's.
+func (c *Container) had(id string) bool {
+	return c != nil && (c.ID == id || c.Ended != nil && c.Ended.ID == id || c.Last != nil && c.Last.ID == id)
+}
+
+// passed: another attempt has followed the one that c knows, whose end is found, or not.
+func (s *State) passed(c *Container, name string, f *Found) {
+	if c.Running {
+		end := &Ending{ID: c.ID, StartedAt: c.StartedAt, FinishedAt: c.StartedAt, ExitCode: exitOfKill, Reason: ReasonUnknown, Message: "its end was not written down"}
+		if exit := c.Now.Exit; exit != nil && exit.Lost == "" {
+			f = &Found{Status: FoundStopped, ExitCode: exit.Code, ExitedAt: exit.At}
+		}
+		if f != nil && f.Status == FoundStopped {
+			end.ExitCode, end.FinishedAt, end.Reason, end.Message = f.ExitCode, wall(f.ExitedAt), ReasonCompleted, ""
+			if f.ExitCode != 0 {
+				end.Reason = ReasonError
+			}
+		}
+		s.Leftovers[c.ID] = &Leftover{Name: name, Attempt: c.Attempt, Drain: true, Kill: end.Reason == ReasonUnknown, Terminal: c.Terminal, Stdin: c.Stdin, Step: s.Steps}
+		c.Ended = end
+	}
+	if c.Ended != nil {
+		c.Last, c.Ended = c.Ended, nil
+	}
 }

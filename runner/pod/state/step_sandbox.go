@@ -12,6 +12,14 @@ import (
 const MeasureInterval = 10 * time.Second
 
 func (r SandboxFound) take(s *State, f *Flight, at time.Time) {
+	if r.Problem.failed() || !f.Cancelled.IsZero() { // nobody could say; what runs goes on meanwhile
+		s.Pauses[ThingSandbox] = s.Pauses[ThingSandbox].failedBriefly(at)
+		if s.Pauses[ThingSandbox].Failures == 1 {
+			s.warn("", "SandboxNotFound", "what an earlier run left of the pod cannot be looked at: %s; it is tried again", r.Problem.Message)
+		}
+		return
+	}
+	delete(s.Pauses, ThingSandbox)
 	s.Adoption.Sandbox = false
 	sameBoot := s.BootID == s.Host.BootID
 	if !sameBoot {
@@ -28,10 +36,7 @@ func (r SandboxFound) take(s *State, f *Flight, at time.Time) {
 		s.MeasureAt = at.Add(MeasureInterval)
 		return
 	}
-	s.Dirty = s.Anything()
-	if !f.Cancelled.IsZero() { // nobody knows: it is cleared
-		s.Dirty = true
-	}
+	s.Dirty = !r.Absent
 }
 
 func (r Claimed) take(s *State, f *Flight, at time.Time) {
@@ -64,6 +69,7 @@ func (s *State) setUpBegun(at time.Time) {
 	s.Applied = s.Pod
 	s.SharedRevision = s.Revisions.Shared
 	s.Initialized = false
+	s.Network = nil // an earlier one's address is not the new one's
 	s.EndBy = time.Time{}
 	for i := range s.Pod.Spec.InitContainers {
 		if c := s.Containers[s.Pod.Spec.InitContainers[i].Name]; c != nil {
@@ -118,7 +124,7 @@ func (r Attached) take(s *State, f *Flight, at time.Time) {
 	}
 }
 
-func (r Cleared) take(s *State, _ *Flight, at time.Time) {
+func (r Cleared) take(s *State, f *Flight, at time.Time) {
 	if r.Problem.failed() {
 		s.Dirty, s.SetUp = true, false
 		s.ClearRetry = s.ClearRetry.failedBriefly(at)
@@ -142,6 +148,9 @@ func (r Cleared) take(s *State, _ *Flight, at time.Time) {
 	s.SharedRevision, s.Applied, s.Network, s.Conditions = "", nil, nil, nil
 	s.Failed, s.StartTime, s.EndBy = nil, time.Time{}, time.Time{}
 	if s.Wanted() {
+		if f.Key == ClearGone { // it has come back, and its logs are gone
+			s.Containers = map[string]*Container{}
+		}
 		// An edit: histories go on, so that log files keep their numbers.
 		for _, c := range s.Containers {
 			c.Replaced, c.Backoff = c.Ended != nil, Backoff{}
