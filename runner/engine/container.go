@@ -136,6 +136,3 @@ func (e *Engine) Usage(ctx context.Context, id string) (size int64, err error) {
 	})
 	return size, err
 }
-
-// Unanswered: nobody could say in time; the process may live.
-const Unanswered = "unanswered"
