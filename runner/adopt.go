@@ -87,12 +87,11 @@ func (r *Runner) readRecord(uid string) (state.State, bool) {
 
 // damaged sets a file of our own aside and tells of it.
 func (r *Runner) damaged(path, so string, why error) {
-	message := fmt.Sprintf("%s is damaged (%v); %s", path, why, so)
-	if aside, err := durable.SetAside(path); err != nil {
-		message += fmt.Sprintf(". It cannot be set aside: %v", err)
-	} else {
-		message += "; it is kept as " + aside
+	message, err := durable.SetAside(path, why)
+	if err != nil {
+		message = fmt.Sprintf("%s is damaged (%v), and cannot be set aside: %v", path, why, err)
 	}
+	message += "; " + so
 	slog.Error(message)
 	r.events.Node(v1.EventTypeWarning, "StateDamaged", message)
 }
