@@ -61,7 +61,7 @@ func (r records) Write(uid string, data []byte) error {
 	if err := r.busy(uid, "write"); err != nil {
 		return err
 	}
-	if b.draw("check", uid).IntN(4) == 0 {
+	if b.draw("check", uid).IntN(16) == 0 {
 		b.checkRecord(uid, data)
 	}
 	b.mu.Lock()

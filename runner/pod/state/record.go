@@ -89,8 +89,7 @@ func (e *Encoder) Encode(s State) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Pod, s.Applied = nil, nil
-	rest, err := json.Marshal((*withoutPods)(&s))
+	rest, err := encodeRest(&s)
 	if err != nil {
 		return nil, err
 	}
@@ -145,11 +144,8 @@ func Decode(data []byte, uid string, host Host, scanned bool) (State, error) {
 	return s, nil
 }
 
-// withoutPods is a State whose form has neither head nor pods.
-type withoutPods State
-
-// MarshalJSON implements json.Marshaler.
-func (s *withoutPods) MarshalJSON() ([]byte, error) {
+// encodeRest encodes what a record has beside its head and its pods.
+func encodeRest(s *State) ([]byte, error) {
 	type plain State
 	return json.Marshal(struct {
 		*plain
