@@ -1,9 +1,11 @@
 package pod
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -64,15 +66,19 @@ type Worker struct {
 	token   uint64
 	// desired is what the manifests said last.
 	desired *state.Desired
-	// record is what the writer was given last.
-	record []byte
+	// record is what the writer was given last, of the state recorded.
+	record   []byte
+	recorded state.State
+	encoder  state.Encoder
 	// recordGone is closed when the record of a pod that is over was removed; removal says how far that is.
 	recordGone chan struct{}
 	removal    removal
 	// hasRecord: the disk has a record of the pod, or is about to.
 	hasRecord bool
-	begun     []chan<- struct{}
-	settled   []chan<- struct{}
+	// asked: a list of what exists is on its way.
+	asked   bool
+	begun   []chan<- struct{}
+	settled []chan<- struct{}
 	// panics counts panics; until hold no message is taken.
 	panics      state.Backoff
 	hold        time.Time
@@ -104,6 +110,7 @@ func New(s state.State, doer Doer, owner Owner, records Records) *Worker {
 		ended: make(chan struct{}), suspended: make(chan struct{}),
 	}
 	w.hasRecord = s.Adoption.Sandbox // it was restored from one
+	w.asked = true                   // whoever makes a worker has everything listed
 	w.writer = &writer{uid: w.uid, records: records, signal: make(chan struct{}, 1), report: w.Send}
 	w.publish(time.Now())
 	return w
@@ -204,6 +211,10 @@ func (w *Worker) turn(ctx context.Context) (wake time.Time) {
 		messages = messages[1:]
 		w.take(m)
 	}
+	if w.s.Adoption.Containers && !w.asked && !w.s.StartsUnclear() {
+		w.asked = true
+		w.owner.List(w)
+	}
 	if !w.keeps() {
 		w.step(state.Saved{Step: w.s.Steps, Synced: true}) // there is nothing to keep
 	}
@@ -226,6 +237,8 @@ func (w *Worker) take(m message) {
 		return
 	case state.Desired:
 		w.desired = &e
+	case state.Listed:
+		w.asked = false
 	case state.Returned:
 		if f := w.flights[e.Thing]; f != nil && f.token == e.Token {
 			f.cancel()
@@ -339,12 +352,16 @@ func (w *Worker) write() {
 	if !w.keeps() {
 		return
 	}
-	data, err := w.s.Encode()
+	if w.record != nil && state.SameRecord(&w.s, &w.recorded) {
+		return
+	}
+	data, err := w.encoder.Encode(w.s)
 	if err != nil {
 		w.Send(state.Saved{Step: w.s.Steps, Synced: true, Problem: err.Error()})
 		return
 	}
-	if string(data) == string(w.record) {
+	w.recorded = w.s
+	if bytes.Equal(data, w.record) {
 		return
 	}
 	w.record, w.hasRecord = data, true
@@ -353,13 +370,22 @@ func (w *Worker) write() {
 
 // publish makes the pod's status visible when it changed.
 func (w *Worker) publish(now time.Time) {
-	pod := status.Of(w.s, now)
-	if state.Hash(pod.Status.Conditions) != state.Hash(w.s.Conditions) && w.s.Anything() {
+	old := w.published.Load()
+	if old != nil && status.Same(&old.State, &w.s) {
+		w.published.Store(&Snapshot{Pod: old.Pod, State: w.s})
+		return
+	}
+	shown := w.s
+	if old != nil && !w.s.Anything() {
+		shown.Conditions = old.Pod.Status.Conditions // which are not kept, for there is nothing to keep yet
+	}
+	pod := status.Of(shown, now)
+	if w.s.Anything() && !reflect.DeepEqual(pod.Status.Conditions, w.s.Conditions) {
 		w.s = state.Step(w.s, state.ConditionsNoted{Conditions: pod.Status.Conditions})
 	}
-	if old := w.published.Load(); old != nil {
+	if old != nil {
 		pod.ResourceVersion = old.Pod.ResourceVersion
-		if state.Hash(pod) == state.Hash(old.Pod) {
+		if reflect.DeepEqual(pod, old.Pod) {
 			w.published.Store(&Snapshot{Pod: old.Pod, State: w.s})
 			return
 		}
@@ -423,7 +449,7 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 		left = append([]message{{event: *w.desired}}, left...)
 	}
 	w.mailbox.putBack(left)
-	w.owner.List(w)
+	w.asked = false
 }
 
 // restore takes the state up from the record; without one it is that of a pod of which nothing is known but that something is left.

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/solopod/solopod/runner/pod"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/status"
 )
 
 // check looks at what must hold at any time. Nothing runs meanwhile.
@@ -40,6 +42,7 @@ func (s *script) check() {
 		s.checkRemoval(uid, snapshot)
 		s.checkCounts(uid, snapshot)
 		s.checkEndings(uid, snapshot)
+		s.checkShown(uid, snapshot)
 		s.keep(uid, snapshot)
 	}
 }
@@ -81,6 +84,22 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 		s.box.violated("the deletionTimestamp of %s has moved from %s to %s", uid, before, shown.Time)
 	}
 	s.removed[uid] = shown.Time
+}
+
+// checkShown: what is published is what the state is, though it is not made anew for every step.
+func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
+	if s.n%6 != 1 {
+		return
+	}
+	as := snapshot.State
+	as.Conditions = snapshot.Pod.Status.Conditions // for their times
+	now := status.Of(as, time.Now())
+	now.ResourceVersion = snapshot.Pod.ResourceVersion
+	if !reflect.DeepEqual(now, snapshot.Pod) {
+		a, _ := json.Marshal(snapshot.Pod) //nolint:errcheck // always encodes
+		b, _ := json.Marshal(now)          //nolint:errcheck // always encodes
+		s.box.violated("%s is published as\n%s\nand is\n%s", uid, a, b)
+	}
 }
 
 // checkCounts: restarts are counted, never back.
@@ -138,14 +157,14 @@ type keptState struct {
 
 // keep remembers some snapshots.
 func (s *script) keep(uid string, snapshot *pod.Snapshot) {
-	if s.n%8 == 3 && len(s.kept) < 4 {
+	if s.n%12 == 3 && len(s.kept) < 2 {
 		s.kept = append(s.kept, keptState{uid, snapshot, fingerprint(snapshot)})
 	}
 }
 
 // unchanged: neither Step nor Plan has changed what they were given.
 func (s *script) unchanged() {
-	if s.n%8 != 7 {
+	if s.n%12 != 7 {
 		return
 	}
 	for _, k := range s.kept {

@@ -206,9 +206,10 @@ func (b *box) landedLate(w plan.Work) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.containers[w.Is().ID]
-	if b.daemon == nil || c == nil {
+	if c == nil {
 		return
 	}
-	c.late = true
-	b.history(c.uid, c.name).free = true
+	if c.late = b.daemon != nil; c.late || !b.stale[c.uid].IsZero() {
+		b.history(c.uid, c.name).free = true
+	}
 }

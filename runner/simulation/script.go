@@ -260,7 +260,7 @@ func (s *script) drain() {
 	if took := time.Since(begin); took > total+25*time.Second {
 		b.violated("the drain took %s of %s", took, total)
 	}
-	s.check()
+	s.wait(0)
 	s.kill(b.kill)
 	b.note("---- the machine is off")
 	b.mu.Lock()
@@ -276,27 +276,29 @@ func (s *script) kill(how func()) {
 		if w == nil {
 			b.mu.Lock()
 			if b.disk.written[uid] != nil {
-				b.stale[uid] = time.Now()
+				b.outdated(uid)
 			}
 			b.mu.Unlock()
 			continue
 		}
 		data, err := w.Snapshot().State.Encode()
 		b.mu.Lock()
-		fresh := err == nil && string(b.disk.written[uid]) == string(data)
-		for key, h := range b.histories {
-			h.free = h.free || !fresh && strings.HasPrefix(key, uid+"/")
+		if err != nil || string(b.disk.written[uid]) != string(data) {
+			s.forget(uid)
+			b.outdated(uid)
 		}
 		b.mu.Unlock()
-		if !fresh {
-			s.forget(uid)
-			b.mu.Lock()
-			b.stale[uid] = time.Now()
-			b.mu.Unlock()
-		}
 	}
 	how()
 	s.applied = time.Time{}
+}
+
+// outdated: the disk has an old record of a pod. b.mu is held.
+func (b *box) outdated(uid string) {
+	b.stale[uid] = time.Now()
+	for key, h := range b.histories {
+		h.free = h.free || strings.HasPrefix(key, uid+"/")
+	}
 }
 
 func (s *script) forgetAll() {

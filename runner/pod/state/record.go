@@ -46,11 +46,62 @@ func (s *State) enliven(host Host, scanned bool) {
 }
 
 // Encode is the pod's record.
-func (s State) Encode() ([]byte, error) {
-	if s.Applied == s.Pod {
-		s.Applied = nil
+func (s State) Encode() ([]byte, error) { return new(Encoder).Encode(s) }
+
+// Encoder encodes the records of one pod's states. It remembers the pods' own forms, which are most of a record and seldom
+// change.
+type Encoder struct {
+	pod, applied encoded
+}
+
+type encoded struct {
+	pod  *v1.Pod
+	json []byte
+}
+
+func (e *encoded) of(pod *v1.Pod) ([]byte, error) {
+	if e.pod == pod && e.json != nil {
+		return e.json, nil
 	}
-	return json.Marshal(&s)
+	data, err := json.Marshal(pod)
+	if err == nil {
+		e.pod, e.json = pod, data
+	}
+	return data, err
+}
+
+// Encode is the record of s.
+func (e *Encoder) Encode(s State) ([]byte, error) {
+	pod, err := e.pod.of(s.Pod)
+	if err != nil {
+		return nil, err
+	}
+	applied := []byte(nil)
+	if s.Applied != nil && s.Applied != s.Pod {
+		if applied, err = e.applied.of(s.Applied); err != nil {
+			return nil, err
+		}
+	}
+	head, err := json.Marshal(struct {
+		Version int    `json:"version"`
+		File    string `json:"file"`
+	}{s.Version, s.File})
+	if err != nil {
+		return nil, err
+	}
+	rest, err := encodeRest(&s)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, len(head)+len(pod)+len(applied)+len(rest)+32)
+	out = append(append(append(out, head[:len(head)-1]...), `,"pod":`...), pod...)
+	if applied != nil {
+		out = append(append(out, `,"applied":`...), applied...)
+	}
+	if len(rest) > len("{}") {
+		out = append(out, ',')
+	}
+	return append(out, rest[1:]...), nil
 }
 
 // ErrVersion says that a record was written by a later version of Solopod.
@@ -92,3 +143,18 @@ func Decode(data []byte, uid string, host Host, scanned bool) (State, error) {
 	s.Adoption = Adoption{Sandbox: true, Containers: true}
 	return s, nil
 }
+
+// encodeRest encodes what a record has beside its head and its pods.
+func encodeRest(s *State) ([]byte, error) {
+	type plain State
+	return json.Marshal(struct {
+		*plain
+		Version omitted `json:"version,omitempty"`
+		Pod     omitted `json:"pod,omitempty"`
+		File    omitted `json:"file,omitempty"`
+		Applied omitted `json:"applied,omitempty"`
+	}{plain: (*plain)(s)})
+}
+
+// omitted hides a field of an embedded struct.
+type omitted *struct{}

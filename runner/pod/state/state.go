@@ -90,6 +90,8 @@ type Failure struct {
 // Live is what is known only while this Solopod runs.
 type Live struct {
 	Host Host
+	// UnclearUntil: a list of what exists that was asked for before does not count, if the state was restored.
+	UnclearUntil time.Time
 	// Decided: the manifests have spoken since the start.
 	Decided bool
 	// Orphan: nobody knows whose pod this was; what is left of it goes.

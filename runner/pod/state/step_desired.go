@@ -20,7 +20,7 @@ func (e Desired) apply(s *State) {
 	}
 	old := s.Pod
 	s.DeletedAt, s.Orphan, s.Gone = time.Time{}, false, false
-	changed := old == nil || Hash(e.Pod.Spec) != Hash(old.Spec)
+	changed := old == nil || e.Pod != old && Hash(e.Pod.Spec) != Hash(old.Spec)
 	if (changed || !s.SetUp) && s.StartSince.IsZero() {
 		s.StartSince = e.At
 	}
@@ -28,13 +28,16 @@ func (e Desired) apply(s *State) {
 	if changed {
 		s.edited(old, e.At)
 	}
-	if Hash(e.Objects) != Hash(s.Objects) {
+	others := Hash(e.Objects) != Hash(s.Objects)
+	if others {
 		s.Objects = e.Objects
 		s.objectsChanged()
 	}
-	s.Revisions = s.revisions()
-	s.Shown = s.wantedContent()
-	s.pruneImages()
+	if others || e.Pod != old {
+		s.Revisions = s.revisions()
+		s.Shown = s.wantedContent()
+		s.pruneImages()
+	}
 	if s.SetUp && s.MeasureAt.IsZero() {
 		s.MeasureAt = e.At.Add(MeasureInterval)
 	}

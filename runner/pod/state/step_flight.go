@@ -61,6 +61,7 @@ func (e Returned) apply(s *State) {
 		s.tell(Report{Container: s.containerOf(f), Reason: "EffectReturned", Message: f.Kind + " that was left behind has ended", Count: -1})
 	}
 	if f.Void {
+		s.UnclearUntil = e.At
 		if f.ID != "" && s.nameOf(f.ID) == "" && s.Leftovers[f.ID] == nil && (f.Kind == KindCreate || f.Kind == KindStart) {
 			s.Leftovers[f.ID] = &Leftover{Name: f.Name, Kill: true, Void: true, Step: s.Steps}
 		}

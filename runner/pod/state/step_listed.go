@@ -11,6 +11,9 @@ import (
 // apply compares the record with what containerd has: after a start, and when exits may have been missed.
 func (e Listed) apply(s *State) {
 	adopting := s.Adoption.Containers
+	if adopting && (s.StartsUnclear() || e.Asked.Before(s.UnclearUntil)) {
+		return // it may have been made before what runs now was started; the worker asks again
+	}
 	s.Adoption.Containers = false
 	why := "containerd no longer knows its process"
 	if adopting {
@@ -43,6 +46,16 @@ func (e Listed) apply(s *State) {
 			s.Leftovers[id] = s.foundLeftover(f)
 		}
 	}
+}
+
+// StartsUnclear: a container may just be being made, or started, and its result will not count.
+func (s *State) StartsUnclear() bool {
+	for _, f := range s.Flights {
+		if f.Void && !f.Left && (f.Kind == KindCreate || f.Kind == KindStart) {
+			return true
+		}
+	}
+	return false
 }
 
 // knows: the pod has this container, or an effect works on it whose result will tell.
