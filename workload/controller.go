@@ -27,20 +27,25 @@ type Runner interface {
 // Report says what has happened to an object.
 type Report func(kind, namespace, name, eventType, reason, message string)
 
-// Controller stands between the manifests and the runner: it adds the pods of Jobs and CronJobs to those that should run.
+// Controller stands between the manifests and the runner: it adds the pods of Jobs and CronJobs to those that should run. Run
+// does all of its work; the lock is held only to hand over what comes in and what is shown.
 type Controller struct {
 	runner Runner
 	report Report
-	store  store
+	store  *store
+	kick   chan struct{}
 
-	mu       sync.Mutex
+	mu     sync.Mutex
+	given  *manifests.Snapshot // not looked at yet
+	status []Status
+
+	// What follows is Run's.
 	snapshot manifests.Snapshot
 	known    bool // there was a snapshot
 	state    state
 	wake     time.Time
 	applied  string // which job pods the runner was given
-	status   []Status
-	kick     chan struct{}
+	next     []Status
 }
 
 // Status is what is shown of a Job or CronJob.
@@ -58,22 +63,21 @@ type Status struct {
 	Next      time.Time `json:"next,omitzero"`
 }
 
-// New makes a Controller that keeps its state in the file at path.
+// New makes a Controller that keeps its state in the file at path. A file that is none is set aside, so that the error is always
+// nil.
 func New(runner Runner, path string, report Report) (*Controller, error) {
-	c := &Controller{runner: runner, report: report, store: store{path: path}, kick: make(chan struct{}, 1)}
-	var err error
-	c.state, err = c.store.load()
-	return c, err
+	c := &Controller{runner: runner, report: report, store: newStore(path), kick: make(chan struct{}, 1)}
+	c.state = c.store.load()
+	return c, nil
 }
 
-// Apply takes a new desired state, and hands it on with the pods of Jobs. It does not block.
+// Apply takes a new desired state, which Run hands on with the pods of Jobs. It does not block.
 func (c *Controller) Apply(s manifests.Snapshot) {
 	c.mu.Lock()
-	c.snapshot, c.known = s, true
-	c.step(time.Now(), true)
+	c.given = &s
 	c.mu.Unlock()
 	select {
-	case c.kick <- struct{}{}: // Run sets its timer anew
+	case c.kick <- struct{}{}:
 	default:
 	}
 }
@@ -85,13 +89,17 @@ func (c *Controller) Statuses() []Status {
 	return slices.Clone(c.status)
 }
 
-// Run looks again whenever a pod changes, a moment of a schedule comes, or the clock is set, until ctx ends.
+// Run looks again whenever there is a new desired state, a pod changes, a moment of a schedule comes, or the clock is set,
+// until ctx ends. It is called once.
 func (c *Controller) Run(ctx context.Context) error {
+	defer c.store.close()
 	changes, cancel := c.runner.Subscribe()
 	defer cancel()
 	set := make(chan struct{}, 1)
 	var watching sync.WaitGroup
 	defer watching.Wait()
+	ctx, stop := context.WithCancel(ctx) // also where a panic ends this
+	defer stop()
 	watching.Go(func() {
 		err := clock.Watch(ctx, func(time.Duration) {
 			select {
@@ -105,11 +113,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	})
 	for {
 		var timer <-chan time.Time
-		c.mu.Lock()
 		if !c.wake.IsZero() {
 			timer = time.After(max(time.Until(c.wake), time.Millisecond))
 		}
-		c.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -117,14 +123,27 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-timer:
 		case <-set:
 		case <-c.kick:
-			continue
 		}
-		c.mu.Lock()
-		if c.known && c.anything() {
-			c.step(time.Now(), false)
-		}
-		c.mu.Unlock()
+		c.look(time.Now())
 	}
+}
+
+// look takes a new desired state, if there is one, and decides if there is anything to decide about.
+func (c *Controller) look(now time.Time) {
+	c.mu.Lock()
+	given := c.given
+	c.given = nil
+	c.mu.Unlock()
+	if given != nil {
+		c.snapshot, c.known = *given, true
+	}
+	if given == nil && !(c.known && c.anything()) {
+		return
+	}
+	c.step(now, given != nil)
+	c.mu.Lock()
+	c.status = c.next
+	c.mu.Unlock()
 }
 
 func (c *Controller) anything() bool {
@@ -134,7 +153,7 @@ func (c *Controller) anything() bool {
 // step decides about everything and gives the runner what has changed; with always it is given the snapshot in any case.
 func (c *Controller) step(now time.Time, always bool) {
 	now = now.Round(0)
-	c.wake, c.status = time.Time{}, nil
+	c.wake, c.next = time.Time{}, nil
 	pods := podsByJob(c.runner.Pods())
 	desired := map[string]manifests.Desired{}
 	c.cronJobs(now)
@@ -152,7 +171,8 @@ func (c *Controller) step(now time.Time, always bool) {
 	if applied := strings.Join(names, " "); always || applied != c.applied {
 		c.applied = applied
 		merged := c.snapshot
-		merged.Pods = maps.Clone(c.snapshot.Pods)
+		merged.Pods = make(map[string]manifests.Desired, len(c.snapshot.Pods)+len(desired))
+		maps.Copy(merged.Pods, c.snapshot.Pods)
 		for uid, d := range desired {
 			if _, taken := merged.Pods[uid]; !taken {
 				merged.Pods[uid] = d
@@ -186,7 +206,7 @@ func (c *Controller) job(job *batchv1.Job, key string, existing []*v1.Pod, now t
 			d.Pods = nil
 		}
 	}
-	c.status = append(c.status, status)
+	c.next = append(c.next, status)
 	c.wakeAt(d.Wake)
 	c.want(d.Pods, c.snapshot.FileOf["job/"+key], desired)
 }
@@ -260,7 +280,7 @@ func (c *Controller) runs(key string, pods map[string][]*v1.Pod, now time.Time, 
 		}
 		c.want(d.Pods, c.snapshot.FileOf["cronjob/"+key], desired)
 	}
-	c.status = append(c.status, status)
+	c.next = append(c.next, status)
 	before := len(state.Runs)
 	Forget(cj, state)
 	if ended || len(state.Runs) != before {

@@ -5,9 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/durable"
 )
@@ -29,38 +35,88 @@ type jobState struct {
 	FinishedAt time.Time `json:"finishedAt"`
 }
 
-// store keeps the state in a file, which is written when it has changed.
+const (
+	// maxState is the longest file, in bytes, that is read.
+	maxState = 16 << 20
+	// retryWrite is when a write that failed is tried again: a full disk has no event.
+	retryWrite = 10 * time.Second
+	// closeLimit is how long the end of Solopod waits for the disk.
+	closeLimit = 3 * time.Second
+	// damagedSuffix marks what was set aside. A later one replaces it.
+	damagedSuffix = ".damaged"
+)
+
+// store keeps the state in a file, which is written when it has changed. Who saves does not wait for the disk: a goroutine,
+// which ends when there is nothing to write, writes the newest.
 type store struct {
 	path string
-	last []byte
+	last []byte // what was saved; the caller's of save
+
+	mu      sync.Mutex
+	next    []byte        // not written yet
+	idle    chan struct{} // closed when the goroutine has ended; nil while there is none
+	closing chan struct{}
+	told    bool // that it cannot be written
 }
 
-// load reads the state. A damaged file is set aside: Jobs are then known by their pods, and CronJobs begin now.
-func (s *store) load() (state, error) {
+func newStore(path string) *store { return &store{path: path, closing: make(chan struct{})} }
+
+// load reads the state. What is no state is set aside: Jobs are then known by their pods, and CronJobs begin now.
+func (s *store) load() state {
 	out := state{}
-	data, err := os.ReadFile(s.path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return out, fmt.Errorf("cannot read what Jobs have done: %w", err)
-	default:
-		if err := json.Unmarshal(data, &out); err != nil {
-			slog.Error("the record of Jobs is damaged and set aside", "file", s.path+".damaged", "err", err)
-			out = state{}
-			if err := os.Rename(s.path, s.path+".damaged"); err != nil {
-				return out, fmt.Errorf("cannot set the damaged record of Jobs aside: %w", err)
-			}
+	err := s.read(&out)
+	if err != nil {
+		slog.Error("the record of Jobs is damaged and set aside", "file", s.path+damagedSuffix, "err", err)
+		out = state{}
+		if err := errors.Join(os.RemoveAll(s.path+damagedSuffix), os.Rename(s.path, s.path+damagedSuffix)); err != nil {
+			slog.Error("cannot set the damaged record of Jobs aside", "err", err)
 		}
 	}
-	if out.Jobs == nil {
-		out.Jobs = map[string]*jobState{}
-	}
-	if out.Cron == nil {
-		out.Cron = map[string]*CronState{}
-	}
-	return out, nil
+	out.dropUnusable()
+	return out
 }
 
+func (s *store) read(into *state) error {
+	f, err := os.OpenFile(s.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxState {
+		return fmt.Errorf("it is %s of %d bytes", info.Mode(), info.Size())
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxState))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
+
+// dropUnusable leaves out what a damaged file may have lost a part of.
+func (st *state) dropUnusable() {
+	if st.Jobs == nil {
+		st.Jobs = map[string]*jobState{}
+	}
+	if st.Cron == nil {
+		st.Cron = map[string]*CronState{}
+	}
+	maps.DeleteFunc(st.Jobs, func(_ string, j *jobState) bool { return j == nil || j.Outcome != Complete && j.Outcome != Failed })
+	maps.DeleteFunc(st.Cron, func(_ string, c *CronState) bool { return c == nil })
+	for _, c := range st.Cron {
+		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool {
+			return r == nil || r.Job == nil || r.Job.Name == "" || r.Job.Spec.Parallelism == nil || r.Job.Spec.BackoffLimit == nil
+		})
+	}
+}
+
+// save has the state written. It is called by one goroutine.
 func (s *store) save(st state) error {
 	if len(st.Jobs)+len(st.Cron) == 0 && s.last == nil {
 		return nil
@@ -69,9 +125,66 @@ func (s *store) save(st state) error {
 	if err != nil || bytes.Equal(data, s.last) {
 		return err
 	}
-	if err := durable.WriteFile(s.path, data, 0o600); err != nil {
-		return err
-	}
 	s.last = data
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = data
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+		go s.write(s.idle)
+	}
 	return nil
+}
+
+// write writes until there is nothing more.
+func (s *store) write(idle chan struct{}) {
+	defer close(idle)
+	for {
+		s.mu.Lock()
+		data := s.next
+		if s.next = nil; data == nil {
+			s.idle = nil
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		if s.tell(durable.WriteFile(s.path, data, 0o600)) {
+			continue
+		}
+		s.mu.Lock()
+		if s.next == nil {
+			s.next = data
+		}
+		s.mu.Unlock()
+		select {
+		case <-time.After(retryWrite):
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// tell says once that the state cannot be written.
+func (s *store) tell(err error) (written bool) {
+	if err != nil && !s.told {
+		slog.Error("cannot write down what Jobs have done; it is tried again", "err", err)
+	}
+	s.told = err != nil
+	return err == nil
+}
+
+// close waits, within a limit, until what was saved is written.
+func (s *store) close() {
+	close(s.closing)
+	s.mu.Lock()
+	idle := s.idle
+	s.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-time.After(closeLimit):
+		slog.Error("the disk does not take what Jobs have done", "file", s.path)
+	}
 }

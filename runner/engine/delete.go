@@ -7,7 +7,6 @@ import (
 	"time"
 
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
-	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,10 +54,10 @@ func (e *Engine) deleteTask(ctx context.Context, id string) error {
 	if err == nil && e.config.Silent(id) {
 		return fmt.Errorf("cannot delete the container's process: %w from its shim", ErrUnanswered)
 	}
-	if !errdefs.IsFailedPrecondition(err) {
+	if err == nil || errors.Is(err, ErrUnanswered) || ctx.Err() != nil {
 		return err
 	}
-	// It lives, or was created and never started.
+	// It lives, which is an error without a kind of its own (containerd, cmd/containerd-shim-runc-v2/process/init_state.go).
 	if err := e.Kill(ctx, id, uint32(unix.SIGKILL), true); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNotRunning) {
 		return fmt.Errorf("cannot kill the container's process: %w", err)
 	}

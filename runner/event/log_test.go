@@ -283,7 +283,7 @@ func TestStuckDisk(t *testing.T) {
 	}()
 	<-stuck
 	began := time.Now()
-	for i := range 10 * maxPending {
+	for i := range 3 * maxPending {
 		l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprint(i))
 	}
 	if took := time.Since(began); took > 10*time.Second {

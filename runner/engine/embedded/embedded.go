@@ -147,16 +147,17 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, s.end = context.WithCancel(ctx) // until Stop; the server's collector goes on as long
 	s.srv, err = server.New(ctx, config)
 	show()
 	if err != nil {
+		s.end()
 		return nil, fmt.Errorf("cannot start containerd in-process: %w", err)
 	}
 	if err := s.srv.Start(ctx); err != nil {
-		s.srv.Stop()
+		s.Stop()
 		return nil, fmt.Errorf("cannot serve containerd's socket: %w", err)
 	}
-	ctx, s.end = context.WithCancel(ctx)
 	for _, list := range silent {
 		s.awaiting.Go(func() { s.sleepers.await(ctx, list) })
 	}
@@ -180,6 +181,8 @@ func serverConfig(c Config, address string) *srvconfig.Config {
 				"deletion_threshold": 1, "mutation_threshold": 1000, "schedule_delay": "1s", "pause_threshold": 0.0001,
 			},
 		},
+		// Nobody reads its counters, and it can be made only once in a process.
+		DisabledPlugins: []string{"io.containerd.metrics.v1.grpc-prometheus"},
 		RequiredPlugins: []string{"io.containerd.metadata.v1.bolt", "io.containerd.grpc.v1.tasks"},
 	}
 }
