@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"sync"
 
@@ -19,7 +20,12 @@ func (m Metrics) routes(mux *http.ServeMux) {
 	for _, path := range []string{"/stats/summary", "/stats/summary/{$}"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			only := r.URL.Query().Get("only_cpu_and_memory")
-			writeJSON(w, m.Monitor.Summary(m.Node, only == "true" || only == "1"))
+			summary, err := m.Monitor.Summary(r.Context(), m.Node, only == "true" || only == "1")
+			if err != nil {
+				fail(w, http.StatusServiceUnavailable, err)
+				return
+			}
+			writeJSON(w, summary)
 		})
 	}
 }
@@ -28,12 +34,15 @@ var answers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
 // written answers with what write writes, when all of it has been: a slow client holds nobody up. It is not compressed, which
 // would take longer than the rest.
-func written(write func(*bytes.Buffer)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+func written(write func(context.Context, *bytes.Buffer) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		buf := answers.Get().(*bytes.Buffer)
 		defer answers.Put(buf)
 		buf.Reset()
-		write(buf)
+		if err := write(r.Context(), buf); err != nil {
+			fail(w, http.StatusServiceUnavailable, err)
+			return
+		}
 		w.Header().Set("Content-Type", monitor.TextFormat)
 		w.Write(buf.Bytes()) //nolint:errcheck // the client may have gone
 	}

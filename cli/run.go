@@ -220,7 +220,7 @@ func newRunner(c config, e *engine.Engine, setAside, unit string) (*runner.Runne
 			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: filepath.Join(c.Root, "cni"),
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
-		Engine: e, OOM: oom.Watcher{}, Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
+		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
 		SetAside: setAside, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})

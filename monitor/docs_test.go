@@ -79,40 +79,25 @@ func documentGathered(t *testing.T, collectors ...prometheus.Collector) string {
 	return out
 }
 
-func documentFamilies(rows []familyRow, labels func(name string) []string) string {
-	rows = slices.SortedFunc(slices.Values(rows), func(a, b familyRow) int { return strings.Compare(a.name, b.name) })
+func documentFamilies[S any](rows []familyRow[S], labels func(name string) []string) string {
+	rows = slices.SortedFunc(slices.Values(rows), func(a, b familyRow[S]) int { return strings.Compare(a.name, b.name) })
 	out := tableHead
 	for _, r := range rows {
 		kind := "gauge"
 		if r.counter {
 			kind = "counter"
 		}
-		out += docRow(r.name, kind, labels(r.name), r.help)
+		out += docRow(r.name, kind, slices.Sorted(slices.Values(append(labels(r.name), r.labels...))), r.help)
 	}
 	return out
 }
 
-// labelsOf are those of cAdvisor's families.
+// labelsOf are those of the owners of cAdvisor's families.
 func labelsOf(name string) []string {
-	labels := []string{"container", "id", "image", "name", "namespace", "pod"}
-	switch {
-	case strings.HasPrefix(name, "machine_"):
+	if strings.HasPrefix(name, "machine_") {
 		return []string{"boot_id", "machine_id", "system_uuid"}
-	case strings.HasPrefix(name, "container_fs_"):
-		labels = append(labels, "device")
-	case strings.HasPrefix(name, "container_blkio_"):
-		labels = append(labels, "device", "major", "minor", "operation")
-	case strings.HasPrefix(name, "container_network_"):
-		labels = append(labels, "interface")
-	default:
-		for _, f := range containerFamilies {
-			for i := 0; f.name == name && i < len(f.extra); i += 2 {
-				labels = append(labels, f.extra[i])
-			}
-		}
 	}
-	slices.Sort(labels)
-	return slices.Compact(labels)
+	return []string{"container", "id", "image", "name", "namespace", "pod"}
 }
 
 func resourceLabels(name string) []string {
@@ -131,7 +116,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	counters.Probe("Readiness", "n", "p", "u", "c", time.Second, nil)
 	sections := map[string]string{
 		"own":      documentGathered(t, append(counters.Own(), NewStates(everyState{}))...),
-		"cadvisor": documentFamilies(cadvisorFamilies(), labelsOf),
+		"cadvisor": documentFamilies(cadvisorFamilies, labelsOf),
 		"resource": documentFamilies(resourceFamilies, resourceLabels),
 		"probes":   documentGathered(t, counters.Probes()...),
 	}

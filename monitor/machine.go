@@ -17,20 +17,25 @@ import (
 
 // machine is what does not change while it runs, and its file systems.
 type machine struct {
-	booted time.Time
-	// constants are the machine_* families.
-	constants map[string]float64
+	booted    time.Time
+	constants constants
 	owner     *owner
-	dirs      []string
+	dirs      []directory
 	names     map[uint64]string // of block devices
 }
 
+// constants are numbers of the machine's parts, and bytes of memory; zero where the machine does not tell.
+type constants struct{ processors, cores, sockets, memory, swap float64 }
+
 func newMachine(dirs []string) *machine {
-	m := &machine{dirs: dirs, names: map[uint64]string{}, booted: host.Booted()}
+	m := &machine{names: map[uint64]string{}, booted: host.Booted()}
+	for _, dir := range dirs {
+		m.dirs = append(m.dirs, directory{path: dir})
+	}
 	memory := readMemory()
-	m.constants = map[string]float64{"machine_cpu_cores": float64(runtime.NumCPU()), "machine_memory_bytes": memory.total, "machine_swap_bytes": memory.swapTotal}
+	m.constants = constants{processors: float64(runtime.NumCPU()), memory: memory.total, swap: memory.swapTotal}
 	if cores, sockets := topology("/sys/devices/system/cpu"); cores > 0 {
-		m.constants["machine_cpu_physical_cores"], m.constants["machine_cpu_sockets"] = float64(cores), float64(sockets)
+		m.constants.cores, m.constants.sockets = float64(cores), float64(sockets)
 	}
 	boot, err := host.BootID()
 	if err != nil {
@@ -100,20 +105,40 @@ type fileSystem struct {
 	inodes, inodesFree        float64
 }
 
-// fileSystems looks at the file systems of the machine's directories, each once.
+// directory is one of Solopod's, on some file system, which may not answer.
+type directory struct {
+	path string
+	look aside[statfs]
+}
+
+// statfs is what a file system says of itself, and the device that it is on.
+type statfs struct {
+	device uint64
+	unix.Statfs_t
+	ok bool
+}
+
+func lookAt(path string) (out statfs) {
+	var st unix.Stat_t
+	out.ok = unix.Stat(path, &st) == nil && unix.Statfs(path, &out.Statfs_t) == nil
+	out.device = st.Dev
+	return out
+}
+
+// fileSystems looks at the file systems of the machine's directories, each once. Those that do not answer are left out.
 func (m *machine) fileSystems() []fileSystem {
 	var out []fileSystem
 	seen := map[uint64]bool{}
-	for _, dir := range m.dirs {
-		var st unix.Stat_t
-		var fs unix.Statfs_t
-		if unix.Stat(dir, &st) != nil || seen[st.Dev] || unix.Statfs(dir, &fs) != nil {
+	for i := range m.dirs {
+		d := &m.dirs[i]
+		fs, answered := d.look.ask(func() statfs { return lookAt(d.path) })
+		if !answered || !fs.ok || seen[fs.device] {
 			continue
 		}
-		seen[st.Dev] = true
+		seen[fs.device] = true
 		size := float64(fs.Bsize)
 		out = append(out, fileSystem{
-			dir: dir, device: m.device(unix.Major(st.Dev), unix.Minor(st.Dev)),
+			dir: d.path, device: m.device(unix.Major(fs.device), unix.Minor(fs.device)),
 			capacity: float64(fs.Blocks) * size, free: float64(fs.Bfree) * size, available: float64(fs.Bavail) * size,
 			inodes: float64(fs.Files), inodesFree: float64(fs.Ffree),
 		})

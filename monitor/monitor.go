@@ -4,7 +4,8 @@
 package monitor
 
 import (
-	"sync"
+	"context"
+	"errors"
 	"time"
 
 	"github.com/solopod/solopod/runner"
@@ -20,25 +21,54 @@ type Monitor struct {
 	source  Source
 	machine *machine
 
-	mu       sync.Mutex
+	// turn is had by one scrape at a time; what follows is its.
+	turn     chan struct{}
 	readers  map[string]*reader     // by cgroup
 	networks map[string][]Interface // by pod UID
 	rates    map[string]rate        // by cgroup
-	cadvisor *exposition
-	resource *exposition
+	logSizes aside[map[string]float64]
+	cadvisor *exposition[cgroupSource]
+	resource *exposition[resourceSource]
 	forget   *time.Timer
 }
 
 // New makes a Monitor. dirs are directories whose file systems count as the machine's.
 func New(s Source, dirs []string) *Monitor {
-	m := &Monitor{source: s, machine: newMachine(dirs), cadvisor: newExposition(cadvisorFamilies()), resource: newExposition(resourceFamilies)}
+	m := &Monitor{
+		source: s, machine: newMachine(dirs), turn: make(chan struct{}, 1),
+		cadvisor: newExposition(cadvisorFamilies), resource: newExposition(resourceFamilies),
+	}
 	m.reset()
 	m.forget = time.AfterFunc(keepOpen, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.reset()
+		select {
+		case m.turn <- struct{}{}:
+			m.reset()
+			<-m.turn
+		default: // a scrape has begun, which sets the timer again
+		}
 	})
 	return m
+}
+
+// ErrBusy says that another scrape has not ended for a while.
+var ErrBusy = errors.New("an earlier scrape does not end")
+
+// turnLimit is how long a scrape waits for others. One takes milliseconds, but the kernel may hold who asks for a cgroup's
+// counters: then others give up.
+const turnLimit = 10 * time.Second
+
+// enter waits for the scrape's turn. leave must be called at its end.
+func (m *Monitor) enter(ctx context.Context) (leave func(), err error) {
+	timer := time.NewTimer(turnLimit)
+	defer timer.Stop()
+	select {
+	case m.turn <- struct{}{}:
+		return func() { <-m.turn }, nil
+	case <-timer.C:
+		return nil, ErrBusy
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // keepOpen is how long the kernel's files stay open after a scrape: an open one costs the kernel a page.
@@ -68,7 +98,7 @@ type containerSample struct {
 	stats *Stats // nil when it does not run
 }
 
-// read samples all pods, with details or without. m.mu is held, and the samples are good as long.
+// read samples all pods, with details or without. The scrape has its turn, and the samples are good as long.
 func (m *Monitor) read(details bool) []sample {
 	m.forget.Reset(keepOpen)
 	targets := m.source.Targets()
@@ -126,11 +156,23 @@ func (s *sample) sum() {
 
 func (m *Monitor) stats(cgroup string, details bool, limits string) *Stats {
 	r := m.readers[cgroup]
-	if r == nil {
-		r = openReader(cgroup)
-		m.readers[cgroup] = r
+	if r == nil || r.incomplete {
+		r = m.reopen(cgroup)
 	}
-	return r.read(details, limits)
+	s := r.read(details, limits)
+	if r.gone { // it was removed; it may have been made anew under the same path
+		s = m.reopen(cgroup).read(details, limits)
+	}
+	return s
+}
+
+func (m *Monitor) reopen(cgroup string) *reader {
+	if old := m.readers[cgroup]; old != nil {
+		old.close()
+	}
+	r := openReader(cgroup)
+	m.readers[cgroup] = r
+	return r
 }
 
 // drop lets go of what is no longer there.

@@ -160,7 +160,7 @@ func TestReal(t *testing.T) {
 	if _, err := os.Stat("/sys/class/net/eth0"); err == nil && len(readInterfaces(uint32(os.Getpid()), nil)) == 0 {
 		t.Error("no interface is found")
 	}
-	if c := m.machine.constants; c["machine_cpu_physical_cores"] < 1 || c["machine_cpu_sockets"] < 1 || c["machine_memory_bytes"] < 1<<24 {
+	if c := m.machine.constants; c.cores < 1 || c.sockets < 1 || c.memory < 1<<24 {
 		t.Errorf("the machine is %v", c)
 	}
 	if fs := m.machine.fileSystems(); len(fs) == 0 || fs[0].capacity <= 0 {

@@ -98,6 +98,10 @@ type reader struct {
 	stats Stats
 	// whole: it is the machine's root cgroup, whose own processes say nothing.
 	whole bool
+	// incomplete: a directory of the cgroup was missing when the files were opened, as while it is made.
+	incomplete bool
+	// gone: the cgroup was removed since. What is there under its path now is another one.
+	gone bool
 	// revision is that of the limits that were read.
 	revision string
 	limited  bool
@@ -120,13 +124,17 @@ func openReader(path string) *reader {
 func openFiles(root, path string, files []file) *reader {
 	r := &reader{whole: path == "/"}
 	for _, f := range files {
-		fd, err := unix.Open(filepath.Join(root, f.controller, path, f.name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(filepath.Join(root, f.controller, path, f.name), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err == nil {
 			r.files = append(r.files, held{fd, f.group, f.parse})
+		} else if f.group == basic && isThere(filepath.Join(root, f.controller)) && !isThere(filepath.Join(root, f.controller, path)) {
+			r.incomplete = true
 		}
 	}
 	return r
 }
+
+func isThere(path string) bool { return unix.Access(path, unix.F_OK) == nil }
 
 func (r *reader) close() {
 	for _, f := range r.files {
@@ -150,8 +158,12 @@ func (r *reader) read(details bool, revision string) *Stats {
 		if f.group == detail && !details || f.group == limits && !again {
 			continue
 		}
-		if b, err := readAll(f.fd, buf); err == nil { // ENODEV: the cgroup is gone
+		b, err := readAll(f.fd, buf)
+		switch {
+		case err == nil:
 			f.parse(&r.stats, b)
+		case errors.Is(err, unix.ENODEV): // fs/kernfs: the file was removed
+			r.gone = true
 		}
 	}
 	if usage, ok := r.stats.get(memoryUsage); ok {
@@ -169,9 +181,17 @@ func (r *reader) read(details bool, revision string) *Stats {
 // Asking for more would have it made a second time, only to learn that there is none.
 const short = 2048
 
+// longest is more than any of these files have; only cgroup.procs grows, by some 7 bytes for each of a cgroup's processes.
+const longest = 1 << 20
+
+var errTooLong = errors.New("the file is too long")
+
 // readAll reads a file of the kernel's from its beginning, into *buf, which grows as is needed.
 func readAll(fd int, buf *[]byte) ([]byte, error) {
 	for n := 0; ; {
+		if n >= longest {
+			return nil, errTooLong
+		}
 		if n == len(*buf) {
 			*buf = append(*buf, make([]byte, n)...)
 		}

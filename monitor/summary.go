@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"os"
 	"time"
 
@@ -40,10 +41,14 @@ func (m *Monitor) cores(cgroup string, usage float64, now time.Time) (float64, b
 }
 
 // Summary is the kubelet's /stats/summary. node is the machine's name. Without onlyCPUAndMemory networks and file systems are told
-// as well. Nanocores are those since the last time that somebody asked, and absent in the first answer.
-func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// as well. Nanocores are those since the last time that somebody asked, and absent in the first answer. It fails when ctx ends, or an
+// earlier scrape does not end.
+func (m *Monitor) Summary(ctx context.Context, node string, onlyCPUAndMemory bool) (*stats.Summary, error) {
+	leave, err := m.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	now := time.Now()
 	at := metav1.NewTime(now)
 	out := &stats.Summary{Pods: []stats.PodStats{}}
@@ -51,7 +56,12 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 	if !onlyCPUAndMemory {
 		disks = m.machine.fileSystems()
 	}
-	for _, p := range m.read(!onlyCPUAndMemory) {
+	pods := m.read(!onlyCPUAndMemory)
+	var logs map[string]float64
+	if len(disks) > 0 {
+		logs = m.sizesOfLogs(pods)
+	}
+	for _, p := range pods {
 		if p.pod == nil {
 			continue
 		}
@@ -72,7 +82,10 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 				// How much a container has written is not counted here: it would be looked for at every request.
 				container.Rootfs, container.Logs = disks[0].stats(at), disks[0].stats(at)
 				container.Rootfs.UsedBytes, container.Rootfs.InodesUsed, container.Logs.InodesUsed = nil, nil, nil
-				container.Logs.UsedBytes = sizeOf(c.LogDir)
+				container.Logs.UsedBytes = nil
+				if size, ok := logs[c.LogDir]; ok {
+					container.Logs.UsedBytes = whole(size)
+				}
 			}
 			pod.Containers = append(pod.Containers, container)
 		}
@@ -87,14 +100,14 @@ func (m *Monitor) Summary(node string, onlyCPUAndMemory bool) *stats.Summary {
 	out.Node.Memory.AvailableBytes = whole(machine.total - root.values[memoryWorkingSet])
 	out.Node.Swap = &stats.SwapStats{Time: at, SwapAvailableBytes: whole(machine.swapFree), SwapUsageBytes: whole(machine.swapTotal - machine.swapFree)}
 	if onlyCPUAndMemory {
-		return out
+		return out, nil
 	}
 	out.Node.Network = network(readInterfaces(1, nil), at)
 	if len(disks) > 0 { // Solopod's root directory comes first: pods and images lie there
 		fs := disks[0].stats(at)
 		out.Node.Fs, out.Node.Runtime = fs, &stats.RuntimeStats{ImageFs: fs, ContainerFs: fs}
 	}
-	return out
+	return out, nil
 }
 
 func (f fileSystem) stats(at metav1.Time) *stats.FsStats {
@@ -104,19 +117,40 @@ func (f fileSystem) stats(at metav1.Time) *stats.FsStats {
 	}
 }
 
+// sizesOfLogs adds up the files of the directories that hold the logs of running containers; none where the disk does not answer.
+func (m *Monitor) sizesOfLogs(pods []sample) map[string]float64 {
+	var dirs []string
+	for _, p := range pods {
+		for _, c := range p.containers {
+			if c.stats != nil {
+				dirs = append(dirs, c.LogDir)
+			}
+		}
+	}
+	sizes, _ := m.logSizes.ask(func() map[string]float64 {
+		out := map[string]float64{}
+		for _, dir := range dirs {
+			if size, err := sizeOf(dir); err == nil {
+				out[dir] = size
+			}
+		}
+		return out
+	})
+	return sizes
+}
+
 // sizeOf adds up the files of a directory of logs.
-func sizeOf(dir string) *uint64 {
+func sizeOf(dir string) (total float64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil
+		return 0, err
 	}
-	var total float64
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil {
 			total += float64(info.Size())
 		}
 	}
-	return whole(total)
+	return total, nil
 }
 
 func whole(v float64) *uint64 {

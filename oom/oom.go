@@ -7,23 +7,34 @@ package oom
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/cgroups/v3"
 )
 
 const mountpoint = "/sys/fs/cgroup"
 
-// Watcher watches cgroups. The zero value is ready.
-type Watcher struct{}
+// Watcher watches cgroups. It is safe for concurrent use.
+type Watcher struct {
+	changes changes
+	// told: a watch failed, which was logged. Others that fail until one succeeds are not.
+	told atomic.Bool
+}
+
+// New watches nothing yet.
+func New() *Watcher { return &Watcher{} }
 
 // Kills reads how many processes of the cgroup were killed for memory since it was made.
-func (Watcher) Kills(cgroupPath string) (uint64, error) {
+func (*Watcher) Kills(cgroupPath string) (uint64, error) {
 	if cgroups.Mode() == cgroups.Unified {
 		return readCounter(filepath.Join(mountpoint, cgroupPath, "memory.events"))
 	}
@@ -36,8 +47,11 @@ func readCounter(path string) (uint64, error) {
 		return 0, err
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	return ParseKills(f)
+	return ParseKills(io.LimitReader(f, maxCounters))
 }
+
+// maxCounters is far more than the kernel writes into such a file.
+const maxCounters = 64 << 10
 
 // ParseKills finds oom_kill in memory.oom_control (v1) or memory.events (v2): one "name number" a line.
 func ParseKills(r io.Reader) (uint64, error) {
@@ -60,11 +74,26 @@ func ParseKills(r io.Reader) (uint64, error) {
 
 // Watch calls report with the cgroup's kill count after each kill, from a goroutine of its own, until stop is called.
 // stop waits for that goroutine. A kill before Watch is not reported.
-func (w Watcher) Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error) {
+//
+// When it fails the kills are still counted, for who asks Kills at the container's end. The first of several failures is logged
+// here.
+func (w *Watcher) Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error) {
+	stop, err = w.watch(cgroupPath, report)
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) && !w.told.Swap(true) { // a container may end at once
+			slog.Warn("containers cannot be watched for kills; they are counted at the containers' ends", "cgroup", cgroupPath, "err", err)
+		}
+		return nil, err
+	}
+	w.told.Store(false)
+	return stop, nil
+}
+
+func (w *Watcher) watch(cgroupPath string, report func(kills uint64)) (stop func(), err error) {
 	var wait func() error
 	var end func()
 	if cgroups.Mode() == cgroups.Unified {
-		wait, end, err = watchUnified(filepath.Join(mountpoint, cgroupPath, "memory.events"))
+		wait, end, err = w.watchUnified(filepath.Join(mountpoint, cgroupPath, "memory.events"))
 	} else {
 		wait, end, err = watchLegacy(filepath.Join(mountpoint, "memory", cgroupPath))
 	}
@@ -83,9 +112,9 @@ func (w Watcher) Watch(cgroupPath string, report func(kills uint64)) (stop func(
 			known = w.settle(cgroupPath, known, report, quit)
 		}
 	}()
-	return func() {
+	return sync.OnceFunc(func() {
 		close(quit)
 		end()
 		<-done
-	}, nil
+	}), nil
 }

@@ -12,7 +12,7 @@ import (
 
 // settle reads the counter after a notice. With v1 the notice comes when the limit is hit, and the kill a moment later,
 // so the counter is read again for a while; at the container's end it is read once more by others.
-func (w Watcher) settle(cgroupPath string, known uint64, report func(uint64), quit <-chan struct{}) uint64 {
+func (w *Watcher) settle(cgroupPath string, known uint64, report func(uint64), quit <-chan struct{}) uint64 {
 	for _, pause := range []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond, 500 * time.Millisecond} {
 		timer := time.NewTimer(pause)
 		select {
@@ -63,23 +63,18 @@ func watchLegacy(dir string) (wait func() error, end func(), err error) {
 }
 
 // watchUnified lets inotify tell of changes of memory.events (Documentation/admin-guide/cgroup-v2.rst).
-func watchUnified(path string) (wait func() error, end func(), err error) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+func (w *Watcher) watchUnified(path string) (wait func() error, end func(), err error) {
+	changed, leave, err := w.changes.watch(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot watch the cgroup for kills: %w", err)
+		return nil, nil, err
 	}
-	file := os.NewFile(uintptr(fd), "oom-inotify")
-	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MODIFY); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("cannot watch %s: %w", path, err), file.Close())
-	}
-	buf := make([]byte, 4096)
 	return func() error {
-		if _, err := file.Read(buf); err != nil {
-			return err
-		}
-		if _, err := os.Stat(path); err != nil {
-			return err // the watch goes with the cgroup
+		if _, ok := <-changed; !ok {
+			return errGone
 		}
 		return nil
-	}, func() { file.Close() }, nil //nolint:errcheck // nothing is written
+	}, leave, nil
 }
+
+// errGone: the cgroup is no longer there, or is no longer watched.
+var errGone = errors.New("the cgroup is gone")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/containerd/cgroups/v3"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -25,11 +26,26 @@ type Manager struct {
 	// Service is the systemd unit of the daemon, which scopes outlive at a shutdown; empty when it is none.
 	Service string
 	keeper  cgroupKeeper
-	mu      sync.Mutex
-	pods    map[string]share // by pod UID
-	// classes: the weight that each QoS class has been given.
+
+	mu   sync.Mutex
+	pods map[string]share // by pod UID
+
+	// turn is had by who makes or removes what pods have in common; classes is its: the weight that each QoS class has been given.
+	turn    chan struct{}
 	classes map[v1.PodQOSClass]uint64
 }
+
+// What the cgroups are waited for. Making and removing directories, and writing limits, is the kernel's and does not wait.
+const (
+	// killLimit is for killed processes to end; one that sleeps in the kernel, or is frozen by others, does not.
+	killLimit = 5 * time.Second
+	// shimPatience is how long a shim may take to end after its last container was deleted; it takes milliseconds.
+	shimPatience = 2 * time.Second
+	// answerTime is for systemd to answer one request, and to finish the job that it asks for.
+	answerTime = 15 * time.Second
+	// turnLimit is for others to have made or removed what pods have in common: with systemd that takes requests.
+	turnLimit = 2 * answerTime
+)
 
 // cgroupKeeper makes cgroups in the driver's way.
 type cgroupKeeper interface {
@@ -48,7 +64,7 @@ type share struct {
 
 // NewManager keeps cgroups in the given layout. With systemd it must be there.
 func NewManager(l Layout) *Manager {
-	m := &Manager{Layout: l, keeper: directories{}, pods: map[string]share{}, classes: map[v1.PodQOSClass]uint64{}}
+	m := &Manager{Layout: l, keeper: directories{}, pods: map[string]share{}, turn: make(chan struct{}, 1), classes: map[v1.PodQOSClass]uint64{}}
 	if l.driver == Systemd {
 		m.keeper = &units{}
 	}
@@ -60,25 +76,43 @@ func (m *Manager) Create(uid string, qos v1.PodQOSClass, r *specs.LinuxResources
 	if err := checkHugepages(r); err != nil {
 		return "", err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.pods[uid] = share{qos, *r.CPU.Shares}
-	if err := m.weighClass(qos); err != nil {
+	m.note(uid, share{qos, *r.CPU.Shares}) // from here on the class stays
+	err := m.inTurn(func() error {
+		return errors.Join(m.weighClass(qos), m.makeShimCgroup(uid))
+	})
+	if err != nil {
 		return "", err
 	}
 	podPath := m.Pod(qos, uid)
 	if err := m.keeper.apply(podPath, r); err != nil {
 		return "", fmt.Errorf("cannot make the cgroup %s: %w", podPath, err)
 	}
-	return podPath, m.makeShimCgroup(uid)
+	return podPath, nil
 }
 
 // Adopt tells the manager of a pod whose cgroup an earlier run made.
 func (m *Manager) Adopt(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) error {
+	m.note(uid, share{qos, *r.CPU.Shares})
+	return m.inTurn(func() error { return m.makeShimCgroup(uid) })
+}
+
+func (m *Manager) note(uid string, s share) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pods[uid] = share{qos, *r.CPU.Shares}
-	return m.makeShimCgroup(uid)
+	m.pods[uid] = s
+}
+
+// inTurn runs f while nobody else changes what pods have in common.
+func (m *Manager) inTurn(f func() error) error {
+	timer := time.NewTimer(turnLimit)
+	defer timer.Stop()
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+		return f()
+	case <-timer.C:
+		return fmt.Errorf("the cgroups of %s are being changed for more than %s", m.Root(), turnLimit)
+	}
 }
 
 // weighClass makes a QoS class's cgroup, and gives it its weight when that has changed.
@@ -98,6 +132,8 @@ func (m *Manager) weighClass(qos v1.PodQOSClass) error {
 // classShares: best-effort pods share the smallest weight; the other classes weigh as much as their pods together
 // (as the kubelet: pkg/kubelet/cm/qos_container_manager_linux.go).
 func (m *Manager) classShares(qos v1.PodQOSClass) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	shares := uint64(0)
 	for _, s := range m.pods {
 		if s.qos == qos {
@@ -114,27 +150,46 @@ func (m *Manager) classShares(qos v1.PodQOSClass) uint64 {
 var qosClasses = []v1.PodQOSClass{v1.PodQOSGuaranteed, v1.PodQOSBurstable, v1.PodQOSBestEffort}
 
 // Remove takes the pod's cgroup away, with what killed containers left in it, and the empty ones above. All containers
-// are deleted; their shim is waited for.
+// are deleted; their shim is waited for. What does not end is told after killLimit; Remove can be repeated.
 func (m *Manager) Remove(uid string) error {
-	shimErr := m.endShim(uid) // without the lock: it may take a moment
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.pods, uid)
-	errs := []error{shimErr}
+	errs := []error{m.endShim(uid)}
 	for _, qos := range qosClasses {
-		errs = append(errs, killAll(m.Pod(qos, uid)), m.keeper.remove(m.Pod(qos, uid)))
-		if m.keeper.removeEmpty(m.Class(qos)) {
-			delete(m.classes, qos)
-		}
+		errs = append(errs, killAll(m.Pod(qos, uid), time.Now().Add(killLimit)), m.keeper.remove(m.Pod(qos, uid)))
 	}
 	errs = append(errs, directories{}.remove(m.Shim(uid)))
-	m.keeper.removeEmpty(m.shims())
-	m.keeper.removeEmpty(m.Root())
+	m.mu.Lock()
+	delete(m.pods, uid)
+	m.mu.Unlock()
+	errs = append(errs, m.inTurn(func() error {
+		m.removeUnused()
+		return nil
+	}))
 	return errors.Join(errs...)
 }
 
-// KillLeftover ends the processes of a container that nobody else will end.
-func (m *Manager) KillLeftover(cgroupPath string) error { return killAll(cgroupPath) }
+// removeUnused takes away what pods have in common, where no pod has it.
+func (m *Manager) removeUnused() {
+	m.mu.Lock()
+	used := map[v1.PodQOSClass]bool{}
+	for _, s := range m.pods {
+		used[s.qos] = true
+	}
+	m.mu.Unlock()
+	for _, qos := range qosClasses {
+		if !used[qos] && m.keeper.removeEmpty(m.Class(qos)) {
+			delete(m.classes, qos)
+		}
+	}
+	if len(used) == 0 {
+		m.keeper.removeEmpty(m.shims())
+		m.keeper.removeEmpty(m.Root())
+	}
+}
+
+// KillLeftover ends the processes of a container that nobody else will end. It returns within killLimit.
+func (m *Manager) KillLeftover(cgroupPath string) error {
+	return killAll(cgroupPath, time.Now().Add(killLimit))
+}
 
 // Leftover lists the UIDs of pods that have a cgroup below the root.
 func (m *Manager) Leftover() []string {

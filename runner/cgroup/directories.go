@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
@@ -150,23 +151,47 @@ func removeTree(dir string) error {
 	return nil
 }
 
-// killAll ends what a container left behind, in a cgroup and below it, and waits for it. Normally there is nothing; it is
-// not so when containerd has lost its memory of a container.
-func killAll(cgroupPath string) error {
-	var errs []error
+// killAll ends what a container left behind, in a cgroup and below it, and waits for it until the deadline. Normally there is
+// nothing; it is not so when containerd has lost its memory of a container. What is frozen is thawed: it could not end.
+func killAll(cgroupPath string, deadline time.Time) error {
+	thaw(cgroupPath)
+	var failed error
 	for _, base := range hierarchies() {
 		dirs, err := subtree(filepath.Join(base, cgroupPath))
-		errs = append(errs, err)
+		if err != nil {
+			return err
+		}
+		var errs []error
 		for _, dir := range dirs {
-			errs = append(errs, killProcesses(dir))
+			errs = append(errs, killProcesses(dir, deadline))
+		}
+		if failed == nil { // those that did not end are in the other hierarchies as well
+			failed = errors.Join(errs...)
 		}
 	}
-	return errors.Join(errs...)
+	return failed
 }
 
-func killProcesses(dir string) error {
-	// Until none is left: a process may fork in between.
-	for range 100 {
+// thaw lets the processes of a cgroup and those below it go on (cgroup-v1/freezer-subsystem.rst; cgroup-v2.rst, cgroup.freeze). It
+// is no error that they were not frozen, or are so by somebody else's cgroup.
+func thaw(cgroupPath string) {
+	base, name, text := filepath.Join(Mountpoint, "freezer"), "freezer.state", "THAWED"
+	if Unified() {
+		base, name, text = Mountpoint, "cgroup.freeze", "0"
+	}
+	dirs, err := subtree(filepath.Join(base, cgroupPath))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		tell(filepath.Join(dir, name), text) //nolint:errcheck // see above
+	}
+}
+
+// killProcesses kills the processes of one cgroup until none is left, and waits for them until the deadline: a process may fork in
+// between.
+func killProcesses(dir string, deadline time.Time) error {
+	for {
 		pids, err := processes(dir)
 		if err != nil || len(pids) == 0 {
 			return err
@@ -175,10 +200,21 @@ func killProcesses(dir string) error {
 			if pid == 0 {
 				return fmt.Errorf("a process of another pid namespace is in %s", dir)
 			}
-			if err := process.Kill(pid); err != nil {
+			if err := process.SendKill(pid); err != nil {
 				return err
 			}
 		}
+		for _, pid := range pids {
+			ended, err := process.Await(pid, deadline)
+			if err != nil {
+				return err
+			}
+			if !ended {
+				return fmt.Errorf("process %d in %s does not end, though it was killed", pid, dir)
+			}
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("new processes appear in %s faster than they are killed", dir)
+		}
 	}
-	return fmt.Errorf("new processes appear in %s faster than they are killed", dir)
 }

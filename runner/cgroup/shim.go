@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,19 +37,20 @@ func (m *Manager) makeShimCgroup(uid string) error {
 	return nil
 }
 
-// shimPatience is how long a shim may take to end after its last container was deleted; it takes milliseconds.
-const shimPatience = 2 * time.Second
-
-// endShim waits for the end of a pod's shim, and kills one that does not end.
+// endShim waits for the end of a pod's shim, and of what else belongs to the pod as a whole, and kills what does not end.
 func (m *Manager) endShim(uid string) error {
 	var errs []error
+	deadline := time.Now().Add(shimPatience)
 	for _, base := range shimHierarchies() {
-		pids, err := processes(filepath.Join(base, m.Shim(uid)))
+		dir := filepath.Join(base, m.Shim(uid))
+		pids, err := processes(dir)
 		errs = append(errs, err)
-		deadline := time.Now().Add(shimPatience)
 		for _, pid := range pids {
-			errs = append(errs, process.End(pid, deadline))
+			if ended, err := process.Await(pid, deadline); err == nil && !ended {
+				slog.Warn("a process that has nothing left to do does not end, and is killed", "pid", pid)
+			}
 		}
+		errs = append(errs, killProcesses(dir, time.Now().Add(killLimit)))
 	}
 	return errors.Join(errs...)
 }

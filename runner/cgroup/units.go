@@ -21,34 +21,98 @@ import (
 
 // units is the driver that asks systemd for slices, over D-Bus.
 type units struct {
-	mu   sync.Mutex
-	conn *dbus.Conn
+	mu  sync.Mutex
+	bus *bus // nil before the first request, and after one that was not answered
 }
 
-// answerTime bounds what systemd may take for one request.
-const answerTime = 30 * time.Second
+// bus is a connection; end lets go of it.
+type bus struct {
+	*dbus.Conn
+	end context.CancelFunc
+}
 
-// do runs one request; a lost connection is made anew once.
+// do runs one request within answerTime; a lost connection is made anew once. A request that is not answered is left behind with
+// its connection.
 func (u *units) do(request func(context.Context, *dbus.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	for again := false; ; again = true {
-		if u.conn == nil {
-			conn, err := dbus.NewWithContext(context.Background()) // the connection outlives the request
-			if err != nil {
-				return fmt.Errorf("cannot reach systemd (cgroupDriver: cgroupfs needs none): %w", err)
-			}
-			u.conn = conn
+		b, err := u.connection(ctx)
+		if err != nil {
+			return fmt.Errorf("cannot reach systemd (cgroupDriver: cgroupfs needs none): %w", err)
 		}
-		err := request(ctx, u.conn)
-		if err == nil || again || !errors.Is(err, godbus.ErrClosed) {
+		answer := make(chan error, 1)
+		go func() { answer <- request(ctx, b.Conn) }()
+		select {
+		case err = <-answer:
+		case <-ctx.Done(): // a full socket holds even who sends
+			err = fmt.Errorf("systemd does not answer: %w", ctx.Err())
+		}
+		lost := errors.Is(err, godbus.ErrClosed)
+		if lost || ctx.Err() != nil {
+			u.drop(b)
+		}
+		if !lost || again {
 			return err
 		}
-		u.conn.Close()
-		u.conn = nil
 	}
+}
+
+// connection is the one that there is, or a new one.
+func (u *units) connection(ctx context.Context) (*bus, error) {
+	u.mu.Lock()
+	b := u.bus
+	u.mu.Unlock()
+	if b != nil {
+		return b, nil
+	}
+	b, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bus != nil { // somebody was faster
+		b.end()
+		return u.bus, nil
+	}
+	u.bus = b
+	return b, nil
+}
+
+// connect makes a connection, which outlives ctx. A bus that takes it and then says nothing is given up when ctx ends.
+func connect(ctx context.Context) (*bus, error) {
+	type answer struct {
+		conn *dbus.Conn
+		err  error
+	}
+	lifetime, end := context.WithCancel(context.Background()) // its end closes the connection
+	answers := make(chan answer, 1)
+	go func() {
+		conn, err := dbus.NewWithContext(lifetime)
+		answers <- answer{conn, err}
+	}()
+	select {
+	case a := <-answers:
+		if a.err != nil {
+			end()
+			return nil, a.err
+		}
+		return &bus{a.conn, end}, nil
+	case <-ctx.Done():
+		end()
+		return nil, ctx.Err()
+	}
+}
+
+// drop gives a connection up.
+func (u *units) drop(b *bus) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bus == b {
+		u.bus = nil
+	}
+	b.end()
 }
 
 // apply starts a slice, or changes one that runs.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -92,7 +93,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		cmd.SysProcAttr.GidMappingsEnableSetgroups = true
 		cmd.SysProcAttr.Credential = &syscall.Credential{}
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return 0, fmt.Errorf("cannot start the first process of the pod: %w", err)
 	}
 	pid = cmd.Process.Pid
@@ -105,6 +106,29 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		return 0, errors.Join(err, unix.Kill(pid, unix.SIGKILL))
 	}
 	return pid, nil
+}
+
+// startLimit is for a process to begin; it takes milliseconds, but its program is read from the state directory.
+const startLimit = 10 * time.Second
+
+// start starts a command, or leaves it behind: it is killed then as soon as it has begun. For its end process.Kill's limit holds.
+func start(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	go func() { started <- cmd.Start() }()
+	timer := time.NewTimer(startLimit)
+	defer timer.Stop()
+	select {
+	case err := <-started:
+		return err
+	case <-timer.C:
+	}
+	go func() {
+		if <-started == nil {
+			cmd.Process.Kill() //nolint:errcheck // nobody knows of it
+			cmd.Wait()         //nolint:errcheck // it was killed
+		}
+	}()
+	return fmt.Errorf("it has not begun after %s", startLimit)
 }
 
 // startTime tells a process from another one with the same id (proc_pid_stat(5), field 22).

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -41,11 +42,23 @@ func linkExists(name string) bool {
 	return err == nil
 }
 
-func (b *bridge) attach(p Pod) (Attachment, error) {
+// attach connects a pod. The lock is held for questions to the kernel that cannot wait, and not while other daemons are waited for.
+func (b *bridge) attach(ctx context.Context, p Pod) (Attachment, error) {
 	b.mu.Lock()
+	if !b.exists() {
+		b.mu.Unlock()
+		unlock, err := lockMachine(ctx)
+		if err != nil {
+			return Attachment{}, fmt.Errorf("cannot make the bridge %s: %w", b.name, err)
+		}
+		defer unlock()
+		b.mu.Lock()
+	}
 	defer b.mu.Unlock()
-	if err := b.ensure(); err != nil {
-		return Attachment{}, fmt.Errorf("cannot make the bridge %s: %w", b.name, err)
+	if !b.exists() {
+		if err := b.ensure(); err != nil {
+			return Attachment{}, fmt.Errorf("cannot make the bridge %s: %w", b.name, err)
+		}
 	}
 	ip, err := b.allocate(p.UID)
 	if err != nil {
@@ -94,18 +107,11 @@ func (b *bridge) remove() error {
 	return nil
 }
 
-// ensure makes the bridge, its address and its rules, or adopts those of an earlier run.
+// exists says whether the bridge was made, and nobody has taken it away.
+func (b *bridge) exists() bool { return b.subnet.IsValid() && linkExists(b.name) }
+
+// ensure makes the bridge, its address and its rules, or adopts those of an earlier run. The machine's lock is held.
 func (b *bridge) ensure() error {
-	if b.subnet.IsValid() {
-		if _, err := netlink.LinkByName(b.name); err == nil {
-			return nil
-		}
-	}
-	unlock, err := lockMachine()
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	link, err := netlink.LinkByName(b.name)
 	if err != nil {
 		link = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: b.name, MTU: 1500}}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/containernetworking/cni/libcni"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -19,14 +20,20 @@ type cni struct {
 	cache  string
 	// instance tells daemons of one machine apart.
 	instance string
+
+	mu sync.Mutex
+	// unfinished are networks, by pod UID, whose plugins may have given something that the cache does not know: an ADD that
+	// failed, and could not be undone.
+	unfinished map[string]*libcni.NetworkConfigList
 }
 
 func newCNI(c Config) *cni {
 	return &cni{
-		config:   libcni.NewCNIConfigWithCacheDir(c.CNIBinDirs, c.CNICacheDir, nil),
-		dir:      c.CNIConfDir,
-		cache:    c.CNICacheDir,
-		instance: c.Bridge,
+		config:     libcni.NewCNIConfigWithCacheDir(c.CNIBinDirs, c.CNICacheDir, &plugins{}),
+		dir:        c.CNIConfDir,
+		cache:      c.CNICacheDir,
+		instance:   c.Bridge,
+		unfinished: map[string]*libcni.NetworkConfigList{},
 	}
 }
 
@@ -90,9 +97,11 @@ func (c *cni) runtimeConf(p Pod) *libcni.RuntimeConf {
 
 func (c *cni) add(ctx context.Context, list *libcni.NetworkConfigList, p Pod) (Attachment, error) {
 	rt := c.runtimeConf(p)
-	result, err := c.config.AddNetworkList(ctx, list, rt)
+	limited, cancel := context.WithTimeout(ctx, addLimit)
+	defer cancel()
+	result, err := c.config.AddNetworkList(limited, list, rt)
 	if err != nil {
-		return Attachment{}, errors.Join(fmt.Errorf("CNI network %q: %w", list.Name, err), c.config.DelNetworkList(ctx, list, rt))
+		return Attachment{}, errors.Join(fmt.Errorf("CNI network %q: %w", list.Name, err), c.undo(ctx, list, p))
 	}
 	current, err := types100.GetResult(result)
 	if err != nil {
@@ -108,6 +117,27 @@ func (c *cni) add(ctx context.Context, list *libcni.NetworkConfigList, p Pod) (A
 	return a, nil
 }
 
+// undo gives back what the plugins of a network gave before one failed: also when ctx has ended, which may be the reason.
+func (c *cni) undo(ctx context.Context, list *libcni.NetworkConfigList, p Pod) error {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	err := c.config.DelNetworkList(limited, list, c.runtimeConf(p))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.unfinished[p.UID] = list
+		return fmt.Errorf("cannot give back what CNI network %q gave: %w", list.Name, err)
+	}
+	delete(c.unfinished, p.UID)
+	return nil
+}
+
+func (c *cni) isUnfinished(uid string) *libcni.NetworkConfigList {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unfinished[uid]
+}
+
 func mapsPorts(list *libcni.NetworkConfigList) bool {
 	for _, plugin := range list.Plugins {
 		if plugin.Network.Capabilities["portMappings"] {
@@ -117,14 +147,24 @@ func mapsPorts(list *libcni.NetworkConfigList) bool {
 	return false
 }
 
-// knows says whether the plugins' cache holds an attachment of the pod.
+// knows says whether the plugins' cache holds an attachment of the pod, or an ADD has left something.
 func (c *cni) knows(uid string) bool {
+	if c.isUnfinished(uid) != nil {
+		return true
+	}
 	matches, err := filepath.Glob(filepath.Join(c.cache, "results", "*-"+c.id(uid)+"-eth0"))
 	return err == nil && len(matches) > 0
 }
 
 // del returns what the plugins gave, using the configuration that the cache holds: the node's may have changed.
 func (c *cni) del(ctx context.Context, p Pod) error {
+	if list := c.isUnfinished(p.UID); list != nil {
+		if err := c.undo(ctx, list, p); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, delLimit)
+	defer cancel()
 	attachments, err := c.config.GetCachedAttachments(c.id(p.UID))
 	if err != nil {
 		return fmt.Errorf("cannot read CNI's cache: %w", err)

@@ -1,10 +1,13 @@
 package network
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -37,17 +40,49 @@ func hash32(s string) uint32 {
 	return h.Sum32()
 }
 
+// machineLock is a file that only root can open: whoever can lock it could hold all daemons of the machine.
+const machineLock = "/run/solopod.lock"
+
+// lockLimit is how long other daemons may take to choose a subnet; it takes milliseconds.
+const lockLimit = 10 * time.Second
+
 // lockMachine keeps daemons that choose a subnet at the same time from choosing the same one.
-func lockMachine() (unlock func(), err error) {
-	f, err := os.Open("/run")
+func lockMachine(ctx context.Context) (unlock func(), err error) {
+	fd, err := unix.Open(machineLock, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot open %s: %w", machineLock, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		f.Close() //nolint:errcheck // only locked
-		return nil, fmt.Errorf("cannot lock /run: %w", err)
+	unlock = func() { unix.Close(fd) } //nolint:errcheck // closing unlocks
+	// The kernel does not tell of a lock that is free: it is waited for aside, in the end for nobody.
+	locked := make(chan error, 1)
+	go func() { locked <- lock(fd) }()
+	timer := time.NewTimer(lockLimit)
+	defer timer.Stop()
+	select {
+	case err := <-locked:
+		if err != nil {
+			unlock()
+			return nil, fmt.Errorf("cannot lock %s: %w", machineLock, err)
+		}
+		return unlock, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = fmt.Errorf("another daemon holds %s for more than %s", machineLock, lockLimit)
 	}
-	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
+	go func() {
+		<-locked //nolint:errcheck // nobody waits for it any more
+		unlock()
+	}()
+	return nil, err
+}
+
+func lock(fd int) error {
+	for {
+		if err := unix.Flock(fd, unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // handleAt opens a netlink handle inside the namespace.

@@ -89,7 +89,8 @@ func (n *Network) Adopt(uid string, a Attachment) {
 	}
 }
 
-// Attach connects the pod's network namespace.
+// Attach connects the pod's network namespace. It returns within addLimit, and within undoLimit and a moment after ctx has ended;
+// what could not be given back then Detach gives back.
 func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
 	list, err := n.cni.load()
 	if err != nil {
@@ -98,7 +99,7 @@ func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
 	if list != nil {
 		a, err = n.cni.add(ctx, list, p)
 	} else {
-		a, err = n.bridge.attach(p)
+		a, err = n.bridge.attach(ctx, p)
 	}
 	if err != nil {
 		return Attachment{}, err
@@ -111,12 +112,15 @@ func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
 		err = n.forward(p.UID, forward{ip, a.Ports})
 	}
 	if err != nil {
-		return Attachment{}, errors.Join(err, n.Detach(ctx, p))
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit) // ctx may have ended
+		defer cancel()
+		return Attachment{}, errors.Join(err, n.Detach(limited, p))
 	}
 	return a, nil
 }
 
-// Detach undoes Attach; it can be repeated, also after a reboot, when the namespace is gone.
+// Detach undoes Attach; it can be repeated, also after a reboot, when the namespace is gone. It returns within
+// delLimit and undoLimit.
 func (n *Network) Detach(ctx context.Context, p Pod) error {
 	errs := []error{n.forward(p.UID, forward{})}
 	if n.cni.knows(p.UID) {

@@ -1,10 +1,10 @@
-// Package process ends processes that are not children of this one, and waits for their end, by pidfd (pidfd_open(2)).
+// Package process ends processes that are not children of this one, and waits for their end, by pidfd (pidfd_open(2)). All waits
+// have a limit: a process that sleeps in the kernel, or is frozen, does not heed SIGKILL.
 package process
 
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,28 +13,40 @@ import (
 // patience is how long a process may take to end after it was killed; it takes milliseconds.
 const patience = 2 * time.Second
 
-// End returns when the process has ended, which it is made to at the deadline.
-func End(pid int, deadline time.Time) error {
-	fd, err := open(pid)
-	if fd < 0 {
-		return err
-	}
-	defer unix.Close(fd) //nolint:errcheck // only polled
-	if wait(fd, deadline) {
-		return nil
-	}
-	slog.Warn("a process that has nothing left to do does not end, and is killed", "pid", pid)
-	return kill(fd, pid)
-}
-
-// Kill kills a process and returns when it has ended.
+// Kill kills a process and returns when it has ended, or with an error when it has not after a moment.
 func Kill(pid int) error {
 	fd, err := open(pid)
 	if fd < 0 {
 		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // only polled
+	if err := kill(fd, pid); err != nil {
+		return err
+	}
+	if !wait(fd, time.Now().Add(patience)) {
+		return fmt.Errorf("process %d does not end", pid)
+	}
+	return nil
+}
+
+// SendKill kills a process and waits for nothing. That it has ended is no error.
+func SendKill(pid int) error {
+	fd, err := open(pid)
+	if fd < 0 {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // only signalled
 	return kill(fd, pid)
+}
+
+// Await waits for the end of a process until the deadline, and says whether it has ended.
+func Await(pid int, deadline time.Time) (ended bool, err error) {
+	fd, err := open(pid)
+	if fd < 0 {
+		return err == nil, err
+	}
+	defer unix.Close(fd) //nolint:errcheck // only polled
+	return wait(fd, deadline), nil
 }
 
 // open returns a pidfd, which the caller must close; it is negative when the process has ended, or with an error.
@@ -53,9 +65,6 @@ func kill(fd, pid int) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("cannot kill process %d: %w", pid, err)
 	}
-	if !wait(fd, time.Now().Add(patience)) {
-		return fmt.Errorf("process %d does not end", pid)
-	}
 	return nil
 }
 
@@ -63,7 +72,7 @@ func kill(fd, pid int) error {
 func wait(fd int, deadline time.Time) (ended bool) {
 	for {
 		left := max(time.Until(deadline), 0)
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int((left + time.Millisecond - 1).Milliseconds()))
 		if n > 0 {
 			return true
 		}

@@ -1,0 +1,33 @@
+package monitor
+
+import "time"
+
+// asideLimit is how long a scrape waits for a file system, which is a local one as a rule.
+const asideLimit = 500 * time.Millisecond
+
+// aside asks a question that may not be answered, in a goroutine of its own. While one waits no other is begun: what does not
+// answer costs one scrape asideLimit, and later ones nothing. It belongs to one scrape at a time.
+type aside[T any] struct{ answers chan T }
+
+// ask returns the answer, or false when there is none in time. question must not use what belongs to the scrape.
+func (a *aside[T]) ask(question func() T) (answer T, answered bool) {
+	if a.answers != nil {
+		select {
+		case <-a.answers: // to an earlier question, and old by now
+		default:
+			return answer, false
+		}
+	}
+	answers := make(chan T, 1)
+	a.answers = answers
+	go func() { answers <- question() }()
+	timer := time.NewTimer(asideLimit)
+	defer timer.Stop()
+	select {
+	case answer = <-answers:
+		a.answers = nil
+		return answer, true
+	case <-timer.C:
+		return answer, false
+	}
+}

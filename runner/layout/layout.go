@@ -1,0 +1,88 @@
+// Package layout says where the files of pods and containers lie. It is pure: nothing is looked up.
+package layout
+
+import (
+	"path/filepath"
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Dirs are the three places where everything lies.
+type Dirs struct {
+	// Root outlives a reboot, State does not; Logs holds what log shippers read, with a kubelet's names.
+	Root, State, Logs string
+}
+
+// Records holds a directory for each pod, by UID.
+func (d Dirs) Records() string { return filepath.Join(d.Root, "pods") }
+
+// RecordDir is what a pod keeps over a reboot.
+func (d Dirs) RecordDir(uid string) string { return filepath.Join(d.Records(), uid) }
+
+// RecordPath is the file of a pod's record.
+func (d Dirs) RecordPath(uid string) string { return filepath.Join(d.RecordDir(uid), "pod.json") }
+
+// Checkpoints holds the archives of checkpointed containers.
+func (d Dirs) Checkpoints() string { return filepath.Join(d.Root, "checkpoints") }
+
+// States holds a directory for each pod, by UID.
+func (d Dirs) States() string { return filepath.Join(d.State, "pods") }
+
+// StateDir is what a pod has until the next reboot.
+func (d Dirs) StateDir(uid string) string { return filepath.Join(d.States(), uid) }
+
+// Namespaces is where a pod's namespaces are pinned.
+func (d Dirs) Namespaces(uid string) string { return filepath.Join(d.StateDir(uid), "ns") }
+
+// NetworkNamespace is where that of a pod without the host's network is pinned.
+func (d Dirs) NetworkNamespace(uid string) string { return filepath.Join(d.Namespaces(uid), "net") }
+
+// SharedMemory is the pod's /dev/shm.
+func (d Dirs) SharedMemory(uid string) string { return filepath.Join(d.StateDir(uid), "shm") }
+
+// ContainerDir holds the files of one attempt of a container; it goes when that is over and its log is complete.
+func (d Dirs) ContainerDir(uid, name string, attempt int) string {
+	return filepath.Join(d.StateDir(uid), "containers", name, strconv.Itoa(attempt))
+}
+
+// StreamDir holds the FIFOs of the container's main process.
+func (d Dirs) StreamDir(uid, name string, attempt int) string {
+	return filepath.Join(d.ContainerDir(uid, name, attempt), "io")
+}
+
+// ExecDir holds those of further processes.
+func (d Dirs) ExecDir(uid, name string, attempt int) string {
+	return filepath.Join(d.ContainerDir(uid, name, attempt), "exec")
+}
+
+// TerminationFile is the container's terminationMessagePath on the host. The container writes it.
+func (d Dirs) TerminationFile(uid, name string, attempt int) string {
+	return filepath.Join(d.ContainerDir(uid, name, attempt), "termination-log")
+}
+
+// LogRoot holds a directory for each pod.
+func (d Dirs) LogRoot() string { return filepath.Join(d.Logs, "pods") }
+
+// LogDir holds a pod's logs.
+func (d Dirs) LogDir(pod *v1.Pod) string {
+	return filepath.Join(d.LogRoot(), pod.Namespace+"_"+pod.Name+"_"+string(pod.UID))
+}
+
+// ContainerLogDir holds the logs of a container's attempts.
+func (d Dirs) ContainerLogDir(pod *v1.Pod, name string) string {
+	return filepath.Join(d.LogDir(pod), name)
+}
+
+// LogFile is the log of one attempt; what was rotated away lies beside it.
+func (d Dirs) LogFile(pod *v1.Pod, name string, attempt int) string {
+	return filepath.Join(d.ContainerLogDir(pod, name), strconv.Itoa(attempt)+".log")
+}
+
+// LinkRoot holds links to the logs of all containers.
+func (d Dirs) LinkRoot() string { return filepath.Join(d.Logs, "containers") }
+
+// LinkPath is the link to a container's log. id is the container's in containerd.
+func (d Dirs) LinkPath(pod *v1.Pod, name, id string) string {
+	return filepath.Join(d.LinkRoot(), pod.Name+"_"+pod.Namespace+"_"+name+"-"+id+".log")
+}

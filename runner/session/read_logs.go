@@ -1,0 +1,131 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/solopod/solopod/runner/logs"
+)
+
+// Logs writes a container's log to w; an empty container name means the pod's only one. With o.Follow it goes on until the
+// container has ended and its log is complete, or ctx ends.
+func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, previous bool, o logs.ReadOptions, w io.Writer) error {
+	pod, err := s.Pod(namespace, name)
+	if err != nil {
+		return err
+	}
+	status, err := pickContainer(pod, container)
+	if err != nil {
+		return err
+	}
+	attempt := int(status.RestartCount)
+	if previous {
+		if attempt--; attempt < 0 {
+			return fmt.Errorf("container %s of pod %s/%s has no earlier attempt: %w", status.Name, namespace, name, ErrNotFound)
+		}
+		o.Follow = false
+	}
+	path := s.dirs.LogFile(pod, status.Name, attempt)
+	if there, err := exists(ctx, path); err != nil {
+		return err
+	} else if !there {
+		return fmt.Errorf("container %s of pod %s/%s has no log yet: %w", status.Name, namespace, name, ErrNotFound)
+	}
+	ended, stop := s.whenEnded(ctx, string(pod.UID), status.Name, attempt)
+	defer stop()
+	if previous || status.State.Running == nil {
+		// The container has ended: its last words are on their way.
+		timer := time.NewTimer(lastWords)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return logs.Read(ctx, path, o, w, ended)
+}
+
+func exists(ctx context.Context, path string) (bool, error) {
+	return within(ctx, lookUp, "looking for the log", func() (bool, error) {
+		_, err := os.Stat(path)
+		return err == nil, nil
+	})
+}
+
+// whenEnded closes its channel once an attempt of a container is over and its log is complete: the directory of its FIFOs is then
+// gone. Where it does not go, or the file system does not say, that the attempt is over is enough, after a while. stop ends the
+// watch, and must be called.
+func (s *Sessions) whenEnded(ctx context.Context, uid, container string, attempt int) (ended <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	over, done := make(chan struct{}), make(chan struct{})
+	changes, unsubscribe := s.pods.Subscribe()
+	go func() {
+		defer close(done)
+		defer unsubscribe()
+		if s.awaitEnd(ctx, uid, container, attempt, changes) {
+			close(over)
+		}
+	}()
+	return over, func() {
+		cancel()
+		<-done
+	}
+}
+
+// awaitEnd returns true at the end of an attempt, and false when ctx ends.
+func (s *Sessions) awaitEnd(ctx context.Context, uid, container string, attempt int, changes <-chan struct{}) bool {
+	dir := s.dirs.ContainerDir(uid, container, attempt)
+	gone := make(chan bool, 1) // of the one look that is under way
+	look := func() {
+		_, err := os.Lstat(dir)
+		gone <- err != nil
+	}
+	looking, again := true, false
+	go look() // left behind when the file system does not answer: no more than one
+	var limit <-chan time.Time
+	for {
+		if limit == nil && s.isOver(uid, container, attempt) {
+			timer := time.NewTimer(lastWords)
+			defer timer.Stop()
+			limit = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-limit:
+			return true
+		case isGone := <-gone:
+			if isGone {
+				return true
+			}
+			looking = false
+		case <-changes:
+			again = true
+		}
+		if again && !looking {
+			looking, again = true, false
+			go look()
+		}
+	}
+}
+
+// isOver says whether the pod's status tells that an attempt has ended, or the pod is gone.
+func (s *Sessions) isOver(uid, container string, attempt int) bool {
+	for _, pod := range s.pods.Pods() {
+		if string(pod.UID) != uid {
+			continue
+		}
+		status, err := pickContainer(pod, container)
+		if err != nil || int(status.RestartCount) > attempt || status.State.Terminated != nil {
+			return true
+		}
+		// Between two attempts the first one still gives the number.
+		w := status.State.Waiting
+		return w != nil && w.Reason == "CrashLoopBackOff"
+	}
+	return true
+}
