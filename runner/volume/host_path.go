@@ -38,8 +38,8 @@ func setUpHostPath(h *v1.HostPathVolumeSource) error {
 	if err != nil {
 		return fmt.Errorf("hostPath type check failed: %w", err)
 	}
-	if want := plainType(kind); types[got] != want {
-		return fmt.Errorf("hostPath type check failed: %s is a %s, not a %s", h.Path, got, want)
+	if want := plainType(kind); typeName(got) != want {
+		return fmt.Errorf("hostPath type check failed: %s is a %s, not a %s", h.Path, typeName(got), want)
 	}
 	return nil
 }
@@ -82,4 +82,12 @@ func plainType(t v1.HostPathType) v1.HostPathType {
 var types = map[foreign.Kind]v1.HostPathType{
 	foreign.Directory: v1.HostPathDirectory, foreign.Regular: v1.HostPathFile, foreign.Socket: v1.HostPathSocket,
 	foreign.CharDevice: v1.HostPathCharDev, foreign.BlockDevice: v1.HostPathBlockDev,
+}
+
+// typeName is the API's name of a kind, or for one that it does not know, as a FIFO, this program's.
+func typeName(k foreign.Kind) v1.HostPathType {
+	if name, ok := types[k]; ok {
+		return name
+	}
+	return v1.HostPathType(k.String())
 }
