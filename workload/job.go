@@ -164,11 +164,13 @@ func (t *tally) add(made, p *v1.Pod, index int) {
 	if s := p.Status.StartTime; s != nil && (t.started.IsZero() || s.Time.Before(t.started)) {
 		t.started = s.Time
 	}
-	switch p.Status.Phase {
-	case v1.PodSucceeded:
+	switch phase := p.Status.Phase; {
+	case p.DeletionTimestamp != nil && (phase == v1.PodSucceeded || phase == v1.PodFailed):
+		// It was told to go, and how its containers ended then says nothing of the work.
+	case phase == v1.PodSucceeded:
 		t.ended, t.succeeded[index] = append(t.ended, made), true
 		t.last = later(t.last, ended(p))
-	case v1.PodFailed:
+	case phase == v1.PodFailed:
 		t.ended = append(t.ended, made)
 		t.failed++
 		t.lastFailure = later(t.lastFailure, ended(p))
