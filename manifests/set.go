@@ -70,7 +70,10 @@ type fileState struct {
 	contents Contents // the last good version
 	problems Problems
 	invalid  bool
-	since    time.Time
+	// waiting says why a newer version is not read yet; unread, that none was.
+	waiting string
+	unread  bool
+	since   time.Time
 	// reported is what the last snapshot said, so that since changes only with it.
 	reported string
 }
@@ -100,16 +103,26 @@ func (s *Set) Put(name string, contents Contents, problems Problems, now time.Ti
 	if len(problems.Errors()) == 0 {
 		problems = append(problems, changedImmutable(name, f.contents, contents)...)
 	}
-	f.problems = problems
+	f.problems, f.unread = problems, false
 	f.invalid = len(problems.Errors()) > 0
 	if !f.invalid {
 		f.contents = contents
 	}
 }
 
-// Keep drops all files but those named.
-func (s *Set) Keep(names map[string]bool) {
-	maps.DeleteFunc(s.files, func(name string, _ *fileState) bool { return !names[name] })
+// Drop forgets a file that has been deleted.
+func (s *Set) Drop(name string) { delete(s.files, name) }
+
+// Await says which files have changed and cannot be read yet, and why. What was read of them before stays.
+func (s *Set) Await(waiting map[string]string, now time.Time) {
+	for name := range waiting {
+		if s.files[name] == nil {
+			s.files[name] = &fileState{since: now, unread: true}
+		}
+	}
+	for name, f := range s.files {
+		f.waiting = waiting[name]
+	}
 }
 
 // SetDirectoryError says that the directory cannot be used ("" that it can).
@@ -127,7 +140,10 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
 		f := s.files[name]
 		file := File{Name: name, State: StateActive, Pods: []string{}, Problems: slices.Clone(f.problems)}
-		if f.invalid {
+		if f.waiting != "" {
+			file.Problems = append(file.Problems, Problem{File: name, Message: f.waiting, Warning: !f.unread})
+		}
+		if f.invalid || f.unread {
 			file.State = StateInvalid
 		}
 		for _, c := range f.contents.ConfigMaps {

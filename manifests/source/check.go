@@ -1,6 +1,8 @@
 package source
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,7 +12,8 @@ import (
 )
 
 // Check decodes files and directories and returns what is wrong with them, also among each other. A name that is given
-// is read whatever its suffix; in a directory the daemon's rules hold. The error is for what cannot be read at all.
+// is read whatever its suffix, and whatever it is; in a directory the daemon's rules hold. The error is for what cannot be read at
+// all.
 func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 	var all manifests.Problems
 	set := manifests.NewSet(nil)
@@ -19,27 +22,19 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 		if err != nil {
 			return nil, err
 		}
-		files := []string{path}
-		if info.IsDir() {
-			if err := CheckPermissions(path); err != nil {
-				all = append(all, manifests.Problem{File: path, Message: err.Error()})
-			}
-			if files, err = manifestsIn(path); err != nil {
-				return nil, err
-			}
-		}
-		for _, file := range files {
-			data, err := os.ReadFile(file)
+		if !info.IsDir() {
+			data, err := readNamed(path)
 			if err != nil {
 				return nil, err
 			}
-			contents, problems := decode.Decode(file, data, opts)
-			if info, err := os.Stat(file); err == nil && len(contents.Secrets) > 0 {
-				if err := checkReadable(file, info); err != nil { // where the daemon reads it, it may be otherwise
-					problems = append(problems, manifests.Problem{File: file, Message: err.Error(), Warning: true})
-				}
-			}
-			set.Put(file, contents, problems, time.Time{})
+			checkText(set, path, info, data, opts)
+			continue
+		}
+		if err := checkWritable(path, info); err != nil {
+			all = append(all, manifests.Problem{File: path, Message: err.Error()})
+		}
+		if err := checkDirectory(set, path, opts); err != nil {
+			return nil, err
 		}
 	}
 	for _, f := range set.Snapshot(time.Now()).Files {
@@ -48,17 +43,46 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 	return all, nil
 }
 
-func manifestsIn(dir string) ([]string, error) {
+func checkDirectory(set *manifests.Set, dir string, opts decode.Options) error {
 	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); !isManifest(e.Name()) || err == nil && info.IsDir() {
+			continue
+		}
+		f, err := Open(path)
+		if err != nil {
+			set.Put(path, manifests.Contents{}, manifests.Problems{{File: path, Message: "cannot be read: " + err.Error()}}, time.Time{})
+			continue
+		}
+		data, err := io.ReadAll(io.LimitReader(f, decode.MaxFileSize+1))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		checkText(set, path, f.Info, data, opts)
+	}
+	return nil
+}
+
+// readNamed reads a file that was named, which may be a pipe.
+func readNamed(path string) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	var files []string
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); isManifest(e.Name()) && (err != nil || !info.IsDir()) {
-			files = append(files, path)
+	data, err := io.ReadAll(io.LimitReader(f, decode.MaxFileSize+1))
+	return data, errors.Join(err, f.Close())
+}
+
+func checkText(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options) {
+	contents, problems := decode.Decode(path, data, opts)
+	if len(contents.Secrets) > 0 {
+		if err := checkReadable(path, info); err != nil { // where the daemon reads it, it may be otherwise
+			problems = append(problems, manifests.Problem{File: path, Message: err.Error(), Warning: true})
 		}
 	}
-	return files, nil
+	set.Put(path, contents, problems, time.Time{})
 }

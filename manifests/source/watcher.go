@@ -1,0 +1,407 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Options say what is watched, and what is done with it.
+type Options[T any] struct {
+	// Dir is the directory. It need not exist yet.
+	Dir string
+	// Wanted says which names of the directory are files of interest. Directories never are.
+	Wanted func(name string) bool
+	// Trust may refuse the directory, with an error that says what to do. It may be nil.
+	Trust func(dir string, info fs.FileInfo) error
+	// Known names files that an earlier run has used: when they are missing at the start they are gone.
+	Known []string
+	// Load makes of a complete file what Apply wants. It is called in a goroutine of its own; it may take LoadLimit, must bound
+	// what it reads, and closes f, or hands it on in its value, and then Discard closes it. An error means that the file cannot
+	// be used; ErrBeingWritten that it is to be tried again.
+	Load func(f *File) (T, error)
+	// Discard is given values that nobody wants any more, for they came too late. It may be nil.
+	Discard func(T)
+	// LoadLimit is how long a file system may take to answer; 5 s if it is zero. A file, or a directory, that takes longer is
+	// left behind and told.
+	LoadLimit time.Duration
+	// Apply is called from the goroutine of Run with what each look at the directory has brought, if that is anything, and once
+	// after the first look in any case. It must not block for long.
+	Apply func(Round[T])
+}
+
+// Round is what one look at the directory has brought.
+type Round[T any] struct {
+	// Loaded are the files that are new or have changed.
+	Loaded map[string]Loaded[T]
+	// Failed are the files that cannot be used from now on, and why: no regular file, a link that leads nowhere, a file system
+	// that does not answer.
+	Failed map[string]error
+	// Waiting are all files that are not read because they have been open for writing for a while.
+	Waiting map[string]error
+	// Gone are the files that count as deleted from now on.
+	Gone []string
+	// Pending is the number of files that are being written, or do not answer.
+	Pending int
+	// Warning says what is wrong with the directory as a whole ("does not exist ..."); its files then stay as they are. It is
+	// empty when nothing is.
+	Warning string
+	// Unwatched says why changes are noticed late; empty when they are not.
+	Unwatched string
+}
+
+// Loaded is the value of one file.
+type Loaded[T any] struct {
+	Version Version
+	Value   T
+}
+
+// Watcher watches a directory of files that people and tools put there, and tells of complete files and of deletions.
+//
+// Its rules: a file is complete when nobody has it open for writing. A name that is missing must be missing twice, half a second
+// apart, before it is gone. A directory in the place of the known one (swapped, mounted over, unmounted), or one that lost all of
+// its files at once, is told and must settle. Nothing that hangs stops the rest, or the end.
+type Watcher[T any] struct {
+	o     Options[T]
+	times times
+	judge *judge
+
+	notifier notifier
+	way      way
+	behind   []place // the directories that links lead into
+	links    bool
+
+	// What hangs, and what of it has returned.
+	hung     map[string]bool // by file; "" stands for the directory
+	mu       sync.Mutex
+	returned []string
+	kick     chan struct{}
+
+	waiting  map[string]error
+	warning  string
+	answered bool // Apply was called
+}
+
+// New prepares to watch.
+func New[T any](o Options[T]) *Watcher[T] {
+	o.Dir = filepath.Clean(o.Dir)
+	if o.LoadLimit == 0 {
+		o.LoadLimit = 5 * time.Second
+	}
+	return &Watcher[T]{
+		o: o, times: usualTimes, judge: newJudge(usualTimes, o.Known), notifier: notifier{what: o.Dir},
+		hung: map[string]bool{}, kick: make(chan struct{}, 1), waiting: map[string]error{},
+	}
+}
+
+// Run looks at the directory and goes on with every change until ctx ends. It returns within a moment then, whatever hangs.
+func (w *Watcher[T]) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var mounts sync.WaitGroup
+	mounted := make(chan struct{}, 1)
+	if table := openMounts(); table != nil { // before the first look, so that no change is missed
+		mounts.Go(func() { table.watch(ctx, mounted) })
+	}
+	defer mounts.Wait()
+	defer cancel()
+	defer w.close()
+	for ctx.Err() == nil {
+		began := time.Now()
+		again := w.look(ctx)
+		// Looks take a third of the time at most: a storm of changes does not become a storm of looks.
+		if !sleep(ctx, min(2*time.Since(began), 2*time.Second)) {
+			return nil
+		}
+		w.wait(ctx, again, mounted)
+	}
+	return nil
+}
+
+// close gives the watches back. Closing can hang where setting one does.
+func (w *Watcher[T]) close() {
+	if n := w.notifier; n.watcher != nil {
+		closed := func() struct{} { n.close(); return struct{}{} }
+		attempt(context.Background(), time.Second/2, closed, func(struct{}) {}) //nolint:errcheck // it is left behind then
+	}
+}
+
+// sleep waits for a moment; it returns false when ctx ends.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// wait waits for a reason to look again: again, or an event.
+func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan struct{}) {
+	if wake := w.notifier.wake(); !wake.IsZero() && (again.IsZero() || wake.Before(again)) {
+		again = wake
+	}
+	var clock <-chan time.Time
+	if !again.IsZero() {
+		timer := time.NewTimer(time.Until(again))
+		defer timer.Stop()
+		clock = timer.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-clock:
+			return
+		case <-w.kick:
+			return
+		case <-mounted:
+			if w.moved(ctx) {
+				return
+			}
+		case e, ok := <-w.notifier.events:
+			if !ok {
+				w.notifier.events = nil
+				return
+			}
+			if e.Has(fsnotify.Write) && w.judge.waits(filepath.Base(e.Name)) {
+				continue // it is looked at again in a while, however much is written
+			}
+			if relevant(e, w.way, w.o.Wanted, w.behind) {
+				w.drain()
+				return
+			}
+		case err, ok := <-w.notifier.errors: // the kernel's queue was full: anything may have changed
+			slog.Debug("events of a directory were lost; it is read again", "dir", w.o.Dir, "err", err)
+			if !ok {
+				w.notifier.errors = nil
+			}
+			w.drain()
+			return
+		}
+	}
+}
+
+// drain takes the events that are there already: the look that follows sees what they tell.
+func (w *Watcher[T]) drain() {
+	for {
+		select {
+		case _, ok := <-w.notifier.events:
+			if !ok {
+				w.notifier.events = nil
+			}
+		default:
+			return
+		}
+	}
+}
+
+// moved says whether the path leads to another directory than it did.
+func (w *Watcher[T]) moved(ctx context.Context) bool {
+	if w.links || w.hung[""] {
+		return true
+	}
+	now, err := attempt(ctx, w.o.LoadLimit, func() way { return wayTo(w.o.Dir) }, func(way) {})
+	return err != nil || !slices.Equal(now.places, w.way.places)
+}
+
+// look looks once, and returns when to look again without an event.
+func (w *Watcher[T]) look(ctx context.Context) time.Time {
+	w.comeBack()
+	round := Round[T]{Loaded: map[string]Loaded[T]{}, Failed: map[string]error{}}
+	found, fresh := w.survey(ctx)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	v := w.judge.look(found, time.Now())
+	if fresh { // what happened before the new watches were set was not told
+		v.wakeAt(time.Now())
+	}
+	round.Gone, round.Failed, round.Warning = v.gone, v.failed, v.warning
+	for name, still := range v.load {
+		if ctx.Err() != nil {
+			return time.Time{}
+		}
+		if !w.hung[name] {
+			w.load(ctx, name, still, &round, &v)
+		}
+	}
+	for name := range w.waiting {
+		if e, there := found.entries[name]; !there && v.warning == "" || e.err != nil {
+			delete(w.waiting, name)
+		}
+	}
+	w.apply(ctx, round)
+	return v.again
+}
+
+// comeBack notes what has hung and has returned.
+func (w *Watcher[T]) comeBack() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range w.returned {
+		delete(w.hung, name)
+		w.judge.hang(name, false)
+	}
+	w.returned = nil
+}
+
+// leave makes a function that tells that what has hung has returned.
+func (w *Watcher[T]) leave(name string) func() {
+	return func() {
+		w.mu.Lock()
+		w.returned = append(w.returned, name)
+		w.mu.Unlock()
+		select {
+		case w.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// limit is how long one call may take: where several hang already, the next ones do not get as much.
+func (w *Watcher[T]) limit() time.Duration { return w.o.LoadLimit / time.Duration(1+2*len(w.hung)) }
+
+// survey sets the watches and lists the directory; fresh says that there are more directories to watch.
+func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
+	silent := listing{problem: errHung.Error()[len("it "):]}
+	if w.hung[""] {
+		return silent, false
+	}
+	type result struct {
+		n   notifier
+		way way
+		s   survey
+	}
+	n, behind, back := w.notifier, w.behind, w.leave("")
+	r, err := attempt(ctx, w.o.LoadLimit, func() result {
+		way := wayTo(w.o.Dir)
+		return result{n.watch(append(slices.Clone(way.places), behind...), time.Now()), way, surveyOf(w.o.Dir, w.o.Wanted, w.o.Trust)}
+	}, func(r result) {
+		r.n.close()
+		back()
+	})
+	if err != nil {
+		// The watches may be half set, by a call that has not returned: they are left behind with it.
+		w.hung[""], w.notifier = true, notifier{what: w.o.Dir}
+		return silent, false
+	}
+	w.notifier, w.way = r.n, r.way
+	w.follow(ctx, &r.s)
+	// The next look watches what links lead into, and sees what has changed until then.
+	fresh = w.notifier.err == nil && slices.ContainsFunc(w.behind, func(p place) bool { return !slices.Contains(behind, p) })
+	return r.s.listing, fresh
+}
+
+// follow follows the links of a listing.
+func (w *Watcher[T]) follow(ctx context.Context, s *survey) {
+	w.links, w.behind = len(s.links) > 0, nil
+	for _, name := range s.links {
+		if w.hung[name] {
+			s.entries[name] = entry{err: errHung}
+			continue
+		}
+		back := w.leave(name)
+		t, err := attempt(ctx, w.limit(), func() target { return followed(filepath.Join(w.o.Dir, name)) }, func(target) { back() })
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.hung[name] = true
+			s.entries[name] = entry{err: err}
+		case !t.dir:
+			s.entries[name] = t.entry
+			if t.behind.path != "" && !slices.Contains(w.behind, t.behind) {
+				w.behind = append(w.behind, t.behind)
+			}
+		}
+	}
+}
+
+// attained is a file's value, or why there is none.
+type attained[T any] struct {
+	value   T
+	version Version
+	err     error
+}
+
+// load loads one file, if it is complete, and notes what comes of it.
+func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *Round[T], v *verdict) {
+	back := w.leave(name)
+	a, err := attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(a attained[T]) {
+		if a.err == nil && w.o.Discard != nil {
+			w.o.Discard(a.value)
+		}
+		back()
+	})
+	now := time.Now()
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		w.hung[name] = true
+		w.judge.refused(name, err)
+		w.judge.hang(name, true)
+		round.Failed[name] = err
+	case a.err == nil:
+		round.Gone = append(round.Gone, w.judge.took(name, a.version)...)
+		round.Loaded[name] = Loaded[T]{a.version, a.value}
+		delete(w.waiting, name)
+	case errors.Is(a.err, errNoLease):
+		v.wakeAt(w.judge.unsettled(name, now))
+	case errors.Is(a.err, ErrBeingWritten):
+		again, tell := w.judge.busy(name, now)
+		v.wakeAt(again)
+		if tell {
+			w.waiting[name] = ErrBeingWritten
+		}
+	case errors.Is(a.err, fs.ErrNotExist): // it has gone meanwhile
+		v.wakeAt(now)
+	default:
+		delete(w.waiting, name)
+		if w.judge.refused(name, a.err) {
+			round.Failed[name] = a.err
+		}
+	}
+}
+
+// attain opens a file and loads it. It runs in an attempt.
+func (w *Watcher[T]) attain(name string, still bool) (a attained[T]) {
+	f, err := Open(filepath.Join(w.o.Dir, name))
+	if err != nil {
+		a.err = err
+		return a
+	}
+	if err := f.complete(); err != nil && (!still || !errors.Is(err, errNoLease)) {
+		f.Close() //nolint:errcheck // only read from
+		a.err = err
+		return a
+	}
+	a.version = f.Version
+	a.value, a.err = w.o.Load(f)
+	return a
+}
+
+// apply hands a round on, if it brings anything.
+func (w *Watcher[T]) apply(ctx context.Context, round Round[T]) {
+	round.Unwatched = w.notifier.warning()
+	round.Waiting = map[string]error{}
+	for name, err := range w.waiting {
+		round.Waiting[name] = fmt.Errorf("%w; it is read when that ends", err)
+	}
+	round.Pending = w.judge.pending()
+	state := fmt.Sprint(round.Waiting, round.Warning, round.Unwatched != "", round.Pending)
+	if ctx.Err() != nil || w.answered && state == w.warning && len(round.Loaded)+len(round.Failed)+len(round.Gone) == 0 {
+		return
+	}
+	w.answered, w.warning = true, state
+	w.o.Apply(round)
+}
