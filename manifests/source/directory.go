@@ -95,7 +95,11 @@ func (d *Directory) apply(r Round[document]) {
 		message = "the manifests directory " + d.path + " " + r.Warning + "; the pods stay as they are"
 	}
 	d.set.SetDirectoryError(message)
-	d.update(d.set.Snapshot(now))
+	s := d.set.Snapshot(now)
+	if r.Unwatched != "" {
+		s.Unwatched = "the manifests directory " + d.path + " " + r.Unwatched
+	}
+	d.update(s)
 }
 
 // isManifest: *.yaml, *.yml and *.json, but no dotfiles and no files that editors make beside the one being edited.
