@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,6 +20,7 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Assignment holds the CDI names of the devices that each container of a pod has.
@@ -38,10 +41,14 @@ type Machine struct {
 
 // Read reads all descriptions. It takes as long as the directories' file systems do.
 func (t *Table) Read() (*Machine, error) {
-	options := []cdi.Option{cdi.WithAutoRefresh(false)}
-	if len(t.dirs) > 0 {
-		options = append(options, cdi.WithSpecDirs(t.dirs...))
+	dirs := t.dirs
+	if len(dirs) == 0 {
+		dirs = cdi.DefaultSpecDirs
 	}
+	if err := onlyFiles(dirs); err != nil {
+		return nil, err
+	}
+	options := []cdi.Option{cdi.WithAutoRefresh(false), cdi.WithSpecDirs(dirs...)}
 	cache, err := cdi.NewCache(options...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the descriptions of CDI devices: %w", err)
@@ -51,6 +58,30 @@ func (t *Table) Read() (*Machine, error) {
 		m.bad = errors.Join(m.bad, errors.Join(errs...))
 	}
 	return m, nil
+}
+
+// onlyFiles makes sure that nothing has the name of a description that the library would wait for when it opens it.
+func onlyFiles(dirs []string) error {
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // the library tells, if it minds
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			if ext := filepath.Ext(path); e.IsDir() || ext != ".json" && ext != ".yaml" {
+				continue
+			}
+			f, err := foreign.OpenFollowing(path)
+			if errors.Is(err, foreign.ErrNotRegular) {
+				return fmt.Errorf("cannot read the descriptions of CDI devices: %w", err)
+			}
+			if err == nil {
+				f.Close() //nolint:errcheck // only looked at
+			}
+		}
+	}
+	return nil
 }
 
 // Inject changes a spec so that its container has the devices. It reads the descriptions.

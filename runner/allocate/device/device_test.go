@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -106,5 +108,26 @@ func TestInject(t *testing.T) {
 	}
 	if err := all.Inject(spec, []string{"vendor.example/unit=9"}); err == nil {
 		t.Error("a device that does not exist was injected")
+	}
+}
+
+// A description that is a FIFO is told, and nobody waits for it.
+func TestDescriptionFIFO(t *testing.T) {
+	devices := table(t)
+	if err := unix.Mkfifo(filepath.Join(devices.dirs[0], "planted.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := devices.Read()
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		if err == nil || !strings.Contains(err.Error(), "planted.json is a FIFO") {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
 	}
 }
