@@ -216,7 +216,7 @@ func pending(k *Keeper) int {
 
 // holds says whether a process has a file open.
 func holds(pid int, path string) bool {
-	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) //nolint:errcheck // the pattern is a good one
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, fd := range fds {
 		if target, err := os.Readlink(fd); err == nil && target == path {
 			return true
