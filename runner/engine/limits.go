@@ -112,7 +112,7 @@ func native(err error) error {
 		return nil
 	}
 	known := err
-	if errdefs.Resolve(err) == errdefs.ErrUnknown {
+	if errors.Is(errdefs.Resolve(err), errdefs.ErrUnknown) {
 		known = errgrpc.ToNative(err)
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -50,32 +51,23 @@ func TestQueueOutlivesItsListener(t *testing.T) {
 		"more than are kept": {events: maxQueued + 1, exits: 1, resyncs: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := &queue{ready: make(chan struct{}, 1)}
-			l := &stuck{entered: make(chan struct{}, 1), release: make(chan struct{})}
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan struct{})
-			go func() { q.deliver(ctx, l); close(done) }()
-			q.put(Exit{ID: "first"})
-			<-l.entered
-			for range c.events {
-				q.put(Exit{ID: "later"})
-			}
-			close(l.release)
-			deadline := time.Now().Add(5 * time.Second)
-			for {
-				l.mu.Lock()
-				exits, resyncs := len(l.exits), l.resyncs
-				l.mu.Unlock()
-				if exits == c.exits && resyncs == c.resyncs {
-					break
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{ready: make(chan struct{}, 1)}
+				l := &stuck{entered: make(chan struct{}, 1), release: make(chan struct{})}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go q.deliver(ctx, l)
+				q.put(Exit{ID: "first"})
+				<-l.entered
+				for range c.events {
+					q.put(Exit{ID: "later"})
 				}
-				if time.Now().After(deadline) {
-					t.Fatalf("%d events and %d resyncs came", exits, resyncs)
+				close(l.release)
+				synctest.Wait()
+				if len(l.exits) != c.exits || l.resyncs != c.resyncs {
+					t.Errorf("%d events and %d resyncs came", len(l.exits), l.resyncs)
 				}
-				time.Sleep(time.Millisecond)
-			}
-			cancel()
-			<-done
+			})
 		})
 	}
 }
