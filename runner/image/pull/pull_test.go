@@ -157,13 +157,13 @@ func TestStalledRegistry(t *testing.T) {
 		switch r.URL.Path {
 		case "/slow": // all in all longer than a stall
 			for range 6 {
-				fmt.Fprint(w, "x") //nolint:errcheck // the client tells
+				fmt.Fprint(w, "x")
 				w.(http.Flusher).Flush()
 				<-time.After(quiet / 4)
 			}
 		case "/middle":
 			w.Header().Set("Content-Length", "1000")
-			fmt.Fprint(w, "{") //nolint:errcheck // the client tells
+			fmt.Fprint(w, "{")
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		default:
