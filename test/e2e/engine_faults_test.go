@@ -59,7 +59,7 @@ func TestStoppedShimAtStart(t *testing.T) {
 		t.Error("the other pod's container was made anew")
 	}
 	// Longer than containerd waits for a shim.
-	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); <-time.After(time.Second) {
 		if pod := b.pod("default", "slow"); pod == nil || status(pod, "web").RestartCount != 0 {
 			t.Fatal("the container was given up while its shim was stopped")
 		}
