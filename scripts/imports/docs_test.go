@@ -27,7 +27,7 @@ func documented(text string) map[string]time.Duration {
 	for _, r := range row.FindAllStringSubmatch(text, -1) {
 		limit := time.Duration(0)
 		if a := amount.FindStringSubmatch(r[2]); a != nil {
-			n, _ := strconv.Atoi(a[1]) //nolint:errcheck // digits
+			n, _ := strconv.Atoi(a[1])
 			limit = time.Duration(n) * unit[a[2]]
 		}
 		for _, k := range kindName.FindAllStringSubmatch(r[1], -1) {
