@@ -135,11 +135,11 @@ func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(erro
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, closeLimit)
+		limited, cancel := context.WithTimeout(ctx, closeLimit)
 		defer cancel()
 		err := p.CloseStdin()
 		if err == nil {
-			err = c.Changer.CloseStdin(ctx, id)
+			err = c.Changer.CloseStdin(limited, id)
 		}
 		if err != nil && ctx.Err() == nil {
 			failed(err)
