@@ -99,18 +99,13 @@ const (
 // Drain completes the log of an ended container; with Text its end is read.
 func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete {
 	var out state.LogComplete
-	pump := c.pump(w.ID)
-	if pump == nil { // an earlier run has had it
-		var err error
-		if pump, err = c.openPump(w.Target, w.Terminal, w.Stdin); err != nil {
-			out.Problem = problem("LogIncomplete", err)
-			return out
-		}
-		c.keep(w.ID, pump)
-	}
 	limited, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
-	if err := pump.Drain(limited); err != nil {
+	pump, err := c.open(limited, w.Target, w.Terminal, w.Stdin) // an earlier run may have had it
+	if err == nil {
+		err = pump.Drain(limited)
+	}
+	if err != nil {
 		out.Problem = problem("LogIncomplete", err)
 	}
 	if w.Text {
@@ -141,12 +136,6 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 	}
 	c.LogComplete() // those who follow the log see it
 	return state.LeftoverGone{}
-}
-
-func detach(ctx context.Context, id string, p *logs.Pump) {
-	if err := p.Detach(ctx); err != nil {
-		slog.Warn("cannot let go of a container's log", "id", id, "err", err)
-	}
 }
 
 func attemptOf(label string) int {
