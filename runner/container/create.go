@@ -61,9 +61,11 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
 	defer release()
+	warnings := warnings(w)
 	limits, err := c.Sandboxes.Limit(w.Pod)
-	if err != nil {
-		return state.Made{Problem: problem("CreateContainerError", err)}
+	if err != nil { // the other containers may use more than an edit leaves them
+		warnings = append(warnings, state.Report{Warning: true, Reason: "FailedResize",
+			Message: "the pod keeps its old limits as a whole: " + err.Error()})
 	}
 	pid, err := c.Engine.Create(ctx, engine.CreateRequest{
 		ID: w.ID, Image: image, Labels: c.labels(w), Spec: ociSpec,
@@ -75,7 +77,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	}
 	return state.Made{
 		Pid: pid, Image: image.Name, ImageID: withoutTag(image.Name) + "@" + image.Digest, Limits: limits,
-		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings(w),
+		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings,
 	}
 }
 
