@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -153,11 +154,13 @@ func (r *Runner) Events() *event.Log { return r.events }
 // before, which the manifests' Set starts from.
 func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	for _, dir := range []string{r.dirs.Records(), r.dirs.LogRoot(), r.dirs.LinkRoot()} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		err := r.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
+		if err != nil {
 			r.cannotKeep(dir, err)
 		}
 	}
-	if err := namespace.PrepareDir(r.dirs.States()); err != nil {
+	states := r.dirs.States()
+	if err := r.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
 		return nil, err
 	}
 	r.RemoveUnfinished()
@@ -169,6 +172,18 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	r.wg.Go(func() { r.tidyUp(r.ctx) })
 	return known, nil
 }
+
+// inPlace makes a directory of ours. What is there and is none is set aside: it would bar every start.
+func (r *Runner) inPlace(dir string, prepare func() error) error {
+	err := prepare()
+	if errors.Is(err, unix.ENOTDIR) {
+		r.damaged(dir, "it is made anew", errNoDirectory)
+		err = prepare()
+	}
+	return err
+}
+
+var errNoDirectory = errors.New("it is no directory")
 
 // cannotKeep tells of a directory that cannot be used: what runs goes on.
 func (r *Runner) cannotKeep(dir string, err error) {
