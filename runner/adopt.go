@@ -106,7 +106,7 @@ func (r *Runner) damaged(path, so string, why error) {
 
 // lister lists this daemon's containers.
 type lister struct {
-	engine *engine.Engine
+	engine Containerd
 	root   string
 }
 

@@ -23,12 +23,12 @@ func newClaimWriter() *claimWriter { return &claimWriter{signal: make(chan struc
 
 func (w *claimWriter) put(claims map[string]*v1.PersistentVolumeClaim) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.next = claims
 	if w.written == nil {
 		w.written = make(chan struct{})
 	}
-	w.mu.Unlock()
-	select {
+	select { // under the lock, so that a set without its signal is never taken for a written one
 	case w.signal <- struct{}{}:
 	default:
 	}

@@ -41,6 +41,27 @@ import (
 	"github.com/solopod/solopod/runner/volume"
 )
 
+// Containerd is what there is as a whole.
+type Containerd interface {
+	// List returns all containers with the states of their processes.
+	List(ctx context.Context) ([]engine.Container, error)
+	// Watch tells of exits until ctx ends.
+	Watch(ctx context.Context, l engine.Listener)
+	// Repair removes what a power cut may have damaged, and returns the names of the images among it.
+	Repair(ctx context.Context) (removed []string, err error)
+	Version() string
+}
+
+// Engine is containerd as all parts of a Runner see it. Package engine implements it.
+type Engine interface {
+	Containerd
+	container.Engine
+	container.Changer
+	sandbox.Engine
+	session.Engine
+	image.Engine
+}
+
 // Config says where things lie and what pods get.
 type Config struct {
 	Node     string
@@ -63,7 +84,7 @@ type Config struct {
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
 	RuntimeClasses map[string]string
 	Network        network.Config
-	Engine         *engine.Engine
+	Engine         Engine
 	OOM            container.KillWatch
 	Keeper         *keep.Keeper // Stop closes it
 	Parallel       int          // how many containers are created at the same time
@@ -81,7 +102,7 @@ type Runner struct {
 
 	config     Config
 	dirs       layout.Dirs
-	engine     *engine.Engine
+	engine     Containerd
 	owner      *owner.Owner
 	images     *image.Store
 	network    *network.Network
