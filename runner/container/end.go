@@ -15,6 +15,7 @@ import (
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/sandbox"
 )
 
 // Signal sends a signal to a container's main process. Where that has ended by itself, and its exit event is on its way, or was
@@ -121,6 +122,9 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 // Delete removes an ended container, in whatever state, and lets its log go.
 func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGone {
 	if err := c.Engine.Delete(ctx, w.ID); err != nil {
+		if sandbox.Unknown(w.Pod) { // it has no events
+			slog.Warn("cannot remove a container that is left of a pod; it is tried again", "uid", w.Pod.UID, "id", w.ID, "err", err)
+		}
 		return state.LeftoverGone{Problem: problem("FailedRemoveContainer", err)}
 	}
 	var errs []error
