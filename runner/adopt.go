@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -26,6 +28,9 @@ func (r *Runner) adopt() []manifests.Desired {
 	var states []state.State
 	recorded := map[string]bool{}
 	for _, uid := range names(r.dirs.Records()) {
+		if strings.HasSuffix(uid, durable.AsideSuffix) {
+			continue
+		}
 		s, ok := r.readRecord(uid)
 		if !ok {
 			continue
@@ -66,8 +71,11 @@ const mostOfRecord = 16 << 20
 func (r *Runner) readRecord(uid string) (state.State, bool) {
 	path := r.dirs.RecordPath(uid)
 	data, err := durable.ReadFile(path, mostOfRecord)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return state.State{}, false
+	case errors.Is(err, unix.ENOTDIR): // no record could ever be written there
+		path, err = r.dirs.RecordDir(uid), errNoDirectory
 	}
 	var s state.State
 	if err == nil {
@@ -98,7 +106,7 @@ func (r *Runner) damaged(path, so string, why error) {
 
 // lister lists this daemon's containers.
 type lister struct {
-	engine *engine.Engine
+	engine Containerd
 	root   string
 }
 
