@@ -7,7 +7,7 @@ import (
 )
 
 // layers, from the top down: a package imports only what lies below it. "x/" stands for what lies below x.
-var layers = []string{"cli", "api", "api/", "workload", "monitor", "oom", "runner", "runner/", "manifests/", "manifests"}
+var layers = []string{"cli", "api", "api/", "workload", "monitor", "monitor/", "oom", "runner", "runner/", "manifests/", "manifests"}
 
 func layer(name string) int {
 	for i, l := range layers {
