@@ -87,6 +87,6 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) manifests(w http.ResponseWriter, _ *http.Request) {
-	files, dirError := s.runner.Files()
-	writeJSON(w, Manifests{dirError, files})
+	files, problem, unwatched := s.runner.Files()
+	writeJSON(w, Manifests{DirectoryError: problem, Unwatched: unwatched, Files: files})
 }

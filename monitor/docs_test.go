@@ -44,8 +44,8 @@ func (everyState) Pods() []*v1.Pod {
 	}}
 }
 
-func (everyState) Files() ([]manifests.File, string) {
-	return []manifests.File{{Name: "f", State: manifests.StateActive}}, ""
+func (everyState) Files() (files []manifests.File, problem, unwatched string) {
+	return []manifests.File{{Name: "f", State: manifests.StateActive}}, "", ""
 }
 
 func (everyState) Busy() (int, time.Duration) { return 1, 0 }
