@@ -132,8 +132,8 @@ func TestJob(t *testing.T) {
 		t.Errorf("an edit: %s", got)
 	}
 	again := job(completions(2, 2), indexed)
-	if pods := Next(again, existing(again, "sS", 0), t0).Pods; len(pods) != 2 || pods[1].Name != "j-2" || pods[1].Spec.Hostname != "j-1" {
-		t.Errorf("the index of one that was told to go is not taken again: %v", pods)
+	if d := Next(again, existing(again, "sS", 0), t0); text(d) != "j-0, j-2" || d.Pods[1].Spec.Hostname != "j-1" {
+		t.Errorf("the index of one that was told to go is not taken again: %s", text(d))
 	}
 	index := Next(job(completions(2, 2), indexed), nil, t0).Pods[1]
 	if e := index.Spec.Containers[0].Env; len(e) != 1 || e[0].Value != "1" || index.Spec.Hostname != "j-1" {
