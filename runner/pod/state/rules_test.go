@@ -139,6 +139,17 @@ func TestComeBackDuringRemoval(t *testing.T) {
 	}
 }
 
+// TestRemovalDuringEdit: a tear-down that was begun for an edit leaves the logs, so that another one follows.
+func TestRemovalDuringEdit(t *testing.T) {
+	s := steps(up(), state.Desired{At: t0})
+	if s = steps(s, effect(state.KindClear, "", "", "all", state.Cleared{All: true})...); s.Gone || !s.Dirty {
+		t.Errorf("gone %v, dirty %v", s.Gone, s.Dirty)
+	}
+	if s = steps(s, effect(state.KindClear, "", "", state.ClearGone, state.Cleared{All: true})...); !s.Gone || !s.Over() {
+		t.Errorf("gone %v, over %v", s.Gone, s.Over())
+	}
+}
+
 // TestRemovalTakesLogs: a pod of which only histories are left is cleared once more, for its logs.
 func TestRemovalTakesLogs(t *testing.T) {
 	s := steps(running(), state.Exited{ID: "m0", When: t0, At: t0})
