@@ -134,7 +134,7 @@ func (s *script) checkCounts(uid string, snapshot *pod.Snapshot) {
 	all := append(slices.Clone(snapshot.Pod.Status.InitContainerStatuses), snapshot.Pod.Status.ContainerStatuses...)
 	for _, c := range all {
 		key := uid + "/" + c.Name
-		if snapshot.State.Containers[c.Name] == nil {
+		if snapshot.State.Containers[c.Name] == nil || s.held(uid) {
 			delete(s.restart, key)
 			continue
 		}

@@ -370,10 +370,13 @@ func (s *script) settle() {
 	s.answered(true)
 }
 
-// restful is how many turns ten minutes of rest may have: the probes' answers, and now and then another try for an image.
+// restful is how many turns ten minutes of rest may have: the probes' answers, measurements, and now and then another try for an image.
 func (s *script) restful() uint64 {
 	n := uint64(200)
 	for _, p := range s.wanted {
+		if len(p.Spec.Volumes) > 0 {
+			n += 2 * uint64(10*time.Minute/state.MeasureInterval) // its disk is measured
+		}
 		for _, c := range allContainers(p) {
 			for _, probe := range []*v1.Probe{c.LivenessProbe, c.ReadinessProbe} {
 				if probe != nil {
