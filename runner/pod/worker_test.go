@@ -24,6 +24,8 @@ import (
 // house is all that a worker needs. Its effects succeed at once, unless do says otherwise.
 type house struct {
 	do func(ctx context.Context, w plan.Work) (state.Result, bool)
+	// never is closed at the end: what hangs waits for it.
+	never chan struct{}
 
 	mu       sync.Mutex
 	kinds    []string
@@ -31,6 +33,7 @@ type house struct {
 	record   []byte
 	writeErr error
 	hang     chan struct{} // the disk hangs until this is closed
+	hangs    bool          // it hangs for ever
 	removed  int
 	lists    int
 	panicAt  string // the reason of a report whose telling panics
@@ -110,6 +113,9 @@ func (h *house) List(w *pod.Worker) {
 func (h *house) disk() error {
 	h.mu.Lock()
 	hang, err := h.hang, h.writeErr
+	if h.hangs {
+		hang = h.never
+	}
 	h.mu.Unlock()
 	if hang != nil {
 		<-hang
@@ -173,6 +179,8 @@ func run(t *testing.T, h *house, f func(w *pod.Worker)) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	defer slog.SetDefault(old)
 	synctest.Test(t, func(t *testing.T) {
+		h.never = make(chan struct{})
+		defer close(h.never)
 		w := pod.New(state.New(host, 0, manifest(), true), h, h, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		go w.Run(ctx)
@@ -290,10 +298,9 @@ func TestPanicInEffect(t *testing.T) {
 // TestEffectLeftBehind: an effect that does not heed its end is told of, and holds neither the others nor the end of the daemon.
 func TestEffectLeftBehind(t *testing.T) {
 	h := &house{}
-	never := make(chan struct{})
 	h.do = func(_ context.Context, w plan.Work) (state.Result, bool) {
 		if w.Is().Kind == state.KindWatchKills {
-			<-never
+			<-h.never
 			return state.WatchEnded{}, true
 		}
 		return nil, false
@@ -308,22 +315,21 @@ func TestEffectLeftBehind(t *testing.T) {
 		if runs(w) {
 			t.Error("the container runs on")
 		}
-		close(never)
-		<-w.Ended()
 	})
 }
 
 // TestStopWhileEffectHangs: Run returns within its limit.
 func TestStopWhileEffectHangs(t *testing.T) {
 	h := &house{}
-	never := make(chan struct{})
 	h.do = func(_ context.Context, w plan.Work) (state.Result, bool) {
 		if w.Is().Kind == state.KindSetUp {
-			<-never
+			<-h.never
 		}
 		return nil, false
 	}
 	synctest.Test(t, func(t *testing.T) {
+		h.never = make(chan struct{})
+		defer close(h.never)
 		w := pod.New(state.New(host, 0, manifest(), true), h, h, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		go w.Run(ctx)
@@ -337,7 +343,6 @@ func TestStopWhileEffectHangs(t *testing.T) {
 		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("it took %s", took)
 		}
-		close(never)
 	})
 }
 
@@ -361,7 +366,7 @@ func TestDiskFails(t *testing.T) {
 
 // TestDiskHangs: nobody waits for a disk that does not answer.
 func TestDiskHangs(t *testing.T) {
-	h := &house{hang: make(chan struct{})}
+	h := &house{hangs: true}
 	run(t, h, func(w *pod.Worker) {
 		pass(time.Minute)
 		if !runs(w) || h.told("RecordNotWritten") != 1 {
