@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
 )
 
@@ -66,7 +66,7 @@ type memoryInfo struct{ total, available, free, swapTotal, swapFree float64 }
 
 // readMemory reads /proc/meminfo, which is in KiB.
 func readMemory() (m memoryInfo) {
-	b, err := os.ReadFile("/proc/meminfo")
+	b, err := foreign.ReadKernel("/proc/meminfo")
 	if err != nil {
 		return m
 	}

@@ -30,7 +30,7 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 			checkText(set, path, info, data, opts)
 			continue
 		}
-		if err := CheckPermissions(path); err != nil {
+		if err := checkWritable(path, info); err != nil {
 			all = append(all, manifests.Problem{File: path, Message: err.Error()})
 		}
 		if err := checkDirectory(set, path, opts); err != nil {

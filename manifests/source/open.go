@@ -19,7 +19,7 @@ type File struct {
 }
 
 var (
-	// ErrBeingWritten: some process has the file open for writing.
+	// ErrBeingWritten says that some process has the file open for writing.
 	ErrBeingWritten = errors.New("it is open for writing")
 	// errNoLease: the file system cannot say whether a file is being written.
 	errNoLease = errors.New("the file system knows no leases")

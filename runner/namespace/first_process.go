@@ -16,6 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/process"
 )
 
@@ -133,7 +134,7 @@ func start(cmd *exec.Cmd) error {
 
 // startTime tells a process from another one with the same id (proc_pid_stat(5), field 22).
 func startTime(pid int) (string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := foreign.ReadKernel(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err
 	}
@@ -145,10 +146,13 @@ func startTime(pid int) (string, error) {
 	return fields[19], nil
 }
 
+// maxFirst bounds firstFile, in bytes: two numbers.
+const maxFirst = 128
+
 // FirstProcess finds the first process of dir's shared process namespace; it is zero when there is none, or it has ended: then
 // nothing starts there any more.
 func FirstProcess(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, firstFile))
+	text, err := foreign.ReadFile(filepath.Join(dir, firstFile), maxFirst)
 	if err != nil {
 		return 0
 	}

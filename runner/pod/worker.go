@@ -69,7 +69,9 @@ type Worker struct {
 	// record is what the writer was given last, of the state recorded.
 	record   []byte
 	recorded state.State
-	encoder  state.Encoder
+	// recordStep is the step with which the record became what it is.
+	recordStep uint64
+	encoder    state.Encoder
 	// recordGone is closed when the record of a pod that is over was removed; removal says how far that is.
 	recordGone chan struct{}
 	removal    removal
@@ -353,6 +355,7 @@ func (w *Worker) write() {
 		return
 	}
 	if w.record != nil && state.SameRecord(&w.s, &w.recorded) {
+		w.unchanged()
 		return
 	}
 	data, err := w.encoder.Encode(w.s)
@@ -362,10 +365,19 @@ func (w *Worker) write() {
 	}
 	w.recorded = w.s
 	if bytes.Equal(data, w.record) {
+		w.unchanged()
 		return
 	}
-	w.record, w.hasRecord = data, true
+	w.record, w.recordStep, w.hasRecord = data, w.s.Steps, true
 	w.writer.put(writing{data: data, step: w.s.Steps})
+}
+
+// unchanged: what holds for the record that was written holds for this step, too, if somebody waits for it.
+func (w *Worker) unchanged() {
+	noting, saving := w.s.AwaitsRecord()
+	if synced := w.s.Saved >= w.recordStep; synced && saving || noting && w.s.Noted >= w.recordStep {
+		w.Send(state.Saved{Step: w.s.Steps, Synced: synced})
+	}
 }
 
 // publish makes the pod's status visible when it changed.

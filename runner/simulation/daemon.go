@@ -200,7 +200,7 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.effects[is.Kind]++
-	if d.active[key] {
+	if d.active[key] && is.Kind != state.KindPull { // a pod that is gone does not wait for its pulls
 		b.violatedLocked("two effects work on %s", key)
 	}
 	d.active[key] = true
