@@ -262,6 +262,11 @@ func TestReadOnlyRoot(t *testing.T) {
 			t.Error("the container did not live on")
 		}
 	}
+	ended := b.pod(v1.NamespaceDefault, "ends")
+	b.run("restart", "ends")
+	b.waitPod("ends", "ready in a new container", func(p *v1.Pod) bool {
+		return isReady(p) && status(p, "main").ContainerID != status(ended, "main").ContainerID
+	})
 	said := b.run("logs", "--tail", "1", "stays")
 	b.eventually("its log goes on", func() error {
 		if out := b.run("logs", "--tail", "1", "stays"); out == said {

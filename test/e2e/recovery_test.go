@@ -43,6 +43,10 @@ func TestLostState(t *testing.T) {
 		{"no database", func(b *box) { remove(b, "root/containerd/io.containerd.metadata.v1.bolt/meta.db") }, false},
 		{"no state", func(b *box) { remove(b, "state/*") }, false},
 		{"no root", func(b *box) { remove(b, "root/*") }, false},
+		{"no database of snapshots", func(b *box) { remove(b, "root/containerd/io.containerd.snapshotter.v1.overlayfs/metadata.db") }, false},
+		{"no bundles", func(b *box) {
+			remove(b, "state/containerd/io.containerd.runtime.v2.task/solopod/*/*.json")
+		}, false},
 		{"no state of the runtime", func(b *box) { remove(b, "state/runc") }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -55,7 +59,7 @@ func TestLostState(t *testing.T) {
 			b.crash()
 			c.lose(b)
 			b.start()
-			after := b.waitPod("one", "ready, with a process", func(p *v1.Pod) bool { return isReady(p) && (c.lives || status(p, "main").ContainerID != "") })
+			after := b.waitPod("one", "ready, with a process", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").State.Running != nil })
 			if c.lives && status(after, "main").ContainerID != status(one, "main").ContainerID {
 				t.Error("the container did not live on")
 			}

@@ -22,15 +22,17 @@ import (
 // away, and what is still there fails it. After a failed test the rest is removed by force.
 func (b *box) remove() {
 	defer b.removeByForce() // also when a check below ends the test
+	defer func() {
+		if b.t.Failed() {
+			b.t.Logf("the daemon's output:\n%s", tail(b.daemonOutput(), 120))
+		}
+	}()
 	if !b.t.Failed() {
 		b.emptyManifests()
 	}
 	if _, race, found := strings.Cut(b.daemonOutput(), "WARNING: DATA RACE\n"); found { // of a binary built with -race
 		report, _, _ := strings.Cut(race, "\n==================")
 		b.t.Errorf("the daemon has a data race:\n%s", report)
-	}
-	if b.t.Failed() {
-		b.t.Logf("the daemon's output:\n%s", tail(b.daemonOutput(), 120))
 	}
 	if b.daemon != nil {
 		if err := b.daemon.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

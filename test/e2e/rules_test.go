@@ -152,14 +152,15 @@ func TestLinksOfSimilarNames(t *testing.T) {
 func TestFollowOverRotations(t *testing.T) {
 	t.Parallel()
 	b := prepareBox(t, embedded)
-	b.writeFile("config.yaml", "containerLogMaxSize: 1Mi\ncontainerLogMaxFiles: 4\n")
+	lines, size := 150_000, "1Mi"
+	if *slow {
+		lines, size = 3_000_000, "10Mi"
+	}
+	// As many files as it takes: who reads more slowly than the container writes misses what is removed.
+	b.writeFile("config.yaml", "containerLogMaxSize: "+size+"\ncontainerLogMaxFiles: 30\n")
 	b.flags = []string{"--config", b.path("config.yaml")}
 	b.link(imageArchive, "images/box.tar")
 	b.start()
-	lines := 150_000
-	if *slow {
-		lines = 3_000_000
-	}
 	volume := "volumes: [{name: v, hostPath: {path: " + b.path("v") + ", type: DirectoryOrCreate}}]\nrestartPolicy: Never"
 	b.apply("writer.yaml", shell("writer", fmt.Sprintf("echo 0; while [ ! -e /v/go ]; do sleep 0.1; done; seq 1 %d; rm /v/go", lines), volume)+
 		indent(4, "volumeMounts: [{name: v, mountPath: /v}]")+"\n")

@@ -58,6 +58,9 @@ func TestSlowShim(t *testing.T) {
 	if a, c := status(before, "main"), status(after, "main"); a.ContainerID != c.ContainerID || c.RestartCount != 0 {
 		t.Errorf("the container did not live on: %+v", c)
 	}
+	if out := b.run("exec", "slow", "--", "echo", "here"); out != "here\n" {
+		t.Errorf("a command in it says %q", out)
+	}
 	said := b.run("logs", "--tail", "1", "slow")
 	b.eventually("its log goes on", func() error {
 		if out := b.run("logs", "--tail", "1", "slow"); out == said {

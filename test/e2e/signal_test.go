@@ -96,8 +96,9 @@ func TestDeletionTimestampStays(t *testing.T) {
 	b.start()
 	b.apply("last.yaml", shell("last", forever, ""))
 	b.waitReady("last")
-	if now := b.pod(v1.NamespaceDefault, "slow"); now == nil || now.DeletionTimestamp == nil || !now.DeletionTimestamp.Equal(first) {
-		t.Errorf("the removal of %s is now that of %+v", first, now)
+	now := b.waitPod("slow", "to be removed", func(p *v1.Pod) bool { return p.DeletionTimestamp != nil })
+	if !now.DeletionTimestamp.Equal(first) {
+		t.Errorf("the removal of %s is now that of %s", first, now.DeletionTimestamp)
 	}
 	b.killContainer(pod, "main")
 	b.waitGone("slow")
