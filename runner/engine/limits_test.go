@@ -3,11 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -50,32 +48,23 @@ func TestQueueOutlivesItsListener(t *testing.T) {
 		"more than are kept": {events: maxQueued + 1, exits: 1, resyncs: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := &queue{ready: make(chan struct{}, 1)}
-			l := &stuck{entered: make(chan struct{}, 1), release: make(chan struct{})}
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan struct{})
-			go func() { q.deliver(ctx, l); close(done) }()
-			q.put(Exit{ID: "first"})
-			<-l.entered
-			for range c.events {
-				q.put(Exit{ID: "later"})
-			}
-			close(l.release)
-			deadline := time.Now().Add(5 * time.Second)
-			for {
-				l.mu.Lock()
-				exits, resyncs := len(l.exits), l.resyncs
-				l.mu.Unlock()
-				if exits == c.exits && resyncs == c.resyncs {
-					break
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{ready: make(chan struct{}, 1)}
+				l := &stuck{entered: make(chan struct{}, 1), release: make(chan struct{})}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go q.deliver(ctx, l)
+				q.put(Exit{ID: "first"})
+				<-l.entered
+				for range c.events {
+					q.put(Exit{ID: "later"})
 				}
-				if time.Now().After(deadline) {
-					t.Fatalf("%d events and %d resyncs came", exits, resyncs)
+				close(l.release)
+				synctest.Wait()
+				if len(l.exits) != c.exits || l.resyncs != c.resyncs {
+					t.Errorf("%d events and %d resyncs came", len(l.exits), l.resyncs)
 				}
-				time.Sleep(time.Millisecond)
-			}
-			cancel()
-			<-done
+			})
 		})
 	}
 }
@@ -116,66 +105,4 @@ func TestNative(t *testing.T) {
 			t.Errorf("%s: %v is not %v", name, got, c.is)
 		}
 	}
-}
-
-// blocked is a writer that nobody takes anything from.
-type blocked struct{ release chan struct{} }
-
-func (b blocked) Write(p []byte) (int, error) { <-b.release; return len(p), nil }
-
-// The output of a process is delivered whole; who does not take it holds nobody up, and no FIFO stays.
-func TestPipes(t *testing.T) {
-	dir := t.TempDir()
-	write := func(p *pipes) {
-		f, err := os.OpenFile(p.stdout, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, "all of it"); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-	}
-	var out safe
-	p, err := openPipes(filepath.Join(dir, "good"), ExecIO{Stdout: &out, Stderr: &out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(p)
-	if err := p.finish(t.Context()); err != nil || out.String() != "all of it" {
-		t.Errorf("%q, %v", out.String(), err)
-	}
-	b := blocked{make(chan struct{})}
-	if p, err = openPipes(filepath.Join(dir, "blocked"), ExecIO{Stdout: b, Stderr: b}); err != nil {
-		t.Fatal(err)
-	}
-	write(p)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if err := p.finish(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("nobody took the output: %v", err)
-	}
-	close(b.release)
-	p.copying.Wait()
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("left: %v, %v", left, err)
-	}
-}
-
-type safe struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (s *safe) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = append(s.text, p...)
-	return len(p), nil
-}
-
-func (s *safe) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return string(s.text)
 }

@@ -68,7 +68,7 @@ func read(path string) (events []*v1.Event, whole bool, err error) {
 	}
 	for line := range bytes.Lines(data) {
 		ev := &v1.Event{}
-		if json.Unmarshal(line, ev) != nil || ev.Name == "" || ev.Kind != "Event" || ev.APIVersion != "v1" || !bytes.HasSuffix(line, []byte("\n")) {
+		if line[0] != '{' || json.Unmarshal(line, ev) != nil || ev.Name == "" || ev.Kind != "Event" || ev.APIVersion != "v1" || !bytes.HasSuffix(line, []byte("\n")) {
 			whole = false // such as the line that a power cut left
 			continue
 		}

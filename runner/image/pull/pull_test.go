@@ -3,11 +3,12 @@ package pull
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/solopod/solopod/runner/engine"
@@ -18,7 +19,6 @@ type registry struct {
 	began  chan string
 	result chan error
 	users  chan string
-	ended  atomic.Int32
 }
 
 func newRegistry() *registry {
@@ -29,7 +29,6 @@ func (r *registry) fetch(ctx context.Context, name string, _ *http.Client, login
 	user, _, _ := login("registry.example")
 	r.users <- user
 	r.began <- name
-	defer r.ended.Add(1)
 	select {
 	case err := <-r.result:
 		return engine.Image{Name: name}, err
@@ -59,31 +58,17 @@ func begin(ctx context.Context, p *Puller, name string, logins Credentials) <-ch
 	return done
 }
 
-func (p *Puller) waitersOf(t *testing.T, name string, n int) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		p.mu.Lock()
-		f := p.flights[name]
-		ok := f != nil && f.waiting == n || f == nil && n == 0
-		p.mu.Unlock()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not %d wait for %s", n, name)
-		}
-	}
-}
-
 // An image is pulled once for all who want it; who stops waiting does not stop the others.
-func TestOncePerImage(t *testing.T) {
+func TestOncePerImage(t *testing.T) { synctest.Test(t, oncePerImage) }
+
+func oncePerImage(t *testing.T) {
 	r := newRegistry()
 	p := New(r.fetch)
 	ctx, cancel := context.WithCancel(t.Context())
 	first := begin(ctx, p, "app", nil)
 	next(t, r.began)
 	second := begin(t.Context(), p, "app", nil)
-	p.waitersOf(t, "app", 2)
+	synctest.Wait()
 	cancel()
 	if err := next(t, first); !errors.Is(err, context.Canceled) {
 		t.Errorf("who stopped waiting got %v", err)
@@ -98,7 +83,9 @@ func TestOncePerImage(t *testing.T) {
 }
 
 // A pull that nobody wants any more is cancelled, and its slot is free.
-func TestUnwantedPullsEnd(t *testing.T) {
+func TestUnwantedPullsEnd(t *testing.T) { synctest.Test(t, unwantedPullsEnd) }
+
+func unwantedPullsEnd(t *testing.T) {
 	r := newRegistry()
 	p := New(r.fetch)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -106,9 +93,7 @@ func TestUnwantedPullsEnd(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "waits for a slot"} {
 		done = append(done, begin(ctx, p, name, nil))
 	}
-	for _, name := range []string{"a", "b", "c", "waits for a slot"} {
-		p.waitersOf(t, name, 1)
-	}
+	synctest.Wait()
 	for range atOnce {
 		next(t, r.began)
 	}
@@ -121,14 +106,13 @@ func TestUnwantedPullsEnd(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	var other <-chan error
-	for other == nil || next(t, r.began) != "other" { // the fourth may have had its turn between the ends of the others
-		if other == nil {
-			other = begin(t.Context(), p, "other", nil)
-		}
+	synctest.Wait()
+	for len(r.began) > 0 { // the fourth may have had its turn between the ends of the others
+		<-r.began
 	}
-	for deadline := time.Now().Add(5 * time.Second); r.ended.Load() < atOnce && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
+	other := begin(t.Context(), p, "other", nil)
+	if name := next(t, r.began); name != "other" {
+		t.Errorf("%s was pulled though nobody wants it", name)
 	}
 	r.result <- nil
 	if err := next(t, other); err != nil {
@@ -137,7 +121,9 @@ func TestUnwantedPullsEnd(t *testing.T) {
 }
 
 // Who has other credentials than the pull that failed tries again with them.
-func TestOwnCredentials(t *testing.T) {
+func TestOwnCredentials(t *testing.T) { synctest.Test(t, ownCredentials) }
+
+func ownCredentials(t *testing.T) {
 	r := newRegistry()
 	p := New(r.fetch)
 	denied := errors.New("denied")
@@ -145,7 +131,7 @@ func TestOwnCredentials(t *testing.T) {
 	next(t, r.began)
 	same := begin(t.Context(), p, "app", Credentials{"registry.example": {User: "one"}})
 	other := begin(t.Context(), p, "app", Credentials{"registry.example": {User: "two"}})
-	p.waitersOf(t, "app", 3)
+	synctest.Wait()
 	r.result <- denied
 	if a, b := next(t, first), next(t, same); !errors.Is(a, denied) || !errors.Is(b, denied) {
 		t.Errorf("%v, %v", a, b)
@@ -171,20 +157,20 @@ func TestStalledRegistry(t *testing.T) {
 		switch r.URL.Path {
 		case "/slow": // all in all longer than a stall
 			for range 6 {
-				io.WriteString(w, "x")
+				fmt.Fprint(w, "x")
 				w.(http.Flusher).Flush()
-				time.Sleep(quiet / 4)
+				<-time.After(quiet / 4)
 			}
 		case "/middle":
 			w.Header().Set("Content-Length", "1000")
-			io.WriteString(w, "{")
+			fmt.Fprint(w, "{")
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		default:
 			<-r.Context().Done()
 		}
 	})}
-	go server.Serve(listener)
+	go server.Serve(listener) //nolint:errcheck // it ends with the test
 	t.Cleanup(func() { server.Close() })
 	client := newClient(quiet)
 	for path, stalled := range map[string]bool{"/slow": false, "/middle": true, "/never": true} {
