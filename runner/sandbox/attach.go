@@ -87,6 +87,19 @@ func fill(path, content string) error {
 	return errors.Join(err, f.Close())
 }
 
+// hasFiles: the files are there. What lies on the state directory can be lost while the mounts below it, as those of the
+// namespaces, stay.
+func (s *Sandboxes) hasFiles(pod *v1.Pod) bool {
+	for _, name := range fileNames {
+		f, err := foreign.Open(s.file(pod, name))
+		if err != nil {
+			return false
+		}
+		f.Close() //nolint:errcheck // only looked at
+	}
+	return true
+}
+
 // touchFiles makes the files, empty.
 func (s *Sandboxes) touchFiles(pod *v1.Pod) error {
 	for _, name := range fileNames {
