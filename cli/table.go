@@ -210,7 +210,7 @@ func manifestTable(files []manifests.File) table {
 				said += fmt.Sprintf(" (and %d more)", len(errs)-1)
 			}
 		}
-		t.rows = append(t.rows, []string{f.Name, f.State, orNone(strings.Join(slices.Concat(f.Pods, f.Objects), ",")), age(metav1.NewTime(f.Since)), said})
+		t.rows = append(t.rows, []string{manifests.PrintableName(f.Name), f.State, orNone(strings.Join(slices.Concat(f.Pods, f.Objects), ",")), age(metav1.NewTime(f.Since)), said})
 	}
 	return t
 }

@@ -3,7 +3,9 @@ package manifests
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Position is a place in a file; both numbers count from 1, zero means unknown. Columns count bytes.
@@ -27,7 +29,7 @@ type Problem struct {
 // Error formats the problem the way compilers do: file:line:column: path: message.
 func (p Problem) Error() string {
 	var b strings.Builder
-	b.WriteString(p.File)
+	b.WriteString(PrintableName(p.File))
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, max(p.Column, 1))
 	}
@@ -40,6 +42,16 @@ func (p Problem) Error() string {
 	}
 	b.WriteString(p.Message)
 	return b.String()
+}
+
+// PrintableName is a file's name as it can be shown on one line: what cannot be printed is escaped.
+func PrintableName(name string) string {
+	for _, r := range name {
+		if !strconv.IsPrint(r) || r == utf8.RuneError {
+			return strconv.Quote(name)
+		}
+	}
+	return name
 }
 
 // Problems is a list of problems; the nil list means that nothing is wrong.

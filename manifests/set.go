@@ -58,6 +58,8 @@ type Snapshot struct {
 	FileOf map[string]string
 	// DirectoryError says why the directory as a whole cannot be used; the pods are then those of before.
 	DirectoryError string
+	// Unwatched says why changes of the directory are noticed late; empty when they are noticed at once.
+	Unwatched string
 }
 
 // Set turns the contents of files into a Snapshot. It keeps the last good version of each file's pods. It does no I/O.

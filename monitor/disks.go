@@ -2,8 +2,9 @@ package monitor
 
 import (
 	"bytes"
-	"os"
 	"strings"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // disk is a line of /proc/diskstats: the numbers in their order (Documentation/admin-guide/iostats.rst), from the reads completed on
@@ -15,7 +16,7 @@ type disk struct {
 
 // readDisks reads the counters of the named devices.
 func readDisks(names []string) []disk {
-	b, err := os.ReadFile("/proc/diskstats")
+	b, err := foreign.ReadKernel("/proc/diskstats")
 	if err != nil {
 		return nil
 	}

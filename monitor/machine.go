@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -12,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/monitor/exposition"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
 )
 
@@ -19,7 +20,7 @@ import (
 type machine struct {
 	booted    time.Time
 	constants constants
-	owner     *owner
+	owner     *exposition.Owner
 	dirs      []directory
 	names     map[uint64]string // of block devices
 }
@@ -41,9 +42,9 @@ func newMachine(dirs []string) *machine {
 	if err != nil {
 		slog.Debug("the machine's metrics have no boot_id", "err", err)
 	}
-	m.owner = &owner{key: "machine", labels: []string{
+	m.owner = exposition.NewOwner("machine",
 		"boot_id", boot, "machine_id", host.ID(), "system_uuid", host.SystemUUID(),
-	}}
+	)
 	return m
 }
 
@@ -66,7 +67,7 @@ type memoryInfo struct{ total, available, free, swapTotal, swapFree float64 }
 
 // readMemory reads /proc/meminfo, which is in KiB.
 func readMemory() (m memoryInfo) {
-	b, err := os.ReadFile("/proc/meminfo")
+	b, err := foreign.ReadKernel("/proc/meminfo")
 	if err != nil {
 		return m
 	}

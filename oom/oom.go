@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/cgroups/v3"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 const mountpoint = "/sys/fs/cgroup"
@@ -42,7 +44,7 @@ func (*Watcher) Kills(cgroupPath string) (uint64, error) {
 }
 
 func readCounter(path string) (uint64, error) {
-	f, err := os.Open(path)
+	f, err := foreign.OpenKernel(path, os.O_RDONLY)
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // settle reads the counter after a notice. With v1 the notice comes when the limit is hit, and the kill a moment later,
@@ -35,7 +37,7 @@ func (w *Watcher) settle(cgroupPath string, known uint64, report func(uint64), q
 
 // watchLegacy registers an eventfd with memory.oom_control (Documentation/admin-guide/cgroup-v1/memory.rst, OOM control).
 func watchLegacy(dir string) (wait func() error, end func(), err error) {
-	control, err := os.Open(filepath.Join(dir, "memory.oom_control"))
+	control, err := foreign.OpenKernel(filepath.Join(dir, "memory.oom_control"), os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -46,7 +48,7 @@ func watchLegacy(dir string) (wait func() error, end func(), err error) {
 	}
 	event := os.NewFile(uintptr(fd), "oom-eventfd")
 	line := fmt.Sprintf("%d %d", fd, control.Fd())
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.event_control"), []byte(line), 0); err != nil { //nolint:forbidigo // a kernel file
+	if err := foreign.WriteKernel(filepath.Join(dir, "cgroup.event_control"), line); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("cannot watch the cgroup for kills: %w", err), event.Close())
 	}
 	buf := make([]byte, 8)

@@ -37,7 +37,9 @@ func (r *Runner) adopt() []manifests.Desired {
 		}
 		recorded[uid] = true
 		states = append(states, s)
-		known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})
+		if s.DeletedAt.IsZero() { // its file is known to be gone otherwise, and not just missing for a moment
+			known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})
+		}
 	}
 	left := map[string]bool{}
 	for _, uid := range append(names(r.dirs.States()), r.cgroups.Leftover()...) {

@@ -120,9 +120,9 @@ type Runner struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu       sync.Mutex
-	files    []manifests.File
-	dirError string
+	mu        sync.Mutex
+	files     []manifests.File
+	directory directory
 }
 
 // New prepares a Runner. Nothing runs before Start.

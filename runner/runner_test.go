@@ -414,7 +414,7 @@ func TestManifestEvents(t *testing.T) {
 	b.event("FieldWithoutEffect", "has no effect")
 	b.event("LastGoodVersionKept", "unchanged: default/web")
 	b.event("ManifestsUnusable", "it is gone")
-	if files, message := b.r.Files(); len(files) != 1 || message != "it is gone" {
+	if files, message, _ := b.r.Files(); len(files) != 1 || message != "it is gone" {
 		t.Errorf("%+v, %q", files, message)
 	}
 	n := len(b.r.Events().List())

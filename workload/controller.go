@@ -137,7 +137,7 @@ func (c *Controller) look(now time.Time) {
 	if given != nil {
 		c.snapshot, c.known = *given, true
 	}
-	if given == nil && !(c.known && c.anything()) {
+	if given == nil && (!c.known || !c.anything()) {
 		return
 	}
 	c.step(now, given != nil)

@@ -19,6 +19,7 @@ func TestBounds(t *testing.T) {
 		"long key":  {podHead + "  nodeSelector:\n    ? \"" + strings.Repeat("k", 1025) + "\"\n    : v", "x.yaml:6:7: spec.nodeSelector: a key has more than 1024 bytes"},
 		"problems":  {podHead + numbered("  f%d: 0\n", 1000), "warning: there may be more problems"},
 		"aliases":   {podHead + "  x: &a \"" + strings.Repeat("x", 1<<20) + "\"\n  nodeSelector: {a: *a, b: *a, c: *a, d: *a, e: *a}", "too large once its YAML aliases are expanded"},
+		"merged":    {"apiVersion: v1\nkind: Pod\nmetadata: &m\n  <<: *m\n  name: x\n", "x.yaml:3:11: metadata: objects are merged more than 100 deep, or into themselves"},
 		"replicas":  {costly["replicas"](), "use fewer replicas, or a smaller template"},
 		"utf-16":    {"\xff\xfea", "the last UTF-16 character is incomplete"},
 	} {

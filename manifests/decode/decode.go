@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	v1 "k8s.io/api/core/v1"
@@ -79,6 +80,10 @@ func (d *decoder) documents(data []byte) {
 	data, err := inUTF8(data)
 	if err != nil {
 		d.syntaxError(err)
+		return
+	}
+	if !utf8.Valid(data) {
+		d.errorAt(manifests.Position{}, "", "cannot be read as YAML or JSON: it is not text in UTF-8")
 		return
 	}
 	if message := measure(data).tooLarge(); message != "" {

@@ -129,7 +129,7 @@ func (s *scanner) token() (ended bool) {
 	case s.indicator(c):
 		return false
 	case s.fresh != within && (c == '&' || c == '!'):
-		for !s.blankAt(s.i) && !(s.flow > 0 && bytes.IndexByte([]byte(",[]{}"), s.text[s.i]) >= 0) {
+		for !s.blankAt(s.i) && (s.flow == 0 || bytes.IndexByte([]byte(",[]{}"), s.text[s.i]) < 0) {
 			s.i++
 		}
 		return false

@@ -62,6 +62,14 @@ var costly = map[string]func() string{
 		}
 		return bomb + "apiVersion: v1\nkind: Pod\nmetadata: {name: x, annotations: *j}\n"
 	},
+	"merged into itself": func() string { return "apiVersion: v1\nkind: Pod\nmetadata: &m\n  <<: *m\n  name: x\n" },
+	"merged bomb": func() string {
+		bomb := "x0: &x0 {a: b}\n"
+		for i := range 9 {
+			bomb += fmt.Sprintf("x%d: &x%d {<<: [%s*x%d], k%d: v}\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*x%d,", i), 9), i, i)
+		}
+		return bomb + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: *x9\n"
+	},
 	"words": func() string {
 		long := strings.Repeat("x", 1_900_000)
 		return podHead + "  containers: [{name: c, image: i, volumeMounts: [{mountPath: /a, name: \"" + long + "\"}]}]\n  volumes: [{name: \"y" + long + "\"}]\n"

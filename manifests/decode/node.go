@@ -107,7 +107,10 @@ func scalar(node *yaml.Node, name string) string {
 type pair struct{ key, value *yaml.Node }
 
 // pairs lists a mapping's entries, with YAML's merge key expanded, and reports duplicate and non-string keys.
-func (w *walker) pairs(node *yaml.Node, path string) []pair {
+func (w *walker) pairs(node *yaml.Node, path string) []pair { return w.merge(node, path, maxDepth) }
+
+// merge is pairs for a mapping that may be merged into others, left deep at most: it could be merged into itself.
+func (w *walker) merge(node *yaml.Node, path string, left int) []pair {
 	var out []pair
 	seen := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -129,11 +132,15 @@ func (w *walker) pairs(node *yaml.Node, path string) []pair {
 		if !w.spend(merged, path) {
 			return out
 		}
+		if left == 0 {
+			w.report(merged, path, fmt.Sprintf("objects are merged more than %d deep, or into themselves", maxDepth), false)
+			return out
+		}
 		if merged.Kind != yaml.MappingNode {
 			w.report(merged, path, `"<<" takes an object or a list of objects, found `+describe(merged), false)
 			continue
 		}
-		for _, p := range w.pairs(merged, path) {
+		for _, p := range w.merge(merged, path, left-1) {
 			if seen[p.key.Value] == 0 {
 				seen[p.key.Value] = max(p.key.Line, 1)
 				out = append(out, p)

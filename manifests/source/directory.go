@@ -8,7 +8,6 @@ package source
 import (
 	"context"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 		names = append(names, k.File)
 	}
 	d.watcher = New(Options[document]{
-		Dir: d.path, Wanted: isManifest, Trust: func(dir string, info fs.FileInfo) error { return checkWritable(dir, info) },
+		Dir: d.path, Wanted: isManifest, Trust: checkWritable,
 		Known: names, Load: d.load, Apply: d.apply,
 	})
 	return d
@@ -96,7 +95,11 @@ func (d *Directory) apply(r Round[document]) {
 		message = "the manifests directory " + d.path + " " + r.Warning + "; the pods stay as they are"
 	}
 	d.set.SetDirectoryError(message)
-	d.update(d.set.Snapshot(now))
+	s := d.set.Snapshot(now)
+	if r.Unwatched != "" {
+		s.Unwatched = "the manifests directory " + d.path + " " + r.Unwatched
+	}
+	d.update(s)
 }
 
 // isManifest: *.yaml, *.yml and *.json, but no dotfiles and no files that editors make beside the one being edited.

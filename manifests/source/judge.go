@@ -63,7 +63,9 @@ type judge struct {
 	times times
 	dir   identity // the directory whose files count; zero before the first
 	files map[string]*fileState
-	swap  swap
+	// absent are those of the files that are missing and do not count as deleted yet.
+	absent []string
+	swap   swap
 }
 
 // fileState is what is known of one name.
@@ -199,7 +201,7 @@ func (j *judge) missing(l listing, now time.Time, v *verdict) {
 	}
 	slices.Sort(names)
 	emptied := len(l.entries) == 0 && len(names) > 1
-	pending := 0
+	j.absent = nil
 	for _, name := range names {
 		f := j.files[name]
 		switch {
@@ -213,11 +215,11 @@ func (j *judge) missing(l listing, now time.Time, v *verdict) {
 			delete(j.files, name)
 			continue
 		}
-		pending++
+		j.absent = append(j.absent, name)
 		v.wakeAt(f.until)
 	}
-	if emptied && pending > 0 {
-		v.warning = fmt.Sprintf("has lost all of its files (%d) at once; they count as deleted when they have been missing for %s", pending, j.times.emptied)
+	if emptied && len(j.absent) > 0 {
+		v.warning = fmt.Sprintf("has lost all of its files (%d) at once; they count as deleted when they have been missing for %s", len(j.absent), j.times.emptied)
 	}
 }
 
@@ -226,8 +228,8 @@ func (j *judge) took(name string, version Version) (gone []string) {
 	if f := j.files[name]; f != nil {
 		*f = fileState{loaded: version, still: version, stillSince: f.stillSince}
 	}
-	for other, f := range j.files {
-		if !f.until.IsZero() && f.loaded != (Version{}) && f.loaded.identity() == version.identity() {
+	for _, other := range j.absent {
+		if f := j.files[other]; f != nil && !f.until.IsZero() && f.loaded != (Version{}) && f.loaded.renamed(version) {
 			gone = append(gone, other)
 			delete(j.files, other)
 		}

@@ -2,9 +2,9 @@ package source
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,8 +160,7 @@ func tellStory(t *testing.T, j *judge, words []string) []string {
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
 		last := value[max(len(value)-1, 0):]
-		number := uint64(0)
-		fmt.Sscan(strings.TrimRight(value, "wne"), &number)
+		number, _ := strconv.ParseUint(strings.TrimRight(value, "wne"), 10, 64) // zero for a word
 		switch {
 		case name == "problem":
 			l.problem = "trouble"

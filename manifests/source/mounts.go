@@ -4,40 +4,42 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // mountTable tells of changes in the process's mount namespace: inotify says nothing of a mount over a directory.
 type mountTable struct {
-	table      *os.File
-	stop, wake *os.File // a pipe that ends the wait
+	// Plain descriptors: the runtime's own poller would take the table's events away, which are told once.
+	table, stop, wake int
 }
 
 // openMounts notices what happens from now on. It returns nil where it cannot.
 func openMounts() *mountTable {
-	table, err := os.Open("/proc/self/mountinfo")
+	table, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		slog.Warn("changes of mounts are not noticed", "err", err)
 		return nil
 	}
-	stop, wake, err := os.Pipe()
-	if err != nil {
-		slog.Warn("changes of mounts are not noticed", "err", errors.Join(err, table.Close()))
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		slog.Warn("changes of mounts are not noticed", "err", errors.Join(err, unix.Close(table)))
 		return nil
 	}
-	return &mountTable{table, stop, wake}
+	return &mountTable{table, pipe[0], pipe[1]}
 }
 
-// watch sends on changed when something was mounted or unmounted, until ctx ends (proc(5), mounts: poll reports POLLPRI). It closes
-// the table.
+// watch sends on changed when something was mounted or unmounted, until ctx ends (proc(5), mounts: poll reports POLLPRI). Nothing
+// else uses m then.
 func (m *mountTable) watch(ctx context.Context, changed chan<- struct{}) {
-	// Nothing is written to the files; what closing says is of no use.
-	defer m.table.Close()                                        //nolint:errcheck
-	defer m.stop.Close()                                         //nolint:errcheck
-	release := context.AfterFunc(ctx, func() { m.wake.Close() }) //nolint:errcheck
-	fds := []unix.PollFd{{Fd: int32(m.table.Fd()), Events: unix.POLLPRI}, {Fd: int32(m.stop.Fd()), Events: unix.POLLIN}}
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(closed)
+		if err := unix.Close(m.wake); err != nil { // this ends the poll
+			slog.Warn("cannot end the watch of mounts", "err", err)
+		}
+	})
+	fds := []unix.PollFd{{Fd: int32(m.table), Events: unix.POLLPRI}, {Fd: int32(m.stop), Events: unix.POLLIN}}
 	for ctx.Err() == nil {
 		fds[0].Revents, fds[1].Revents = 0, 0
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
@@ -51,7 +53,9 @@ func (m *mountTable) watch(ctx context.Context, changed chan<- struct{}) {
 			}
 		}
 	}
-	if release() {
-		m.wake.Close() //nolint:errcheck
+	<-ctx.Done()
+	<-closed
+	if err := errors.Join(unix.Close(m.table), unix.Close(m.stop)); err != nil {
+		slog.Warn("cannot end the watch of mounts", "err", err)
 	}
 }

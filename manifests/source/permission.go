@@ -6,16 +6,8 @@ import (
 	"syscall"
 )
 
-// CheckPermissions refuses a directory that others than root, or than the user who runs Solopod, can write to: who can
-// write a manifest is root on this machine.
-func CheckPermissions(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	return checkWritable(dir, info)
-}
-
+// checkWritable refuses what others than root, or than the user who runs Solopod, can write to: who can write a manifest is root on
+// this machine.
 func checkWritable(path string, info os.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -21,6 +21,12 @@ type identity struct{ device, inode uint64 }
 
 func (v Version) identity() identity { return identity{v.Device, v.Inode} }
 
+// renamed says whether later can be v under another name. An inode alone says little: that of a file that was removed is soon
+// another's.
+func (v Version) renamed(later Version) bool {
+	return v.identity() == later.identity() && v.Size == later.Size && v.Modified == later.Modified
+}
+
 // VersionOf makes a Version of what stat says.
 func VersionOf(info fs.FileInfo) Version {
 	v := Version{Size: info.Size(), Modified: info.ModTime().UnixNano()}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -115,8 +116,8 @@ func (w *Watcher[T]) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		again := w.look(ctx)
-		// Looks take half of the time at most: a storm of changes does not become a storm of looks.
-		if !sleep(ctx, min(time.Since(began), 2*time.Second)) {
+		// Looks take a third of the time at most: a storm of changes does not become a storm of looks.
+		if !sleep(ctx, min(2*time.Since(began), 2*time.Second)) {
 			return nil
 		}
 		w.wait(ctx, again, mounted)
@@ -172,12 +173,18 @@ func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan s
 				w.notifier.events = nil
 				return
 			}
-			// A file that is being written is looked at again in a while, however much is written.
-			if relevant(e, w.way, w.o.Wanted, w.behind) && !(e.Has(fsnotify.Write) && w.judge.waits(filepath.Base(e.Name))) {
+			if e.Has(fsnotify.Write) && w.judge.waits(filepath.Base(e.Name)) {
+				continue // it is looked at again in a while, however much is written
+			}
+			if relevant(e, w.way, w.o.Wanted, w.behind) {
 				w.drain()
 				return
 			}
-		case <-w.notifier.errors: // the kernel's queue was full: anything may have changed
+		case err, ok := <-w.notifier.errors: // the kernel's queue was full: anything may have changed
+			slog.Debug("events of a directory were lost; it is read again", "dir", w.o.Dir, "err", err)
+			if !ok {
+				w.notifier.errors = nil
+			}
 			w.drain()
 			return
 		}
@@ -188,15 +195,17 @@ func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan s
 func (w *Watcher[T]) drain() {
 	for {
 		select {
-		case <-w.notifier.events:
-		case <-w.notifier.errors:
+		case _, ok := <-w.notifier.events:
+			if !ok {
+				w.notifier.events = nil
+			}
 		default:
 			return
 		}
 	}
 }
 
-// moved says whether a change of mounts concerns the directory.
+// moved says whether the path leads to another directory than it did.
 func (w *Watcher[T]) moved(ctx context.Context) bool {
 	if w.links || w.hung[""] {
 		return true
@@ -269,16 +278,16 @@ func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
 		return silent, false
 	}
 	type result struct {
-		notifier
-		way
-		survey
+		n   notifier
+		way way
+		s   survey
 	}
 	n, behind, back := w.notifier, w.behind, w.leave("")
 	r, err := attempt(ctx, w.o.LoadLimit, func() result {
 		way := wayTo(w.o.Dir)
 		return result{n.watch(append(slices.Clone(way.places), behind...), time.Now()), way, surveyOf(w.o.Dir, w.o.Wanted, w.o.Trust)}
 	}, func(r result) {
-		r.notifier.close()
+		r.n.close()
 		back()
 	})
 	if err != nil {
@@ -286,11 +295,11 @@ func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
 		w.hung[""], w.notifier = true, notifier{what: w.o.Dir}
 		return silent, false
 	}
-	w.notifier, w.way = r.notifier, r.way
-	w.follow(ctx, &r.survey)
+	w.notifier, w.way = r.n, r.way
+	w.follow(ctx, &r.s)
 	// The next look watches what links lead into, and sees what has changed until then.
 	fresh = w.notifier.err == nil && slices.ContainsFunc(w.behind, func(p place) bool { return !slices.Contains(behind, p) })
-	return r.listing, fresh
+	return r.s.listing, fresh
 }
 
 // follow follows the links of a listing.
@@ -371,7 +380,7 @@ func (w *Watcher[T]) attain(name string, still bool) (a attained[T]) {
 		a.err = err
 		return a
 	}
-	if err := f.complete(); err != nil && !(still && errors.Is(err, errNoLease)) {
+	if err := f.complete(); err != nil && (!still || !errors.Is(err, errNoLease)) {
 		f.Close() //nolint:errcheck // only read from
 		a.err = err
 		return a

@@ -167,6 +167,7 @@ func (w *witness) must(err error) {
 }
 
 func TestFilesComeAndGo(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.watch(nil)
 	w.eventually("the directory is missing", func() bool { return strings.HasPrefix(w.last.Warning, "does not exist") })
@@ -188,6 +189,7 @@ func TestFilesComeAndGo(t *testing.T) {
 
 // A file is read when nobody has it open for writing any more, and not before; how much is written makes no work.
 func TestSlowWriter(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	w.watch(func(w *Watcher[string]) { w.judge.times.told = 50 * time.Millisecond })
@@ -210,6 +212,7 @@ func TestSlowWriter(t *testing.T) {
 
 // Many tools replace a file by removing it and creating it anew.
 func TestReplacedByUnlinkAndCreate(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	w.put(w.path("a.txt"), "start")
@@ -227,6 +230,7 @@ func TestReplacedByUnlinkAndCreate(t *testing.T) {
 }
 
 func TestOddEntries(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	w.must(syscall.Mkfifo(w.path("fifo.txt"), 0o644))
@@ -255,6 +259,7 @@ func TestOddEntries(t *testing.T) {
 
 // Links are followed, also through a directory that is swapped, as ConfigMap mounts do it.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	elsewhere := t.TempDir()
@@ -281,6 +286,7 @@ func quick(w *Watcher[string]) {
 
 // The directory is known by what it is, not by its name, and so are its parents.
 func TestSwappedDirectory(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	w.put(w.path("a.txt"), "1")
@@ -311,6 +317,7 @@ func TestSwappedDirectory(t *testing.T) {
 }
 
 func TestMounts(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	w.put(w.path("a.txt"), "below")
@@ -320,7 +327,7 @@ func TestMounts(t *testing.T) {
 	mounts := 1
 	defer func() {
 		for range mounts {
-			syscall.Unmount(w.dir, syscall.MNT_DETACH)
+			w.must(syscall.Unmount(w.dir, syscall.MNT_DETACH))
 		}
 	}()
 	w.put(w.path("a.txt"), "first")
@@ -341,6 +348,7 @@ func TestMounts(t *testing.T) {
 }
 
 func TestEmptiedAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	for _, name := range []string{"a.txt", "b.txt", "c.txt"} {
@@ -359,6 +367,7 @@ func TestEmptiedAtOnce(t *testing.T) {
 
 // A file that cannot be read, for its file system hangs, holds up neither the others nor the end; it is read when it answers.
 func TestHang(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	w.hold["hangs.txt"] = make(chan struct{})
@@ -380,6 +389,7 @@ func TestHang(t *testing.T) {
 }
 
 func TestManyFiles(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	w.mkdir(w.dir)
 	const many = 10_000

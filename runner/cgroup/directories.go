@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/process"
 )
 
@@ -49,7 +50,7 @@ func limitsHugepages(pagesize string) bool {
 		_, err := os.Stat(filepath.Join(Mountpoint, "hugetlb", "hugetlb."+pagesize+".limit_in_bytes"))
 		return err == nil
 	}
-	controllers, err := os.ReadFile(filepath.Join(Mountpoint, "cgroup.controllers"))
+	controllers, err := foreign.ReadKernel(filepath.Join(Mountpoint, "cgroup.controllers"))
 	return err == nil && slices.Contains(strings.Fields(string(controllers)), "hugetlb") && hasPageSize(pagesize)
 }
 
@@ -67,12 +68,7 @@ func hasPageSize(pagesize string) bool {
 
 // tell writes a kernel file. It is not to be created: cgroup v2 forbids that, and does not say that the file is missing.
 func tell(file, text string) error {
-	f, err := os.OpenFile(file, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	return foreign.WriteKernel(file, text)
 }
 
 // lift takes away limits that the cgroup may have had before and shall no longer have.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/process"
 )
 
@@ -56,7 +57,7 @@ func (m *Manager) endShim(uid string) error {
 }
 
 func processes(dir string) ([]int, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	text, err := foreign.ReadKernel(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, nil
@@ -76,7 +77,7 @@ func processes(dir string) ([]int, error) {
 func (m *Manager) JoinShims(uid string, pid int) error {
 	for _, base := range shimHierarchies() {
 		file := filepath.Join(base, m.Shim(uid), "cgroup.procs")
-		if err := os.WriteFile(file, []byte(strconv.Itoa(pid)), 0o644); err != nil { //nolint:forbidigo // a kernel's file
+		if err := tell(file, strconv.Itoa(pid)); err != nil {
 			return fmt.Errorf("cannot put a process into the cgroup of the pod's shim: %w", err)
 		}
 	}

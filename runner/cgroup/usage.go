@@ -2,10 +2,11 @@ package cgroup
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // MemoryUsage is what a cgroup uses of memory now, in bytes, without the page cache that the kernel would give up at once.
@@ -14,7 +15,7 @@ func MemoryUsage(cgroupPath string) (int64, error) {
 	if !Unified() {
 		dir, usage, inactive = filepath.Join(Mountpoint, "memory", cgroupPath), "memory.usage_in_bytes", "total_inactive_file"
 	}
-	text, err := os.ReadFile(filepath.Join(dir, usage))
+	text, err := foreign.ReadKernel(filepath.Join(dir, usage))
 	if err != nil {
 		return 0, err
 	}
@@ -22,7 +23,7 @@ func MemoryUsage(cgroupPath string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", usage, err)
 	}
-	stat, err := os.ReadFile(filepath.Join(dir, "memory.stat"))
+	stat, err := foreign.ReadKernel(filepath.Join(dir, "memory.stat"))
 	if err != nil {
 		return 0, err
 	}

@@ -47,6 +47,11 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	defer c.releaseBinds(w) // the container has what was bound for it by then
 	uid := string(w.Pod.UID)
 	ns := c.Sandboxes.Namespaces(w.Pod, w.Grant)
+	if !c.Sandboxes.HasFiles(w.Pod) {
+		p := problem("CreateContainerError", errors.New("files of the pod are missing in the state directory; the pod is made anew"))
+		p.Sandbox = true
+		return state.Made{Problem: p}
+	}
 	if ns.PID != "" && namespace.FirstProcess(c.Dirs.Namespaces(uid)) == 0 {
 		p := problem("CreateContainerError", errors.New("the first process of the pod's shared process namespace was killed"))
 		p.Sandbox = true

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/foreign"
@@ -30,8 +32,16 @@ func (c *Containers) Signal(ctx context.Context, w plan.Signal) state.SignalSent
 		out.Problem = problem("FailedKillContainer", err)
 		return out
 	}
+	unsent := err
 	found, err := c.Engine.Get(ctx, w.ID)
 	switch {
+	case err == nil && found.State == engine.Running:
+		// Its shim has it, and the OCI runtime has lost its own note of it, or it ends in this moment.
+		if w.Signal != int(unix.SIGKILL) {
+			out.Problem = problem("FailedKillContainer", unsent)
+		} else if err := c.Cgroups.KillLeftover(c.cgroupOf(w.Target)); err != nil {
+			out.Problem = problem("FailedKillContainer", err)
+		}
 	case errors.Is(err, engine.ErrNotFound):
 		out.Found = &state.Found{ID: w.ID, Status: state.FoundUnknown}
 	case err != nil:

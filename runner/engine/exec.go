@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/engine/fifo"
 )
 
 // Size is a terminal's.
@@ -39,21 +41,23 @@ func (e *Engine) Exec(ctx context.Context, id, dir string, process *specs.Proces
 	if err != nil {
 		return 0, err
 	}
-	if x.pipes, err = openPipes(filepath.Join(dir, x.id), sio); err != nil {
+	if x.pipes, err = fifo.Open(filepath.Join(dir, x.id), fifo.Streams{
+		Stdin: sio.Stdin, Stdout: sio.Stdout, Stderr: sio.Stderr, Terminal: sio.Sizes != nil,
+	}); err != nil {
 		return 0, err
 	}
 	if err := x.start(ctx, spec, process.Terminal); err != nil {
 		x.abandon()
 		return 0, err
 	}
-	x.pipes.feed(sio.Stdin, x.closeStdin)
+	x.pipes.Feed(sio.Stdin, x.closeStdin)
 	w, err := x.wait(ctx, sio.Sizes)
 	if err != nil {
 		x.abandon()
 		return 0, err
 	}
 	// Before the process is deleted: a shim that is told to gives up what it has not copied.
-	err = x.pipes.finish(ctx)
+	err = x.pipes.Finish(ctx)
 	x.delete()
 	return w.code, err
 }
@@ -62,7 +66,7 @@ func (e *Engine) Exec(ctx context.Context, id, dir string, process *specs.Proces
 type execution struct {
 	engine        *Engine
 	container, id string
-	pipes         *pipes
+	pipes         *fifo.Pipes
 	waited        bool // something will come from ended
 	ended         chan exit
 }
@@ -77,7 +81,7 @@ func (x *execution) start(ctx context.Context, spec typeurl.Any, terminal bool) 
 	tasks := x.engine.client.TaskService()
 	err := x.engine.call(ctx, startLimit, "create the process", func(ctx context.Context) error {
 		_, err := tasks.Exec(ctx, &tasksapi.ExecProcessRequest{
-			ContainerID: x.container, ExecID: x.id, Stdin: x.pipes.stdin, Stdout: x.pipes.stdout, Stderr: x.pipes.stderr, Terminal: terminal,
+			ContainerID: x.container, ExecID: x.id, Stdin: x.pipes.Stdin, Stdout: x.pipes.Stdout, Stderr: x.pipes.Stderr, Terminal: terminal,
 			Spec: typeurl.MarshalProto(spec),
 		})
 		return err
@@ -129,7 +133,7 @@ func (x *execution) abandon() {
 		x.kill(ctx)
 		gone, cancel := context.WithTimeout(x.engine.running, killedLimit)
 		defer cancel()
-		x.pipes.finish(gone) //nolint:errcheck // nobody waits for the output any more
+		x.pipes.Finish(gone) //nolint:errcheck // nobody waits for the output any more
 		x.delete()
 	})
 	select {

@@ -39,8 +39,6 @@ const (
 	killedLimit = 2 * time.Second
 	// abandonedLimit is how long such a process is looked after in the background; it goes with its container at the latest.
 	abandonedLimit = 30 * time.Second
-	// drainLimit is how long the output of a process that has ended may take to be delivered to who asked for it.
-	drainLimit = 30 * time.Second
 	// checkpointLimit is for CRIU, which writes all memory of a container to the disk.
 	checkpointLimit = 10 * time.Minute
 	// importLimit is for one archive and pullLimit for one image: gigabytes, from a slow disk or link to slow flash.
@@ -112,7 +110,7 @@ func native(err error) error {
 		return nil
 	}
 	known := err
-	if errdefs.Resolve(err) == errdefs.ErrUnknown {
+	if errors.Is(errdefs.Resolve(err), errdefs.ErrUnknown) {
 		known = errgrpc.ToNative(err)
 	}
 	switch {

@@ -140,15 +140,24 @@ func TestPendingIsBounded(t *testing.T) {
 	for range 3 {
 		round()
 	}
+	l.Close()
 	if len(l.store.pending) != 0 {
 		t.Errorf("%d are pending", len(l.store.pending))
 	}
-	l.store.disk = filepath.Join(root, "events.jsonl", "x") // a directory that cannot be
+	l = New("node", state, root)
+	away := root + ".away" // a file is where the directory should be
+	if err := errors.Join(os.Rename(root, away), os.WriteFile(root, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for range 3 {
 		round()
 	}
+	l.Close()
 	if n := len(l.store.pending); n != 7 {
 		t.Errorf("%d are pending when they cannot be written, and there are 7 events", n)
+	}
+	if err := errors.Join(os.Remove(root), os.Rename(away, root)); err != nil {
+		t.Fatal(err)
 	}
 	for _, dir := range []string{state, root} {
 		if info, err := os.Stat(filepath.Join(dir, "events.jsonl")); err != nil || info.Size() > maxFile {

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,6 +76,17 @@ const maxKernelFile = 64 << 20
 // that no more is checked.
 func ReadKernel(path string) ([]byte, error) {
 	return readClose(maxKernelFile)(OpenKernel(path, os.O_RDONLY))
+}
+
+// WriteKernel writes text, which is a number or a word, to a file that the kernel makes, in one write. The file is not created: where it
+// does not exist the kernel does not know the setting.
+func WriteKernel(path, text string) error {
+	f, err := OpenKernel(path, os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // OpenKernel opens a file that the kernel makes, to read or to write to: of /proc, /sys, /dev, a cgroup, a namespace. Its path must be one

@@ -59,7 +59,7 @@ func (c change) close() {
 // solopod-keep. The caller owns the Keeper and must Close it.
 func New(dir, program string) *Keeper {
 	return &Keeper{
-		socket: filepath.Join(dir, "keep.sock"), program: program, held: map[string][]File{}, pending: map[string]change{}, told: map[string]bool{},
+		socket: filepath.Join(dir, wire.Socket), program: program, held: map[string][]File{}, pending: map[string]change{}, told: map[string]bool{},
 		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 }

@@ -216,7 +216,7 @@ func pending(k *Keeper) int {
 
 // holds says whether a process has a file open.
 func holds(pid int, path string) bool {
-	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) //nolint:errcheck // the pattern is a good one
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, fd := range fds {
 		if target, err := os.Readlink(fd); err == nil && target == path {
 			return true
@@ -250,4 +250,29 @@ func TestMissingKeeper(t *testing.T) {
 	last := New(dir, program)
 	last.Only()
 	last.Close()
+}
+
+// A keeper whose socket was removed, and another's made, ends when nobody is connected to it any more.
+func TestReplacedKeeper(t *testing.T) {
+	dir := t.TempDir()
+	first := New(dir, program)
+	path := filepath.Join(dir, "fifo")
+	fill(t, first, path, "text")
+	first.Close()
+	old := keepers(t, dir)
+	if err := os.Remove(first.socket); err != nil {
+		t.Fatal(err)
+	}
+	second := New(dir, program)
+	second.Hold(path, []File{{path, unix.O_RDONLY}})
+	eventually(t, "only the second runs, and holds the pipe", func() bool {
+		now := keepers(t, dir)
+		return len(now) == 1 && now[0] != old[0] && holds(now[0], path)
+	})
+	if got := content(t, path); got != "text" {
+		t.Errorf("the pipe holds %q", got)
+	}
+	second.Drop(path)
+	second.Close()
+	eventually(t, "the keeper ends", func() bool { return len(keepers(t, dir)) == 0 })
 }

@@ -16,6 +16,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/process"
 )
 
@@ -80,7 +82,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		return 0, fmt.Errorf("shareProcessNamespace and hostUsers: false are not implemented for %s", runtime.GOARCH)
 	}
 	program := filepath.Join(dir, "program")
-	if err := os.WriteFile(program, initProgram(code, machines[runtime.GOARCH]), 0o555); err != nil { //nolint:forbidigo // on a tmpfs
+	if err := durable.Replace(program, initProgram(code, machines[runtime.GOARCH]), 0o555); err != nil {
 		return 0, err
 	}
 	defer os.Remove(program) //nolint:errcheck // it runs; the file is no longer needed
@@ -100,7 +102,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 	go cmd.Wait() //nolint:errcheck // it ends when the pod does; while this Solopod runs somebody has to bury it
 	started, err := startTime(pid)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, firstFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600) //nolint:forbidigo // on a tmpfs
+		err = durable.Replace(filepath.Join(dir, firstFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600)
 	}
 	if err != nil {
 		return 0, errors.Join(err, unix.Kill(pid, unix.SIGKILL))
@@ -133,7 +135,7 @@ func start(cmd *exec.Cmd) error {
 
 // startTime tells a process from another one with the same id (proc_pid_stat(5), field 22).
 func startTime(pid int) (string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := foreign.ReadKernel(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err
 	}
@@ -145,10 +147,13 @@ func startTime(pid int) (string, error) {
 	return fields[19], nil
 }
 
+// maxFirst bounds firstFile, in bytes: two numbers.
+const maxFirst = 128
+
 // FirstProcess finds the first process of dir's shared process namespace; it is zero when there is none, or it has ended: then
 // nothing starts there any more.
 func FirstProcess(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, firstFile))
+	text, err := foreign.ReadFile(filepath.Join(dir, firstFile), maxFirst)
 	if err != nil {
 		return 0
 	}

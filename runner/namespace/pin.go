@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/thread"
 )
 
@@ -146,7 +147,7 @@ func InNetwork(path string, f func() error) error {
 }
 
 func enter(path string, kind int) error {
-	f, err := os.Open(path)
+	f, err := foreign.OpenKernel(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -238,7 +239,7 @@ func nameAndLoopback(hostname string) error {
 
 // bind pins the namespace name of a process, whose namespaces lie in from.
 func bind(from, name, path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	f, err := foreign.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return err
 	}

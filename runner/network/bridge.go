@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // defaultRange is where the own bridge looks for a free subnet of 254 addresses.
@@ -134,7 +136,7 @@ func (b *bridge) ensure() error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil { //nolint:forbidigo // a kernel setting
+	if err := foreign.WriteKernel("/proc/sys/net/ipv4/ip_forward", "1"); err != nil {
 		return err
 	}
 	if err := writeBridgeRules(b.name, subnet); err != nil {
@@ -220,7 +222,7 @@ func (b *bridge) connect(p Pod, ip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	ns, err := os.Open(p.Netns)
+	ns, err := foreign.OpenKernel(p.Netns, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

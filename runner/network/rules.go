@@ -2,13 +2,14 @@ package network
 
 import (
 	"net/netip"
-	"os"
 	"sort"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Two tables of nftables belong to each bridge name: one for the traffic of the bridge's subnet, one for host ports.
@@ -148,7 +149,7 @@ func join(lists ...[]expr.Any) []expr.Any {
 // allowLoopbackForwarding lets packets from 127.0.0.1 be routed to the bridge (ip-sysctl, route_localnet).
 func allowLoopbackForwarding(bridge string) error {
 	path := "/proc/sys/net/ipv4/conf/" + bridge + "/route_localnet"
-	return os.WriteFile(path, []byte("1"), 0o644) //nolint:forbidigo // a kernel setting
+	return foreign.WriteKernel(path, "1")
 }
 
 func anyIP(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }

@@ -69,7 +69,9 @@ type Worker struct {
 	// record is what the writer was given last, of the state recorded.
 	record   []byte
 	recorded state.State
-	encoder  state.Encoder
+	// recordStep is the step with which the record became what it is.
+	recordStep uint64
+	encoder    state.Encoder
 	// recordGone is closed when the record of a pod that is over was removed; removal says how far that is.
 	recordGone chan struct{}
 	removal    removal
@@ -353,6 +355,7 @@ func (w *Worker) write() {
 		return
 	}
 	if w.record != nil && state.SameRecord(&w.s, &w.recorded) {
+		w.unchanged()
 		return
 	}
 	data, err := w.encoder.Encode(w.s)
@@ -362,10 +365,19 @@ func (w *Worker) write() {
 	}
 	w.recorded = w.s
 	if bytes.Equal(data, w.record) {
+		w.unchanged()
 		return
 	}
-	w.record, w.hasRecord = data, true
+	w.record, w.recordStep, w.hasRecord = data, w.s.Steps, true
 	w.writer.put(writing{data: data, step: w.s.Steps})
+}
+
+// unchanged: what holds for the record that was written holds for this step, too, if somebody waits for it.
+func (w *Worker) unchanged() {
+	noting, saving := w.s.AwaitsRecord()
+	if synced := w.s.Saved >= w.recordStep; synced && saving || noting && w.s.Noted >= w.recordStep {
+		w.Send(state.Saved{Step: w.s.Steps, Synced: synced})
+	}
 }
 
 // publish makes the pod's status visible when it changed.
@@ -444,7 +456,7 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 		is := f.work.Is()
 		flying[thing] = &state.Flight{Kind: is.Kind, Name: is.Name, ID: is.ID, Key: is.Key, Token: f.token, Began: now, Cancelled: now}
 	}
-	w.restore(flying)
+	w.restore(flying, now)
 	if w.desired != nil {
 		left = append([]message{{event: *w.desired}}, left...)
 	}
@@ -453,7 +465,7 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 }
 
 // restore takes the state up from the record; without one it is that of a pod of which nothing is known but that something is left.
-func (w *Worker) restore(flying map[string]*state.Flight) {
+func (w *Worker) restore(flying map[string]*state.Flight, now time.Time) {
 	old := w.s
 	defer func() {
 		if p := recover(); p != nil {
@@ -466,7 +478,7 @@ func (w *Worker) restore(flying map[string]*state.Flight) {
 		next = state.New(old.Host, old.ClockOffset, old.Pod, old.Scanned)
 		next.Dirty, next.Adoption = old.Anything(), state.Adoption{Containers: true}
 	}
-	next.StopBy, next.Steps = old.StopBy, old.Steps
+	next.StopBy, next.Steps, next.UnclearUntil = old.StopBy, old.Steps, now
 	w.s = state.Step(next, state.Voided{Flights: flying})
 }
 

@@ -36,6 +36,7 @@ func (s *Sandboxes) Clear(ctx context.Context, w plan.Clear) state.Cleared {
 // clearShared takes away what a reboot would: it must be gone before anything of the pod is made anew.
 func (s *Sandboxes) clearShared(ctx context.Context, w plan.Clear) error {
 	uid := string(w.Pod.UID)
+	s.limits.Delete(w.Pod.UID)
 	errs := []error{s.Network.Detach(ctx, s.networkPod(w.Pod))}
 	errs = append(errs, namespace.Unpin(s.Dirs.Namespaces(uid)), unmountShm(s.Dirs.SharedMemory(uid)), s.Volumes.Release(uid))
 	if mayShowImages(w.Pod) {

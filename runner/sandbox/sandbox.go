@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
@@ -62,16 +63,24 @@ type Config struct {
 }
 
 // Sandboxes makes those of all pods. It is safe for concurrent use.
-type Sandboxes struct{ Config }
+type Sandboxes struct {
+	Config
+	// limits are those that pods' cgroups have, by UID, as Limit identifies them.
+	limits sync.Map
+}
 
 // New makes nothing yet.
-func New(c Config) *Sandboxes { return &Sandboxes{c} }
+func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 
 // Find looks at what an earlier run left of a pod's sandbox, and takes it over where it is complete.
 func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
 	_, pinned := namespace.Pinned(s.Dirs.Namespaces(uid), share(pod, w.Grant))
 	if !w.SameBoot || !pinned || w.Network == nil {
+		return state.SandboxFound{}
+	}
+	if err := s.mendFiles(pod, w.Network.IPs); err != nil {
+		slog.Warn("cannot mend a pod's files; it is made anew", "pod", manifests.Key(pod), "err", err)
 		return state.SandboxFound{}
 	}
 	if err := s.Claims.Adopt(pod, grant(w.Grant)); err != nil {
@@ -84,6 +93,7 @@ func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFou
 	if err := s.Cgroups.Adopt(uid, manifests.QOSClass(pod), limits); err != nil {
 		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
 	}
+	s.limits.Store(pod.UID, state.Hash(limits))
 	return state.SandboxFound{Complete: true, Limits: state.Hash(limits)}
 }
 
@@ -156,10 +166,16 @@ func (s *Sandboxes) podResources(pod *v1.Pod) *specs.LinuxResources {
 // Limit gives the pod's cgroup the limits that its manifest has as a whole, and returns what identifies them.
 func (s *Sandboxes) Limit(pod *v1.Pod) (limits string, err error) {
 	resources := s.podResources(pod)
+	limits = state.Hash(resources)
+	if has, ok := s.limits.Load(pod.UID); ok && has == limits {
+		return limits, nil
+	}
+	s.limits.Delete(pod.UID) // until it is done nobody knows
 	if _, err := s.Cgroups.Create(string(pod.UID), manifests.QOSClass(pod), resources); err != nil {
 		return "", err
 	}
-	return state.Hash(resources), nil
+	s.limits.Store(pod.UID, limits)
+	return limits, nil
 }
 
 // SetLimits is Limit for an edit of the pod as a whole.

@@ -210,7 +210,7 @@ func TestOwnUsers(t *testing.T) {
 }
 
 func TestHostname(t *testing.T) {
-	s := &Sandboxes{Config{ClusterDomain: "cluster.local"}}
+	s := New(Config{ClusterDomain: "cluster.local"})
 	long := strings.Repeat("a", 62) + ".-b"
 	for name, c := range map[string]struct{ pod, spec, host, domain string }{
 		"name":      {"web", "{}", "web", ""},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/runner/archive"
 	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // ErrNoCRIU is returned where containers cannot be checkpointed.
@@ -45,7 +46,7 @@ func (s *Sessions) checkpoint(ctx context.Context, in *inside) (path string, err
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tree) //nolint:errcheck // it is in the archive
+	defer foreign.RemoveAll(tree) //nolint:errcheck // it is in the archive
 	images, work := filepath.Join(tree, "checkpoint"), filepath.Join(tree, "work")
 	if err := errors.Join(os.Mkdir(images, 0o700), os.Mkdir(work, 0o700)); err != nil {
 		return "", err
@@ -55,7 +56,7 @@ func (s *Sessions) checkpoint(ctx context.Context, in *inside) (path string, err
 		explainCheckpoint(work)
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(tree, "spec.dump"), spec, 0o600); err != nil { //nolint:forbidigo // it is in the archive
+	if err := durable.Replace(filepath.Join(tree, "spec.dump"), spec, 0o600); err != nil {
 		return "", err
 	}
 	name := fmt.Sprintf("checkpoint-%s_%s-%s-%s.tar", in.pod.Name, in.pod.Namespace, in.spec.Name, time.Now().Format(time.RFC3339))
@@ -71,7 +72,7 @@ func (s *Sessions) RemoveUnfinished() {
 	dir := s.dirs.Checkpoints()
 	left, err := filepath.Glob(filepath.Join(dir, unfinished+"*"))
 	for _, path := range left {
-		err = errors.Join(err, os.RemoveAll(path))
+		err = errors.Join(err, foreign.RemoveAll(path))
 	}
 	if err != nil {
 		slog.Warn("cannot remove what is left of an unfinished checkpoint", "dir", dir, "err", err)
@@ -103,13 +104,13 @@ const explained = 2000
 
 // explainCheckpoint logs the end of what CRIU says of a failure.
 func explainCheckpoint(work string) {
-	f, err := os.Open(filepath.Join(work, "dump.log"))
+	f, err := foreign.Open(filepath.Join(work, "dump.log"))
 	if err != nil {
 		return
 	}
 	defer f.Close() //nolint:errcheck // only read from
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
+	if err != nil {
 		return
 	}
 	text, err := io.ReadAll(io.NewSectionReader(f, max(info.Size()-explained, 0), explained))

@@ -28,7 +28,7 @@ func (b *box) checkStart(c *container, p *v1.Pod) {
 		if before.Name == c.name {
 			break
 		}
-		if !s.done[before.Name] {
+		if !s.done[before.Name] && !b.stale[c.uid].After(b.cleared[c.uid]) {
 			b.violatedLocked("%s starts before %s (sidecar: %v)", name, before.Name, manifests.IsSidecar(before))
 		}
 	}

@@ -85,6 +85,9 @@ func (d doer) landOnContainer(uid string, w plan.Work) state.Result {
 		if c := b.containers[w.ID]; c != nil && c.status == state.FoundRunning && !w.Kill {
 			b.violatedLocked("container %s/%s %.6s is deleted while it runs", uid, c.name, c.id)
 		}
+		if c := b.containers[w.ID]; c != nil && c.status == state.FoundRunning {
+			c.status = state.FoundUnknown // it is killed, and nobody asks how it ended
+		}
 		delete(b.containers, w.ID)
 		return state.LeftoverGone{}
 	}
@@ -156,6 +159,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 	b.cleared[uid] = time.Now()
 	if w.Gone {
 		b.removals[uid]++
+		b.goneAt[uid] = time.Now()
 	}
 	if w.All {
 		s.data = false

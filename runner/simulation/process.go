@@ -97,8 +97,8 @@ func (b *box) exitLocked(c *container, code int32) {
 	}
 	c.status, c.code, c.ended = state.FoundStopped, code, time.Now()
 	b.ends[c.id] = ending{code: code, at: c.ended}
-	if c.init && code == 0 {
-		b.sandbox(c.uid).done[c.name] = true
+	if s := b.sandboxes[c.uid]; s != nil && c.init && code == 0 {
+		s.done[c.name] = true
 	}
 	d := b.daemon
 	e := state.Exited{ID: c.id, Code: code, When: c.ended}

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -63,6 +64,7 @@ func (s *script) run() {
 	if !b.failed() {
 		s.settle()
 	}
+	s.dump()
 	s.end()
 }
 
@@ -83,4 +85,26 @@ func (s *script) end() {
 	b.kill()
 	b.letGo()
 	synctest.Wait()
+}
+
+// dump adds what the workers know at the end to the trace.
+func (s *script) dump() {
+	b := s.box
+	if !b.options.Trace || b.daemon == nil {
+		return
+	}
+	for _, snapshot := range b.daemon.owner.Snapshots() {
+		uid := string(snapshot.Pod.UID)
+		text, err := json.Marshal(snapshot.State.Live)
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		b.note("==== %s: %s", uid, text)
+		record, err := snapshot.State.Encode()
+		b.note("==== %s: %s %v", uid, record, err)
+		for name, c := range snapshot.State.Containers {
+			text, err := json.Marshal([]any{c.Making, c.Now})
+			b.note("==== %s %s: %s %v", uid, name, text, err)
+		}
+	}
 }

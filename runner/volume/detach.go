@@ -19,7 +19,7 @@ import (
 // what a privileged container has mounted into a volume with Bidirectional propagation. What is mounted stays as it is where it
 // comes from.
 func detach(dirs ...string) error {
-	var real []string // as the kernel lists them
+	var resolved []string // as the kernel lists them
 	for _, dir := range dirs {
 		path, err := filepath.EvalSymlinks(dir)
 		if errors.Is(err, os.ErrNotExist) {
@@ -28,12 +28,12 @@ func detach(dirs ...string) error {
 		if err != nil {
 			return err
 		}
-		real = append(real, path)
+		resolved = append(resolved, path)
 	}
-	if len(real) == 0 {
+	if len(resolved) == 0 {
 		return nil
 	}
-	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return within(real, m.Mountpoint) == "", false })
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return within(resolved, m.Mountpoint) == "", false })
 	if err != nil {
 		return fmt.Errorf("cannot list the mounts: %w", err)
 	}
@@ -41,7 +41,7 @@ func detach(dirs ...string) error {
 	slices.SortStableFunc(mounts, func(a, b *mountinfo.Info) int { return cmp.Compare(len(b.Mountpoint), len(a.Mountpoint)) })
 	var errs []error
 	for _, m := range mounts {
-		if err := detachOne(within(real, m.Mountpoint), m.Mountpoint); err != nil {
+		if err := detachOne(within(resolved, m.Mountpoint), m.Mountpoint); err != nil {
 			errs = append(errs, fmt.Errorf("cannot unmount %s: %w", m.Mountpoint, err))
 		}
 	}

@@ -109,10 +109,10 @@ func TestGiveToGroup(t *testing.T) {
 // What was mounted into volumes is unmounted when they go, the innermost first, and stays as it is where it comes from.
 func TestTearDownMounts(t *testing.T) {
 	m := Manager{Root: t.TempDir(), State: t.TempDir(), Claims: t.TempDir()}
-	real := m.Root
+	resolved := m.Root
 	m.Root = filepath.Join(t.TempDir(), "link") // an operator may have moved it
 	precious := t.TempDir()
-	if err := errors.Join(os.WriteFile(filepath.Join(precious, "file"), nil, 0o600), os.Mkdir(filepath.Join(precious, "inner"), 0o755), os.Symlink(real, m.Root)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(precious, "file"), nil, 0o600), os.Mkdir(filepath.Join(precious, "inner"), 0o755), os.Symlink(resolved, m.Root)); err != nil {
 		t.Fatal(err)
 	}
 	pod := &v1.Pod{}
@@ -147,7 +147,7 @@ func TestTearDownMounts(t *testing.T) {
 		}
 	})
 	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil || strings.Contains(string(mounts), real) || strings.Contains(string(mounts), m.State) {
+	if err != nil || strings.Contains(string(mounts), resolved) || strings.Contains(string(mounts), m.State) {
 		t.Errorf("something is still mounted: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(precious, "file")); err != nil {

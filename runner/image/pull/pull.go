@@ -103,7 +103,9 @@ func (p *Puller) run(ctx context.Context, name string, f *flight) {
 	defer f.cancel()
 	select {
 	case p.slots <- struct{}{}:
-		f.image, f.err = p.fetch(ctx, name, p.client, f.logins.For)
+		if f.err = context.Cause(ctx); f.err == nil { // both at once
+			f.image, f.err = p.fetch(ctx, name, p.client, f.logins.For)
+		}
 		<-p.slots
 	case <-ctx.Done():
 		f.err = context.Cause(ctx)

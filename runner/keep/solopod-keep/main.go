@@ -42,10 +42,15 @@ type keeper struct {
 	message, control []byte
 }
 
-// run serves until nothing is held and nobody is connected.
+// run serves until nothing is held and nobody is connected, or nobody can connect any more: another keeper has taken the place
+// of the socket.
 func (k *keeper) run() error {
-	connected := false
+	connected, path := false, socketPath()
+	socket := inode(path)
 	for !connected || len(k.named) > 0 || len(k.held) > 0 {
+		if now := inode(path); connected && len(k.named) == 0 && now != 0 && now != socket {
+			return nil
+		}
 		ready, err := k.wait()
 		if err != nil {
 			return err
@@ -64,12 +69,35 @@ func (k *keeper) run() error {
 	return nil
 }
 
+// lookAgain is how often, in milliseconds, a keeper without a connection looks whether it was replaced.
+const lookAgain = 3_000
+
+func socketPath() string {
+	if len(os.Args) < 2 {
+		return ""
+	}
+	return os.Args[1] + "/" + wire.Socket
+}
+
+// inode is 0 when there is no such file.
+func inode(path string) uint64 {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
 func (k *keeper) wait() (ready []int, err error) {
 	fds := []unix.PollFd{{Fd: wire.Listener, Events: unix.POLLIN}}
 	for conn := range k.named {
 		fds = append(fds, unix.PollFd{Fd: int32(conn), Events: unix.POLLIN})
 	}
-	if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+	timeout := -1
+	if len(k.named) == 0 {
+		timeout = lookAgain
+	}
+	if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
 		return nil, err
 	}
 	for _, f := range fds {

@@ -12,6 +12,9 @@ const (
 	Only = 'o'
 )
 
+// Socket is the name of the socket in the directory that the keeper is given.
+const Socket = "keep.sock"
+
 // Listener is the file descriptor at which the keeper finds its listening socket when it starts.
 const Listener = 3
 

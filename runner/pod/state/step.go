@@ -131,6 +131,14 @@ func (s *State) Settled() bool {
 	return true
 }
 
+// AwaitsRecord says whether something is not done before the record was noted, or saved.
+func (s *State) AwaitsRecord() (noted, saved bool) {
+	for _, l := range s.Leftovers {
+		saved = saved || l.Step > s.Saved
+	}
+	return s.AttachedAt > s.Noted, saved
+}
+
 // Things that effects work on, beside those of containers and images.
 const (
 	ThingSandbox = "sandbox"

@@ -1,4 +1,5 @@
-package engine
+// Package fifo connects a process that a shim starts with who started it: by FIFOs, which the shim opens by their paths.
+package fifo
 
 import (
 	"context"
@@ -12,9 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipes are the FIFOs between a process and who started it.
-type pipes struct {
-	stdin, stdout, stderr string // paths; empty where there is none
+// Streams are where a process reads and writes. A nil field is like /dev/null.
+type Streams struct {
+	Stdin io.Reader
+	// Stdout and Stderr may be the same: then what is written keeps its order. With a terminal Stderr is not used.
+	Stdout, Stderr io.Writer
+	Terminal       bool
+}
+
+// Pipes are the FIFOs between a process and who started it.
+type Pipes struct {
+	// Stdin, Stdout and Stderr are paths; empty where there is none.
+	Stdin, Stdout, Stderr string
 	input                 *os.File
 	outputs               []*output
 	copying               sync.WaitGroup
@@ -27,14 +37,15 @@ type output struct {
 	hold *os.File
 }
 
-func openPipes(prefix string, sio ExecIO) (p *pipes, err error) {
-	p = &pipes{}
+// Open makes the FIFOs, whose paths begin with prefix, and begins to copy what comes. The caller must call Finish.
+func Open(prefix string, sio Streams) (p *Pipes, err error) {
+	p = &Pipes{}
 	defer func() {
 		if err != nil {
-			p.finish(context.Background()) //nolint:errcheck // nothing was written
+			p.Finish(context.Background()) //nolint:errcheck // nothing was written
 		}
 	}()
-	if sio.Sizes == nil && (sio.Stdout == nil) != (sio.Stderr == nil) {
+	if !sio.Terminal && (sio.Stdout == nil) != (sio.Stderr == nil) {
 		// A shim wants both or none.
 		if sio.Stdout == nil {
 			sio.Stdout = io.Discard
@@ -43,27 +54,27 @@ func openPipes(prefix string, sio ExecIO) (p *pipes, err error) {
 		}
 	}
 	if sio.Stdin != nil {
-		p.stdin = prefix + "-in"
-		if err := unix.Mkfifo(p.stdin, 0o600); err != nil {
+		p.Stdin = prefix + "-in"
+		if err := unix.Mkfifo(p.Stdin, 0o600); err != nil {
 			return nil, fmt.Errorf("cannot make a FIFO for the process's input: %w", err)
 		}
-		if p.input, err = os.OpenFile(p.stdin, os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
+		if p.input, err = os.OpenFile(p.Stdin, os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
 			return nil, fmt.Errorf("cannot open the FIFO of the process's input: %w", err)
 		}
 	}
 	if sio.Stdout != nil {
-		p.stdout = prefix + "-out"
-		if err := p.open(p.stdout, sio.Stdout); err != nil {
+		p.Stdout = prefix + "-out"
+		if err := p.open(p.Stdout, sio.Stdout); err != nil {
 			return nil, err
 		}
 	}
 	switch {
-	case sio.Stderr == nil || sio.Sizes != nil:
+	case sio.Stderr == nil || sio.Terminal:
 	case sio.Stderr == sio.Stdout:
-		p.stderr = p.stdout
+		p.Stderr = p.Stdout
 	default:
-		p.stderr = prefix + "-err"
-		if err := p.open(p.stderr, sio.Stderr); err != nil {
+		p.Stderr = prefix + "-err"
+		if err := p.open(p.Stderr, sio.Stderr); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +82,7 @@ func openPipes(prefix string, sio ExecIO) (p *pipes, err error) {
 }
 
 // open makes a FIFO and copies what comes through it.
-func (p *pipes) open(path string, to io.Writer) error {
+func (p *Pipes) open(path string, to io.Writer) error {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		return fmt.Errorf("cannot make a FIFO for the process's output: %w", err)
 	}
@@ -88,6 +99,9 @@ func (p *pipes) open(path string, to io.Writer) error {
 	p.copying.Go(func() { o.copy(to) })
 	return nil
 }
+
+// drainLimit is how long the output of a process that has ended may take to be delivered to who asked for it.
+const drainLimit = 30 * time.Second
 
 // leftOver is how long a FIFO is waited on that somebody still holds open after the process has ended: a child of it.
 const leftOver = 200 * time.Millisecond
@@ -116,8 +130,8 @@ func (o *output) copy(to io.Writer) {
 	}
 }
 
-// feed copies stdin into the process's, and has done called at its end.
-func (p *pipes) feed(stdin io.Reader, done func()) {
+// Feed copies stdin into the process's, and has done called at its end.
+func (p *Pipes) Feed(stdin io.Reader, done func()) {
 	if p.input == nil {
 		return
 	}
@@ -131,9 +145,9 @@ func (p *pipes) feed(stdin io.Reader, done func()) {
 // errNotDelivered: who asked for the output does not take it.
 var errNotDelivered = errors.New("the process has ended; what it wrote last was not taken in time")
 
-// finish waits until the output is delivered, and removes the FIFOs. The process has ended, or nobody waits for it any more. When ctx
+// Finish waits until the output is delivered, and removes the FIFOs. The process has ended, or nobody waits for it any more. When ctx
 // or drainLimit ends first, what is not delivered is lost, and a write that hangs is left behind; the FIFOs go in any case.
-func (p *pipes) finish(ctx context.Context) error {
+func (p *Pipes) Finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, drainLimit, errNotDelivered)
 	defer cancel()
 	for _, o := range p.outputs {
@@ -154,7 +168,7 @@ func (p *pipes) finish(ctx context.Context) error {
 	if p.input != nil {
 		p.input.Close() //nolint:errcheck // it may be closed; what the process has not read is of no use
 	}
-	for _, path := range []string{p.stdin, p.stdout, p.stderr} {
+	for _, path := range []string{p.Stdin, p.Stdout, p.Stderr} {
 		if path != "" {
 			os.Remove(path) //nolint:errcheck // the directory goes with the pod
 		}

@@ -1,0 +1,74 @@
+package fifo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// blocked is a writer that nobody takes anything from.
+type blocked struct{ release chan struct{} }
+
+func (b blocked) Write(p []byte) (int, error) { <-b.release; return len(p), nil }
+
+// The output of a process is delivered whole; who does not take it holds nobody up, and no FIFO stays.
+func TestPipes(t *testing.T) {
+	dir := t.TempDir()
+	write := func(p *Pipes) {
+		f, err := os.OpenFile(p.Stdout, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, "all of it"); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	var out safe
+	p, err := Open(filepath.Join(dir, "good"), Streams{Stdout: &out, Stderr: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(p)
+	if err := p.Finish(t.Context()); err != nil || out.String() != "all of it" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	b := blocked{make(chan struct{})}
+	if p, err = Open(filepath.Join(dir, "blocked"), Streams{Stdout: b, Stderr: b}); err != nil {
+		t.Fatal(err)
+	}
+	write(p)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := p.Finish(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody took the output: %v", err)
+	}
+	close(b.release)
+	p.copying.Wait()
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+type safe struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (s *safe) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, p...)
+	return len(p), nil
+}
+
+func (s *safe) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.text)
+}
