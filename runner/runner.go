@@ -181,14 +181,17 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	return known, nil
 }
 
-// Limits of Stop, which returns in less than their sum and the owner's.
+// Limits of Stop.
 const (
-	detachLimit = 2 * time.Second
-	restLimit   = time.Second
+	// stopLimit bounds all of it: what the daemon does afterwards has to end in ten seconds, too.
+	stopLimit = 8 * time.Second
+	// detachLimit is for letting go of the containers' output; where the disk hangs it takes a second more.
+	detachLimit = time.Second
 )
 
-// Stop ends the workers and leaves the pods running.
+// Stop ends the workers and leaves the pods running. It returns within stopLimit, whatever hangs.
 func (r *Runner) Stop() {
+	limit := time.After(stopLimit)
 	r.owner.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), detachLimit)
 	defer cancel()
@@ -203,7 +206,7 @@ func (r *Runner) Stop() {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(restLimit):
+	case <-limit: // as a rule seconds are left, in which a slow disk takes the last events
 		slog.Warn("something has not ended in time and is left behind")
 	}
 }

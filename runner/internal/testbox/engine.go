@@ -29,7 +29,6 @@ type Engine struct {
 	faults     map[string]*fault
 	calls      []string
 	pids       uint32
-	listener   engine.Listener
 	exits      chan engine.Exit
 	resyncs    chan struct{}
 
@@ -231,7 +230,7 @@ func (e *Engine) exit(id string, code uint32, tell bool) {
 	ran := c.State == engine.Running
 	c.State, c.ExitCode, c.ExitedAt = engine.Stopped, code, time.Now()
 	for _, f := range c.out {
-		f.Close()
+		f.Close() //nolint:errcheck // a pipe
 	}
 	c.out = nil
 	if tell && ran {
