@@ -98,13 +98,13 @@ func (r *Runner) damaged(path, so string, why error) {
 
 // lister lists this daemon's containers.
 type lister struct {
-	engine *engine.Engine
-	root   string
+	containers *engine.Containers
+	root       string
 }
 
 // List implements owner.Lister.
 func (l lister) List(ctx context.Context) (map[string][]state.Found, error) {
-	list, err := l.engine.List(ctx)
+	list, err := l.containers.List(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -121,22 +121,22 @@ func New(c Config) (*Runner, error) {
 	}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
-	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
+	r.images = image.NewStore(c.Engine.Images, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
 	r.sandboxes = sandbox.New(sandbox.Config{
 		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocate.New(c.Instance, devices), Images: r.images,
 		Engine: c.Engine, HostIP: r.host.IP, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
 		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
 	})
 	r.containers = container.New(ctx, container.Config{
-		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
+		Dirs: dirs, Instance: c.Instance, Engine: c.Engine.Containers, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
 		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		RuntimeClasses: c.RuntimeClasses, Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
 	})
 	r.owner = owner.New(owner.Config{
-		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, c.Root}, Report: r.report,
+		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{c.Engine.Containers, c.Root}, Report: r.report,
 	})
-	r.Sessions = session.New(r, c.Engine, dirs)
+	r.Sessions = session.New(r, c.Engine.Processes, dirs)
 	return r, nil
 }
 

@@ -25,7 +25,7 @@ type Credentials = pull.Credentials
 
 // Store holds the machine's images. It is safe for concurrent use.
 type Store struct {
-	engine *engine.Engine
+	engine *engine.Images
 	// changed is told the names of images that have become ready.
 	changed func(names []string)
 	report  func(file string, err error)
@@ -42,7 +42,7 @@ type Store struct {
 // NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
 // became ready, report with the outcome for each archive of the watched directory, count after each import, pull and removal; all
 // may be called from any goroutine.
-func NewStore(e *engine.Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error),
+func NewStore(e *engine.Images, root string, elsewhere bool, changed func([]string), report func(file string, err error),
 	count func(operation string, began time.Time, err error),
 ) *Store {
 	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}
@@ -86,7 +86,7 @@ func (s *Store) Get(ctx context.Context, ref string) (engine.Image, error) {
 }
 
 // List returns all images.
-func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.Images(ctx) }
+func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.ListImages(ctx) }
 
 // Remove removes an image by reference.
 func (s *Store) Remove(ctx context.Context, ref string) error {
