@@ -48,7 +48,7 @@ func NewStore(e *engine.Images, root string, elsewhere bool, changed func([]stri
 	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}
 	s.puller = pull.New(s.fetch)
 	s.importer = archive.NewImporter(s.read)
-	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), s.synced, s.ready, report)
+	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), archive.Outcome{Present: s.synced, Imported: s.ready, Report: report})
 	return s
 }
 
@@ -112,7 +112,7 @@ func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, 
 }
 
 // read implements archive.Import.
-func (s *Store) read(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
+func (s *Store) read(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
 	began := time.Now()
 	images, err := s.engine.Import(ctx, archive, func(name string) string {
 		full, err := Normalize(name)
@@ -120,7 +120,12 @@ func (s *Store) read(ctx context.Context, archive io.Reader) ([]engine.Image, er
 			return name
 		}
 		return full
-	}, s.disk.sync)
+	}, func(ctx context.Context) error {
+		if err := whole(); err != nil {
+			return err
+		}
+		return s.disk.sync(ctx)
+	})
 	s.count("import", began, err)
 	return images, err
 }
@@ -164,13 +169,12 @@ func (s *Store) ready(images []engine.Image) {
 	s.changed(names)
 }
 
-// Watch imports the archives of dir, calls scanned, and goes on with every change until ctx ends. A directory that cannot be made or
-// watched is reported, and read at intervals.
+// Watch imports the archives of dir, calls scanned when all that lay there was tried, or after two minutes, and goes on with every change
+// until ctx ends. A directory that cannot be made or watched is reported.
 func (s *Store) Watch(ctx context.Context, dir string, scanned func()) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		slog.Warn("cannot make the images directory", "err", err)
 		s.report(dir, fmt.Errorf("cannot use the images directory: %w", err))
 	}
-	s.directory.Run(ctx, dir, archive.Changes(ctx, dir), scanned)
-	return nil
+	return s.directory.Run(ctx, dir, scanned)
 }
