@@ -15,11 +15,18 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 )
 
-// repair makes sure, once in each boot, that nothing is used that a power cut may have damaged.
-func (r *Runner) repair(ctx context.Context) {
+// tellOfRoot tells what was found wrong with the root directory before there were events.
+func (r *Runner) tellOfRoot() {
 	if r.config.SetAside != "" {
 		r.events.Node(v1.EventTypeWarning, "StateDamaged", r.config.SetAside)
 	}
+	if r.config.ReadOnly != "" {
+		r.events.Node(v1.EventTypeWarning, "RootReadOnly", r.config.ReadOnly)
+	}
+}
+
+// repair makes sure, once in each boot, that nothing is used that a power cut may have damaged.
+func (r *Runner) repair(ctx context.Context) {
 	path := filepath.Join(r.config.Root, "boot-id")
 	const most = 1 << 10
 	last, err := durable.ReadFile(path, most)

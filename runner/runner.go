@@ -68,6 +68,8 @@ type Config struct {
 	Parallel       int          // how many containers are created at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
+	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
+	ReadOnly string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
 	OutsideImages bool
 	Version       string
@@ -161,6 +163,7 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 		return nil, err
 	}
 	r.RemoveUnfinished()
+	r.tellOfRoot()
 	r.repair(ctx)
 	known := r.adopt()
 	r.wg.Go(func() { r.engine.Watch(r.ctx, listener{r}) })

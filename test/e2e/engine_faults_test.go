@@ -114,8 +114,8 @@ func TestReadOnlyRoot(t *testing.T) {
 	b.waitPod("web", "ready in a new container", func(p *v1.Pod) bool {
 		return isReady(p) && status(p, "web").ContainerID != status(before, "web").ContainerID
 	})
-	if text := b.daemonOutput(); !strings.Contains(text, "read-only") {
-		t.Errorf("nothing tells of it:\n%s", text)
+	if events := b.run("get", "events"); !strings.Contains(events, "RootReadOnly") {
+		t.Errorf("no event tells of it:\n%s", events)
 	}
 }
 
