@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -26,13 +28,18 @@ func (r *Runner) adopt() []manifests.Desired {
 	var states []state.State
 	recorded := map[string]bool{}
 	for _, uid := range names(r.dirs.Records()) {
+		if strings.HasSuffix(uid, durable.AsideSuffix) {
+			continue
+		}
 		s, ok := r.readRecord(uid)
 		if !ok {
 			continue
 		}
 		recorded[uid] = true
 		states = append(states, s)
-		known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})
+		if s.DeletedAt.IsZero() { // its file is known to be gone otherwise, and not just missing for a moment
+			known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})
+		}
 	}
 	left := map[string]bool{}
 	for _, uid := range append(names(r.dirs.States()), r.cgroups.Leftover()...) {
@@ -66,8 +73,11 @@ const mostOfRecord = 16 << 20
 func (r *Runner) readRecord(uid string) (state.State, bool) {
 	path := r.dirs.RecordPath(uid)
 	data, err := durable.ReadFile(path, mostOfRecord)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return state.State{}, false
+	case errors.Is(err, unix.ENOTDIR): // no record could ever be written there
+		path, err = r.dirs.RecordDir(uid), errNoDirectory
 	}
 	var s state.State
 	if err == nil {
@@ -98,13 +108,13 @@ func (r *Runner) damaged(path, so string, why error) {
 
 // lister lists this daemon's containers.
 type lister struct {
-	containers *engine.Containers
-	root       string
+	engine Containerd
+	root   string
 }
 
 // List implements owner.Lister.
 func (l lister) List(ctx context.Context) (map[string][]state.Found, error) {
-	list, err := l.containers.List(ctx)
+	list, err := l.engine.List(ctx)
 	if err != nil {
 		return nil, err
 	}

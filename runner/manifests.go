@@ -9,6 +9,34 @@ import (
 	"github.com/solopod/solopod/manifests"
 )
 
+// directory is the state of the manifests directory as a whole; both are empty when all is well.
+type directory struct {
+	problem   string // why it cannot be used
+	unwatched string // why changes are noticed late; how late may differ from one time to the next
+}
+
+// change is what an event tells of the directory.
+type change struct{ eventType, reason, message string }
+
+// changed finds what is to be told of the directory that was before otherwise.
+func (d directory) changed(before directory) (out []change) {
+	switch {
+	case d.problem == before.problem:
+	case d.problem != "":
+		out = append(out, change{v1.EventTypeWarning, "ManifestsUnusable", d.problem})
+	default:
+		out = append(out, change{v1.EventTypeNormal, "ManifestsUsable", "the manifests directory can be used again"})
+	}
+	switch {
+	case (d.unwatched == "") == (before.unwatched == ""):
+	case d.unwatched != "":
+		out = append(out, change{v1.EventTypeWarning, "ManifestsUnwatched", d.unwatched})
+	default:
+		out = append(out, change{v1.EventTypeNormal, "ManifestsWatched", "changes of the manifests directory are noticed at once again"})
+	}
+	return out
+}
+
 // reportFiles logs, and makes events of, what is new in the state of the manifest files.
 func (r *Runner) reportFiles(s manifests.Snapshot) {
 	r.mu.Lock()
@@ -16,16 +44,12 @@ func (r *Runner) reportFiles(s manifests.Snapshot) {
 	for _, f := range r.files {
 		before[f.Name] = f
 	}
-	dirError := r.dirError
-	r.files, r.dirError = s.Files, s.DirectoryError
+	known, now := r.directory, directory{s.DirectoryError, s.Unwatched}
+	r.files, r.directory = s.Files, now
 	r.mu.Unlock()
 
-	if s.DirectoryError != dirError {
-		if s.DirectoryError != "" {
-			r.events.Manifest(".", v1.EventTypeWarning, "ManifestsUnusable", s.DirectoryError)
-		} else {
-			r.events.Manifest(".", v1.EventTypeNormal, "ManifestsUsable", "the manifests directory can be used again")
-		}
+	for _, c := range now.changed(known) {
+		r.events.Manifest(".", c.eventType, c.reason, c.message)
 	}
 	for _, f := range s.Files {
 		if old, ok := before[f.Name]; ok && old.Since.Equal(f.Since) {
@@ -52,9 +76,10 @@ func (r *Runner) reportFile(f manifests.File, before string) {
 	}
 }
 
-// Files returns the manifest files and what is wrong with the directory as a whole.
-func (r *Runner) Files() ([]manifests.File, string) {
+// Files returns the manifest files, why the directory as a whole cannot be used, and why its changes are noticed late; the texts are
+// empty when all is well.
+func (r *Runner) Files() (files []manifests.File, problem, unwatched string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.files), r.dirError
+	return slices.Clone(r.files), r.directory.problem, r.directory.unwatched
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -40,6 +41,27 @@ import (
 	"github.com/solopod/solopod/runner/volume"
 )
 
+// Containerd is what there is as a whole.
+type Containerd interface {
+	// List returns all containers with the states of their processes.
+	List(ctx context.Context) ([]engine.Container, error)
+	// Watch tells of exits until ctx ends.
+	Watch(ctx context.Context, l engine.Listener)
+	// Repair removes what a power cut may have damaged, and returns the names of the images among it.
+	Repair(ctx context.Context) (removed []string, err error)
+	Version() string
+}
+
+// Engine is containerd as all parts of a Runner see it. Package engine implements it.
+type Engine interface {
+	Containerd
+	container.Engine
+	container.Changer
+	sandbox.Engine
+	session.Engine
+	image.Engine
+}
+
 // Config says where things lie and what pods get.
 type Config struct {
 	Node     string
@@ -62,7 +84,7 @@ type Config struct {
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
 	RuntimeClasses map[string]string
 	Network        network.Config
-	Engine         *engine.Engine
+	Engine         Engine
 	OOM            container.KillWatch
 	Keeper         *keep.Keeper // Stop closes it
 	Parallel       int          // how many containers are created at the same time
@@ -82,7 +104,7 @@ type Runner struct {
 
 	config     Config
 	dirs       layout.Dirs
-	engine     *engine.Engine
+	engine     Containerd
 	owner      *owner.Owner
 	images     *image.Store
 	network    *network.Network
@@ -93,16 +115,16 @@ type Runner struct {
 	events     *event.Log
 	telemetry  *telemetry.Telemetry
 	host       state.Host
-	claims     claimWriter
+	claims     *claimWriter
 
 	// ctx is of what goes on beside the workers; it ends with Stop.
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu       sync.Mutex
-	files    []manifests.File
-	dirError string
+	mu        sync.Mutex
+	files     []manifests.File
+	directory directory
 }
 
 // New prepares a Runner. Nothing runs before Start.
@@ -116,29 +138,29 @@ func New(c Config) (*Runner, error) {
 	dirs := layout.Dirs{Root: c.Root, State: c.State, Logs: c.LogDir}
 	r := &Runner{
 		config: c, dirs: dirs, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
-		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
-		events:    event.New(c.Node, c.State, c.Root),
+		volumes: volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
+		events:  event.New(c.Node, c.State, c.Root), claims: newClaimWriter(),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
 		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, ClusterDomain: c.ClusterDomain, Capacity: host.Capacity(c.Root)},
 	}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
-	r.images = image.NewStore(c.Engine.Images, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
+	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
 	r.sandboxes = sandbox.New(sandbox.Config{
 		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocate.New(c.Instance, devices), Images: r.images,
 		Engine: c.Engine, HostIP: r.host.IP, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
 		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
 	})
 	r.containers = container.New(ctx, container.Config{
-		Dirs: dirs, Instance: c.Instance, Engine: c.Engine.Containers, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
+		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
 		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		RuntimeClasses: c.RuntimeClasses, Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
 	})
 	r.owner = owner.New(owner.Config{
-		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{c.Engine.Containers, c.Root}, Report: r.report,
+		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, c.Root}, Report: r.report,
 	})
-	r.Sessions = session.New(r, c.Engine.Processes, dirs)
+	r.Sessions = session.New(r, c.Engine, dirs)
 	return r, nil
 }
 
@@ -155,11 +177,13 @@ func (r *Runner) Events() *event.Log { return r.events }
 // before, which the manifests' Set starts from.
 func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	for _, dir := range []string{r.dirs.Records(), r.dirs.LogRoot(), r.dirs.LinkRoot()} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		err := r.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
+		if err != nil {
 			r.cannotKeep(dir, err)
 		}
 	}
-	if err := namespace.PrepareDir(r.dirs.States()); err != nil {
+	states := r.dirs.States()
+	if err := r.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
 		return nil, err
 	}
 	r.RemoveUnfinished()
@@ -172,6 +196,18 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	r.wg.Go(func() { r.tidyUp(r.ctx) })
 	return known, nil
 }
+
+// inPlace makes a directory of ours. What is there and is none is set aside: it would bar every start.
+func (r *Runner) inPlace(dir string, prepare func() error) error {
+	err := prepare()
+	if errors.Is(err, unix.ENOTDIR) {
+		r.damaged(dir, "it is made anew", errNoDirectory)
+		err = prepare()
+	}
+	return err
+}
+
+var errNoDirectory = errors.New("it is no directory")
 
 // cannotKeep tells of a directory that cannot be used: what runs goes on.
 func (r *Runner) cannotKeep(dir string, err error) {

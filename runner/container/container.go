@@ -82,13 +82,13 @@ type Containers struct {
 	spool    *logs.Spool
 	accounts sync.Map // image chain id -> accounts
 
-	mu    sync.Mutex
-	pumps map[string]*logs.Pump // by container id
+	mu      sync.Mutex
+	outputs map[string]*output // by container id
 }
 
 // New makes nothing yet. ctx bounds the writing of what the log's disk did not take.
 func New(ctx context.Context, c Config) *Containers {
-	out := &Containers{Config: c, spool: logs.NewSpool(c.Dirs.Unwritten()), pumps: map[string]*logs.Pump{}}
+	out := &Containers{Config: c, spool: logs.NewSpool(c.Dirs.Unwritten()), outputs: map[string]*output{}}
 	go out.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
 	return out
 }
@@ -105,26 +105,6 @@ const (
 	LabelContainerName = "io.kubernetes.container.name"
 )
 
-func (c *Containers) pump(id string) *logs.Pump {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.pumps[id]
-}
-
-func (c *Containers) keep(id string, p *logs.Pump) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pumps[id] = p
-}
-
-func (c *Containers) take(id string) *logs.Pump {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.pumps[id]
-	delete(c.pumps, id)
-	return p
-}
-
 // closeLimit bounds the end of a container's input.
 const closeLimit = 10 * time.Second
 
@@ -135,27 +115,14 @@ func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(erro
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, closeLimit)
+		limited, cancel := context.WithTimeout(ctx, closeLimit)
 		defer cancel()
 		err := p.CloseStdin()
 		if err == nil {
-			err = c.Changer.CloseStdin(ctx, id)
+			err = c.Changer.CloseStdin(limited, id)
 		}
 		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}
 	}()
-}
-
-// Detach lets go of all that belongs to this process; the containers run on. It returns with ctx at the latest.
-func (c *Containers) Detach(ctx context.Context) {
-	c.mu.Lock()
-	all := c.pumps
-	c.pumps = map[string]*logs.Pump{}
-	c.mu.Unlock()
-	var wait sync.WaitGroup
-	for id, p := range all {
-		wait.Go(func() { detach(ctx, id, p) })
-	}
-	wait.Wait()
 }

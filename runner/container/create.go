@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -35,11 +34,10 @@ func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
 	if err != nil {
 		return state.Made{Problem: problem("ImageInspectError", err)}
 	}
-	pump, err := c.openPump(w.Target, w.Spec.TTY, w.Spec.Stdin)
+	pump, err := c.open(ctx, w.Target, w.Spec.TTY, w.Spec.Stdin)
 	if err != nil {
 		return state.Made{LeftBehind: true, Problem: problem("CreateContainerError", err)}
 	}
-	c.keep(w.ID, pump)
 	made := c.create(ctx, w, image, pump.Paths())
 	made.LeftBehind = made.Problem != (state.Problem{})
 	return made
@@ -63,9 +61,11 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
 	defer release()
+	warnings := warnings(w)
 	limits, err := c.Sandboxes.Limit(w.Pod)
-	if err != nil {
-		return state.Made{Problem: problem("CreateContainerError", err)}
+	if err != nil { // the other containers may use more than an edit leaves them
+		warnings = append(warnings, state.Report{Warning: true, Reason: "FailedResize",
+			Message: "the pod keeps its old limits as a whole: " + err.Error()})
 	}
 	pid, err := c.Engine.Create(ctx, engine.CreateRequest{
 		ID: w.ID, Image: image, Labels: c.labels(w), Spec: ociSpec,
@@ -77,7 +77,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	}
 	return state.Made{
 		Pid: pid, Image: image.Name, ImageID: withoutTag(image.Name) + "@" + image.Digest, Limits: limits,
-		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings(w),
+		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings,
 	}
 }
 
@@ -114,13 +114,6 @@ func (c *Containers) releaseBinds(w plan.Create) {
 	if err := c.Volumes.ReleaseBinds(string(w.Pod.UID), w.Name); err != nil {
 		slog.Warn("cannot let go of a mount made for a container; the pod's end does", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 	}
-}
-
-// openPump makes or reopens what carries a container's output.
-func (c *Containers) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
-	file := logs.NewFile(c.Dirs.LogFile(t.Pod, t.Name, t.Attempt), c.Limits)
-	dir := filepath.Join(c.Dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt))
-	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: c.Keeper, Spool: c.spool})
 }
 
 // Start lets a container's process run.

@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
 
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/durable"
 )
 
 // maxRead is how much of a file is read, of its end: more than any that Solopod writes.
@@ -27,9 +27,10 @@ func (s *store) load() (list []*v1.Event, ofBoot map[string]bool) {
 	for _, path := range []string{s.disk, s.memory} {
 		events, whole, err := read(path)
 		if err != nil {
-			slog.Warn("the file of events is damaged and set aside", "file", path+damagedSuffix, "err", err)
-			if err := setAside(path); err != nil {
-				slog.Warn("cannot set the file of events aside", "file", path, "err", err)
+			if told, err := durable.SetAside(path, err); err != nil {
+				slog.Warn("the file of events is damaged", "file", path, "err", err)
+			} else {
+				slog.Warn("the file of events is damaged", "file", path, "done", told)
 			}
 			continue
 		}
@@ -82,7 +83,7 @@ func read(path string) (events []*v1.Event, whole bool, err error) {
 
 // readEnd returns the end of a regular file, and whether it is all of it. A file that is missing is empty.
 func readEnd(path string) (data []byte, whole bool, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := durable.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
@@ -94,20 +95,7 @@ func readEnd(path string) (data []byte, whole bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, false, fmt.Errorf("it is no regular file but %s", info.Mode().Type())
-	}
 	from := max(info.Size()-maxRead, 0)
 	data, err = io.ReadAll(io.NewSectionReader(f, from, maxRead))
 	return data, from == 0, err
-}
-
-// damagedSuffix marks what was set aside. A later one replaces it.
-const damagedSuffix = ".damaged"
-
-func setAside(path string) error {
-	if err := os.RemoveAll(path + damagedSuffix); err != nil {
-		return err
-	}
-	return os.Rename(path, path+damagedSuffix)
 }

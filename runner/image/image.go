@@ -23,9 +23,28 @@ import (
 // Credentials of registries, by host.
 type Credentials = pull.Credentials
 
+// Engine is where images are kept. Package engine implements it.
+type Engine interface {
+	Library
+	// Import reads an archive; name gives references their full form, sync makes the disk have what was unpacked.
+	Import(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) ([]engine.Image, error)
+	// Pull fetches an image by its full reference.
+	Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
+		sync func(context.Context) error) (engine.Image, error)
+}
+
+// Library knows the images that are present, by their full references.
+type Library interface {
+	Image(ctx context.Context, name string) (engine.Image, error)
+	ListImages(ctx context.Context) ([]engine.Image, error)
+	RemoveImage(ctx context.Context, name string) error
+	// Synced says whether the files of an image were known to be on the disk.
+	Synced(ctx context.Context, name string) (bool, error)
+}
+
 // Store holds the machine's images. It is safe for concurrent use.
 type Store struct {
-	engine *engine.Images
+	engine Engine
 	// changed is told the names of images that have become ready.
 	changed func(names []string)
 	report  func(file string, err error)
@@ -42,7 +61,7 @@ type Store struct {
 // NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
 // became ready, report with the outcome for each archive of the watched directory, count after each import, pull and removal; all
 // may be called from any goroutine.
-func NewStore(e *engine.Images, root string, elsewhere bool, changed func([]string), report func(file string, err error),
+func NewStore(e Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error),
 	count func(operation string, began time.Time, err error),
 ) *Store {
 	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}

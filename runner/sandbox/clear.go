@@ -22,6 +22,9 @@ func (s *Sandboxes) Clear(ctx context.Context, w plan.Clear) state.Cleared {
 		err = s.Volumes.TearDown(uid)
 	}
 	if err != nil {
+		if Unknown(w.Pod) { // it has no events
+			slog.Warn("cannot remove what is left of a pod; it is tried again", "uid", uid, "err", err)
+		}
 		return state.Cleared{Problem: state.Problem{Reason: "FailedKillPod", Message: err.Error()}}
 	}
 	if w.Gone {

@@ -76,7 +76,7 @@ func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
 	_, pinned := namespace.Pinned(s.Dirs.Namespaces(uid), share(pod, w.Grant))
-	if !w.SameBoot || !pinned || w.Network == nil {
+	if !w.SameBoot || !pinned || w.Network == nil || !s.hasFiles(pod) {
 		return state.SandboxFound{}
 	}
 	if err := s.Claims.Adopt(pod, grant(w.Grant)); err != nil {

@@ -145,5 +145,8 @@ func mayShowImages(pod *v1.Pod) bool {
 			return true
 		}
 	}
-	return len(manifests.AllContainers(pod)) == 0
+	return Unknown(pod)
 }
+
+// Unknown says whether nothing is known of the pod but its UID.
+func Unknown(pod *v1.Pod) bool { return len(manifests.AllContainers(pod)) == 0 }

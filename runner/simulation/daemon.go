@@ -29,7 +29,7 @@ type daemon struct {
 	active map[string]bool  // effects that run, by pod and thing
 	begins map[string][]time.Time
 	panics map[string]time.Time // by UID: when the pod's code panicked last
-	turns  map[string]uint64
+	last   map[string]time.Time // by UID: when an effect other than a pull ended last
 }
 
 func (b *box) host() state.Host {
@@ -41,7 +41,7 @@ func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
 		box: b, dead: make(chan struct{}), alive: true, ports: map[int32]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
-		panics: map[string]time.Time{}, turns: map[string]uint64{},
+		panics: map[string]time.Time{}, last: map[string]time.Time{},
 	}
 	b.daemon = d
 	host := b.host()
@@ -209,6 +209,9 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		d.active[key] = false
+		if is.Kind != state.KindPull {
+			d.last[uid] = time.Now()
+		}
 	}
 }
 

@@ -159,6 +159,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 	b.cleared[uid] = time.Now()
 	if w.Gone {
 		b.removals[uid]++
+		b.goneAt[uid] = time.Now()
 	}
 	if w.All {
 		s.data = false

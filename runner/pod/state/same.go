@@ -33,6 +33,6 @@ func sameDurably(a, b *Container) bool {
 }
 
 func (l *Leftover) same(m *Leftover) bool {
-	return l.Name == m.Name && l.Attempt == m.Attempt && l.Drain == m.Drain && l.FromLog == m.FromLog && l.Kill == m.Kill &&
+	return l.Name == m.Name && l.Attempt == m.Attempt && l.Drain == m.Drain && l.FromLog == m.FromLog && l.Kill == m.Kill && l.Void == m.Void &&
 		l.Terminal == m.Terminal && l.Stdin == m.Stdin
 }
