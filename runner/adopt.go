@@ -38,6 +38,7 @@ func (t takeover) prepare(ctx context.Context) error {
 		return err
 	}
 	t.RemoveUnfinished()
+	t.tellOfRoot()
 	t.repair(ctx)
 	return nil
 }

@@ -15,11 +15,18 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 )
 
-// repair makes sure, once in each boot, that nothing is used that a power cut may have damaged.
-func (t takeover) repair(ctx context.Context) {
+// tellOfRoot tells what was found wrong with the root directory before there were events.
+func (t takeover) tellOfRoot() {
 	if t.config.SetAside != "" {
 		t.events.Node(v1.EventTypeWarning, "StateDamaged", t.config.SetAside)
 	}
+	if t.config.ReadOnly != "" {
+		t.events.Node(v1.EventTypeWarning, "RootReadOnly", t.config.ReadOnly)
+	}
+}
+
+// repair makes sure, once in each boot, that nothing is used that a power cut may have damaged.
+func (t takeover) repair(ctx context.Context) {
 	path := filepath.Join(t.config.Root, "boot-id")
 	const most = 1 << 10
 	last, err := durable.ReadFile(path, most)

@@ -87,6 +87,8 @@ type Config struct {
 	Parallel       int          // how many containers are created at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
+	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
+	ReadOnly string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
 	OutsideImages bool
 	Version       string
