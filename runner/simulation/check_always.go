@@ -127,8 +127,8 @@ func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 	now := status.Of(as, time.Now())
 	now.ResourceVersion = snapshot.Pod.ResourceVersion
 	if !reflect.DeepEqual(now, snapshot.Pod) {
-		a, _ := json.Marshal(snapshot.Pod) //nolint:errcheck // always encodes
-		b, _ := json.Marshal(now)          //nolint:errcheck // always encodes
+		a, _ := json.Marshal(snapshot.Pod)
+		b, _ := json.Marshal(now)
 		s.box.violated("%s is published as\n%s\nand is\n%s", uid, a, b)
 	}
 }
