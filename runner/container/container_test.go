@@ -335,6 +335,55 @@ func TestSignal(t *testing.T) {
 	}
 }
 
+// A process that lives although the runtime says that it has ended is killed by its cgroup; another signal is tried again.
+func TestSignalUnsent(t *testing.T) {
+	l := newLab(t)
+	target := plan.Target{Pod: testbox.Pod(t, "web", oneContainer), Name: "c", ID: "id-1"}
+	l.engine.Put(engine.Container{ID: "id-1", State: engine.Running})
+	l.engine.Fail("Kill", fmt.Errorf("runc's note is lost: %w", engine.ErrNotRunning))
+	if got := l.Signal(t.Context(), plan.Signal{Target: target, Signal: 15}); got.Found != nil || !strings.Contains(got.Problem.Message, "runc's note is lost") {
+		t.Errorf("%+v", got)
+	}
+	process := sleeper(t, l.cgroupDirs(target)...)
+	if got := l.Signal(t.Context(), plan.Signal{Target: target, Signal: 9}); got != (state.SignalSent{Signal: 9}) {
+		t.Errorf("%+v", got)
+	}
+	killed(t, process)
+}
+
+// killed waits for the end of a process, which must be SIGKILL's.
+func killed(t *testing.T, process *exec.Cmd) {
+	t.Helper()
+	err := process.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the process has ended with %v", err)
+	}
+}
+
+// cgroupDirs are those of a container, one where all processes are listed and one for its memory.
+func (l *lab) cgroupDirs(target plan.Target) (dirs []string) {
+	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
+			dirs = append(dirs, root+l.cgroupOf(target))
+		}
+	}
+	return dirs
+}
+
+// Files of the pod that are lost make its sandbox be made anew.
+func TestFilesLost(t *testing.T) {
+	l := newLab(t)
+	pod := l.pod("web", oneContainer, state.Grant{})
+	if err := os.Remove(l.Sandboxes.Files(pod)["/etc/hosts"]); err != nil {
+		t.Fatal(err)
+	}
+	made := l.Create(t.Context(), l.create(pod, "c", "id-1"))
+	if !made.Problem.Sandbox || len(l.engine.Calls("Create")) > 0 {
+		t.Errorf("it says %+v", made)
+	}
+}
+
 func TestFound(t *testing.T) {
 	for from, want := range map[string]state.FoundStatus{
 		engine.Created: state.FoundCreated, engine.Running: state.FoundRunning, engine.Stopped: state.FoundStopped, engine.Unknown: state.FoundUnknown,
@@ -377,21 +426,11 @@ func TestTerminationMessage(t *testing.T) {
 func TestExamineLost(t *testing.T) {
 	l := newLab(t)
 	target := plan.Target{Pod: testbox.Pod(t, "web", oneContainer), Name: "c", ID: "id-1"}
-	var dirs []string
-	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
-		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
-			dirs = append(dirs, root+l.cgroupOf(target))
-		}
-	}
-	process := sleeper(t, dirs...)
+	process := sleeper(t, l.cgroupDirs(target)...)
 	if got := l.Examine(t.Context(), plan.Examine{Target: target, Lost: true}); got != (state.Examined{}) {
 		t.Errorf("%+v", got)
 	}
-	err := process.Wait()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Errorf("what is left of the container has ended with %v", err)
-	}
+	killed(t, process)
 	l.kills.err = errors.New("no such cgroup")
 	if got := l.Examine(t.Context(), plan.Examine{Target: target}); got.Kills != 0 {
 		t.Errorf("%+v", got)
