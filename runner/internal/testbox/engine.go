@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Engine is a containerd in memory. It behaves as package engine does: what it is asked for it does, in the order of the calls,
@@ -258,7 +259,7 @@ func (e *Engine) Create(ctx context.Context, r engine.CreateRequest) (uint32, er
 		if path == "" {
 			continue
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0) // as the shim's open, it needs a reader
+		f, err := foreign.OpenFIFO(path, os.O_WRONLY) // as the shim's open, it needs a reader
 		if err != nil {
 			return 0, err
 		}
