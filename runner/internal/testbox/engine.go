@@ -496,9 +496,9 @@ func (e *Engine) Synced(ctx context.Context, name string) (bool, error) {
 	return !i.Unsynced, nil
 }
 
-// Images implements image.Library.
-func (e *Engine) Images(ctx context.Context) ([]engine.Image, error) {
-	if err := e.begin(ctx, "Images", ""); err != nil {
+// ListImages implements image.Library.
+func (e *Engine) ListImages(ctx context.Context) ([]engine.Image, error) {
+	if err := e.begin(ctx, "ListImages", ""); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
