@@ -78,8 +78,8 @@ func TestLife(t *testing.T) {
 	if _, err := os.Stat(l.Dirs.ContainerDir("uid-of-web", "c", 2)); err == nil {
 		t.Error("its directory is left")
 	}
-	if len(l.outputs) != 0 || l.completed != 1 {
-		t.Errorf("%d outputs are left, and who follows the log was told %d times", len(l.outputs), l.completed)
+	if len(l.outputs.list) != 0 || l.completed != 1 {
+		t.Errorf("%d outputs are left, and who follows the log was told %d times", len(l.outputs.list), l.completed)
 	}
 }
 
@@ -176,8 +176,8 @@ func TestCreateProblems(t *testing.T) {
 			if got := l.Delete(t.Context(), plan.Delete{Target: w.Target, Kill: true}); got != (state.LeftoverGone{}) {
 				t.Errorf("what is left cannot be removed: %+v", got)
 			}
-			if entries, _ := os.ReadDir(filepath.Join(l.Dirs.StateDir(string(pod.UID)), "containers", "c")); len(entries) > 0 || len(l.outputs) > 0 {
-				t.Errorf("there is left: %v, and %d outputs", entries, len(l.outputs))
+			if entries, _ := os.ReadDir(filepath.Join(l.Dirs.StateDir(string(pod.UID)), "containers", "c")); len(entries) > 0 || len(l.outputs.list) > 0 {
+				t.Errorf("there is left: %v, and %d outputs", entries, len(l.outputs.list))
 			}
 		})
 	}
@@ -471,8 +471,8 @@ func TestAdoptedOutput(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if len(later.outputs) != 1 {
-		t.Errorf("there are %d outputs", len(later.outputs))
+	if len(later.outputs.list) != 1 {
+		t.Errorf("there are %d outputs", len(later.outputs.list))
 	}
 	if err := l.engine.Write("id-1", "after\n"); err != nil {
 		t.Fatal(err)
@@ -491,7 +491,7 @@ func TestOutputOpensLate(t *testing.T) {
 	l := newLab(t)
 	pod := l.pod("web", oneContainer, state.Grant{})
 	target := plan.Target{Pod: pod, Name: "c", ID: "id-1"}
-	l.outputs["id-1"] = &output{opened: make(chan struct{})}
+	l.outputs.list["id-1"] = &output{opened: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if got := l.ReadOutput(ctx, plan.ReadOutput{Target: target}); got.Problem.Reason != "OutputNotRead" {
@@ -500,11 +500,11 @@ func TestOutputOpensLate(t *testing.T) {
 	if got := l.Drain(ctx, plan.Drain{Target: target}); got.Problem.Reason != "LogIncomplete" {
 		t.Errorf("%+v", got)
 	}
-	if l.pump("id-1") != nil || l.take("id-1") != nil || len(l.outputs) != 0 {
+	if l.outputs.pump("id-1") != nil || l.outputs.take("id-1") != nil || len(l.outputs.list) != 0 {
 		t.Error("an output that is not open is given away")
 	}
 	for _, finish := range []bool{false, true} {
-		p, err := l.openPump(target, false, false)
+		p, err := l.outputs.openPump(target, false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -537,7 +537,7 @@ func TestDrainWithoutPipes(t *testing.T) {
 	}
 	l.engine.Put(engine.Container{ID: "id-1"})
 	made := l.Create(t.Context(), l.create(target.Pod, "c", "id-2"))
-	if made.Problem.Reason != "CreateContainerError" || !made.LeftBehind || len(l.outputs) != 0 {
+	if made.Problem.Reason != "CreateContainerError" || !made.LeftBehind || len(l.outputs.list) != 0 {
 		t.Errorf("%+v", made)
 	}
 }
@@ -589,7 +589,7 @@ func TestWatchKills(t *testing.T) {
 func TestCloseStdin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testbox.NewEngine()
-		c := &Containers{Config: Config{Changer: e}, outputs: map[string]*output{"id": {pump: new(logs.Pump)}}}
+		c := &Containers{Config: Config{Changer: e}, outputs: &outputs{list: map[string]*output{"id": {pump: new(logs.Pump)}}}}
 		failed := make(chan error, 1)
 		c.CloseStdin(t.Context(), "unknown", func(err error) { failed <- err })
 		c.CloseStdin(t.Context(), "id", func(err error) { failed <- err })
@@ -625,7 +625,7 @@ func TestKilledAsGroup(t *testing.T) {
 		if c.choice != "" {
 			pod.Annotations = map[string]string{"solopod.io/oom-group": c.choice}
 		}
-		if got := (&Containers{Config: Config{SingleProcessOOMKill: c.single}}).killedAsGroup(pod); got != c.want {
+		if got := killedAsGroup(pod, c.single); got != c.want {
 			t.Errorf("%+v: %t", c, got)
 		}
 	}
