@@ -98,6 +98,27 @@ func measured(t *testing.T, c prometheus.Collector) (sum float64) {
 	return sum
 }
 
+// A pod whose end has begun goes on ending in the next Solopod, which does not bring it back, unless its manifest does.
+func TestGoingAway(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	pod := testbox.Pod(t, "web", "terminationGracePeriodSeconds: 3600\ncontainers: [{name: c, image: app}]")
+	b.r.Apply(snapshot(pod))
+	id := b.runs("web")[0]
+	b.engine.Deaf = true
+	b.r.Apply(snapshot())
+	testbox.Eventually(t, "it is told to end", func() bool { return slices.Contains(b.engine.Calls("Kill"), "Kill "+id+" 15") })
+	testbox.Eventually(t, "that is written down", func() bool { return strings.Contains(read(t, b.r.dirs.RecordPath("uid-of-web")), "deletedAt") })
+	b.stop()
+	if known := b.start(); len(known) > 0 {
+		t.Errorf("the next start has the manifests begin with %v", known)
+	}
+	b.engine.Exit(id, 0)
+	b.r.Apply(snapshot())
+	b.gone("web")
+	b.clear()
+}
+
 // Exits that nobody saw are found by a list, after a lost connection as after a start.
 func TestLostExit(t *testing.T) {
 	b := newBox(t)
