@@ -33,7 +33,7 @@ func (d doer) do(ctx context.Context, uid string, w plan.Work, say func(state.Re
 	f := d.fate(uid, is.Kind, is.Name)
 	switch w := w.(type) {
 	case plan.Probe:
-		return d.probe(ctx, uid, w, say)
+		return d.probe(ctx, uid, w, f, say)
 	case plan.WatchKills:
 		return d.watchKills(ctx, w, f, say)
 	}
@@ -69,7 +69,9 @@ func (d doer) wait(ctx context.Context, uid string, is plan.Identity, w plan.Wor
 	select {
 	case <-wait:
 	case <-gate:
+		d.apart(f)
 	case <-done:
+		d.apart(f)
 		if f.late {
 			return nil
 		}
@@ -83,6 +85,14 @@ func (d doer) wait(ctx context.Context, uid string, is plan.Identity, w plan.Wor
 	return nil
 }
 
+// apart lets effects that end together end one after the other, so that a run can be repeated.
+func (d doer) apart(f fate) {
+	select {
+	case <-time.After(f.before%time.Millisecond + time.Microsecond):
+	case <-d.dead:
+	}
+}
+
 // rest passes the time between the change and the return.
 func (d doer) rest(ctx context.Context, f fate) {
 	done := ctx.Done()
@@ -92,6 +102,7 @@ func (d doer) rest(ctx context.Context, f fate) {
 	select {
 	case <-time.After(f.after):
 	case <-done:
+		d.apart(f)
 	case <-d.dead:
 	}
 }

@@ -181,6 +181,7 @@ func (d doer) watchKills(ctx context.Context, w plan.WatchKills, f fate, say fun
 		case <-breaks:
 			return state.WatchEnded{Problem: state.Problem{Reason: "NotWatched", Message: "the watch broke"}}
 		case <-done:
+			d.apart(f)
 			return state.WatchEnded{}
 		case <-gate:
 			return state.WatchEnded{}
@@ -190,7 +191,7 @@ func (d doer) watchKills(ctx context.Context, w plan.WatchKills, f fate, say fun
 	}
 }
 
-func (d doer) probe(ctx context.Context, uid string, w plan.Probe, say func(state.Result)) state.Result {
+func (d doer) probe(ctx context.Context, uid string, w plan.Probe, f fate, say func(state.Result)) state.Result {
 	b := d.box
 	spec := state.ProbeOf(w.Spec, w.Kind)
 	period := time.Duration(max(spec.PeriodSeconds, 1)) * time.Second
@@ -199,6 +200,7 @@ func (d doer) probe(ctx context.Context, uid string, w plan.Probe, say func(stat
 		select {
 		case <-time.After(period + time.Duration(r.Int64N(int64(time.Millisecond)))):
 		case <-ctx.Done():
+			d.apart(f)
 			return state.WatchEnded{}
 		case <-d.dead:
 			return state.WatchEnded{}
