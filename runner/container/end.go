@@ -112,7 +112,7 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 	var out state.LogComplete
 	limited, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
-	pump, err := c.open(limited, w.Target, w.Terminal, w.Stdin) // an earlier run may have had it
+	pump, err := c.outputs.open(limited, w.Target, w.Terminal, w.Stdin) // an earlier run may have had it
 	if err == nil {
 		err = pump.Drain(limited)
 	}
@@ -138,7 +138,7 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 		return state.LeftoverGone{Problem: problem("FailedRemoveContainer", err)}
 	}
 	var errs []error
-	if pump := c.take(w.ID); pump != nil {
+	if pump := c.outputs.take(w.ID); pump != nil {
 		errs = append(errs, pump.Finish(ctx))
 	}
 	if !w.KeepFiles {

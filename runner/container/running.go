@@ -27,7 +27,7 @@ func (c *Containers) cgroupOf(t plan.Target) string {
 
 // ReadOutput takes over the output of a container that an earlier run started.
 func (c *Containers) ReadOutput(ctx context.Context, w plan.ReadOutput) state.OutputRead {
-	if _, err := c.open(ctx, w.Target, w.Terminal, w.Stdin); err != nil {
+	if _, err := c.outputs.open(ctx, w.Target, w.Terminal, w.Stdin); err != nil {
 		return state.OutputRead{Problem: problem("OutputNotRead", err)}
 	}
 	kills, err := c.Kills.Kills(c.cgroupOf(w.Target))

@@ -76,7 +76,11 @@ func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
 	_, pinned := namespace.Pinned(s.Dirs.Namespaces(uid), share(pod, w.Grant))
-	if !w.SameBoot || !pinned || w.Network == nil || !s.hasFiles(pod) {
+	if !w.SameBoot || !pinned || w.Network == nil {
+		return state.SandboxFound{}
+	}
+	if err := s.mendFiles(pod, w.Network.IPs); err != nil {
+		slog.Warn("cannot mend a pod's files; it is made anew", "pod", manifests.Key(pod), "err", err)
 		return state.SandboxFound{}
 	}
 	if err := s.Claims.Adopt(pod, grant(w.Grant)); err != nil {

@@ -414,6 +414,55 @@ func TestSetLimits(t *testing.T) {
 	l.clear(pod)
 }
 
+// Limits that the pod's cgroup has are not written again, and are known no longer when the cgroup goes.
+func TestLimitOnce(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "limits", oneContainer)
+	l.setUp(pod, state.Grant{})
+	file := memoryCgroup(l.Cgroup(pod))
+	if err := os.WriteFile(file, []byte("1073741824"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Limit(pod); err != nil || strings.TrimSpace(read(t, file)) != "1073741824" {
+		t.Errorf("limits that it has were written again: %s (%v)", read(t, file), err)
+	}
+	l.clear(pod)
+	l.setUp(pod, state.Grant{})
+	if got := strings.TrimSpace(read(t, file)); got != "67108864" {
+		t.Errorf("a sandbox that was made anew has the limit %s", got)
+	}
+	l.clear(pod)
+}
+
+// Files that were lost from the state directory, while the mounts in it stay, are made anew.
+func TestFilesMended(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "mended", "containers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	a := l.Attach(t.Context(), plan.Attach{Pod: pod}).Attachment
+	files := l.Files(pod)
+	want := read(t, files["/etc/hosts"])
+	for _, path := range files {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.HasFiles(pod) {
+		t.Error("files that are gone count as there")
+	}
+	w := plan.FindSandbox{Pod: pod, Network: &a, SameBoot: true}
+	if found := l.Find(t.Context(), w); !found.Complete || read(t, files["/etc/hosts"]) != want {
+		t.Errorf("%+v, and /etc/hosts is %q", found, read(t, files["/etc/hosts"]))
+	}
+	if err := errors.Join(os.Remove(files["/etc/hosts"]), os.Mkdir(files["/etc/hosts"], 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if found := l.Find(t.Context(), w); found.Complete {
+		t.Error("a sandbox with a directory for /etc/hosts counts as complete")
+	}
+	l.clear(pod)
+}
+
 // Mounted volumes show new content, and keep what they have while something is missing.
 func TestShowVolumes(t *testing.T) {
 	l := newLab(t)

@@ -103,7 +103,7 @@ func (b *box) draw(parts ...string) *rand.Rand {
 	b.draws[key]++
 	b.mu.Unlock()
 	h := fnv.New64a()
-	h.Write([]byte(key)) //nolint:errcheck // never fails
+	h.Write([]byte(key))
 	return rand.New(rand.NewPCG(b.seed, h.Sum64()+n*0x9e3779b97f4a7c15))
 }
 

@@ -89,13 +89,17 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 	s.removed[uid] = shown.Time
 }
 
-// tooLong is when a pod must be gone that nothing holds: after the longest grace period and the longest pauses.
-const tooLong = 10 * time.Minute
+const (
+	// tooLong is how long after a panic a pod may pause.
+	tooLong = 10 * time.Minute
+	// still is how long nothing need happen in a removal: between tries.
+	still = 2 * time.Minute
+)
 
 // checkRemoved: a removal waits for what works on the pod's own things, and for nothing else.
 func (s *script) checkRemoved(uid string) {
 	b := s.box
-	if s.wanted[uid] != nil || s.applied.IsZero() || time.Since(s.since[uid]) < tooLong || time.Since(s.applied) < tooLong {
+	if s.wanted[uid] != nil || s.applied.IsZero() || time.Since(s.since[uid]) < still || time.Since(s.applied) < still {
 		return
 	}
 	b.mu.Lock()
@@ -108,7 +112,7 @@ func (s *script) checkRemoved(uid string) {
 			return
 		}
 	}
-	if time.Since(b.daemon.last[uid]) > tooLong {
+	if time.Since(b.daemon.last[uid]) > still {
 		b.violatedLocked("%s is not removed, and nothing but a pull can hold it", uid)
 	}
 }
@@ -123,8 +127,8 @@ func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 	now := status.Of(as, time.Now())
 	now.ResourceVersion = snapshot.Pod.ResourceVersion
 	if !reflect.DeepEqual(now, snapshot.Pod) {
-		a, _ := json.Marshal(snapshot.Pod) //nolint:errcheck // always encodes
-		b, _ := json.Marshal(now)          //nolint:errcheck // always encodes
+		a, _ := json.Marshal(snapshot.Pod)
+		b, _ := json.Marshal(now)
 		s.box.violated("%s is published as\n%s\nand is\n%s", uid, a, b)
 	}
 }

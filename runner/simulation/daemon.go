@@ -19,7 +19,6 @@ import (
 // daemon is one life of the process.
 type daemon struct {
 	box   *box
-	n     int
 	owner *owner.Owner
 	dead  chan struct{} // closed with its end
 
@@ -204,7 +203,7 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.violatedLocked("two effects work on %s", key)
 	}
 	d.active[key] = true
-	d.checkPace(key+" "+is.Kind, is.Kind)
+	d.checkPace(key + " " + is.Kind)
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -222,7 +221,7 @@ const (
 )
 
 // checkPace: nothing spins. b.mu is held.
-func (d *daemon) checkPace(key, kind string) {
+func (d *daemon) checkPace(key string) {
 	now := time.Now()
 	list := append(d.begins[key], now)
 	for len(list) > 0 && now.Sub(list[0]) > window {

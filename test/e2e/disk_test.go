@@ -55,7 +55,7 @@ func (b *box) free(name string) {
 // lives expects that the daemon has not ended.
 func (b *box) lives() {
 	b.t.Helper()
-	if _, err := b.get("/healthz"); err != nil {
+	if _, err := b.get("/pods"); err != nil {
 		b.t.Fatalf("the daemon does not answer: %v", err)
 	}
 }
@@ -170,7 +170,7 @@ func TestFullLogDisk(t *testing.T) {
 	volume := "restartPolicy: Never\nvolumes: [{name: v, hostPath: {path: " + b.path("v") + ", type: DirectoryOrCreate}}]"
 	mount := indent(4, "volumeMounts: [{name: v, mountPath: /v}]") + "\n"
 	b.apply("short.yaml", shell("short", "echo first; while [ ! -e /v/go ]; do sleep 0.1; done; for i in 1 2 3 4 5; do echo line $i; done; exit 4", volume)+mount)
-	b.apply("long.yaml", shell("long", "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; sleep 0.01; done; echo over; "+forever, ""))
+	b.apply("long.yaml", shell("long", "while [ ! -e /v/go ]; do sleep 0.1; done; i=0; while [ $i -lt 1300 ]; do i=$((i+1)); echo $i; sleep 0.01; done; echo over; touch /v/over; "+forever, volume)+mount)
 	b.waitReady("short")
 	b.waitReady("long")
 	b.expectLog("short", "first\n")
@@ -180,13 +180,14 @@ func TestFullLogDisk(t *testing.T) {
 		return p.Status.Phase == v1.PodFailed && status(p, "main").State.Terminated.ExitCode == 4
 	})
 	b.lives()
+	b.eventually("the other one has said all, which takes longer than last words are waited for", func() error { return b.exists("v/over") })
 	b.crash()
 	b.start()
 	b.lives()
 	b.free("log/fill")
 	b.expectLog("short", "first\nline 1\nline 2\nline 3\nline 4\nline 5\n")
 	var all strings.Builder
-	for i := 1; i <= 300; i++ {
+	for i := 1; i <= 1300; i++ {
 		fmt.Fprintln(&all, i)
 	}
 	b.expectLog("long", all.String()+"over\n")

@@ -229,10 +229,43 @@ func TestHangingPlugin(t *testing.T) {
 	b.waitGone("worse")
 }
 
+// Pods that hang are no reason for systemd to restart the daemon: it is told of readiness and progress.
+func TestWatchdogWhilePodsHang(t *testing.T) {
+	t.Parallel()
+	b := prepareBox(t, embedded)
+	b.plugin()
+	b.link(imageArchive, "images/box.tar")
+	told := b.supervised()
+	const interval = 2 * time.Second
+	b.environ = append(b.environ, fmt.Sprintf("WATCHDOG_USEC=%d", interval.Microseconds()))
+	b.start()
+	for i := range 5 { // more than may start at once
+		b.apply(fmt.Sprintf("bad%d.yaml", i), networked(fmt.Sprintf("bad%d", i)))
+	}
+	told("READY=1")
+	b.eventually("the plugin is asked", func() error { return b.exists("called-ADD-bad0") })
+	long := 3 * interval
+	if *slow {
+		long = 4 * time.Minute // after three, health once was said to be bad
+	}
+	for began := time.Now(); time.Since(began) < long; {
+		from := time.Now()
+		told("WATCHDOG=1")
+		if took := time.Since(from); took > interval {
+			t.Errorf("it took %s", took)
+		}
+		b.healthy()
+	}
+	if err := os.Remove(b.path("hang")); err != nil {
+		t.Fatal(err)
+	}
+	b.waitReady("bad4")
+}
+
 // runtimeThat installs an OCI runtime that runs a piece of shell before it does what runc does. DIR is the box's directory.
-func (b *box) runtimeThat(does string) (path string) {
+func (b *box) runtimeThat(name, does string) (path string) {
 	b.t.Helper()
-	path = b.path("runtime")
+	path = b.path(name)
 	script := "#!/bin/sh\n" + strings.ReplaceAll(does, "DIR", b.dir) + "\nexec " + *ociRuntime + " \"$@\"\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		b.t.Fatal(err)
@@ -245,7 +278,7 @@ func TestHangingRuntime(t *testing.T) {
 	t.Parallel()
 	b := prepareBox(t, embedded)
 	b.writeFile("hang", "")
-	path := b.runtimeThat(`for a in "$@"; do [ "$a" = create ] && { touch DIR/called; while [ -e DIR/hang ]; do sleep 0.1; done; }; done`)
+	path := b.runtimeThat("runtime", `for a in "$@"; do [ "$a" = create ] && { touch DIR/called; while [ -e DIR/hang ]; do sleep 0.1; done; }; done`)
 	b.writeFile("config.yaml", "runtimeClasses: {hangs: "+path+"}\n")
 	b.flags = []string{"--config", b.path("config.yaml")}
 	b.link(imageArchive, "images/box.tar")
@@ -276,6 +309,57 @@ func TestHangingRuntime(t *testing.T) {
 	}
 	for i := 1; i < 5; i++ {
 		b.waitReady(fmt.Sprintf("bad%d", i))
+	}
+}
+
+// A runtime may also hang when a container is started, signalled or removed.
+func TestHangingRuntimeLater(t *testing.T) {
+	t.Parallel()
+	b := prepareBox(t, embedded)
+	b.writeFile("hang", "")
+	verbs := []string{"start", "kill", "delete"}
+	config := "runtimeClasses:\n"
+	for _, verb := range verbs {
+		path := b.runtimeThat(verb+"-hangs", `for a in "$@"; do [ "$a" = `+verb+` ] && { touch DIR/called-`+verb+`; while [ -e DIR/hang ]; do sleep 0.1; done; }; done`)
+		config += "  " + verb + ": " + path + "\n"
+	}
+	b.writeFile("config.yaml", config)
+	b.flags = []string{"--config", b.path("config.yaml")}
+	b.link(imageArchive, "images/box.tar")
+	b.start()
+	for _, verb := range verbs {
+		for i := range 2 {
+			name := fmt.Sprintf("%s%d", verb, i)
+			b.apply(name+".yaml", shell(name, forever, "runtimeClassName: "+verb))
+			if verb != "start" {
+				b.waitReady(name)
+			}
+		}
+	}
+	b.eventually("the runtime is to start", func() error { return b.exists("called-start") })
+	for _, verb := range verbs {
+		b.delete(verb + "0.yaml")
+		b.goes(verb + "0")
+	}
+	for _, verb := range verbs {
+		b.eventually("the runtime is to "+verb, func() error { return b.exists("called-" + verb) })
+	}
+	b.apply("later.yaml", shell("later", forever, ""))
+	b.waitReady("later")
+	b.restarts("later")
+	b.healthy()
+	b.endsPromptly()
+	b.start()
+	b.waitReady("later")
+	for _, verb := range verbs {
+		b.goes(verb + "0")
+	}
+	if err := os.Remove(b.path("hang")); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range verbs {
+		b.waitGone(verb + "0")
+		b.waitReady(verb + "1")
 	}
 }
 

@@ -13,11 +13,36 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
+// supervised makes the test the daemon's supervisor from its next start on (sd_notify(3)); told waits until it was told something.
+func (b *box) supervised() (told func(what string)) {
+	b.t.Helper()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: b.path("notify"), Net: "unixgram"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { socket.Close() })
+	b.environ = []string{"NOTIFY_SOCKET=" + b.path("notify")}
+	return func(what string) {
+		b.t.Helper()
+		if err := socket.SetReadDeadline(time.Now().Add(2 * patience)); err != nil {
+			b.t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		for message := ""; !strings.Contains(message, what); {
+			n, err := socket.Read(buf)
+			if err != nil {
+				b.t.Fatalf("the supervisor was not told %s: %v", what, err)
+			}
+			message = string(buf[:n])
+		}
+	}
+}
+
 // systemd is told that the daemon is ready also when pods are cleared away at the start that no manifest names any more.
 func TestReadyWithRemovedPods(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, embedded)
-	const pods = 10
+	const pods = 20
 	name := func(i int) string { return fmt.Sprintf("done%d", i) }
 	for i := range pods {
 		b.apply(name(i)+".yaml", shell(name(i), "exit 0", "restartPolicy: Never"))
@@ -27,12 +52,7 @@ func TestReadyWithRemovedPods(t *testing.T) {
 	for i := range pods {
 		b.waitPhase(name(i), v1.PodSucceeded)
 	}
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: b.path("notify"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	b.environ = []string{"NOTIFY_SOCKET=" + b.path("notify")}
+	told := b.supervised()
 	rounds := 2
 	if *slow {
 		rounds = 20
@@ -44,18 +64,8 @@ func TestReadyWithRemovedPods(t *testing.T) {
 				b.delete(name(i) + ".yaml")
 			}
 		}
-		if err := socket.SetReadDeadline(time.Now().Add(2 * patience)); err != nil {
-			t.Fatal(err)
-		}
 		b.start()
-		buf := make([]byte, 4096)
-		for told := ""; !strings.Contains(told, "READY=1"); {
-			n, err := socket.Read(buf)
-			if err != nil {
-				t.Fatalf("systemd was not told that the daemon is ready: %v", err)
-			}
-			told = string(buf[:n])
-		}
+		told("READY=1")
 	}
 	for i := range pods {
 		b.waitGone(name(i))

@@ -17,7 +17,7 @@ const deaf = "trap '' TERM; while :; do sleep 0.2; done"
 func TestKillFails(t *testing.T) {
 	t.Parallel()
 	b := prepareBox(t, embedded)
-	b.flags = []string{"--runtime", b.runtimeThat(`[ -e DIR/broken ] && for a in "$@"; do
+	b.flags = []string{"--runtime", b.runtimeThat("runtime", `[ -e DIR/broken ] && for a in "$@"; do
   [ "$a" = kill ] && { echo tried >>DIR/tried; echo "no kill today" >&2; exit 1; }
 done`)}
 	b.link(imageArchive, "images/box.tar")

@@ -17,6 +17,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // inside is set for the process that has namespaces of its own.
@@ -163,7 +165,7 @@ func Dir(t testing.TB) string {
 }
 
 func unmountAll(t testing.TB, dir string) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	data, err := foreign.ReadKernel("/proc/self/mountinfo")
 	if err != nil {
 		t.Error(err)
 		return
