@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -188,12 +187,22 @@ func (s *Store) ready(images []engine.Image) {
 	s.changed(names)
 }
 
+// makeLimit is how long the images directory may take to be made.
+const makeLimit = 5 * time.Second
+
 // Watch imports the archives of dir, calls scanned when all that lay there was tried, or after two minutes, and goes on with every change
 // until ctx ends. A directory that cannot be made or watched is reported.
 func (s *Store) Watch(ctx context.Context, dir string, scanned func()) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		slog.Warn("cannot make the images directory", "err", err)
-		s.report(dir, fmt.Errorf("cannot use the images directory: %w", err))
+	made := make(chan error, 1)
+	go func() { made <- os.MkdirAll(dir, 0o755) }()
+	select {
+	case err := <-made:
+		if err != nil {
+			s.report(dir, fmt.Errorf("cannot make the images directory: %w", err))
+		}
+	case <-time.After(makeLimit): // a network file system; the directory tells of it
+	case <-ctx.Done():
+		return nil
 	}
 	return s.directory.Run(ctx, dir, scanned)
 }

@@ -329,13 +329,13 @@ func TestRetries(t *testing.T) {
 		go d.work(ctx, func() {})
 		synctest.Wait()
 		d.apply(source.Round[struct{}]{Gone: []string{"b.tar"}})
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		synctest.Wait()
 		if large, gone, bad := count("large"), count("gone"), count("bad"); large != 6 || gone != 1 || bad != 1 { // at 0 s, 10, 30, 70, 150, 310
 			t.Errorf("tried %d, %d and %d times", large, gone, bad)
 		}
 		full.Store(false)
-		time.Sleep(lastPause)
+		<-time.After(lastPause)
 		synctest.Wait()
 		if ready, reports := o.soFar(); len(ready) != 1 || reports["a.tar"] != nil {
 			t.Errorf("with space: %v, %v", ready, reports)
@@ -375,13 +375,13 @@ func TestHangingFile(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var scanned atomic.Bool
 		go d.work(ctx, func() { scanned.Store(true) })
-		time.Sleep(quietLimit + time.Second)
+		<-time.After(quietLimit + time.Second)
 		synctest.Wait()
 		if ready, reports := o.soFar(); !errors.Is(reports["a.tar"], errHangs) || strings.Join(ready, ",") != "good" || !scanned.Load() {
 			t.Errorf("while one hangs: %v, %v, %v", ready, reports, scanned.Load())
 		}
 		close(release)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if ready, reports := o.soFar(); strings.Join(ready, ",") != "good,hung,grown" || len(reports) != 3 || reports["a.tar"] != nil {
 			t.Errorf("at last: %v, %v", ready, reports)
