@@ -20,6 +20,7 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 // takeover is the beginning of a run: what an earlier one left is looked through, mended and taken up.
@@ -130,7 +131,7 @@ func (t takeover) readRecord(uid string) (state.State, bool) {
 	if s.BootID != t.host.BootID {
 		s.ClockOffset = clock.Offset()
 	} else if moved := clock.Moved(s.ClockOffset); moved != 0 { // it was set meanwhile
-		s = state.Step(s, state.ClockMoved{Moved: moved, Booted: clock.Booted(s.ClockOffset)})
+		s = step.Step(s, state.ClockMoved{Moved: moved, Booted: clock.Booted(s.ClockOffset)})
 	}
 	return s, true
 }

@@ -33,19 +33,19 @@ var mutants = []mutant{
 	{
 		name: "a SIGKILL that has failed is not sent again",
 		patches: []patch{
-			{"runner/pod/state/step_end.go", "case c.Now.Killed:\n", "case c.Now.Killed && c.Now.Signalled == sigkill:\n\t\treturn 0\n\tcase c.Now.Killed:\n"},
-			{"runner/pod/state/step_end.go", "case r.Problem.failed():\n\t\tc.Now.Signals =", "case r.Problem.failed():\n\t\tc.Now.Signalled = r.Signal\n\t\tc.Now.Signals ="},
+			{"runner/pod/step/end.go", "case c.Now.Killed:\n", "case c.Now.Killed && c.Now.Signalled == sigkill:\n\t\treturn 0\n\tcase c.Now.Killed:\n"},
+			{"runner/pod/step/end.go", "case r.Problem.failed():\n\t\tc.Now.Signals =", "case r.Problem.failed():\n\t\tc.Now.Signalled = r.Signal\n\t\tc.Now.Signals ="},
 		},
 		says: "not what it should be",
 	},
 	{
 		name:    "what was applied is overwritten by what is desired",
-		patches: []patch{{"runner/pod/state/step_desired.go", "s.Pod, s.File = e.Pod, e.File\n", "s.Pod, s.File = e.Pod, e.File\n\tif s.Applied != nil {\n\t\ts.Applied = e.Pod\n\t}\n"}},
+		patches: []patch{{"runner/pod/step/desired.go", "s.Pod, s.File = e.Pod, e.File\n", "s.Pod, s.File = e.Pod, e.File\n\tif s.Applied != nil {\n\t\ts.Applied = e.Pod\n\t}\n"}},
 		says:    "is stopped before",
 	},
 	{
 		name:    "a container whose image is missing is created again at once",
-		patches: []patch{{"runner/pod/state/step_container.go", "s.lack(p.Lacks, spec.ImagePullPolicy)\n", ""}},
+		patches: []patch{{"runner/pod/step/container.go", "s.lack(p.Lacks, spec.ImagePullPolicy)\n", ""}},
 		says:    "was begun",
 	},
 	{
@@ -57,7 +57,7 @@ var mutants = []mutant{
 	},
 	{
 		name:    "the deletionTimestamp moves",
-		patches: []patch{{"runner/pod/state/step_desired.go", "if s.DeletedAt.IsZero() {", "if e.Pod == nil {"}},
+		patches: []patch{{"runner/pod/step/desired.go", "if s.DeletedAt.IsZero() {", "if e.Pod == nil {"}},
 		says:    "deletionTimestamp",
 	},
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/status"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 var t0 = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -29,7 +30,7 @@ func pod() *v1.Pod {
 
 func fresh() state.State {
 	p := pod()
-	return state.Step(state.New(state.Host{Node: "box", IP: "192.0.2.1"}, 0, p, true), state.Desired{At: t0, Pod: p, File: "web.yaml"})
+	return step.Step(state.New(state.Host{Node: "box", IP: "192.0.2.1"}, 0, p, true), state.Desired{At: t0, Pod: p, File: "web.yaml"})
 }
 
 // up has a sandbox, and all containers as they should be.
@@ -128,7 +129,7 @@ func TestOf(t *testing.T) {
 func never(s *state.State) {
 	p := pod()
 	p.Spec.RestartPolicy = v1.RestartPolicyNever
-	*s = up(state.Step(*s, state.Desired{At: t0, Pod: p}))
+	*s = up(step.Step(*s, state.Desired{At: t0, Pod: p}))
 }
 
 func hindered(s *state.State, reason string) {
@@ -142,7 +143,7 @@ func lacks(s *state.State, image state.Image) {
 
 // TestDeletion: that a pod is going shows at once, with the time when that began.
 func TestDeletion(t *testing.T) {
-	s := state.Step(up(fresh()), state.Desired{At: t0})
+	s := step.Step(up(fresh()), state.Desired{At: t0})
 	p := status.Of(s, t0.Add(time.Hour))
 	if p.DeletionTimestamp == nil || !p.DeletionTimestamp.Time.Equal(t0) || *p.DeletionGracePeriodSeconds != 30 {
 		t.Errorf("%v, %v", p.DeletionTimestamp, p.DeletionGracePeriodSeconds)
@@ -175,7 +176,7 @@ func TestSame(t *testing.T) {
 		"a failure": func(s *state.State) { s.Failed = &state.Failure{} },
 		"its going": func(s *state.State) { s.DeletedAt = t0 },
 	} {
-		b := state.Step(a, state.ClaimsFree{})
+		b := step.Step(a, state.ClaimsFree{})
 		if !status.Same(&a, &b) {
 			t.Fatal("nothing has changed")
 		}

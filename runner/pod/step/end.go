@@ -1,15 +1,14 @@
-package state
+package step
 
 import (
+	"fmt"
+	"github.com/solopod/solopod/runner/pod/state"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
 
-// MinimumGrace is the kubelet's: even a grace period of zero, or one that a hook used up, leaves a moment to end in order.
-const MinimumGrace = 2 * time.Second
-
-func (e StopBegun) apply(s *State) {
+func applyStopBegun(s *next, e state.StopBegun) {
 	c := s.Containers[e.Name]
 	if c == nil || !c.Running || c.Now.Stopping {
 		return
@@ -17,7 +16,7 @@ func (e StopBegun) apply(s *State) {
 	c.Now.Stopping, c.Now.Replaced = true, e.Replace
 	c.Now.KillAt = e.At.Add(e.Grace)
 	c.Now.PreStop = c.PreStop != nil && e.Grace > 0
-	c.Now.Signals, c.Now.Signalled = Backoff{}, 0
+	c.Now.Signals, c.Now.Signalled = state.Backoff{}, 0
 	c.Ready = false
 	if e.EndsPod && s.EndBy.IsZero() {
 		s.EndBy = c.Now.KillAt
@@ -25,31 +24,23 @@ func (e StopBegun) apply(s *State) {
 	s.normal(e.Name, "Killing", "Stopping container %s: %s", e.Name, e.Reason)
 }
 
-func (e HookOver) apply(s *State) {
+func applyHookOver(s *next, e state.HookOver) {
 	if c := s.Containers[e.Name]; c != nil && c.Now.PreStop {
 		s.warn(e.Name, "FailedPreStopHook", "PreStopHook did not end within the grace period and is abandoned")
-		c.preStopOver(e.At)
+		c.PreStopOver(e.At)
 	}
 }
 
-// preStopOver: the stop signal comes now; a moment is left for it in any case.
-func (c *Container) preStopOver(at time.Time) {
-	c.Now.PreStop = false
-	if least := at.Add(MinimumGrace); c.Now.KillAt.Before(least) {
-		c.Now.KillAt = least
-	}
-}
-
-func (e KillBegun) apply(s *State) {
+func applyKillBegun(s *next, e state.KillBegun) {
 	c := s.Containers[e.Name]
 	if c == nil || !c.Running || c.Now.Killed {
 		return
 	}
-	c.Now.Killed, c.Now.Signals = true, Backoff{}
+	c.Now.Killed, c.Now.Signals = true, state.Backoff{}
 	s.warn(e.Name, "Killing", "Container %s did not end within its grace period and is killed", e.Name)
 }
 
-func (r HookEnded) take(s *State, f *Flight, at time.Time) {
+func takeHookEnded(s *next, r state.HookEnded, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
 	if c == nil || c.ID != f.ID || !c.Running || c.Now.Stopping != r.PreStop || !f.Cancelled.IsZero() {
 		return // it ended meanwhile, or its stop has begun
@@ -59,7 +50,7 @@ func (r HookEnded) take(s *State, f *Flight, at time.Time) {
 			s.warn(f.Name, "FailedPreStopHook", "PreStopHook failed: %s", r.Failure)
 		}
 		if c.Now.PreStop {
-			c.preStopOver(at)
+			c.PreStopOver(at)
 		}
 		return
 	}
@@ -69,25 +60,10 @@ func (r HookEnded) take(s *State, f *Flight, at time.Time) {
 		return
 	}
 	c.Hooked = true
-	s.advance(c, ContainerOf(s.Applied, f.Name))
+	s.advance(c, state.ContainerOf(s.Applied, f.Name))
 }
 
-const sigkill = 9
-
-// WantedSignal is the signal that the container shall get, or 0.
-func (c *Container) WantedSignal() int {
-	switch {
-	case !c.Running || !c.Now.Stopping || c.Now.Exit != nil:
-		return 0
-	case c.Now.Killed:
-		return sigkill
-	case c.Now.PreStop || c.Now.Signalled == c.StopSignal:
-		return 0
-	}
-	return c.StopSignal
-}
-
-func (r SignalSent) take(s *State, f *Flight, at time.Time) {
+func takeSignalSent(s *next, r state.SignalSent, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
 	if c == nil || c.ID != f.ID || !c.Running || !f.Cancelled.IsZero() {
 		return
@@ -95,23 +71,23 @@ func (r SignalSent) take(s *State, f *Flight, at time.Time) {
 	switch {
 	case r.Found != nil:
 		s.compare(c, r.Found, at, "containerd no longer knows its process")
-	case r.Problem.failed():
-		c.Now.Signals = c.Now.Signals.failedBriefly(at)
+	case r.Problem.Failed():
+		c.Now.Signals = c.Now.Signals.FailedBriefly(at)
 		if c.Now.Signals.Failures == 1 {
 			s.warn(f.Name, "FailedKillContainer", "cannot signal container %s: %s; it is tried again", f.Name, r.Problem.Message)
 		}
 	default:
 		c.Now.Signalled = r.Signal
-		if r.Signal == sigkill { // what it does not end is told again: a signal may be lost with its shim
-			c.Now.Signals = c.Now.Signals.failedBriefly(at)
+		if r.Signal == state.SIGKILL { // what it does not end is told again: a signal may be lost with its shim
+			c.Now.Signals = c.Now.Signals.FailedBriefly(at)
 		} else {
-			c.Now.Signals = Backoff{}
+			c.Now.Signals = state.Backoff{}
 		}
 	}
 }
 
-func (e Exited) apply(s *State) {
-	exit := &Exit{Code: e.Code, At: e.When}
+func applyExited(s *next, e state.Exited) {
+	exit := &state.Exit{Code: e.Code, At: e.When}
 	if c := s.Containers[s.nameOf(e.ID)]; c != nil {
 		if c.Running && c.Now.Exit == nil {
 			c.Now.Exit = exit
@@ -129,27 +105,19 @@ func (e Exited) apply(s *State) {
 // kill; a kill of a child some time before is another story.
 const killWindow = 2 * time.Second
 
-// Reasons of ended containers, as the kubelet gives them.
-const (
-	ReasonCompleted = "Completed"
-	ReasonError     = "Error"
-	ReasonOOM       = "OOMKilled"
-	ReasonUnknown   = "ContainerStatusUnknown"
-)
-
 // exitOfKill is the exit code of a process that was killed with SIGKILL.
-const exitOfKill = 128 + sigkill
+const exitOfKill = 128 + state.SIGKILL
 
-func (r Examined) take(s *State, f *Flight, at time.Time) {
+func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
 	if c == nil || c.ID != f.ID || !c.Running || c.Now.Exit == nil {
 		return
 	}
 	exit := c.Now.Exit
 	if exit.Lost != "" {
-		s.conclude(c, f.Name, &Ending{ExitCode: exitOfKill, Reason: ReasonUnknown, Message: exit.Lost, FinishedAt: wall(at)})
-		c.Backoff = Backoff{}
-		s.warn(f.Name, ReasonUnknown, "The end of container %s was not seen: %s", f.Name, exit.Lost)
+		s.conclude(c, f.Name, &state.Ending{ExitCode: exitOfKill, Reason: state.ReasonUnknown, Message: exit.Lost, FinishedAt: wall(at)})
+		c.Backoff = state.Backoff{}
+		s.warn(f.Name, state.ReasonUnknown, "The end of container %s was not seen: %s", f.Name, exit.Lost)
 		return
 	}
 	// The shim's time is by the clock as it was then, which may have been set since.
@@ -158,38 +126,38 @@ func (r Examined) take(s *State, f *Flight, at time.Time) {
 		when = now
 	}
 	s.noteKills(c, f.Name, r.Kills, when)
-	end := &Ending{ExitCode: exit.Code, FinishedAt: when, Reason: ReasonError, Message: r.Message}
-	spec := ContainerOf(s.Applied, f.Name)
+	end := &state.Ending{ExitCode: exit.Code, FinishedAt: when, Reason: state.ReasonError, Message: r.Message}
+	spec := state.ContainerOf(s.Applied, f.Name)
 	end.FromLog = spec != nil && r.Message == "" && exit.Code != 0 && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
 	switch {
 	case exit.Code == 0:
-		end.Reason = ReasonCompleted
+		end.Reason = state.ReasonCompleted
 	case exit.Code == exitOfKill && !c.Now.Killed && c.Now.Kills > 0 && when.Sub(c.Now.KilledAt) < killWindow:
-		end.Reason = ReasonOOM
+		end.Reason = state.ReasonOOM
 	}
 	byItself := !c.Now.Replaced && !c.Now.Stopping
 	s.conclude(c, f.Name, end)
 	if byItself {
-		s.tell(Report{Container: f.Name, Warning: end.Reason != ReasonCompleted, Reason: "Exited",
-			Message: "Container " + f.Name + " ended: " + end.Reason + ", exit code " + itoa(end.ExitCode)})
+		s.tell(state.Report{Container: f.Name, Warning: end.Reason != state.ReasonCompleted, Reason: "Exited",
+			Message: "Container " + f.Name + " ended: " + end.Reason + ", exit code " + fmt.Sprint(end.ExitCode)})
 	}
 }
 
 // conclude writes an ending down. What is left of the container is a leftover from now on.
-func (s *State) conclude(c *Container, name string, e *Ending) {
+func (s *next) conclude(c *state.Container, name string, e *state.Ending) {
 	e.ID, e.StartedAt = c.ID, c.StartedAt
-	s.Leftovers[c.ID] = &Leftover{
+	s.Leftovers[c.ID] = &state.Leftover{
 		Name: name, Attempt: c.Attempt, Drain: true, FromLog: e.FromLog, Terminal: c.Terminal, Stdin: c.Stdin, Step: s.Steps,
 	}
 	c.Running, c.Ended, c.Ready, c.Started = false, e, false, false
 	c.Replaced = c.Now.Replaced
 	c.OOMKills += c.Now.Kills
 	c.ID, c.Pid = "", 0
-	c.Now = Now{}
+	c.Now = state.Now{}
 }
 
 // noteKills makes a report of kills that were not known yet.
-func (s *State) noteKills(c *Container, name string, kills uint64, at time.Time) {
+func (s *next) noteKills(c *state.Container, name string, kills uint64, at time.Time) {
 	if kills <= c.Now.Kills {
 		return
 	}
@@ -199,20 +167,20 @@ func (s *State) noteKills(c *Container, name string, kills uint64, at time.Time)
 	s.Reports[len(s.Reports)-1].Count = int(n)
 }
 
-func (r KillsSeen) take(s *State, f *Flight, at time.Time) {
+func takeKillsSeen(s *next, r state.KillsSeen, f *state.Flight, at time.Time) {
 	if c := s.Containers[f.Name]; c != nil && c.ID == f.ID && c.Running {
 		s.noteKills(c, f.Name, r.Kills, wall(at))
 	}
 }
 
-func (r LeftoverGone) take(s *State, f *Flight, at time.Time) {
+func takeLeftoverGone(s *next, r state.LeftoverGone, f *state.Flight, at time.Time) {
 	l := s.Leftovers[f.ID]
 	if l == nil {
 		return
 	}
-	if r.Problem.failed() {
+	if r.Problem.Failed() {
 		if f.Cancelled.IsZero() {
-			l.Retry = l.Retry.failedBriefly(at)
+			l.Retry = l.Retry.FailedBriefly(at)
 			if !l.Told {
 				l.Told = true
 				s.warn(s.containerOf(f), "FailedRemoveContainer", "cannot remove what is left of container %s: %s; it is tried again", f.Name, r.Problem.Message)
@@ -223,12 +191,12 @@ func (r LeftoverGone) take(s *State, f *Flight, at time.Time) {
 	delete(s.Leftovers, f.ID)
 }
 
-func (r LogComplete) take(s *State, f *Flight, at time.Time) {
+func takeLogComplete(s *next, r state.LogComplete, f *state.Flight, _ time.Time) {
 	l := s.Leftovers[f.ID]
 	if l == nil || !f.Cancelled.IsZero() {
 		return
 	}
-	if r.Problem.failed() {
+	if r.Problem.Failed() {
 		s.warn(s.containerOf(f), "LogIncomplete", "the last output of container %s may be missing from its log: %s", f.Name, r.Problem.Message)
 	}
 	l.Drain = false
@@ -236,7 +204,7 @@ func (r LogComplete) take(s *State, f *Flight, at time.Time) {
 	if c == nil || !l.FromLog {
 		return
 	}
-	text := func(e *Ending) *Ending {
+	text := func(e *state.Ending) *state.Ending {
 		if e == nil || e.ID != f.ID || !e.FromLog {
 			return e
 		}
@@ -248,7 +216,7 @@ func (r LogComplete) take(s *State, f *Flight, at time.Time) {
 	l.FromLog, l.Step = false, s.Steps
 }
 
-func (e BackingOff) apply(s *State) {
+func applyBackingOff(s *next, e state.BackingOff) {
 	if c := s.Containers[e.Name]; c != nil {
 		c.Now.BackoffTold = true
 		s.warn(e.Name, "BackOff", "Back-off restarting failed container %s: it waits %s", e.Name, c.Backoff.Delay)

@@ -1,6 +1,7 @@
-package state
+package step
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"strings"
 	"time"
@@ -9,7 +10,7 @@ import (
 )
 
 // apply compares the record with what containerd has: after a start, and when exits may have been missed.
-func (e Listed) apply(s *State) {
+func applyListed(s *next, e state.Listed) {
 	adopting := s.Adoption.Containers
 	if adopting && (s.StartsUnclear() || e.Asked.Before(s.UnclearUntil)) {
 		return // it may have been made before what runs now was started; the worker asks again
@@ -22,13 +23,13 @@ func (e Listed) apply(s *State) {
 			why = "the machine was restarted"
 		}
 	}
-	found := map[string]*Found{}
+	found := map[string]*state.Found{}
 	for i := range e.Found {
 		found[e.Found[i].ID] = &e.Found[i]
 	}
 	if adopting {
 		inOrder := slices.Clone(e.Found)
-		slices.SortStableFunc(inOrder, func(a, b Found) int { return a.Attempt - b.Attempt })
+		slices.SortStableFunc(inOrder, func(a, b state.Found) int { return a.Attempt - b.Attempt })
 		for i := range inOrder {
 			s.recognize(&inOrder[i], found)
 		}
@@ -48,18 +49,8 @@ func (e Listed) apply(s *State) {
 	}
 }
 
-// StartsUnclear says whether a container may just be being made, or started, and its result will not count.
-func (s *State) StartsUnclear() bool {
-	for _, f := range s.Flights {
-		if f.Void && !f.Left && (f.Kind == KindCreate || f.Kind == KindStart) {
-			return true
-		}
-	}
-	return false
-}
-
 // knows: the pod has this container, or an effect works on it whose result will tell.
-func (s *State) knows(id string) bool {
+func (s *next) knows(id string) bool {
 	for _, c := range s.Containers {
 		if c.ID == id || c.Making != nil && c.Making.ID == id {
 			return true
@@ -74,9 +65,9 @@ func (s *State) knows(id string) bool {
 }
 
 // foundLeftover: the last attempt's container, whose clean-up was interrupted. Its output may still have to be read.
-func (s *State) foundLeftover(f *Found) *Leftover {
-	l := &Leftover{Name: f.Name, Attempt: f.Attempt, Drain: f.Status == FoundStopped, Step: s.Steps}
-	l.Kill = f.Status != FoundStopped
+func (s *next) foundLeftover(f *state.Found) *state.Leftover {
+	l := &state.Leftover{Name: f.Name, Attempt: f.Attempt, Drain: f.Status == state.FoundStopped, Step: s.Steps}
+	l.Kill = f.Status != state.FoundStopped
 	if c := s.Containers[f.Name]; c != nil {
 		l.Terminal, l.Stdin = c.Terminal, c.Stdin
 		l.FromLog = c.Ended != nil && c.Ended.ID == f.ID && c.Ended.FromLog
@@ -85,28 +76,28 @@ func (s *State) foundLeftover(f *Found) *Leftover {
 }
 
 // stopsForgotten: stops that an earlier Solopod had begun do not go on, unless they are decided again.
-func (s *State) stopsForgotten() {
+func (s *next) stopsForgotten() {
 	for name, c := range s.Containers {
-		s.advance(c, ContainerOf(s.Applied, name))
+		s.advance(c, state.ContainerOf(s.Applied, name))
 	}
 }
 
 // compare takes what was found of a container that runs as far as is known; nil means that nothing was.
-func (s *State) compare(c *Container, f *Found, at time.Time, why string) {
+func (s *next) compare(c *state.Container, f *state.Found, at time.Time, why string) {
 	switch {
 	case c.Now.Exit != nil:
-	case f == nil || f.Status == FoundUnknown:
-		c.Now.Exit = &Exit{Lost: why, At: at}
-	case f.Status == FoundStopped:
-		c.Now.Exit = &Exit{Code: f.ExitCode, At: f.ExitedAt}
-	case f.Status == FoundRunning && f.Pid != 0:
+	case f == nil || f.Status == state.FoundUnknown:
+		c.Now.Exit = &state.Exit{Lost: why, At: at}
+	case f.Status == state.FoundStopped:
+		c.Now.Exit = &state.Exit{Code: f.ExitCode, At: f.ExitedAt}
+	case f.Status == state.FoundRunning && f.Pid != 0:
 		c.Pid = f.Pid
 	}
 }
 
 // recognize takes over a container that was started just before Solopod was killed, when the record had not been written yet;
 // it may have ended since.
-func (s *State) recognize(f *Found, found map[string]*Found) {
+func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 	if l := s.Leftovers[f.ID]; l != nil {
 		if !l.Void {
 			return // it was given up
@@ -115,10 +106,10 @@ func (s *State) recognize(f *Found, found map[string]*Found) {
 	}
 	c := s.Containers[f.Name]
 	spec := s.specOf(f)
-	if f.Status == FoundUnknown || f.Status == FoundCreated || spec == nil || c.had(f.ID) || f.Attempt < c.NextAttempt() {
+	if f.Status == state.FoundUnknown || f.Status == state.FoundCreated || spec == nil || c.Had(f.ID) || f.Attempt < c.NextAttempt() {
 		return
 	}
-	next := &Container{}
+	next := &state.Container{}
 	if c != nil {
 		*next = *c
 		s.passed(next, f.Name, found[c.ID])
@@ -126,15 +117,15 @@ func (s *State) recognize(f *Found, found map[string]*Found) {
 	next.ID, next.Attempt, next.Revision, next.Pid = f.ID, f.Attempt, f.Revision, f.Pid
 	next.Running, next.Started, next.Ready, next.Replaced = true, false, false, false
 	next.StartedAt, next.Terminal, next.Stdin, next.Image = wall(f.CreatedAt), spec.TTY, spec.Stdin, spec.Image
-	next.Resources, next.PreStop = resourceRevision(spec), preStopOf(spec)
+	next.Resources, next.PreStop = state.ResourceRevision(spec), state.PreStopOf(spec)
 	next.Hooked = spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil
-	next.StopSignal = SignalNumber(stopSignalOf(spec))
-	next.Now, next.Making = Now{}, nil
+	next.StopSignal = state.SignalNumber(state.StopSignalOf(spec))
+	next.Now, next.Making = state.Now{}, nil
 	if c != nil && c.Ended != nil {
 		next.Backoff = c.Backoff.Next(c.Ended.FinishedAt, f.CreatedAt)
 	}
-	if f.Status == FoundStopped {
-		next.Now.Exit = &Exit{Code: f.ExitCode, At: f.ExitedAt}
+	if f.Status == state.FoundStopped {
+		next.Now.Exit = &state.Exit{Code: f.ExitCode, At: f.ExitedAt}
 	}
 	s.Containers[f.Name] = next
 	s.applied(f.Name, spec)
@@ -142,36 +133,31 @@ func (s *State) recognize(f *Found, found map[string]*Found) {
 }
 
 // specOf is what a container was made from, as far as can be told.
-func (s *State) specOf(f *Found) *v1.Container {
-	spec := ContainerOf(s.Applied, f.Name)
-	if spec != nil && strings.HasPrefix(f.Revision, containerRevision(spec)) {
+func (s *next) specOf(f *state.Found) *v1.Container {
+	spec := state.ContainerOf(s.Applied, f.Name)
+	if spec != nil && strings.HasPrefix(f.Revision, state.ContainerRevision(spec)) {
 		return spec
 	}
-	if wanted := ContainerOf(s.Pod, f.Name); wanted != nil {
+	if wanted := state.ContainerOf(s.Pod, f.Name); wanted != nil {
 		return wanted
 	}
 	return spec
 }
 
-// had: the container with this id is, or was, c's.
-func (c *Container) had(id string) bool {
-	return c != nil && (c.ID == id || c.Ended != nil && c.Ended.ID == id || c.Last != nil && c.Last.ID == id)
-}
-
 // passed: another attempt has followed the one that c knows, whose end is found, or not.
-func (s *State) passed(c *Container, name string, f *Found) {
+func (s *next) passed(c *state.Container, name string, f *state.Found) {
 	if c.Running {
-		end := &Ending{ID: c.ID, StartedAt: c.StartedAt, FinishedAt: c.StartedAt, ExitCode: exitOfKill, Reason: ReasonUnknown, Message: "its end was not written down"}
+		end := &state.Ending{ID: c.ID, StartedAt: c.StartedAt, FinishedAt: c.StartedAt, ExitCode: exitOfKill, Reason: state.ReasonUnknown, Message: "its end was not written down"}
 		if exit := c.Now.Exit; exit != nil && exit.Lost == "" {
-			f = &Found{Status: FoundStopped, ExitCode: exit.Code, ExitedAt: exit.At}
+			f = &state.Found{Status: state.FoundStopped, ExitCode: exit.Code, ExitedAt: exit.At}
 		}
-		if f != nil && f.Status == FoundStopped {
-			end.ExitCode, end.FinishedAt, end.Reason, end.Message = f.ExitCode, wall(f.ExitedAt), ReasonCompleted, ""
+		if f != nil && f.Status == state.FoundStopped {
+			end.ExitCode, end.FinishedAt, end.Reason, end.Message = f.ExitCode, wall(f.ExitedAt), state.ReasonCompleted, ""
 			if f.ExitCode != 0 {
-				end.Reason = ReasonError
+				end.Reason = state.ReasonError
 			}
 		}
-		s.Leftovers[c.ID] = &Leftover{Name: name, Attempt: c.Attempt, Drain: true, Kill: end.Reason == ReasonUnknown, Terminal: c.Terminal, Stdin: c.Stdin, Step: s.Steps}
+		s.Leftovers[c.ID] = &state.Leftover{Name: name, Attempt: c.Attempt, Drain: true, Kill: end.Reason == state.ReasonUnknown, Terminal: c.Terminal, Stdin: c.Stdin, Step: s.Steps}
 		c.Ended = end
 	}
 	if c.Ended != nil {

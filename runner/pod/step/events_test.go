@@ -1,4 +1,4 @@
-package state_test
+package step_test
 
 import (
 	"testing"

@@ -1,15 +1,14 @@
-package state
+package step
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-
-	"github.com/solopod/solopod/manifests"
 )
 
-func (e Desired) apply(s *State) {
+func applyDesired(s *next, e state.Desired) {
 	s.Decided = true
 	if e.Pod == nil {
 		if s.DeletedAt.IsZero() {
@@ -20,7 +19,7 @@ func (e Desired) apply(s *State) {
 	}
 	old := s.Pod
 	s.DeletedAt, s.Orphan, s.Gone = time.Time{}, false, false
-	changed := old == nil || e.Pod != old && Hash(e.Pod.Spec) != Hash(old.Spec)
+	changed := old == nil || e.Pod != old && state.Hash(e.Pod.Spec) != state.Hash(old.Spec)
 	if (changed || !s.SetUp) && s.StartSince.IsZero() {
 		s.StartSince = e.At
 	}
@@ -28,91 +27,76 @@ func (e Desired) apply(s *State) {
 	if changed {
 		s.edited(old, e.At)
 	}
-	others := Hash(e.Objects) != Hash(s.Objects)
+	others := state.Hash(e.Objects) != state.Hash(s.Objects)
 	if others {
 		s.Objects = e.Objects
 		s.objectsChanged()
 	}
 	if others || e.Pod != old {
-		s.Revisions = s.revisions()
-		s.Shown = s.wantedContent()
+		s.Revisions = s.Revise()
+		s.Shown = s.WantedContent()
 		s.pruneImages()
 	}
 	if s.SetUp && s.MeasureAt.IsZero() {
-		s.MeasureAt = e.At.Add(MeasureInterval)
+		s.MeasureAt = e.At.Add(state.MeasureInterval)
 	}
 }
 
 // edited lets what has failed be tried at once: the edit may have mended it.
-func (s *State) edited(old *v1.Pod, at time.Time) {
+func (s *next) edited(old *v1.Pod, at time.Time) {
 	if s.Failed != nil { // an edit makes it another pod, as for a kubelet
 		s.Failed.Revive = wall(at)
 	}
-	s.Retry, s.WaitsFor = Backoff{}, WantsNothing
+	s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
 	if old == nil {
 		return
 	}
 	for name, c := range s.Containers {
-		is, was := ContainerOf(s.Pod, name), ContainerOf(old, name)
-		if is != nil && was != nil && containerRevision(is) != containerRevision(was) {
-			c.hindered("", "")
+		is, was := state.ContainerOf(s.Pod, name), state.ContainerOf(old, name)
+		if is != nil && was != nil && state.ContainerRevision(is) != state.ContainerRevision(was) {
+			c.Hinder("", "")
 		}
 	}
 }
 
 // objectsChanged: what was missing may be there.
-func (s *State) objectsChanged() {
-	s.Retry = Backoff{}
+func (s *next) objectsChanged() {
+	s.Retry = state.Backoff{}
 	for _, c := range s.Containers {
 		if c.Now.WaitingReason == "CreateContainerConfigError" {
-			c.Now.Retry = Backoff{}
+			c.Now.Retry = state.Backoff{}
 		}
 	}
 }
 
-// hindered clears what hindered the next attempt, and notes another reason.
-func (c *Container) hindered(reason, message string) {
-	c.Now.WaitingReason, c.Now.WaitingMessage, c.Now.Lacks, c.Now.Retry = reason, message, "", Backoff{}
-}
-
-func (e RestartAsked) apply(s *State) {
+func applyRestartAsked(s *next, e state.RestartAsked) {
 	for name, c := range s.Containers {
-		if e.Container != "" && name != e.Container || !Restartable(s.Pod, name) {
+		if e.Container != "" && name != e.Container || !state.Restartable(s.Pod, name) {
 			continue
 		}
 		c.Revision = "" // of no version of the manifest: it is replaced, as after an edit
-		c.Backoff, c.Now.Retry = Backoff{}, Backoff{}
+		c.Backoff, c.Now.Retry = state.Backoff{}, state.Backoff{}
 		if img := s.Images[c.Now.Lacks]; img != nil {
-			img.Retry = Backoff{}
+			img.Retry = state.Backoff{}
 		}
 	}
 	s.normal(e.Container, "RestartRequested", "a restart was asked for")
 }
 
-// Restartable: init containers that run to their end are not.
-func Restartable(pod *v1.Pod, container string) bool {
-	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.Name == container {
-			return manifests.IsSidecar(c)
-		}
-	}
-	return ContainerOf(pod, container) != nil
-}
-
-func (e Drained) apply(s *State) {
+func applyDrained(s *next, e state.Drained) {
 	if s.StopBy.IsZero() || e.StopBy.Before(s.StopBy) {
 		s.StopBy = e.StopBy
 	}
 }
 
-func (e ClaimsFree) apply(s *State) {
-	if s.WaitsFor == WantsClaim {
-		s.Retry, s.WaitsFor = Backoff{}, WantsNothing
+func applyClaimsFree(s *next, _ state.ClaimsFree) {
+	if s.WaitsFor == state.WantsClaim {
+		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
 	}
 }
 
 // apply moves the times of this boot to the clock as it is now. Times of earlier boots stay: their clock may have been right.
-func (e ClockMoved) apply(s *State) {
+func applyClockMoved(s *next, e state.ClockMoved) {
 	move := func(t time.Time) time.Time {
 		if t.IsZero() || t.Before(e.Booted) {
 			return t
@@ -127,7 +111,7 @@ func (e ClockMoved) apply(s *State) {
 	for i := range s.Conditions {
 		s.Conditions[i].LastTransitionTime.Time = move(s.Conditions[i].LastTransitionTime.Time)
 	}
-	moved := func(e *Ending) *Ending {
+	moved := func(e *state.Ending) *state.Ending {
 		if e == nil {
 			return nil
 		}
@@ -142,14 +126,14 @@ func (e ClockMoved) apply(s *State) {
 	s.ClockOffset += e.Moved
 }
 
-func (e PodFailed) apply(s *State) {
-	s.Failed = &Failure{Reason: e.Reason, Message: e.Message}
+func applyPodFailed(s *next, e state.PodFailed) {
+	s.Failed = &state.Failure{Reason: e.Reason, Message: e.Message}
 	s.warn("", e.Reason, "%s", e.Message)
 }
 
-func (Initialized) apply(s *State) { s.Initialized = true }
+func applyInitialized(s *next, _ state.Initialized) { s.Initialized = true }
 
-func (e BegunAnew) apply(s *State) {
+func applyBegunAnew(s *next, e state.BegunAnew) {
 	s.Initialized = false
 	s.EndBy = time.Time{}
 	for name, c := range s.Containers {
@@ -162,9 +146,9 @@ func (e BegunAnew) apply(s *State) {
 	s.normal("", "RestartingAllContainers", "container %s has ended with an exit code for which its rules restart all containers", e.Trigger)
 }
 
-func (e Removed) apply(s *State) {
+func applyRemoved(s *next, e state.Removed) {
 	delete(s.Containers, e.Name)
 	s.applied(e.Name, nil)
 }
 
-func (e ConditionsNoted) apply(s *State) { s.Conditions = e.Conditions }
+func applyConditionsNoted(s *next, e state.ConditionsNoted) { s.Conditions = e.Conditions }

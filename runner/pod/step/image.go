@@ -1,6 +1,7 @@
-package state
+package step
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"time"
 
@@ -11,31 +12,31 @@ import (
 )
 
 // lack notes that an image is not present.
-func (s *State) lack(ref string, policy v1.PullPolicy) {
+func (s *next) lack(ref string, policy v1.PullPolicy) {
 	if s.Images[ref] == nil {
-		s.Images[ref] = &Image{AwaitsScan: !s.Scanned, Policy: policy}
+		s.Images[ref] = &state.Image{AwaitsScan: !s.Scanned, Policy: policy}
 	}
 }
 
 // present lets those go on that waited for an image.
-func (s *State) present(ref string) {
+func (s *next) present(ref string) {
 	delete(s.Images, ref)
 	for name, c := range s.Containers {
-		if spec := ContainerOf(s.Pod, name); spec != nil && spec.Image == ref && (c.Now.Lacks == ref || c.Now.Retry.Failures > 0) {
-			c.hindered("", "")
+		if spec := state.ContainerOf(s.Pod, name); spec != nil && spec.Image == ref && (c.Now.Lacks == ref || c.Now.Retry.Failures > 0) {
+			c.Hinder("", "")
 		}
 	}
 	if s.volumeShows(ref) {
-		s.Retry, s.WaitsFor = Backoff{}, WantsNothing
+		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
 	}
 }
 
-func (s *State) volumeShows(ref string) bool {
+func (s *next) volumeShows(ref string) bool {
 	return slices.ContainsFunc(s.Pod.Spec.Volumes, func(v v1.Volume) bool { return v.Image != nil && v.Image.Reference == ref })
 }
 
 // refs are the images that the pod names.
-func (s *State) refs() []string {
+func (s *next) refs() []string {
 	var out []string
 	for _, c := range manifests.AllContainers(s.Pod) {
 		out = append(out, c.Image)
@@ -50,7 +51,7 @@ func (s *State) refs() []string {
 }
 
 // pruneImages forgets images that the pod no longer names.
-func (s *State) pruneImages() {
+func (s *next) pruneImages() {
 	named := s.refs()
 	for ref := range s.Images {
 		if !slices.Contains(named, ref) {
@@ -59,12 +60,12 @@ func (s *State) pruneImages() {
 	}
 	for _, c := range s.Containers {
 		if c.Now.Lacks != "" && !slices.Contains(named, c.Now.Lacks) {
-			c.hindered("", "")
+			c.Hinder("", "")
 		}
 	}
 }
 
-func (e ImagesReady) apply(s *State) {
+func applyImagesReady(s *next, e state.ImagesReady) {
 	for _, ref := range s.refs() {
 		if named, err := reference.ParseDockerRef(ref); err == nil && slices.Contains(e.Names, named.String()) {
 			s.present(ref)
@@ -72,7 +73,7 @@ func (e ImagesReady) apply(s *State) {
 	}
 }
 
-func (e ImagesScanned) apply(s *State) {
+func applyImagesScanned(s *next, _ state.ImagesScanned) {
 	s.Scanned = true
 	for ref, image := range s.Images {
 		if image.AwaitsScan {
@@ -81,13 +82,13 @@ func (e ImagesScanned) apply(s *State) {
 	}
 }
 
-func (r ImagePulled) take(s *State, f *Flight, at time.Time) {
+func takeImagePulled(s *next, r state.ImagePulled, f *state.Flight, at time.Time) {
 	ref := f.Name
 	image := s.Images[ref]
 	switch {
-	case image == nil || !f.Cancelled.IsZero() && r.Problem.failed():
+	case image == nil || !f.Cancelled.IsZero() && r.Problem.Failed():
 		return
-	case !r.Problem.failed():
+	case !r.Problem.Failed():
 		s.present(ref)
 		return
 	}

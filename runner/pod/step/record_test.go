@@ -1,4 +1,4 @@
-package state_test
+package step_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -112,8 +113,8 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%v\n%s\n%s", err, once, twice)
 		}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		s = state.Step(s, state.Listed{Asked: now, At: now})
-		s = state.Step(s, state.Desired{At: now})
+		s = step.Step(s, state.Listed{Asked: now, At: now})
+		s = step.Step(s, state.Desired{At: now})
 		plan.Plan(s, now)
 	})
 }
@@ -176,7 +177,7 @@ func TestClockMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	moved := state.Step(s, state.ClockMoved{Moved: 24 * time.Hour, Booted: time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC)})
+	moved := step.Step(s, state.ClockMoved{Moved: 24 * time.Hour, Booted: time.Date(2025, 12, 31, 0, 0, 0, 0, time.UTC)})
 	after, err := moved.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +188,7 @@ func TestClockMoved(t *testing.T) {
 	if again, err := s.Encode(); err != nil || !bytes.Equal(again, before) {
 		t.Error("the step has changed its input")
 	}
-	early := state.Step(s, state.ClockMoved{Moved: time.Hour, Booted: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)})
+	early := step.Step(s, state.ClockMoved{Moved: time.Hour, Booted: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)})
 	if !early.StartTime.Equal(s.StartTime) {
 		t.Error("a time of an earlier boot has moved")
 	}

@@ -1,4 +1,4 @@
-package state_test
+package step_test
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 var t0 = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -30,7 +31,7 @@ func web() *v1.Pod {
 // steps applies events, one after the other.
 func steps(s state.State, events ...state.Event) state.State {
 	for _, e := range events {
-		s = state.Step(s, e)
+		s = step.Step(s, e)
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package state_test
+package step_test
 
 import (
 	"fmt"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 // TestDiagram holds the picture in doc.go to the code: random events show each of its transitions, and no others.
@@ -99,7 +100,7 @@ var host = state.Host{Node: "box", IP: "192.0.2.1", BootID: "boot"}
 // event steps, and watches the phases.
 func (d *driver) event(e state.Event) {
 	before := d.s
-	d.s = state.Step(before, e)
+	d.s = step.Step(before, e)
 	names := maps.Clone(before.Containers)
 	maps.Copy(names, d.s.Containers)
 	for name := range names {

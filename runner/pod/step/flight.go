@@ -1,16 +1,17 @@
-package state
+package step
 
 import (
+	"github.com/solopod/solopod/runner/pod/state"
 	"time"
 )
 
-func (e Begun) apply(s *State) {
+func applyBegun(s *next, e state.Begun) {
 	f := e.Flight
 	s.Flights[e.Thing] = &f
 	switch f.Kind {
-	case KindSetUp:
+	case state.KindSetUp:
 		s.setUpBegun(f.Began)
-	case KindClear: // from now on nobody can rely on it, whatever comes of this
+	case state.KindClear: // from now on nobody can rely on it, whatever comes of this
 		s.SetUp, s.Dirty = false, true
 	}
 	if e.Making == nil {
@@ -18,7 +19,7 @@ func (e Begun) apply(s *State) {
 	}
 	c := s.Containers[f.Name]
 	if c == nil {
-		c = &Container{}
+		c = &state.Container{}
 		s.Containers[f.Name] = c
 	}
 	making := *e.Making
@@ -26,70 +27,70 @@ func (e Begun) apply(s *State) {
 	s.EndBy = time.Time{} // an end that had begun does not go on
 }
 
-func (e Told) apply(s *State) {
+func applyTold(s *next, e state.Told) {
 	if f := s.Flights[e.Thing]; f != nil && f.Cancelled.IsZero() {
 		f.Cancelled = e.At
 	}
 }
 
-func (e LeftBehind) apply(s *State) {
+func applyLeftBehind(s *next, e state.LeftBehind) {
 	f := s.Flights[e.Thing]
 	if f == nil || f.Left {
 		return
 	}
 	f.Left = true
-	s.tell(Report{
+	s.tell(state.Report{
 		Container: s.containerOf(f), Warning: true, Reason: "EffectLeftBehind", Count: 1,
 		Message: f.Kind + " does not end (begun " + f.Began.UTC().Format(time.RFC3339) + "); it is left behind, and what it works on waits for it",
 	})
 }
 
-func (s *State) containerOf(f *Flight) string {
+func (s *next) containerOf(f *state.Flight) string {
 	if s.Containers[f.Name] != nil {
 		return f.Name
 	}
 	return ""
 }
 
-func (e Returned) apply(s *State) {
+func applyReturned(s *next, e state.Returned) {
 	f := s.Flights[e.Thing]
 	if f == nil || f.Token != e.Token {
 		return
 	}
 	delete(s.Flights, e.Thing)
 	if f.Left {
-		s.tell(Report{Container: s.containerOf(f), Reason: "EffectReturned", Message: f.Kind + " that was left behind has ended", Count: -1})
+		s.tell(state.Report{Container: s.containerOf(f), Reason: "EffectReturned", Message: f.Kind + " that was left behind has ended", Count: -1})
 	}
 	if f.Void {
 		s.UnclearUntil = e.At
-		if f.ID != "" && s.nameOf(f.ID) == "" && s.Leftovers[f.ID] == nil && (f.Kind == KindCreate || f.Kind == KindStart) {
-			s.Leftovers[f.ID] = &Leftover{Name: f.Name, Kill: true, Void: true, Step: s.Steps}
+		if f.ID != "" && s.nameOf(f.ID) == "" && s.Leftovers[f.ID] == nil && (f.Kind == state.KindCreate || f.Kind == state.KindStart) {
+			s.Leftovers[f.ID] = &state.Leftover{Name: f.Name, Kill: true, Void: true, Step: s.Steps}
 		}
 		return
 	}
-	if p, ok := e.Result.(Panicked); ok {
+	if p, ok := e.Result.(state.Panicked); ok {
 		s.Pauses[e.Thing] = s.Pauses[e.Thing].Failed(e.At)
 		s.warn(s.containerOf(f), "InternalError", "%s failed in Solopod's own code: %s", f.Kind, p.Message)
 		s.unmakeAfter(f)
 		return
 	}
-	e.Result.take(s, f, e.At)
+	take(s, e.Result, f, e.At)
 }
 
 // unmakeAfter forgets the attempt that an effect worked on.
-func (s *State) unmakeAfter(f *Flight) {
+func (s *next) unmakeAfter(f *state.Flight) {
 	if c := s.Containers[f.Name]; c != nil && c.Making != nil && c.Making.ID == f.ID {
 		s.leave(c, f.Name)
 	}
 }
 
-func (e Said) apply(s *State) {
+func applySaid(s *next, e state.Said) {
 	if f := s.Flights[e.Thing]; f != nil && f.Token == e.Token && !f.Void {
-		e.News.take(s, f, e.At)
+		take(s, e.News, f, e.At)
 	}
 }
 
-func (e Voided) apply(s *State) {
+func applyVoided(s *next, e state.Voided) {
 	for thing, f := range e.Flights {
 		void := *f
 		void.Void = true
@@ -97,7 +98,7 @@ func (e Voided) apply(s *State) {
 	}
 }
 
-func (e Saved) apply(s *State) {
+func applySaved(s *next, e state.Saved) {
 	s.Noted = max(s.Noted, e.Step)
 	if e.Synced {
 		s.Saved = max(s.Saved, e.Step)
@@ -111,13 +112,13 @@ func (e Saved) apply(s *State) {
 	}
 }
 
-func (Panicked) take(*State, *Flight, time.Time) {}
+func takePanicked(_ *next, _ state.Panicked, _ *state.Flight, _ time.Time) {}
 
-func (r WatchEnded) take(s *State, f *Flight, at time.Time) {
-	if !r.Problem.failed() || !f.Cancelled.IsZero() {
+func takeWatchEnded(s *next, r state.WatchEnded, f *state.Flight, at time.Time) {
+	if !r.Problem.Failed() || !f.Cancelled.IsZero() {
 		return
 	}
-	thing := ThingOf(f.Kind, f.Name)
+	thing := state.ThingOf(f.Kind, f.Name)
 	s.Pauses[thing] = s.Pauses[thing].Failed(at)
 	if s.Pauses[thing].Failures == 1 {
 		s.warn(s.containerOf(f), r.Problem.Reason, "%s", r.Problem.Message)
