@@ -8,7 +8,7 @@ import (
 
 // ownerMayImport is all that the owner imports of others: nothing that does I/O but the log, which is for where no lock is held.
 var ownerMayImport = []string{
-	"context", "errors", "fmt", "iter", "log/slog", "maps", "slices", "strings", "sync", "sync/atomic", "time", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types",
+	"context", "errors", "fmt", "iter", "log/slog", "maps", "runtime/debug", "slices", "strings", "sync", "sync/atomic", "time", "k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/types",
 }
 
 func TestTheOwnerDoesNoIO(t *testing.T) {

@@ -20,9 +20,7 @@ var opens = map[string][]string{
 // mayOpen: files, or whole packages, that open paths themselves, and why nobody can hold them up.
 var mayOpen = map[string]string{
 	"runner/foreign/":           "it is how the others open",
-	"runner/cgroup/":            "files of the kernel in cgroupfs, which root alone makes",
 	"monitor/":                  "files of the kernel in /proc, /sys and cgroupfs",
-	"oom/":                      "files of the kernel in cgroupfs, and /dev/kmsg",
 	"runner/logs/place.go":      "directories and files by descriptor, each with O_NOFOLLOW and looked at before it is read",
 	"manifests/source/check.go": "a command of the user, who names the file, a pipe maybe, and waits for it",
 	"cli/images.go":             "a command of the user, who names the file, a pipe maybe, and waits for it",
