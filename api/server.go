@@ -19,7 +19,7 @@ import (
 	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/workload"
 )
 
@@ -219,7 +219,7 @@ func (s *Server) manifests(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	o := logs.ReadOptions{Tail: -1, Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
+	o := reader.Options{Tail: -1, Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
 	var err error
 	if v := q.Get("tailLines"); v != "" {
 		if o.Tail, err = strconv.ParseInt(v, 10, 64); err != nil || o.Tail < 0 {

@@ -18,6 +18,8 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/volume"
@@ -62,7 +64,7 @@ type Config struct {
 	Devices   *device.Table
 	Kills     KillWatch
 	Keeper    logs.Keeper
-	Limits    logs.Limits
+	Limits    logfile.Limits
 	// Slots bounds how many containers the runtime creates at the same time.
 	Slots *Slots
 	// Memory is the machine's, in bytes.
@@ -79,7 +81,7 @@ type Config struct {
 // Containers makes those of all pods. It is safe for concurrent use. Detach ends it.
 type Containers struct {
 	Config
-	spool    *logs.Spool
+	spool    *spool.Spool
 	accounts sync.Map // image chain id -> accounts
 
 	mu    sync.Mutex
@@ -88,7 +90,7 @@ type Containers struct {
 
 // New makes nothing yet. ctx bounds the writing of what the log's disk did not take.
 func New(ctx context.Context, c Config) *Containers {
-	out := &Containers{Config: c, spool: logs.NewSpool(c.Dirs.Unwritten()), pumps: map[string]*logs.Pump{}}
+	out := &Containers{Config: c, spool: spool.New(c.Dirs.Unwritten()), pumps: map[string]*logs.Pump{}}
 	go out.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
 	return out
 }

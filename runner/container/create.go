@@ -13,6 +13,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -118,7 +119,7 @@ func (c *Containers) releaseBinds(w plan.Create) {
 
 // openPump makes or reopens what carries a container's output.
 func (c *Containers) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
-	file := logs.NewFile(c.Dirs.LogFile(t.Pod, t.Name, t.Attempt), c.Limits)
+	file := logfile.New(c.Dirs.LogFile(t.Pod, t.Name, t.Attempt), c.Limits)
 	dir := filepath.Join(c.Dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt))
 	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: c.Keeper, Spool: c.spool})
 }

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
 
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // maxRead is how much of a file is read, of its end: more than any that Solopod writes.
@@ -82,7 +83,7 @@ func read(path string) (events []*v1.Event, whole bool, err error) {
 
 // readEnd returns the end of a regular file, and whether it is all of it. A file that is missing is empty.
 func readEnd(path string) (data []byte, whole bool, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := durable.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
@@ -94,9 +95,6 @@ func readEnd(path string) (data []byte, whole bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, false, fmt.Errorf("it is no regular file but %s", info.Mode().Type())
-	}
 	from := max(info.Size()-maxRead, 0)
 	data, err = io.ReadAll(io.NewSectionReader(f, from, maxRead))
 	return data, from == 0, err
@@ -106,7 +104,7 @@ func readEnd(path string) (data []byte, whole bool, err error) {
 const damagedSuffix = ".damaged"
 
 func setAside(path string) error {
-	if err := os.RemoveAll(path + damagedSuffix); err != nil {
+	if err := foreign.RemoveAll(path + damagedSuffix); err != nil {
 		return err
 	}
 	return os.Rename(path, path+damagedSuffix)

@@ -1,7 +1,6 @@
 package keep
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/keep/wire"
 )
 
@@ -179,7 +179,7 @@ func (l *link) dial() (*net.UnixConn, error) {
 // start starts the process with the socket to listen on.
 func (l *link) start() error {
 	socket := l.k.socket
-	if err := os.RemoveAll(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := foreign.RemoveAll(socket); err != nil {
 		return err
 	}
 	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: socket, Net: "unixpacket"})
