@@ -64,7 +64,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
 	defer release()
-	limits, err := c.Sandboxes.Limit(w.Pod)
+	limits, err := c.Sandboxes.Limit(ctx, w.Pod)
 	if err != nil {
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
