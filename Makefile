@@ -9,12 +9,13 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath
 # Debian's versions begin with a digit: a tag's number, or before the first tag 0.0 with the date and the commit.
 DEB_VERSION ?= $(or $(shell git describe --tags 2>/dev/null | sed 's/^v//;s/-/+/;s/-/./g'),0.0+$(shell git log -1 --format=%cd --date=format:%Y%m%d%H%M 2>/dev/null).$(COMMIT))
 
-.PHONY: help build run test unit race e2e bench lint clean deps deb
+.PHONY: help build run test unit race e2e e2e-slow race-e2e bench lint clean deps deb simulate
 help:
 	@echo "make build   bin/solopod and its two companions: containerd's shim, and the keeper of containers' output"
 	@echo "make run     bring a pod up and show it; PROVE=1 proves it and exits"
 	@echo "make test    unit tests, race detector, end-to-end tests (as root)"
-	@echo "make e2e     end-to-end tests only"
+	@echo "make e2e     end-to-end tests only; make e2e-slow with what takes minutes; make race-e2e with the race detector"
+	@echo "make simulate N=1000000  run the pods' core in a simulated box, from as many seeds"
 	@echo "make bench   measure against podman, ctr and runc"
 	@echo "make deb     bin/solopod.deb, the Debian package"
 	@echo "make vm-test test on a machine with systemd and cgroup v2, in QEMU; make vm-powercut N=50 cuts its power"
@@ -77,6 +78,19 @@ test: deps-test build bin/web bin/pack
 e2e: deps-test build bin/web bin/pack
 	go test -count=1 -timeout 30m $(if $(RUN),-run '$(RUN)') ./test/e2e
 
+# The same with the longer forms of some tests.
+e2e-slow: deps-test build bin/web bin/pack
+	go test -count=1 -timeout 60m $(if $(RUN),-run '$(RUN)') ./test/e2e -args -slow
+
+# The same against a daemon built with the race detector; a race that it tells of fails the test.
+race-e2e: deps-test build bin/web bin/pack bin/race/solopod
+	go test -count=1 -timeout 60m $(if $(RUN),-run '$(RUN)') ./test/e2e -args -binary ../../bin/race/solopod -patience 3m
+
+bin/race/solopod: $(SOURCES) bin/containerd-shim-runc-v2 bin/solopod-keep
+	mkdir -p $(@D)
+	CGO_ENABLED=1 go build -race -trimpath -tags no_btrfs,no_zfs,no_devmapper -o $@ .
+	ln -sf ../containerd-shim-runc-v2 ../solopod-keep $(@D)
+
 bench: deps-bench build bin/web bin/pack
 	go run ./scripts/bench
 
@@ -91,6 +105,10 @@ deps-bench:
 lint:
 	@unformatted=$$(git ls-files -z "*.go" | xargs -0 gofmt -l); test -z "$$unformatted" || { echo "gofmt needed: $$unformatted"; exit 1; }
 	go tool -modfile=tools/go.mod golangci-lint run ./...
+
+# The pods' core in a simulated box (runner/simulation): N seeds; a failing one is printed with how to see it.
+simulate:
+	go test -count=1 -v -timeout 0 -run 'TestSeeds$$' ./runner/simulation -args -seeds $(N) $(if $(FIRST),-first $(FIRST))
 
 clean:
 	rm -rf bin .cache

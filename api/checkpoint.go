@@ -2,12 +2,13 @@ package api
 
 import (
 	"errors"
-	"github.com/solopod/solopod/runner/session"
 	"net/http"
+
+	"github.com/solopod/solopod/runner/session"
 )
 
 // checkpoint answers, as a kubelet, with the path of the archive that was made.
-func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
+func (s streams) checkpoint(w http.ResponseWriter, r *http.Request) {
 	n := nameIn(r)
 	path, err := s.runner.Checkpoint(r.Context(), n.namespace, n.pod, n.container)
 	switch {

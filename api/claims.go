@@ -18,7 +18,16 @@ type Claims struct {
 	Claims []runner.Claim `json:"claims"`
 }
 
-func (s *Server) claims(w http.ResponseWriter, _ *http.Request) {
+// claimStore serves the volumes that outlive pods.
+type claimStore struct{ runner *runner.Runner }
+
+func (s claimStore) readers(mux *http.ServeMux) { mux.HandleFunc("GET /claims", s.list) }
+
+func (s claimStore) changers(mux *http.ServeMux) {
+	mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.remove)
+}
+
+func (s claimStore) list(w http.ResponseWriter, _ *http.Request) {
 	list, err := s.runner.Claims()
 	if err != nil {
 		fail(w, http.StatusInternalServerError, err)
@@ -27,7 +36,7 @@ func (s *Server) claims(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, Claims{list})
 }
 
-func (s *Server) removeClaim(w http.ResponseWriter, r *http.Request) {
+func (s claimStore) remove(w http.ResponseWriter, r *http.Request) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
 	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
 		fail(w, http.StatusBadRequest, fmt.Errorf("%s/%s cannot be a claim's name", namespace, name))

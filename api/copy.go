@@ -13,13 +13,13 @@ import (
 	"github.com/solopod/solopod/runner/archive"
 )
 
-func (s *Server) archive(r *http.Request) (archive.Container, error) {
+func (s streams) archive(r *http.Request) (archive.Container, error) {
 	n := nameIn(r)
 	return s.runner.Archive(n.namespace, n.pod, n.container)
 }
 
 // readFiles answers with a file or a directory of a container, as a tar stream.
-func (s *Server) readFiles(w http.ResponseWriter, r *http.Request) {
+func (s streams) readFiles(w http.ResponseWriter, r *http.Request) {
 	files, err := s.archive(r)
 	if err != nil {
 		fail(w, statusOf(err), err)
@@ -37,7 +37,7 @@ func (s *Server) readFiles(w http.ResponseWriter, r *http.Request) {
 }
 
 // writeFiles makes the files of a tar stream in a container.
-func (s *Server) writeFiles(w http.ResponseWriter, r *http.Request) {
+func (s streams) writeFiles(w http.ResponseWriter, r *http.Request) {
 	files, err := s.archive(r)
 	if err == nil {
 		// Much may come; what counts is that some does.

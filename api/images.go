@@ -4,8 +4,20 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 )
+
+// imageStore serves the images.
+type imageStore struct{ runner *runner.Runner }
+
+func (s imageStore) readers(mux *http.ServeMux) { mux.HandleFunc("GET /images", s.list) }
+
+func (s imageStore) changers(mux *http.ServeMux) {
+	mux.HandleFunc("POST /images", s.importArchive)
+	mux.HandleFunc("POST /images/pull", s.pull)
+	mux.HandleFunc("DELETE /images", s.remove)
+}
 
 func toImages(list []engine.Image) Images {
 	out := Images{Images: []Image{}}
@@ -15,7 +27,7 @@ func toImages(list []engine.Image) Images {
 	return out
 }
 
-func (s *Server) images(w http.ResponseWriter, r *http.Request) {
+func (s imageStore) list(w http.ResponseWriter, r *http.Request) {
 	list, err := s.runner.Images().List(r.Context())
 	if err != nil {
 		fail(w, statusOf(err), err)
@@ -24,8 +36,8 @@ func (s *Server) images(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, toImages(list))
 }
 
-// importImages reads an archive from the request's body.
-func (s *Server) importImages(w http.ResponseWriter, r *http.Request) {
+// importArchive reads an archive from the request's body.
+func (s imageStore) importArchive(w http.ResponseWriter, r *http.Request) {
 	list, err := s.runner.Images().Import(r.Context(), r.Body)
 	if err != nil {
 		fail(w, http.StatusUnprocessableEntity, err)
@@ -36,7 +48,7 @@ func (s *Server) importImages(w http.ResponseWriter, r *http.Request) {
 
 var errNoRef = errors.New("ref is missing: name the image")
 
-func (s *Server) pullImage(w http.ResponseWriter, r *http.Request) {
+func (s imageStore) pull(w http.ResponseWriter, r *http.Request) {
 	ref := r.URL.Query().Get("ref")
 	if ref == "" {
 		fail(w, http.StatusBadRequest, errNoRef)
@@ -50,7 +62,7 @@ func (s *Server) pullImage(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, toImages([]engine.Image{image}))
 }
 
-func (s *Server) removeImage(w http.ResponseWriter, r *http.Request) {
+func (s imageStore) remove(w http.ResponseWriter, r *http.Request) {
 	ref := r.URL.Query().Get("ref")
 	if ref == "" {
 		fail(w, http.StatusBadRequest, errNoRef)

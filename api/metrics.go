@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/solopod/solopod/monitor"
+	"github.com/solopod/solopod/monitor/exposition"
 )
 
 // routes adds the paths that a kubelet has, and /metrics.
@@ -43,7 +43,7 @@ func written(write func(context.Context, *bytes.Buffer) error) http.HandlerFunc 
 			fail(w, http.StatusServiceUnavailable, err)
 			return
 		}
-		w.Header().Set("Content-Type", monitor.TextFormat)
+		w.Header().Set("Content-Type", exposition.ContentType)
 		w.Write(buf.Bytes()) //nolint:errcheck // the client may have gone
 	}
 }

@@ -9,17 +9,8 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
-func (s *Server) node(w http.ResponseWriter, r *http.Request) {
+func (s *Server) node(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, s.runner.Node(s.version.Version))
-}
-
-// restart answers as soon as the restart has begun.
-func (s *Server) restart(w http.ResponseWriter, r *http.Request) {
-	if err := s.runner.Restart(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), r.URL.Query().Get("container")); err != nil {
-		fail(w, statusOf(err), err)
-		return
-	}
-	writeText(w, "ok")
 }
 
 // Node describes the machine.

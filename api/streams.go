@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/solopod/solopod/runner/session"
 	"io"
 	"log/slog"
 	"net/http"
 	"sync"
 
 	"github.com/solopod/solopod/api/streaming"
+	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/session"
 )
 
-// streams serves what enters containers, on the kubelet's paths, which name the pod's UID or leave it out.
-func (s *Server) streams(mux *http.ServeMux) {
+// streams serves what enters containers and pods.
+type streams struct{ runner *runner.Runner }
+
+// routes adds the kubelet's paths, which name the pod's UID or leave it out, and those for files.
+func (s streams) routes(mux *http.ServeMux) {
 	for _, uid := range []string{"", "/{uid}"} {
 		for _, method := range []string{"GET", "POST"} {
 			mux.HandleFunc(method+" /exec/{namespace}/{pod}"+uid+"/{container}", s.exec)
@@ -37,7 +41,7 @@ func nameIn(r *http.Request) named {
 }
 
 // entrance checks that a container can be entered, and answers when it cannot: once its streams are open there is no status.
-func (s *Server) entrance(w http.ResponseWriter, r *http.Request) (named, bool) {
+func (s streams) entrance(w http.ResponseWriter, r *http.Request) (named, bool) {
 	n := nameIn(r)
 	if err := s.runner.CanEnter(n.namespace, n.pod, r.PathValue("uid"), n.container); err != nil {
 		fail(w, statusOf(err), err)
@@ -56,7 +60,7 @@ func containerName(r *http.Request) string {
 
 var errNoCommand = errors.New("command is missing: name the program and its arguments, as in command=ls&command=-l")
 
-func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
+func (s streams) exec(w http.ResponseWriter, r *http.Request) {
 	command := r.URL.Query()["command"]
 	if len(command) == 0 {
 		fail(w, http.StatusBadRequest, errNoCommand)
@@ -66,7 +70,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	s.serve(w, r, func(ctx context.Context, st streaming.Streams) error {
+	serve(w, r, func(ctx context.Context, st streaming.Streams) error {
 		code, err := s.runner.Exec(ctx, n.namespace, n.pod, n.container, command, toExecIO(ctx, st))
 		if err == nil && code != 0 {
 			err = streaming.ExitError{Err: fmt.Errorf("command terminated with exit code %d", code), Code: int(code)}
@@ -75,18 +79,18 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *Server) attach(w http.ResponseWriter, r *http.Request) {
+func (s streams) attach(w http.ResponseWriter, r *http.Request) {
 	n, ok := s.entrance(w, r)
 	if !ok {
 		return
 	}
-	s.serve(w, r, func(ctx context.Context, st streaming.Streams) error {
+	serve(w, r, func(ctx context.Context, st streaming.Streams) error {
 		return s.runner.Attach(ctx, n.namespace, n.pod, n.container, toExecIO(ctx, st))
 	})
 }
 
 // serve runs a session; an error before it has begun is answered.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
+func serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
 	begun := false
 	err := streaming.Serve(w, r, func(ctx context.Context, st streaming.Streams) error {
 		begun = true
@@ -122,7 +126,7 @@ func toExecIO(ctx context.Context, st streaming.Streams) engine.ExecIO {
 }
 
 // run runs one command and answers with what it printed.
-func (s *Server) run(w http.ResponseWriter, r *http.Request) {
+func (s streams) run(w http.ResponseWriter, r *http.Request) {
 	command := r.URL.Query()["cmd"]
 	if len(command) == 0 {
 		fail(w, http.StatusBadRequest, errors.New("cmd is missing: name the program and its arguments, as in cmd=ls&cmd=-l"))
@@ -148,7 +152,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request) {
 // maxRunOutput bounds the memory that an answer of /run takes; the rest is dropped. Exec has no such limit.
 const maxRunOutput = 4 << 20
 
-func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
+func (s streams) portForward(w http.ResponseWriter, r *http.Request) {
 	namespace, pod := r.PathValue("namespace"), r.PathValue("pod")
 	if err := s.runner.CanReach(namespace, pod, r.PathValue("uid")); err != nil {
 		fail(w, statusOf(err), err)

@@ -21,8 +21,10 @@ type Version struct {
 // Manifests answers /manifests.
 type Manifests struct {
 	// DirectoryError says why the directory as a whole cannot be used.
-	DirectoryError string           `json:"directoryError,omitempty"`
-	Files          []manifests.File `json:"files"`
+	DirectoryError string `json:"directoryError,omitempty"`
+	// Unwatched says why changes of the directory are noticed late.
+	Unwatched string           `json:"unwatched,omitempty"`
+	Files     []manifests.File `json:"files"`
 }
 
 // Image is one row of /images.

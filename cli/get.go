@@ -227,8 +227,10 @@ func (s *selection) manifests(cmd *cobra.Command, c *api.Client) error {
 	if err != nil {
 		return err
 	}
-	if m.DirectoryError != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", m.DirectoryError)
+	for _, warning := range []string{m.DirectoryError, m.Unwatched} {
+		if warning != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+		}
 	}
 	names := make([]string, len(m.Files))
 	for i := range m.Files {

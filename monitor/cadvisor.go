@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"time"
+
+	"github.com/solopod/solopod/monitor/exposition"
 )
 
 // WriteContainers writes what stands behind /metrics/cadvisor. It fails when ctx ends, or an earlier scrape does not end.
@@ -14,36 +16,36 @@ func (m *Monitor) WriteContainers(ctx context.Context, w *bytes.Buffer) error {
 	}
 	defer leave()
 	e := m.cadvisor
-	e.begin()
+	e.Begin()
 	now := float64(time.Now().Unix())
 	for _, p := range m.read(true) {
 		for _, c := range p.containers {
 			if c.stats != nil {
 				o := cgroupOwner(e, c.Cgroup, c.Cgroup, c.Container, c.Image, c.ID, c.Namespace, c.Pod)
-				e.add(o, &cgroupSource{stats: c.stats, machine: m.machine, started: float64(c.StartedAt.UnixNano()) / 1e9, seen: now})
+				e.Add(o, &cgroupSource{stats: c.stats, machine: m.machine, started: float64(c.StartedAt.UnixNano()) / 1e9, seen: now})
 			}
 			// Over all attempts, and with labels that stay, so that a kill is not lost between two scrapes.
 			o := cgroupOwner(e, "oom "+c.UID+" "+c.Container+" "+c.Image, "", c.Container, c.Image, "", c.Namespace, c.Pod)
-			e.add(o, &cgroupSource{kills: c.OOMKills, counted: true})
+			e.Add(o, &cgroupSource{kills: c.OOMKills, counted: true})
 		}
 		if p.pod == nil {
 			continue
 		}
 		o := cgroupOwner(e, p.PodCgroup, p.PodCgroup, "", "", "", p.Namespace, p.Pod)
-		e.add(o, &cgroupSource{stats: p.pod, machine: m.machine, seen: now, network: p.network})
+		e.Add(o, &cgroupSource{stats: p.pod, machine: m.machine, seen: now, network: p.network})
 	}
 	m.addMachine(e, now)
-	e.write(w)
+	e.Write(w)
 	return nil
 }
 
 // cgroupOwner has the labels that cAdvisor's families share.
-func cgroupOwner(e *exposition[cgroupSource], key, id, container, image, name, namespace, pod string) *owner {
-	return e.owner(key, "container", container, "id", id, "image", image, "name", name, "namespace", namespace, "pod", pod)
+func cgroupOwner(e *exposition.Endpoint[cgroupSource], key, id, container, image, name, namespace, pod string) *exposition.Owner {
+	return e.Owner(key, "container", container, "id", id, "image", image, "name", name, "namespace", namespace, "pod", pod)
 }
 
 // addMachine adds what is told of the whole machine: its root cgroup, its file systems, its hardware.
-func (m *Monitor) addMachine(e *exposition[cgroupSource], now float64) {
+func (m *Monitor) addMachine(e *exposition.Endpoint[cgroupSource], now float64) {
 	s := &cgroupSource{
 		stats: m.root(true), machine: m.machine, seen: now, started: float64(m.machine.booted.Unix()), fileSystems: m.machine.fileSystems(),
 	}
@@ -52,8 +54,8 @@ func (m *Monitor) addMachine(e *exposition[cgroupSource], now float64) {
 		devices = append(devices, f.device)
 	}
 	s.disks = readDisks(devices)
-	e.add(cgroupOwner(e, "/", "/", "", "", "", "", ""), s)
-	e.add(m.machine.owner, &cgroupSource{constants: &m.machine.constants})
+	e.Add(cgroupOwner(e, "/", "/", "", "", "", "", ""), s)
+	e.Add(m.machine.owner, &cgroupSource{constants: &m.machine.constants})
 }
 
 // root samples the machine's root cgroup. Where that does not count memory, as in cgroup v2, the kernel's own figures stand in.

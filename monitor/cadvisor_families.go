@@ -3,6 +3,8 @@ package monitor
 import (
 	"slices"
 	"strconv"
+
+	"github.com/solopod/solopod/monitor/exposition"
 )
 
 // cgroupSource is what /metrics/cadvisor tells of one owner. What does not apply to it is nil, empty or zero.
@@ -27,8 +29,8 @@ type cgroupRow = familyRow[cgroupSource]
 var cadvisorFamilies = slices.Concat(cgroupFamilies, deviceFamilies, networkFamilies, diskFamilies, machineFamilies)
 
 // of takes one number of a cgroup.
-func of(k key, labels ...string) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) { to.stat(s.stats, k, labels...) }
+func of(k key, labels ...string) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) { stat(to, s.stats, k, labels...) }
 }
 
 // cgroupFamilies are those of a cgroup.
@@ -50,11 +52,11 @@ var cgroupFamilies = []cgroupRow{
 	{"container_memory_swap", "Container swap usage in bytes", false, nil, of(memorySwap)},
 	{"container_memory_max_usage_bytes", "Maximum memory usage recorded in bytes", false, nil, of(memoryMax)},
 	{"container_memory_failcnt", "Number of memory usage hits limits", true, nil, of(memoryFailures)},
-	{"container_memory_failures_total", "Cumulative count of memory allocation failures", true, []string{"failure_type", "scope"}, func(s *cgroupSource, to *samples) {
-		to.stat(s.stats, ownPageFaults, "pgfault", "container")
-		to.stat(s.stats, ownMajorFaults, "pgmajfault", "container")
-		to.stat(s.stats, pageFaults, "pgfault", "hierarchy")
-		to.stat(s.stats, majorFaults, "pgmajfault", "hierarchy")
+	{"container_memory_failures_total", "Cumulative count of memory allocation failures", true, []string{"failure_type", "scope"}, func(s *cgroupSource, to *exposition.Samples) {
+		stat(to, s.stats, ownPageFaults, "pgfault", "container")
+		stat(to, s.stats, ownMajorFaults, "pgmajfault", "container")
+		stat(to, s.stats, pageFaults, "pgfault", "hierarchy")
+		stat(to, s.stats, majorFaults, "pgmajfault", "hierarchy")
 	}},
 	{"container_memory_file_dirty_bytes", "File cache that has been modified but not yet written back to disk", false, nil, of(memoryDirty)},
 	{"container_memory_file_writeback_bytes", "File cache that is currently being written back to disk", false, nil, of(memoryWriteback)},
@@ -76,32 +78,32 @@ var cgroupFamilies = []cgroupRow{
 	{"container_pressure_memory_stalled_seconds_total", "Total time duration no tasks in the container could make progress due to memory congestion", true, nil, of(memoryStalled)},
 	{"container_pressure_io_waiting_seconds_total", "Total time duration tasks in the container have waited due to IO congestion", true, nil, of(ioWaiting)},
 	{"container_pressure_io_stalled_seconds_total", "Total time duration no tasks in the container could make progress due to IO congestion", true, nil, of(ioStalled)},
-	{"container_start_time_seconds", "Start time of the container since unix epoch in seconds", false, nil, func(s *cgroupSource, to *samples) {
+	{"container_start_time_seconds", "Start time of the container since unix epoch in seconds", false, nil, func(s *cgroupSource, to *exposition.Samples) {
 		if s.started != 0 {
-			to.add(s.started)
+			to.Add(s.started)
 		}
 	}},
-	{"container_last_seen", "Last time a container was seen by the exporter", false, nil, func(s *cgroupSource, to *samples) {
+	{"container_last_seen", "Last time a container was seen by the exporter", false, nil, func(s *cgroupSource, to *exposition.Samples) {
 		if s.seen != 0 {
-			to.add(s.seen)
+			to.Add(s.seen)
 		}
 	}},
-	{"container_oom_events_total", "Count of out of memory events observed for the container, over all of its attempts", true, nil, func(s *cgroupSource, to *samples) {
+	{"container_oom_events_total", "Count of out of memory events observed for the container, over all of its attempts", true, nil, func(s *cgroupSource, to *exposition.Samples) {
 		if s.counted {
-			to.add(float64(s.kills))
+			to.Add(float64(s.kills))
 		}
 	}},
 }
 
 // ofDevices takes a number of each block device that a cgroup has used.
-func ofDevices(value func(*deviceStats) float64) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) {
+func ofDevices(value func(*deviceStats) float64) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) {
 		if s.stats == nil {
 			return
 		}
 		for i := range s.stats.devices {
 			d := &s.stats.devices[i]
-			to.add(value(d), s.machine.device(d.major, d.minor))
+			to.Add(value(d), s.machine.device(d.major, d.minor))
 		}
 	}
 }
@@ -114,32 +116,32 @@ var deviceFamilies = []cgroupRow{
 	{"container_fs_reads_total", "Cumulative count of reads completed", true, deviceLabel, ofDevices(func(d *deviceStats) float64 { return d.reads })},
 	{"container_fs_writes_bytes_total", "Cumulative count of bytes written", true, deviceLabel, ofDevices(func(d *deviceStats) float64 { return d.writeBytes })},
 	{"container_fs_writes_total", "Cumulative count of writes completed", true, deviceLabel, ofDevices(func(d *deviceStats) float64 { return d.writes })},
-	{"container_blkio_device_usage_total", "Blkio device bytes usage", true, []string{"device", "major", "minor", "operation"}, func(s *cgroupSource, to *samples) {
+	{"container_blkio_device_usage_total", "Blkio device bytes usage", true, []string{"device", "major", "minor", "operation"}, func(s *cgroupSource, to *exposition.Samples) {
 		if s.stats == nil {
 			return
 		}
 		for i := range s.stats.devices {
 			d := &s.stats.devices[i]
 			name, major, minor := s.machine.device(d.major, d.minor), strconv.Itoa(int(d.major)), strconv.Itoa(int(d.minor))
-			to.add(d.readBytes, name, major, minor, "Read")
-			to.add(d.writeBytes, name, major, minor, "Write")
+			to.Add(d.readBytes, name, major, minor, "Read")
+			to.Add(d.writeBytes, name, major, minor, "Write")
 		}
 	}},
 }
 
 // received and transmitted take a number of each interface of a pod, by its place in an Interface's numbers.
-func received(n int) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) {
+func received(n int) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) {
 		for i := range s.network {
-			to.add(s.network[i].Receive[n], s.network[i].Name)
+			to.Add(s.network[i].Receive[n], s.network[i].Name)
 		}
 	}
 }
 
-func transmitted(n int) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) {
+func transmitted(n int) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) {
 		for i := range s.network {
-			to.add(s.network[i].Transmit[n], s.network[i].Name)
+			to.Add(s.network[i].Transmit[n], s.network[i].Name)
 		}
 	}
 }
@@ -158,19 +160,19 @@ var networkFamilies = []cgroupRow{
 }
 
 // ofFileSystems takes a number of each file system of the machine.
-func ofFileSystems(value func(*fileSystem) float64) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) {
+func ofFileSystems(value func(*fileSystem) float64) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) {
 		for i := range s.fileSystems {
-			to.add(value(&s.fileSystems[i]), s.fileSystems[i].device)
+			to.Add(value(&s.fileSystems[i]), s.fileSystems[i].device)
 		}
 	}
 }
 
 // ofDisks takes a number of each of the machine's disks, by its place in a disk's numbers, in some unit.
-func ofDisks(n int, unit float64) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) {
+func ofDisks(n int, unit float64) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) {
 		for i := range s.disks {
-			to.add(s.disks[i].fields[n]/unit, s.disks[i].name)
+			to.Add(s.disks[i].fields[n]/unit, s.disks[i].name)
 		}
 	}
 }
@@ -193,13 +195,13 @@ var diskFamilies = []cgroupRow{
 }
 
 // ofMachine takes a number that does not change; zero where the machine does not tell it.
-func ofMachine(value func(*constants) float64) func(*cgroupSource, *samples) {
-	return func(s *cgroupSource, to *samples) {
+func ofMachine(value func(*constants) float64) func(*cgroupSource, *exposition.Samples) {
+	return func(s *cgroupSource, to *exposition.Samples) {
 		if s.constants == nil {
 			return
 		}
 		if v := value(s.constants); v > 0 {
-			to.add(v)
+			to.Add(v)
 		}
 	}
 }
@@ -209,9 +211,9 @@ var machineFamilies = []cgroupRow{
 	{"machine_cpu_physical_cores", "Number of physical CPU cores", false, nil, ofMachine(func(c *constants) float64 { return c.cores })},
 	{"machine_cpu_sockets", "Number of CPU sockets", false, nil, ofMachine(func(c *constants) float64 { return c.sockets })},
 	{"machine_memory_bytes", "Amount of memory installed on the machine", false, nil, ofMachine(func(c *constants) float64 { return c.memory })},
-	{"machine_swap_bytes", "Amount of swap memory available on the machine", false, nil, func(s *cgroupSource, to *samples) {
+	{"machine_swap_bytes", "Amount of swap memory available on the machine", false, nil, func(s *cgroupSource, to *exposition.Samples) {
 		if s.constants != nil {
-			to.add(s.constants.swap) // zero says something
+			to.Add(s.constants.swap) // zero says something
 		}
 	}},
 }

@@ -44,8 +44,8 @@ func (everyState) Pods() []*v1.Pod {
 	}}
 }
 
-func (everyState) Files() ([]manifests.File, string) {
-	return []manifests.File{{Name: "f", State: manifests.StateActive}}, ""
+func (everyState) Files() (files []manifests.File, problem, unwatched string) {
+	return []manifests.File{{Name: "f", State: manifests.StateActive}}, "", ""
 }
 
 func (everyState) Busy() (int, time.Duration) { return 1, 0 }
@@ -80,14 +80,14 @@ func documentGathered(t *testing.T, collectors ...prometheus.Collector) string {
 }
 
 func documentFamilies[S any](rows []familyRow[S], labels func(name string) []string) string {
-	rows = slices.SortedFunc(slices.Values(rows), func(a, b familyRow[S]) int { return strings.Compare(a.name, b.name) })
+	rows = slices.SortedFunc(slices.Values(rows), func(a, b familyRow[S]) int { return strings.Compare(a.Name, b.Name) })
 	out := tableHead
 	for _, r := range rows {
 		kind := "gauge"
-		if r.counter {
+		if r.Counter {
 			kind = "counter"
 		}
-		out += docRow(r.name, kind, slices.Sorted(slices.Values(append(labels(r.name), r.labels...))), r.help)
+		out += docRow(r.Name, kind, slices.Sorted(slices.Values(append(labels(r.Name), r.Labels...))), r.Help)
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/monitor/exposition"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
 )
@@ -19,7 +20,7 @@ import (
 type machine struct {
 	booted    time.Time
 	constants constants
-	owner     *owner
+	owner     *exposition.Owner
 	dirs      []directory
 	names     map[uint64]string // of block devices
 }
@@ -41,9 +42,9 @@ func newMachine(dirs []string) *machine {
 	if err != nil {
 		slog.Debug("the machine's metrics have no boot_id", "err", err)
 	}
-	m.owner = &owner{key: "machine", labels: []string{
+	m.owner = exposition.NewOwner("machine",
 		"boot_id", boot, "machine_id", host.ID(), "system_uuid", host.SystemUUID(),
-	}}
+	)
 	return m
 }
 

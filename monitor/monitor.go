@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/solopod/solopod/monitor/exposition"
 	"github.com/solopod/solopod/runner"
 )
 
@@ -27,8 +28,8 @@ type Monitor struct {
 	networks map[string][]Interface // by pod UID
 	rates    map[string]rate        // by cgroup
 	logSizes aside[map[string]float64]
-	cadvisor *exposition[cgroupSource]
-	resource *exposition[resourceSource]
+	cadvisor *exposition.Endpoint[cgroupSource]
+	resource *exposition.Endpoint[resourceSource]
 	forget   *time.Timer
 }
 
@@ -36,7 +37,7 @@ type Monitor struct {
 func New(s Source, dirs []string) *Monitor {
 	m := &Monitor{
 		source: s, machine: newMachine(dirs), turn: make(chan struct{}, 1),
-		cadvisor: newExposition(cadvisorFamilies), resource: newExposition(resourceFamilies),
+		cadvisor: newEndpoint(cadvisorFamilies), resource: newEndpoint(resourceFamilies),
 	}
 	m.reset()
 	m.forget = time.AfterFunc(keepOpen, func() {
@@ -81,8 +82,8 @@ func (m *Monitor) reset() {
 	}
 	m.readers, m.networks = map[string]*reader{}, map[string][]Interface{}
 	m.rates = map[string]rate{}
-	m.cadvisor.reset()
-	m.resource.reset()
+	m.cadvisor.Reset()
+	m.resource.Reset()
 }
 
 // sample is one pod's: its own cgroup, and its running containers.

@@ -3,6 +3,8 @@ package monitor
 import (
 	"bytes"
 	"context"
+
+	"github.com/solopod/solopod/monitor/exposition"
 )
 
 // resourceSource is what /metrics/resource tells of one owner, which is the node, a pod or a container.
@@ -18,9 +20,9 @@ type resourceSource struct {
 var resourceFamilies = []familyRow[resourceSource]{
 	{"node_cpu_usage_seconds_total", "Cumulative cpu time consumed by the node in core-seconds", true, nil, ofNode(cpuUsage)},
 	{"node_memory_working_set_bytes", "Current working set of the node in bytes", false, nil, ofNode(memoryWorkingSet)},
-	{"node_swap_usage_bytes", "Current swap usage of the node in bytes", false, nil, func(s *resourceSource, to *samples) {
+	{"node_swap_usage_bytes", "Current swap usage of the node in bytes", false, nil, func(s *resourceSource, to *exposition.Samples) {
 		if s.node != nil {
-			to.add(s.swap)
+			to.Add(s.swap)
 		}
 	}},
 	{"pod_cpu_usage_seconds_total", "Cumulative cpu time consumed by the pod in core-seconds", true, nil, ofPod(cpuUsage)},
@@ -29,28 +31,28 @@ var resourceFamilies = []familyRow[resourceSource]{
 	{"container_cpu_usage_seconds_total", "Cumulative cpu time consumed by the container in core-seconds", true, nil, ofContainer(cpuUsage)},
 	{"container_memory_working_set_bytes", "Current working set of the container in bytes", false, nil, ofContainer(memoryWorkingSet)},
 	{"container_swap_usage_bytes", "Current swap usage of the container in bytes", false, nil, ofContainer(memorySwap)},
-	{"container_swap_limit_bytes", "Current swap limit of the container in bytes; only where there is one", false, nil, func(s *resourceSource, to *samples) {
+	{"container_swap_limit_bytes", "Current swap limit of the container in bytes; only where there is one", false, nil, func(s *resourceSource, to *exposition.Samples) {
 		if s.container != nil && s.container.values[memorySwapLimit] > 0 {
-			to.stat(s.container, memorySwapLimit)
+			stat(to, s.container, memorySwapLimit)
 		}
 	}},
-	{"container_start_time_seconds", "Start time of the container since unix epoch in seconds", false, nil, func(s *resourceSource, to *samples) {
+	{"container_start_time_seconds", "Start time of the container since unix epoch in seconds", false, nil, func(s *resourceSource, to *exposition.Samples) {
 		if s.container != nil {
-			to.add(s.started)
+			to.Add(s.started)
 		}
 	}},
 }
 
-func ofNode(k key) func(*resourceSource, *samples) {
-	return func(s *resourceSource, to *samples) { to.stat(s.node, k) }
+func ofNode(k key) func(*resourceSource, *exposition.Samples) {
+	return func(s *resourceSource, to *exposition.Samples) { stat(to, s.node, k) }
 }
 
-func ofPod(k key) func(*resourceSource, *samples) {
-	return func(s *resourceSource, to *samples) { to.stat(s.pod, k) }
+func ofPod(k key) func(*resourceSource, *exposition.Samples) {
+	return func(s *resourceSource, to *exposition.Samples) { stat(to, s.pod, k) }
 }
 
-func ofContainer(k key) func(*resourceSource, *samples) {
-	return func(s *resourceSource, to *samples) { to.stat(s.container, k) }
+func ofContainer(k key) func(*resourceSource, *exposition.Samples) {
+	return func(s *resourceSource, to *exposition.Samples) { stat(to, s.container, k) }
 }
 
 // WriteResources writes what stands behind /metrics/resource. It fails when ctx ends, or an earlier scrape does not end.
@@ -61,22 +63,22 @@ func (m *Monitor) WriteResources(ctx context.Context, w *bytes.Buffer) error {
 	}
 	defer leave()
 	e := m.resource
-	e.begin()
+	e.Begin()
 	for _, p := range m.read(false) {
 		if p.pod == nil {
 			continue
 		}
-		e.add(e.owner(p.PodCgroup, "namespace", p.Namespace, "pod", p.Pod), &resourceSource{pod: p.pod})
+		e.Add(e.Owner(p.PodCgroup, "namespace", p.Namespace, "pod", p.Pod), &resourceSource{pod: p.pod})
 		for _, c := range p.containers {
 			if c.stats == nil {
 				continue
 			}
-			o := e.owner(c.Cgroup, "container", c.Container, "namespace", c.Namespace, "pod", c.Pod)
-			e.add(o, &resourceSource{container: c.stats, started: float64(c.StartedAt.UnixNano()) / 1e9})
+			o := e.Owner(c.Cgroup, "container", c.Container, "namespace", c.Namespace, "pod", c.Pod)
+			e.Add(o, &resourceSource{container: c.stats, started: float64(c.StartedAt.UnixNano()) / 1e9})
 		}
 	}
 	memory := readMemory()
-	e.add(e.owner(""), &resourceSource{node: m.root(false), swap: memory.swapTotal - memory.swapFree})
-	e.write(w)
+	e.Add(e.Owner(""), &resourceSource{node: m.root(false), swap: memory.swapTotal - memory.swapFree})
+	e.Write(w)
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // PodSource gives the pods and the manifest files; the Runner is one.
 type PodSource interface {
 	Pods() []*v1.Pod
-	Files() ([]manifests.File, string)
+	Files() (files []manifests.File, problem, unwatched string)
 	// Busy is how many pods are looked after, and how long the longest step of one takes by now.
 	Busy() (workers int, longest time.Duration)
 }
@@ -81,7 +81,7 @@ func (s states) Collect(ch chan<- prometheus.Metric) {
 	for _, pod := range s.source.Pods() {
 		collectPod(ch, pod)
 	}
-	files, dirError := s.source.Files()
+	files, dirError, _ := s.source.Files()
 	count := map[string]int{manifests.StateActive: 0, manifests.StateInvalid: 0, manifests.StateConflict: 0}
 	for _, f := range files {
 		count[f.State]++

@@ -25,6 +25,9 @@ func (e effects) Do(ctx context.Context, w plan.Work, say func(state.Result)) st
 	case plan.Claim:
 		return s.Claim(ctx, w)
 	case plan.SetUp:
+		if usesClaim(w.Pod) {
+			e.r.claims.wait(ctx) // the set-up makes a claim whose record does not exist, and that would say less
+		}
 		return s.SetUp(ctx, w)
 	case plan.Attach:
 		return s.Attach(ctx, w)
@@ -69,6 +72,10 @@ func (e effects) onContainer(ctx context.Context, w plan.Work, say func(state.Re
 		return c.Delete(ctx, w)
 	}
 	panic(fmt.Sprintf("an effect that nobody does: %T", w))
+}
+
+func usesClaim(pod *v1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.PersistentVolumeClaim != nil })
 }
 
 // pull fetches an image with the credentials of the pod's imagePullSecrets.

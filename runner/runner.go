@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +29,6 @@ import (
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
-	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/owner"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -39,6 +37,27 @@ import (
 	"github.com/solopod/solopod/runner/telemetry"
 	"github.com/solopod/solopod/runner/volume"
 )
+
+// Containerd is what there is as a whole.
+type Containerd interface {
+	// List returns all containers with the states of their processes.
+	List(ctx context.Context) ([]engine.Container, error)
+	// Watch tells of exits until ctx ends.
+	Watch(ctx context.Context, l engine.Listener)
+	// Repair removes what a power cut may have damaged, and returns the names of the images among it.
+	Repair(ctx context.Context) (removed []string, err error)
+	Version() string
+}
+
+// Engine is containerd as all parts of a Runner see it. Package engine implements it.
+type Engine interface {
+	Containerd
+	container.Engine
+	container.Changer
+	sandbox.Engine
+	session.Engine
+	image.Engine
+}
 
 // Config says where things lie and what pods get.
 type Config struct {
@@ -62,12 +81,14 @@ type Config struct {
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
 	RuntimeClasses map[string]string
 	Network        network.Config
-	Engine         *engine.Engine
+	Engine         Engine
 	OOM            container.KillWatch
 	Keeper         *keep.Keeper // Stop closes it
 	Parallel       int          // how many containers are created at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
+	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
+	ReadOnly string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
 	OutsideImages bool
 	Version       string
@@ -80,7 +101,7 @@ type Runner struct {
 
 	config     Config
 	dirs       layout.Dirs
-	engine     *engine.Engine
+	engine     Containerd
 	owner      *owner.Owner
 	images     *image.Store
 	network    *network.Network
@@ -89,18 +110,15 @@ type Runner struct {
 	sandboxes  *sandbox.Sandboxes
 	containers *container.Containers
 	events     *event.Log
+	manifests  *manifestFiles
 	telemetry  *telemetry.Telemetry
 	host       state.Host
-	claims     claimWriter
+	claims     *claimWriter
 
 	// ctx is of what goes on beside the workers; it ends with Stop.
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-
-	mu       sync.Mutex
-	files    []manifests.File
-	dirError string
 }
 
 // New prepares a Runner. Nothing runs before Start.
@@ -114,11 +132,12 @@ func New(c Config) (*Runner, error) {
 	dirs := layout.Dirs{Root: c.Root, State: c.State, Logs: c.LogDir}
 	r := &Runner{
 		config: c, dirs: dirs, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
-		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
-		events:    event.New(c.Node, c.State, c.Root),
+		volumes: volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
+		events:  event.New(c.Node, c.State, c.Root), claims: newClaimWriter(),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
 		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, ClusterDomain: c.ClusterDomain, Capacity: host.Capacity(c.Root)},
 	}
+	r.manifests = &manifestFiles{events: r.events}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
@@ -152,38 +171,29 @@ func (r *Runner) Events() *event.Log { return r.events }
 // Start takes up what an earlier run left and begins to listen to containerd. It returns the pods that were applied
 // before, which the manifests' Set starts from.
 func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
-	for _, dir := range []string{r.dirs.Records(), r.dirs.LogRoot(), r.dirs.LinkRoot()} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			r.cannotKeep(dir, err)
-		}
-	}
-	if err := namespace.PrepareDir(r.dirs.States()); err != nil {
+	past := takeover{r}
+	if err := past.prepare(ctx); err != nil {
 		return nil, err
 	}
-	r.RemoveUnfinished()
-	r.repair(ctx)
-	known := r.adopt()
+	known := past.adopt()
 	r.wg.Go(func() { r.engine.Watch(r.ctx, listener{r}) })
 	r.wg.Go(func() { r.watchClock(r.ctx) })
 	r.wg.Go(func() { r.claims.run(r.ctx, r.volumes) })
-	r.wg.Go(func() { r.tidyUp(r.ctx) })
+	r.wg.Go(func() { past.tidyUp(r.ctx) })
 	return known, nil
 }
 
-// cannotKeep tells of a directory that cannot be used: what runs goes on.
-func (r *Runner) cannotKeep(dir string, err error) {
-	slog.Error("a directory cannot be used; pods run, and what would be kept there is lost", "dir", dir, "err", err)
-	r.events.Node(v1.EventTypeWarning, "CannotKeep", fmt.Sprintf("%s cannot be used: %v; pods run, and what would be kept there is lost", dir, err))
-}
-
-// Limits of Stop, which returns in less than their sum and the owner's.
+// Limits of Stop.
 const (
-	detachLimit = 2 * time.Second
-	restLimit   = time.Second
+	// stopLimit bounds all of it: what the daemon does afterwards has to end in ten seconds, too.
+	stopLimit = 8 * time.Second
+	// detachLimit is for letting go of the containers' output; where the disk hangs it takes a second more.
+	detachLimit = time.Second
 )
 
-// Stop ends the workers and leaves the pods running.
+// Stop ends the workers and leaves the pods running. It returns within stopLimit, whatever hangs.
 func (r *Runner) Stop() {
+	limit := time.After(stopLimit)
 	r.owner.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), detachLimit)
 	defer cancel()
@@ -198,14 +208,14 @@ func (r *Runner) Stop() {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(restLimit):
+	case <-limit: // as a rule seconds are left, in which a slow disk takes the last events
 		slog.Warn("something has not ended in time and is left behind")
 	}
 }
 
 // Apply takes a new desired state. It does not block.
 func (r *Runner) Apply(s manifests.Snapshot) {
-	r.reportFiles(s)
+	r.manifests.report(s)
 	r.claims.put(s.Claims)
 	r.owner.Apply(s.Pods, objectsByNamespace(s))
 }

@@ -33,6 +33,7 @@ test | bench)
 	need nft nftables
 	;;&
 test)
+	need mkfs.ext4 e2fsprogs
 	need "chromium-headless-shell chromium" chromium-headless-shell
 	need /usr/share/fonts/truetype/dejavu fonts-dejavu-core
 	;;

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
@@ -31,12 +32,16 @@ func completions(completions, parallelism int32) func(*batchv1.JobSpec) {
 	return func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = &completions, &parallelism }
 }
 
-// existing makes pods of the job: each letter is one, r(unning), s(ucceeded) or f(ailed), in their order; all ended ago.
+// existing makes pods of the job: each letter is one, r(unning), s(ucceeded) or f(ailed), in their order; all ended ago. A capital letter
+// is one that was told to go.
 func existing(j *batchv1.Job, letters string, ago time.Duration) []*v1.Pod {
 	var out []*v1.Pod
 	for n, l := range letters {
 		p := manifests.JobPod(j, n, n)
 		p.Status.StartTime = ptr.To(metav1.NewTime(t0.Add(-time.Minute)))
+		if unicode.IsUpper(l) {
+			p.DeletionTimestamp, l = ptr.To(metav1.NewTime(t0.Add(-ago))), unicode.ToLower(l)
+		}
 		p.Status.Phase = map[rune]v1.PodPhase{'r': v1.PodRunning, 's': v1.PodSucceeded, 'f': v1.PodFailed}[l]
 		if l != 'r' {
 			p.Status.ContainerStatuses = []v1.ContainerStatus{{State: v1.ContainerState{Terminated: &v1.ContainerStateTerminated{FinishedAt: metav1.NewTime(t0.Add(-ago))}}}}
@@ -93,6 +98,11 @@ func TestJob(t *testing.T) {
 		{"it ends when one says so and none runs", job(queue), "sr", 0, "j-0, j-1"},
 		{"and none is replaced", job(queue), "ss", 0, "j-0, j-1, Complete"},
 		{"suspended: nothing starts", job(suspend), "", 0, ""},
+		{"one that was told to go and succeeded counts for nothing", job(), "S", 0, "j-1"},
+		{"nor does one that failed then, which nothing waits for", job(), "F", 0, "j-1"},
+		{"nor does it reach the limit", job(), "ffF", time.Hour, "j-0, j-1, j-3"},
+		{"nor is its completion one", job(completions(2, 2)), "sS", 0, "j-0, j-2"},
+		{"one that is told to go and runs has its place", job(), "R", 0, "j-0"},
 		{"suspended: what runs goes", job(completions(2, 1), suspend), "sr", 0, "j-0"},
 	} {
 		got := text(Next(c.job, existing(c.job, c.pods, c.ago), t0))
@@ -120,6 +130,10 @@ func TestJob(t *testing.T) {
 	edited := job(func(s *batchv1.JobSpec) { s.Template.Spec.Containers[0].Image = "other" })
 	if got := text(Next(edited, existing(job(), "s", 0), t0)); got != "j-1" {
 		t.Errorf("an edit: %s", got)
+	}
+	again := job(completions(2, 2), indexed)
+	if d := Next(again, existing(again, "sS", 0), t0); text(d) != "j-0, j-2" || d.Pods[1].Spec.Hostname != "j-1" {
+		t.Errorf("the index of one that was told to go is not taken again: %s", text(d))
 	}
 	index := Next(job(completions(2, 2), indexed), nil, t0).Pods[1]
 	if e := index.Spec.Containers[0].Env; len(e) != 1 || e[0].Value != "1" || index.Spec.Hostname != "j-1" {

@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/durable"
 )
@@ -42,8 +38,6 @@ const (
 	retryWrite = 10 * time.Second
 	// closeLimit is how long the end of Solopod waits for the disk.
 	closeLimit = 3 * time.Second
-	// damagedSuffix marks what was set aside. A later one replaces it.
-	damagedSuffix = ".damaged"
 )
 
 // store keeps the state in a file, which is written when it has changed. Who saves does not wait for the disk: a goroutine,
@@ -64,12 +58,13 @@ func newStore(path string) *store { return &store{path: path, closing: make(chan
 // load reads the state. What is no state is set aside: Jobs are then known by their pods, and CronJobs begin now.
 func (s *store) load() state {
 	out := state{}
-	err := s.read(&out)
-	if err != nil {
-		slog.Error("the record of Jobs is damaged and set aside", "file", s.path+damagedSuffix, "err", err)
+	if err := s.read(&out); err != nil {
 		out = state{}
-		if err := errors.Join(os.RemoveAll(s.path+damagedSuffix), os.Rename(s.path, s.path+damagedSuffix)); err != nil {
-			slog.Error("cannot set the damaged record of Jobs aside", "err", err)
+		told, err := durable.SetAside(s.path, err)
+		if err != nil {
+			slog.Error("the record of Jobs is damaged", "file", s.path, "err", err)
+		} else {
+			slog.Error("the record of Jobs is damaged", "file", s.path, "done", told)
 		}
 	}
 	out.dropUnusable()
@@ -77,22 +72,10 @@ func (s *store) load() state {
 }
 
 func (s *store) read(into *state) error {
-	f, err := os.OpenFile(s.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		return err
+	data, err := durable.ReadFile(s.path, maxState)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	defer f.Close() //nolint:errcheck // only read from
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxState {
-		return fmt.Errorf("it is %s of %d bytes", info.Mode(), info.Size())
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxState))
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,9 @@ function showMachine(node) {
 
 function showProblems(manifests) {
   const items = [];
-  if (manifests.directoryError) items.push(el("li", manifests.directoryError, "bad"));
+  for (const text of [manifests.directoryError, manifests.unwatched]) {
+    if (text) items.push(el("li", text, "bad"));
+  }
   for (const f of manifests.files || []) {
     for (const p of f.problems || []) {
       if (p.warning) continue;

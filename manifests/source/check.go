@@ -69,7 +69,7 @@ func checkDirectory(set *manifests.Set, dir string, opts decode.Options) error {
 
 // readNamed reads a file that was named, which may be a pipe.
 func readNamed(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:forbidigo // the user names it, a pipe maybe, and waits for it
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // File is a regular file, open for reading. Who gets it closes it.
@@ -25,27 +27,24 @@ var (
 	errNoLease = errors.New("the file system knows no leases")
 )
 
-// Open opens a regular file for reading, through links. Nothing else is opened, for a FIFO or a device could block or act; the
-// type is asked of the very file that is opened, so that it cannot be exchanged meanwhile.
+// Open opens a regular file for reading, through links. Nothing else is opened, for a FIFO or a device could block or act.
 func Open(path string) (*File, error) {
-	found, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	found, err := foreign.FindFollowing(path)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	handle := os.NewFile(uintptr(found), path)
-	defer handle.Close() //nolint:errcheck // nothing can be written to it
-	info, err := handle.Stat()
+	defer found.Close() //nolint:errcheck // only looked at
+	info, err := found.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if err := regular(info); err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", found), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	f, err := foreign.Reopen(found, foreign.Regular, os.O_RDONLY)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
 	if info, err = f.Stat(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

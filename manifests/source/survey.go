@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // way is how a directory is come by: all directories that lead to it, by its path as it is given and by the one without links.
@@ -53,7 +55,7 @@ func surveyOf(dir string, wanted func(string) bool, trust func(string, fs.FileIn
 }
 
 func list(dir string, wanted func(string) bool, trust func(string, fs.FileInfo) error) (survey, error) {
-	d, err := os.Open(dir)
+	d, err := foreign.OpenDirectoryFollowing(dir)
 	if err != nil {
 		return survey{}, err
 	}
@@ -61,9 +63,6 @@ func list(dir string, wanted func(string) bool, trust func(string, fs.FileInfo) 
 	info, err := d.Stat()
 	if err != nil {
 		return survey{}, err
-	}
-	if !info.IsDir() {
-		return survey{}, fmt.Errorf("%s is not a directory", dir)
 	}
 	if trust != nil {
 		if err := trust(dir, info); err != nil {

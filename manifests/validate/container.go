@@ -18,53 +18,53 @@ func isIP(s string) bool {
 	return err == nil
 }
 
-func (v *validator) container(at string, c *v1.Container, volumes map[string]*v1.Volume) {
+func checkContainer(out *collector, at string, c *v1.Container, volumes map[string]*v1.Volume) {
 	if c.Name == "" {
-		v.errorf(at+".name", "a container needs a name")
+		out.errorf(at+".name", "a container needs a name")
 	} else {
-		v.all(at+".name", c.Name, validation.IsDNS1123Label(c.Name))
+		out.all(at+".name", c.Name, validation.IsDNS1123Label(c.Name))
 	}
 	if c.Image == "" {
-		v.errorf(at+".image", "a container needs an image")
+		out.errorf(at+".image", "a container needs an image")
 	} else if strings.TrimSpace(c.Image) != c.Image || strings.ContainsAny(c.Image, " \t\n") {
-		v.errorf(at+".image", "%q must not contain blanks", c.Image)
+		out.errorf(at+".image", "%q must not contain blanks", c.Image)
 	}
-	oneOf(v, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
-	oneOf(v, at+".terminationMessagePolicy", c.TerminationMessagePolicy, v1.TerminationMessageReadFile, v1.TerminationMessageFallbackToLogsOnError)
-	v.env(at, c, volumes)
-	v.ports(at, c.Ports)
-	v.mounts(at, c, volumes)
-	v.resources(at+".resources", c.Resources)
-	v.resizePolicy(at, c.ResizePolicy)
-	v.securityContext(at+".securityContext", c.SecurityContext)
-	v.probe(at+".livenessProbe", c.LivenessProbe, c, true)
-	v.probe(at+".readinessProbe", c.ReadinessProbe, c, false)
-	v.probe(at+".startupProbe", c.StartupProbe, c, true)
+	oneOf(out, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
+	oneOf(out, at+".terminationMessagePolicy", c.TerminationMessagePolicy, v1.TerminationMessageReadFile, v1.TerminationMessageFallbackToLogsOnError)
+	checkEnv(out, at, c, volumes)
+	checkPorts(out, at, c.Ports)
+	checkMounts(out, at, c, volumes)
+	checkResources(out, at+".resources", c.Resources)
+	checkResizePolicy(out, at, c.ResizePolicy)
+	checkSecurityContext(out, at+".securityContext", c.SecurityContext)
+	checkProbe(out, at+".livenessProbe", c.LivenessProbe, c, true)
+	checkProbe(out, at+".readinessProbe", c.ReadinessProbe, c, false)
+	checkProbe(out, at+".startupProbe", c.StartupProbe, c, true)
 }
 
-func (v *validator) ports(at string, ports []v1.ContainerPort) {
+func checkPorts(out *collector, at string, ports []v1.ContainerPort) {
 	names := map[string]bool{}
 	for i, p := range ports {
 		at := fmt.Sprintf("%s.ports[%d]", at, i)
-		v.all(at+".containerPort", fmt.Sprint(p.ContainerPort), validation.IsValidPortNum(int(p.ContainerPort)))
+		out.all(at+".containerPort", fmt.Sprint(p.ContainerPort), validation.IsValidPortNum(int(p.ContainerPort)))
 		if p.HostPort != 0 {
-			v.all(at+".hostPort", fmt.Sprint(p.HostPort), validation.IsValidPortNum(int(p.HostPort)))
+			out.all(at+".hostPort", fmt.Sprint(p.HostPort), validation.IsValidPortNum(int(p.HostPort)))
 		}
 		if p.Name != "" {
-			v.all(at+".name", p.Name, validation.IsValidPortName(p.Name))
+			out.all(at+".name", p.Name, validation.IsValidPortName(p.Name))
 			if names[p.Name] {
-				v.errorf(at+".name", "duplicate port name %q", p.Name)
+				out.errorf(at+".name", "duplicate port name %q", p.Name)
 			}
 			names[p.Name] = true
 		}
 		if p.HostIP != "" && !isIP(p.HostIP) {
-			v.errorf(at+".hostIP", "%q is not an IP address", p.HostIP)
+			out.errorf(at+".hostIP", "%q is not an IP address", p.HostIP)
 		}
-		oneOf(v, at+".protocol", p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)
+		oneOf(out, at+".protocol", p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)
 	}
 }
 
-func (v *validator) resources(at string, r v1.ResourceRequirements) {
+func checkResources(out *collector, at string, r v1.ResourceRequirements) {
 	for kind, list := range map[string]v1.ResourceList{"limits": r.Limits, "requests": r.Requests} {
 		for name, q := range list {
 			field := at + "." + kind + "." + string(name)
@@ -76,75 +76,75 @@ func (v *validator) resources(at string, r v1.ResourceRequirements) {
 			switch {
 			case name == v1.ResourceCPU, name == v1.ResourceMemory, name == v1.ResourceEphemeralStorage, huge:
 			case strings.Contains(string(name), "/"):
-				v.device(field, name, r)
+				checkDevice(out, field, name, r)
 			default:
-				v.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory, ephemeral-storage, hugepages-<size> and CDI devices (vendor/class) are")
+				out.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory, ephemeral-storage, hugepages-<size> and CDI devices (vendor/class) are")
 				continue
 			}
 			if huge {
-				v.hugepages(field, name, r)
+				checkHugepages(out, field, name, r)
 			}
 			if q.Sign() < 0 {
-				v.errorf(field, "must not be negative")
+				out.errorf(field, "must not be negative")
 			}
 			if kind == "requests" && limited && q.Cmp(limit) > 0 {
-				v.errorf(field, "the request %s is above the limit %s", q.String(), limit.String())
+				out.errorf(field, "the request %s is above the limit %s", q.String(), limit.String())
 			}
 			if name == v1.ResourceMemory && q.MilliValue()%1000 != 0 {
-				v.warnf(field, "%s is a fraction of a byte; did you mean M or Mi?", q.String())
+				out.warnf(field, "%s is a fraction of a byte; did you mean M or Mi?", q.String())
 			}
 		}
 	}
 }
 
-// device: CDI devices are whole, and the request is the limit, as in Kubernetes.
-func (v *validator) device(field string, name v1.ResourceName, r v1.ResourceRequirements) {
-	v.all(field, string(name), validation.IsQualifiedName(string(name)))
+// checkDevice: CDI devices are whole, and the request is the limit, as in Kubernetes.
+func checkDevice(out *collector, field string, name v1.ResourceName, r v1.ResourceRequirements) {
+	out.all(field, string(name), validation.IsQualifiedName(string(name)))
 	limit, limited := r.Limits[name]
 	if request, ok := r.Requests[name]; !limited || ok && request.Cmp(limit) != 0 {
-		v.errorf(field, "set a limit, and no other request than that")
+		out.errorf(field, "set a limit, and no other request than that")
 	}
 	if limit.MilliValue()%1000 != 0 {
-		v.errorf(field, "%s is not a whole number of devices", limit.String())
+		out.errorf(field, "%s is not a whole number of devices", limit.String())
 	}
 }
 
-// hugepages: they cannot be shared out in time, so the request is the limit, as in Kubernetes.
-func (v *validator) hugepages(field string, name v1.ResourceName, r v1.ResourceRequirements) {
+// checkHugepages: they cannot be shared out in time, so the request is the limit, as in Kubernetes.
+func checkHugepages(out *collector, field string, name v1.ResourceName, r v1.ResourceRequirements) {
 	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), v1.ResourceHugePagesPrefix))
 	if err != nil || size.Sign() <= 0 {
-		v.errorf(field, "huge pages are named by their size: hugepages-2Mi, hugepages-1Gi")
+		out.errorf(field, "huge pages are named by their size: hugepages-2Mi, hugepages-1Gi")
 		return
 	}
 	limit, limited := r.Limits[name]
 	if request, ok := r.Requests[name]; !limited || ok && request.Cmp(limit) != 0 {
-		v.errorf(field, "set a limit, and no other request than that")
+		out.errorf(field, "set a limit, and no other request than that")
 	}
 	if limit.Value()%size.Value() != 0 {
-		v.errorf(field, "%s is not a whole number of pages of %s", limit.String(), size.String())
+		out.errorf(field, "%s is not a whole number of pages of %s", limit.String(), size.String())
 	}
 }
 
-func (v *validator) securityContext(at string, s *v1.SecurityContext) {
+func checkSecurityContext(out *collector, at string, s *v1.SecurityContext) {
 	if s == nil {
 		return
 	}
-	v.identity(at, map[string]*int64{"runAsUser": s.RunAsUser, "runAsGroup": s.RunAsGroup})
-	v.seLinux(at+".seLinuxOptions", s.SELinuxOptions)
-	v.seccomp(at+".seccompProfile", s.SeccompProfile)
-	v.appArmor(at+".appArmorProfile", s.AppArmorProfile)
+	checkIDs(out, at, map[string]*int64{"runAsUser": s.RunAsUser, "runAsGroup": s.RunAsGroup})
+	checkSeLinux(out, at+".seLinuxOptions", s.SELinuxOptions)
+	checkSeccomp(out, at+".seccompProfile", s.SeccompProfile)
+	checkAppArmor(out, at+".appArmorProfile", s.AppArmorProfile)
 	if s.ProcMount != nil {
-		oneOf(v, at+".procMount", *s.ProcMount, v1.DefaultProcMount, v1.UnmaskedProcMount)
+		oneOf(out, at+".procMount", *s.ProcMount, v1.DefaultProcMount, v1.UnmaskedProcMount)
 	}
 	privileged := s.Privileged != nil && *s.Privileged
 	if s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation {
 		if privileged {
-			v.errorf(at+".allowPrivilegeEscalation", "cannot be false when privileged is true")
+			out.errorf(at+".allowPrivilegeEscalation", "cannot be false when privileged is true")
 		}
 		if s.Capabilities != nil {
 			for i, c := range s.Capabilities.Add {
 				if c == "SYS_ADMIN" || c == "CAP_SYS_ADMIN" {
-					v.errorf(at+".allowPrivilegeEscalation", "cannot be false when capabilities.add[%d] is %s", i, c)
+					out.errorf(at+".allowPrivilegeEscalation", "cannot be false when capabilities.add[%d] is %s", i, c)
 				}
 			}
 		}
@@ -155,13 +155,13 @@ func (v *validator) securityContext(at string, s *v1.SecurityContext) {
 	for kind, list := range map[string][]v1.Capability{"add": s.Capabilities.Add, "drop": s.Capabilities.Drop} {
 		for i, c := range list {
 			if !KnownCapability(string(c)) {
-				v.errorf(fmt.Sprintf("%s.capabilities.%s[%d]", at, kind, i), "unknown capability %q%s", c, capabilityHint(string(c)))
+				out.errorf(fmt.Sprintf("%s.capabilities.%s[%d]", at, kind, i), "unknown capability %q%s", c, capabilityHint(string(c)))
 			}
 		}
 	}
 }
 
-func (v *validator) probe(at string, p *v1.Probe, c *v1.Container, onlyOneSuccess bool) {
+func checkProbe(out *collector, at string, p *v1.Probe, c *v1.Container, onlyOneSuccess bool) {
 	if p == nil {
 		return
 	}
@@ -172,62 +172,62 @@ func (v *validator) probe(at string, p *v1.Probe, c *v1.Container, onlyOneSucces
 		}
 	}
 	if handlers != 1 {
-		v.errorf(at, "a probe needs exactly one of exec, httpGet, tcpSocket and grpc; this one has %d", handlers)
+		out.errorf(at, "a probe needs exactly one of exec, httpGet, tcpSocket and grpc; this one has %d", handlers)
 	}
 	for name, n := range map[string]int32{
 		"initialDelaySeconds": p.InitialDelaySeconds, "timeoutSeconds": p.TimeoutSeconds, "periodSeconds": p.PeriodSeconds,
 		"successThreshold": p.SuccessThreshold, "failureThreshold": p.FailureThreshold,
 	} {
 		if n < 0 {
-			v.errorf(at+"."+name, "must not be negative")
+			out.errorf(at+"."+name, "must not be negative")
 		}
 	}
 	if onlyOneSuccess && p.SuccessThreshold != 1 {
-		v.errorf(at+".successThreshold", "must be 1 for liveness and startup probes")
+		out.errorf(at+".successThreshold", "must be 1 for liveness and startup probes")
 	}
 	if g := p.TerminationGracePeriodSeconds; g != nil {
 		switch {
 		case !onlyOneSuccess:
-			v.errorf(at+".terminationGracePeriodSeconds", "a readiness probe ends no container; it is for liveness and startup probes")
+			out.errorf(at+".terminationGracePeriodSeconds", "a readiness probe ends no container; it is for liveness and startup probes")
 		case *g < 1:
-			v.errorf(at+".terminationGracePeriodSeconds", "must be at least 1")
+			out.errorf(at+".terminationGracePeriodSeconds", "must be at least 1")
 		}
 	}
 	switch {
 	case p.Exec != nil && len(p.Exec.Command) == 0:
-		v.errorf(at+".exec.command", "a command is required")
+		out.errorf(at+".exec.command", "a command is required")
 	case p.HTTPGet != nil:
-		v.probePort(at+".httpGet.port", p.HTTPGet.Port, c)
-		v.http(at+".httpGet", p.HTTPGet)
+		checkProbePort(out, at+".httpGet.port", p.HTTPGet.Port, c)
+		checkHTTP(out, at+".httpGet", p.HTTPGet)
 	case p.TCPSocket != nil:
-		v.probePort(at+".tcpSocket.port", p.TCPSocket.Port, c)
+		checkProbePort(out, at+".tcpSocket.port", p.TCPSocket.Port, c)
 	case p.GRPC != nil:
-		v.probePort(at+".grpc.port", intstr.FromInt32(p.GRPC.Port), c)
+		checkProbePort(out, at+".grpc.port", intstr.FromInt32(p.GRPC.Port), c)
 		if p.GRPC.Mode != nil {
-			oneOf(v, at+".grpc.mode", *p.GRPC.Mode, v1.GRPCProbeModePlaintext, v1.GRPCProbeModeTLS)
+			oneOf(out, at+".grpc.mode", *p.GRPC.Mode, v1.GRPCProbeModePlaintext, v1.GRPCProbeModeTLS)
 		}
 	}
 }
 
-func (v *validator) http(at string, a *v1.HTTPGetAction) {
+func checkHTTP(out *collector, at string, a *v1.HTTPGetAction) {
 	if p := a.Protocol; p != nil {
-		oneOf(v, at+".protocol", *p, v1.HTTPProtocolHTTP1, v1.HTTPProtocolHTTP2)
+		oneOf(out, at+".protocol", *p, v1.HTTPProtocolHTTP1, v1.HTTPProtocolHTTP2)
 		if *p == v1.HTTPProtocolHTTP2 && a.Scheme != v1.URISchemeHTTP {
-			v.errorf(at+".protocol", "HTTP2 is spoken without TLS: it goes with scheme HTTP")
+			out.errorf(at+".protocol", "HTTP2 is spoken without TLS: it goes with scheme HTTP")
 		}
 	}
-	oneOf(v, at+".scheme", a.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
+	oneOf(out, at+".scheme", a.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
 	for i, h := range a.HTTPHeaders {
-		v.all(fmt.Sprintf("%s.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
+		out.all(fmt.Sprintf("%s.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
 	}
 }
 
-func (v *validator) probePort(at string, port intstr.IntOrString, c *v1.Container) {
+func checkProbePort(out *collector, at string, port intstr.IntOrString, c *v1.Container) {
 	if port.Type == intstr.Int {
-		v.all(at, port.String(), validation.IsValidPortNum(port.IntValue()))
+		out.all(at, port.String(), validation.IsValidPortNum(port.IntValue()))
 		return
 	}
-	if v.full() {
+	if out.full() {
 		return
 	}
 	names := make([]string, 0, len(c.Ports))
@@ -241,7 +241,7 @@ func (v *validator) probePort(at string, port intstr.IntOrString, c *v1.Containe
 	if near := spelling.Nearest(port.StrVal, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	v.errorf(at, "the container has no port named %q%s", port.StrVal, hint)
+	out.errorf(at, "the container has no port named %q%s", port.StrVal, hint)
 }
 
 // capabilities of capabilities(7), without the CAP_ prefix.

@@ -21,78 +21,78 @@ var (
 	}
 )
 
-func (v *validator) env(at string, c *v1.Container, volumes map[string]*v1.Volume) {
+func checkEnv(out *collector, at string, c *v1.Container, volumes map[string]*v1.Volume) {
 	for i := range c.EnvFrom {
-		v.envFrom(fmt.Sprintf("%s.envFrom[%d]", at, i), &c.EnvFrom[i])
+		checkEnvFrom(out, fmt.Sprintf("%s.envFrom[%d]", at, i), &c.EnvFrom[i])
 	}
 	for i, e := range c.Env {
 		at := fmt.Sprintf("%s.env[%d]", at, i)
-		v.all(at+".name", e.Name, validation.IsRelaxedEnvVarName(e.Name))
+		out.all(at+".name", e.Name, validation.IsRelaxedEnvVarName(e.Name))
 		if e.ValueFrom == nil {
 			continue
 		}
 		if e.Value != "" {
-			v.errorf(at+".valueFrom", "value and valueFrom exclude each other")
+			out.errorf(at+".valueFrom", "value and valueFrom exclude each other")
 		}
-		v.valueFrom(at+".valueFrom", e.ValueFrom, volumes)
+		checkValueFrom(out, at+".valueFrom", e.ValueFrom, volumes)
 	}
 }
 
-func (v *validator) envFrom(at string, f *v1.EnvFromSource) {
+func checkEnvFrom(out *collector, at string, f *v1.EnvFromSource) {
 	if f.Prefix != "" {
-		v.all(at+".prefix", f.Prefix, validation.IsRelaxedEnvVarName(f.Prefix))
+		out.all(at+".prefix", f.Prefix, validation.IsRelaxedEnvVarName(f.Prefix))
 	}
 	switch {
 	case (f.ConfigMapRef == nil) == (f.SecretRef == nil):
-		v.errorf(at, "exactly one of configMapRef and secretRef is needed")
+		out.errorf(at, "exactly one of configMapRef and secretRef is needed")
 	case f.ConfigMapRef != nil:
-		v.object(at+".configMapRef.name", f.ConfigMapRef.Name)
+		checkObjectName(out, at+".configMapRef.name", f.ConfigMapRef.Name)
 	default:
-		v.object(at+".secretRef.name", f.SecretRef.Name)
+		checkObjectName(out, at+".secretRef.name", f.SecretRef.Name)
 	}
 }
 
-func (v *validator) valueFrom(at string, s *v1.EnvVarSource, volumes map[string]*v1.Volume) {
+func checkValueFrom(out *collector, at string, s *v1.EnvVarSource, volumes map[string]*v1.Volume) {
 	count := 0
 	if r := s.FieldRef; r != nil {
 		count++
-		v.fieldPath(at+".fieldRef.fieldPath", r.FieldPath, envFields)
+		checkFieldPath(out, at+".fieldRef.fieldPath", r.FieldPath, envFields)
 	}
 	if r := s.ResourceFieldRef; r != nil {
 		count++
-		v.resourceField(at+".resourceFieldRef", r)
+		checkResourceField(out, at+".resourceFieldRef", r)
 	}
 	if r := s.ConfigMapKeyRef; r != nil {
 		count++
-		v.object(at+".configMapKeyRef.name", r.Name)
-		v.all(at+".configMapKeyRef.key", r.Key, validation.IsConfigMapKey(r.Key))
+		checkObjectName(out, at+".configMapKeyRef.name", r.Name)
+		out.all(at+".configMapKeyRef.key", r.Key, validation.IsConfigMapKey(r.Key))
 	}
 	if r := s.SecretKeyRef; r != nil {
 		count++
-		v.object(at+".secretKeyRef.name", r.Name)
-		v.all(at+".secretKeyRef.key", r.Key, validation.IsConfigMapKey(r.Key))
+		checkObjectName(out, at+".secretKeyRef.name", r.Name)
+		out.all(at+".secretKeyRef.key", r.Key, validation.IsConfigMapKey(r.Key))
 	}
 	if r := s.FileKeyRef; r != nil {
 		count++
-		v.mountedVolume(strings.TrimSuffix(at, ".valueFrom")+".valueFrom.fileKeyRef", r.VolumeName, volumes)
-		v.filePath(at+".fileKeyRef.path", r.Path)
+		checkMountedVolume(out, strings.TrimSuffix(at, ".valueFrom")+".valueFrom.fileKeyRef", r.VolumeName, volumes)
+		checkFilePath(out, at+".fileKeyRef.path", r.Path)
 		if r.Key == "" {
-			v.errorf(at+".fileKeyRef.key", "a key is required")
+			out.errorf(at+".fileKeyRef.key", "a key is required")
 		}
 		if vol := volumes[r.VolumeName]; vol != nil && vol.EmptyDir == nil {
-			v.errorf(at+".fileKeyRef.volumeName", "the volume must be an emptyDir")
+			out.errorf(at+".fileKeyRef.volumeName", "the volume must be an emptyDir")
 		}
 	}
 	if count != 1 {
-		v.errorf(at, "exactly one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef is needed; there are %d", count)
+		out.errorf(at, "exactly one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef is needed; there are %d", count)
 	}
 }
 
-func (v *validator) fieldPath(at, p string, allowed []string) {
+func checkFieldPath(out *collector, at, p string, allowed []string) {
 	base, rest, subscript := strings.Cut(p, "['")
 	if subscript {
 		if base != "metadata.labels" && base != "metadata.annotations" || !strings.HasSuffix(rest, "']") || len(rest) < 3 {
-			v.errorf(at, "%q is no field to refer to; write metadata.labels['KEY'] or metadata.annotations['KEY']", p)
+			out.errorf(at, "%q is no field to refer to; write metadata.labels['KEY'] or metadata.annotations['KEY']", p)
 		}
 		return
 	}
@@ -103,15 +103,15 @@ func (v *validator) fieldPath(at, p string, allowed []string) {
 	if near := spelling.Nearest(p, allowed); near != "" {
 		message = fmt.Sprintf("%q is no field to refer to; did you mean %q?", p, near)
 	}
-	v.errorf(at, "%s", message)
+	out.errorf(at, "%s", message)
 }
 
-func (v *validator) resourceField(at string, r *v1.ResourceFieldSelector) {
+func checkResourceField(out *collector, at string, r *v1.ResourceFieldSelector) {
 	kind, name, _ := strings.Cut(r.Resource, ".")
 	known := name == string(v1.ResourceCPU) || name == string(v1.ResourceMemory) || name == string(v1.ResourceEphemeralStorage) ||
 		strings.HasPrefix(name, v1.ResourceHugePagesPrefix)
 	if kind != "limits" && kind != "requests" || !known {
-		v.errorf(at+".resource", "%q is no resource to refer to; write limits.cpu, requests.memory and the like", r.Resource)
+		out.errorf(at+".resource", "%q is no resource to refer to; write limits.cpu, requests.memory and the like", r.Resource)
 		return
 	}
 	if r.Divisor.IsZero() {
@@ -122,6 +122,6 @@ func (v *validator) resourceField(at string, r *v1.ResourceFieldSelector) {
 		units = []string{"1m", "1"}
 	}
 	if !slices.ContainsFunc(units, func(u string) bool { q := resource.MustParse(u); return q.Cmp(r.Divisor) == 0 }) {
-		v.errorf(at+".divisor", "unsupported value %q; choose one of %s", r.Divisor.String(), strings.Join(units, ", "))
+		out.errorf(at+".divisor", "unsupported value %q; choose one of %s", r.Divisor.String(), strings.Join(units, ", "))
 	}
 }

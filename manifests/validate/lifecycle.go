@@ -10,8 +10,8 @@ import (
 	"github.com/solopod/solopod/manifests"
 )
 
-// initContainer: what only makes sense for a container that goes on running is for sidecars.
-func (v *validator) initContainer(at string, c *v1.Container) {
+// checkInitContainer: what only makes sense for a container that goes on running is for sidecars.
+func checkInitContainer(out *collector, at string, c *v1.Container) {
 	if manifests.IsSidecar(c) {
 		return
 	}
@@ -20,24 +20,24 @@ func (v *validator) initContainer(at string, c *v1.Container) {
 		"startupProbe": c.StartupProbe != nil,
 	} {
 		if set {
-			v.errorf(at+"."+name, "an init container runs to its end; only a sidecar has this: set restartPolicy: Always")
+			out.errorf(at+"."+name, "an init container runs to its end; only a sidecar has this: set restartPolicy: Always")
 		}
 	}
 }
 
-// lifecycle checks restart policy, rules and hooks. grace is the pod's grace period in seconds.
-func (v *validator) lifecycle(at string, c *v1.Container, grace int64) {
+// checkLifecycle checks restart policy, rules and hooks. grace is the pod's grace period in seconds.
+func checkLifecycle(out *collector, at string, c *v1.Container, grace int64) {
 	if c.RestartPolicy != nil {
-		oneOf(v, at+".restartPolicy", *c.RestartPolicy, v1.ContainerRestartPolicyAlways, v1.ContainerRestartPolicyOnFailure, v1.ContainerRestartPolicyNever)
+		oneOf(out, at+".restartPolicy", *c.RestartPolicy, v1.ContainerRestartPolicyAlways, v1.ContainerRestartPolicyOnFailure, v1.ContainerRestartPolicyNever)
 	}
-	v.restartRules(at, c)
+	checkRestartRules(out, at, c)
 	if c.Lifecycle == nil {
 		return
 	}
-	v.hook(at+".lifecycle.postStart", c.Lifecycle.PostStart, c, grace)
-	v.hook(at+".lifecycle.preStop", c.Lifecycle.PreStop, c, grace)
+	checkHook(out, at+".lifecycle.postStart", c.Lifecycle.PostStart, c, grace)
+	checkHook(out, at+".lifecycle.preStop", c.Lifecycle.PreStop, c, grace)
 	if s := c.Lifecycle.StopSignal; s != nil && !knownSignal(string(*s)) {
-		v.errorf(at+".lifecycle.stopSignal", "unknown signal %q; write it like SIGTERM or SIGRTMIN+3", *s)
+		out.errorf(at+".lifecycle.stopSignal", "unknown signal %q; write it like SIGTERM or SIGRTMIN+3", *s)
 	}
 }
 
@@ -50,28 +50,28 @@ func knownSignal(name string) bool {
 	return strings.HasPrefix(name, "SIG") && unix.SignalNum(name) != 0
 }
 
-func (v *validator) restartRules(at string, c *v1.Container) {
+func checkRestartRules(out *collector, at string, c *v1.Container) {
 	if len(c.RestartPolicyRules) > 0 && c.RestartPolicy == nil {
-		v.errorf(at+".restartPolicyRules", "rules need a restartPolicy of the container beside them, for what they do not name")
+		out.errorf(at+".restartPolicyRules", "rules need a restartPolicy of the container beside them, for what they do not name")
 	}
 	if len(c.RestartPolicyRules) > 20 {
-		v.errorf(at+".restartPolicyRules", "at most 20 rules are allowed")
+		out.errorf(at+".restartPolicyRules", "at most 20 rules are allowed")
 	}
 	for i, r := range c.RestartPolicyRules {
 		at := fmt.Sprintf("%s.restartPolicyRules[%d]", at, i)
-		oneOf(v, at+".action", r.Action, v1.ContainerRestartRuleActionRestart, v1.ContainerRestartRuleActionRestartAllContainers)
+		oneOf(out, at+".action", r.Action, v1.ContainerRestartRuleActionRestart, v1.ContainerRestartRuleActionRestartAllContainers)
 		if r.ExitCodes == nil {
-			v.errorf(at+".exitCodes", "a rule needs exit codes to go by")
+			out.errorf(at+".exitCodes", "a rule needs exit codes to go by")
 			continue
 		}
-		oneOf(v, at+".exitCodes.operator", r.ExitCodes.Operator, v1.ContainerRestartRuleOnExitCodesOpIn, v1.ContainerRestartRuleOnExitCodesOpNotIn)
+		oneOf(out, at+".exitCodes.operator", r.ExitCodes.Operator, v1.ContainerRestartRuleOnExitCodesOpIn, v1.ContainerRestartRuleOnExitCodesOpNotIn)
 		if n := len(r.ExitCodes.Values); n == 0 || n > 255 {
-			v.errorf(at+".exitCodes.values", "between 1 and 255 exit codes are allowed; there are %d", n)
+			out.errorf(at+".exitCodes.values", "between 1 and 255 exit codes are allowed; there are %d", n)
 		}
 	}
 }
 
-func (v *validator) hook(at string, h *v1.LifecycleHandler, c *v1.Container, grace int64) {
+func checkHook(out *collector, at string, h *v1.LifecycleHandler, c *v1.Container, grace int64) {
 	if h == nil {
 		return
 	}
@@ -82,19 +82,19 @@ func (v *validator) hook(at string, h *v1.LifecycleHandler, c *v1.Container, gra
 		}
 	}
 	if handlers != 1 {
-		v.errorf(at, "a hook needs exactly one of exec, httpGet, tcpSocket and sleep; this one has %d", handlers)
+		out.errorf(at, "a hook needs exactly one of exec, httpGet, tcpSocket and sleep; this one has %d", handlers)
 	}
 	switch {
 	case h.Exec != nil && len(h.Exec.Command) == 0:
-		v.errorf(at+".exec.command", "a command is required")
+		out.errorf(at+".exec.command", "a command is required")
 	case h.HTTPGet != nil:
 		if h.HTTPGet.Port.String() != "0" && h.HTTPGet.Port.String() != "" { // 80, as with the kubelet
-			v.probePort(at+".httpGet.port", h.HTTPGet.Port, c)
+			checkProbePort(out, at+".httpGet.port", h.HTTPGet.Port, c)
 		}
-		v.http(at+".httpGet", h.HTTPGet)
+		checkHTTP(out, at+".httpGet", h.HTTPGet)
 	case h.TCPSocket != nil:
-		v.probePort(at+".tcpSocket.port", h.TCPSocket.Port, c)
+		checkProbePort(out, at+".tcpSocket.port", h.TCPSocket.Port, c)
 	case h.Sleep != nil && (h.Sleep.Seconds < 0 || h.Sleep.Seconds > grace):
-		v.errorf(at+".sleep.seconds", "must lie between 0 and terminationGracePeriodSeconds (%d)", grace)
+		out.errorf(at+".sleep.seconds", "must lie between 0 and terminationGracePeriodSeconds (%d)", grace)
 	}
 }

@@ -13,34 +13,34 @@ const MaxReplicas = 64
 
 // Replicas checks what Deployment, ReplicaSet, StatefulSet and DaemonSet have in common, but for the pods themselves.
 func Replicas(kind string, meta metav1.Object, selector *metav1.LabelSelector, template *v1.PodTemplateSpec, replicas int32) manifests.Problems {
-	v := &validator{}
-	v.objectMeta(meta)
-	v.selects(selector, template)
+	out := &collector{}
+	checkObjectMeta(out, meta)
+	checkSelector(out, selector, template)
 	if replicas < 0 || replicas > MaxReplicas {
-		v.errorf("spec.replicas", "must lie between 0 and %d: this is one machine", MaxReplicas)
+		out.errorf("spec.replicas", "must lie between 0 and %d: this is one machine", MaxReplicas)
 	}
 	if p := template.Spec.RestartPolicy; p != "" && p != v1.RestartPolicyAlways {
-		v.errorf("spec.template.spec.restartPolicy", "a %s's pods are always restarted; for work that ends use a Job", kind)
+		out.errorf("spec.template.spec.restartPolicy", "a %s's pods are always restarted; for work that ends use a Job", kind)
 	}
-	return v.problems
+	return out.problems
 }
 
-// selects: a selector must match the template, as for the API server.
-func (v *validator) selects(s *metav1.LabelSelector, t *v1.PodTemplateSpec) {
+// checkSelector: a selector must match the template, as for the API server.
+func checkSelector(out *collector, s *metav1.LabelSelector, t *v1.PodTemplateSpec) {
 	if s == nil {
 		return
 	}
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	if err != nil {
-		v.errorf("spec.selector", "%v", err)
+		out.errorf("spec.selector", "%v", err)
 		return
 	}
 	if !selector.Matches(labelSet(t.Labels)) {
-		v.errorf("spec.selector", "it does not match the labels of the template")
+		out.errorf("spec.selector", "it does not match the labels of the template")
 	}
 	for key, value := range t.Labels {
-		v.all("spec.template.metadata.labels."+key, key, validation.IsQualifiedName(key))
-		v.all("spec.template.metadata.labels."+key, value, validation.IsValidLabelValue(value))
+		out.all("spec.template.metadata.labels."+key, key, validation.IsQualifiedName(key))
+		out.all("spec.template.metadata.labels."+key, value, validation.IsValidLabelValue(value))
 	}
 }
 

@@ -11,40 +11,40 @@ import (
 	"github.com/solopod/solopod/manifests"
 )
 
-func (v *validator) podSecurity(s *v1.PodSpec, opts Options) {
+func checkPodSecurity(out *collector, s *v1.PodSpec, opts Options) {
 	const at = "spec.securityContext"
 	c := s.SecurityContext
-	v.identity(at, map[string]*int64{"runAsUser": c.RunAsUser, "runAsGroup": c.RunAsGroup, "fsGroup": c.FSGroup})
+	checkIDs(out, at, map[string]*int64{"runAsUser": c.RunAsUser, "runAsGroup": c.RunAsGroup, "fsGroup": c.FSGroup})
 	for i := range c.SupplementalGroups {
-		v.identity(at, map[string]*int64{fmt.Sprintf("supplementalGroups[%d]", i): &c.SupplementalGroups[i]})
+		checkIDs(out, at, map[string]*int64{fmt.Sprintf("supplementalGroups[%d]", i): &c.SupplementalGroups[i]})
 	}
 	if p := c.FSGroupChangePolicy; p != nil {
-		oneOf(v, at+".fsGroupChangePolicy", *p, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)
+		oneOf(out, at+".fsGroupChangePolicy", *p, v1.FSGroupChangeOnRootMismatch, v1.FSGroupChangeAlways)
 	}
 	if p := c.SupplementalGroupsPolicy; p != nil {
-		oneOf(v, at+".supplementalGroupsPolicy", *p, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)
+		oneOf(out, at+".supplementalGroupsPolicy", *p, v1.SupplementalGroupsPolicyMerge, v1.SupplementalGroupsPolicyStrict)
 	}
-	v.seLinux(at+".seLinuxOptions", c.SELinuxOptions)
-	v.seccomp(at+".seccompProfile", c.SeccompProfile)
-	v.appArmor(at+".appArmorProfile", c.AppArmorProfile)
-	v.sysctls(s, opts)
+	checkSeLinux(out, at+".seLinuxOptions", c.SELinuxOptions)
+	checkSeccomp(out, at+".seccompProfile", c.SeccompProfile)
+	checkAppArmor(out, at+".appArmorProfile", c.AppArmorProfile)
+	checkSysctls(out, s, opts)
 	if s.ShareProcessNamespace != nil && *s.ShareProcessNamespace && s.HostPID {
-		v.errorf("spec.shareProcessNamespace", "it excludes hostPID")
+		out.errorf("spec.shareProcessNamespace", "it excludes hostPID")
 	}
 }
 
-// ownUsers: what cannot be had together with a user namespace.
-func (v *validator) ownUsers(pod *v1.Pod) {
+// checkOwnUsers: what cannot be had together with a user namespace.
+func checkOwnUsers(out *collector, pod *v1.Pod) {
 	if !manifests.OwnUsers(pod) {
 		return
 	}
 	s := &pod.Spec
 	if s.HostNetwork || s.HostPID || s.HostIPC {
-		v.errorf("spec.hostUsers", "false excludes hostNetwork, hostPID and hostIPC: root in the pod has no power over the host's namespaces")
+		out.errorf("spec.hostUsers", "false excludes hostNetwork, hostPID and hostIPC: root in the pod has no power over the host's namespaces")
 	}
 	exists := func(at string, id *int64) {
 		if id != nil && *id >= manifests.IDsPerPod {
-			v.errorf(at, "with hostUsers: false there are the ids 0 to %d", manifests.IDsPerPod-1)
+			out.errorf(at, "with hostUsers: false there are the ids 0 to %d", manifests.IDsPerPod-1)
 		}
 	}
 	const at = "spec.securityContext"
@@ -54,56 +54,56 @@ func (v *validator) ownUsers(pod *v1.Pod) {
 	for i := range s.SecurityContext.SupplementalGroups {
 		exists(fmt.Sprintf("%s.supplementalGroups[%d]", at, i), &s.SecurityContext.SupplementalGroups[i])
 	}
-	v.eachContainer(pod, func(at string, c *v1.Container) {
+	eachContainer(pod, func(at string, c *v1.Container) {
 		if sc := c.SecurityContext; sc != nil {
 			exists(at+".securityContext.runAsUser", sc.RunAsUser)
 			exists(at+".securityContext.runAsGroup", sc.RunAsGroup)
 		}
 		for i, m := range c.VolumeMounts {
 			if p := m.MountPropagation; p != nil && *p == v1.MountPropagationBidirectional {
-				v.errorf(fmt.Sprintf("%s.volumeMounts[%d].mountPropagation", at, i), "with hostUsers: false no mount of the pod reaches the host")
+				out.errorf(fmt.Sprintf("%s.volumeMounts[%d].mountPropagation", at, i), "with hostUsers: false no mount of the pod reaches the host")
 			}
 		}
 	})
 }
 
-func (v *validator) seccomp(at string, p *v1.SeccompProfile) {
+func checkSeccomp(out *collector, at string, p *v1.SeccompProfile) {
 	if p == nil {
 		return
 	}
-	oneOf(v, at+".type", p.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined, v1.SeccompProfileTypeLocalhost)
+	oneOf(out, at+".type", p.Type, v1.SeccompProfileTypeRuntimeDefault, v1.SeccompProfileTypeUnconfined, v1.SeccompProfileTypeLocalhost)
 	local := p.LocalhostProfile != nil && *p.LocalhostProfile != ""
 	switch {
 	case local != (p.Type == v1.SeccompProfileTypeLocalhost):
-		v.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
+		out.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
 	case local:
 		if err := manifests.CheckSubPath(*p.LocalhostProfile); err != nil {
-			v.errorf(at+".localhostProfile", "%q is a file below <root>/seccomp: %v", *p.LocalhostProfile, err)
+			out.errorf(at+".localhostProfile", "%q is a file below <root>/seccomp: %v", *p.LocalhostProfile, err)
 		}
 	}
 }
 
-func (v *validator) seLinux(at string, o *v1.SELinuxOptions) {
+func checkSeLinux(out *collector, at string, o *v1.SELinuxOptions) {
 	if o == nil {
 		return
 	}
 	for name, value := range map[string]string{"user": o.User, "role": o.Role, "type": o.Type} {
 		if strings.ContainsAny(value, ": \t\n") {
-			v.errorf(at+"."+name, "%q is more than one part of a label (user:role:type:level)", value)
+			out.errorf(at+"."+name, "%q is more than one part of a label (user:role:type:level)", value)
 		}
 	}
 	if strings.ContainsAny(o.Level, " \t\n") {
-		v.errorf(at+".level", "%q is no level, such as s0:c123,c456", o.Level)
+		out.errorf(at+".level", "%q is no level, such as s0:c123,c456", o.Level)
 	}
 }
 
-func (v *validator) appArmor(at string, p *v1.AppArmorProfile) {
+func checkAppArmor(out *collector, at string, p *v1.AppArmorProfile) {
 	if p == nil {
 		return
 	}
-	oneOf(v, at+".type", p.Type, v1.AppArmorProfileTypeRuntimeDefault, v1.AppArmorProfileTypeUnconfined, v1.AppArmorProfileTypeLocalhost)
+	oneOf(out, at+".type", p.Type, v1.AppArmorProfileTypeRuntimeDefault, v1.AppArmorProfileTypeUnconfined, v1.AppArmorProfileTypeLocalhost)
 	if local := p.LocalhostProfile != nil && *p.LocalhostProfile != ""; local != (p.Type == v1.AppArmorProfileTypeLocalhost) {
-		v.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
+		out.errorf(at+".localhostProfile", "it goes with type Localhost, and that with it")
 	}
 }
 
@@ -114,7 +114,7 @@ var safeSysctls = strings.Fields("kernel.shm_rmid_forced net.ipv4.ip_local_port_
 
 var sysctlName = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
 
-func (v *validator) sysctls(s *v1.PodSpec, opts Options) {
+func checkSysctls(out *collector, s *v1.PodSpec, opts Options) {
 	seen := map[string]bool{}
 	for i, sysctl := range s.SecurityContext.Sysctls {
 		at := fmt.Sprintf("spec.securityContext.sysctls[%d].name", i)
@@ -123,15 +123,15 @@ func (v *validator) sysctls(s *v1.PodSpec, opts Options) {
 		namespaced := sysctlNamespace(name)
 		switch {
 		case len(name) > 253 || !sysctlName.MatchString(name):
-			v.errorf(at, "%q is no sysctl's name", sysctl.Name)
+			out.errorf(at, "%q is no sysctl's name", sysctl.Name)
 		case seen[name]:
-			v.errorf(at, "%q is set twice", name)
+			out.errorf(at, "%q is set twice", name)
 		case namespaced == "":
-			v.errorf(at, "%s concerns the whole machine, not a pod; set it in /etc/sysctl.d", name)
+			out.errorf(at, "%s concerns the whole machine, not a pod; set it in /etc/sysctl.d", name)
 		case namespaced == "ipc" && s.HostIPC, namespaced == "net" && s.HostNetwork:
-			v.errorf(at, "%s would concern the whole machine, whose namespace the pod shares", name)
+			out.errorf(at, "%s would concern the whole machine, whose namespace the pod shares", name)
 		case !slices.Contains(safeSysctls, name) && !allowed(name, opts.AllowedUnsafeSysctls):
-			v.errorf(at, "%s is not in the safe set; allow it with allowedUnsafeSysctls in the configuration", name)
+			out.errorf(at, "%s is not in the safe set; allow it with allowedUnsafeSysctls in the configuration", name)
 		}
 		seen[name] = true
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/logs/logfile"
-	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/volume"
@@ -81,17 +80,14 @@ type Config struct {
 // Containers makes those of all pods. It is safe for concurrent use. Detach ends it.
 type Containers struct {
 	Config
-	spool    *spool.Spool
+	outputs  *outputs
 	accounts sync.Map // image chain id -> accounts
-
-	mu    sync.Mutex
-	pumps map[string]*logs.Pump // by container id
 }
 
 // New makes nothing yet. ctx bounds the writing of what the log's disk did not take.
 func New(ctx context.Context, c Config) *Containers {
-	out := &Containers{Config: c, spool: spool.New(c.Dirs.Unwritten()), pumps: map[string]*logs.Pump{}}
-	go out.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
+	out := &Containers{Config: c, outputs: newOutputs(&c)}
+	go out.outputs.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
 	return out
 }
 
@@ -107,41 +103,21 @@ const (
 	LabelContainerName = "io.kubernetes.container.name"
 )
 
-func (c *Containers) pump(id string) *logs.Pump {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.pumps[id]
-}
-
-func (c *Containers) keep(id string, p *logs.Pump) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pumps[id] = p
-}
-
-func (c *Containers) take(id string) *logs.Pump {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.pumps[id]
-	delete(c.pumps, id)
-	return p
-}
-
 // closeLimit bounds the end of a container's input.
 const closeLimit = 10 * time.Second
 
 // CloseStdin ends the input of a container for ever, soon; failed is told if it cannot be.
 func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(error)) {
-	p := c.pump(id)
+	p := c.outputs.pump(id)
 	if p == nil {
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, closeLimit)
+		limited, cancel := context.WithTimeout(ctx, closeLimit)
 		defer cancel()
 		err := p.CloseStdin()
 		if err == nil {
-			err = c.Changer.CloseStdin(ctx, id)
+			err = c.Changer.CloseStdin(limited, id)
 		}
 		if err != nil && ctx.Err() == nil {
 			failed(err)
@@ -149,15 +125,5 @@ func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(erro
 	}()
 }
 
-// Detach lets go of all that belongs to this process; the containers run on. It returns with ctx at the latest.
-func (c *Containers) Detach(ctx context.Context) {
-	c.mu.Lock()
-	all := c.pumps
-	c.pumps = map[string]*logs.Pump{}
-	c.mu.Unlock()
-	var wait sync.WaitGroup
-	for id, p := range all {
-		wait.Go(func() { detach(ctx, id, p) })
-	}
-	wait.Wait()
-}
+// Detach lets go of all that belongs to this process; the containers run on. It returns with ctx, and a moment, at the latest.
+func (c *Containers) Detach(ctx context.Context) { c.outputs.detach(ctx) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/logs"
-	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -36,11 +34,10 @@ func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
 	if err != nil {
 		return state.Made{Problem: problem("ImageInspectError", err)}
 	}
-	pump, err := c.openPump(w.Target, w.Spec.TTY, w.Spec.Stdin)
+	pump, err := c.outputs.open(ctx, w.Target, w.Spec.TTY, w.Spec.Stdin)
 	if err != nil {
 		return state.Made{LeftBehind: true, Problem: problem("CreateContainerError", err)}
 	}
-	c.keep(w.ID, pump)
 	made := c.create(ctx, w, image, pump.Paths())
 	made.LeftBehind = made.Problem != (state.Problem{})
 	return made
@@ -50,6 +47,11 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	defer c.releaseBinds(w) // the container has what was bound for it by then
 	uid := string(w.Pod.UID)
 	ns := c.Sandboxes.Namespaces(w.Pod, w.Grant)
+	if !c.Sandboxes.HasFiles(w.Pod) {
+		p := problem("CreateContainerError", errors.New("files of the pod are missing in the state directory; the pod is made anew"))
+		p.Sandbox = true
+		return state.Made{Problem: p}
+	}
 	if ns.PID != "" && namespace.FirstProcess(c.Dirs.Namespaces(uid)) == 0 {
 		p := problem("CreateContainerError", errors.New("the first process of the pod's shared process namespace was killed"))
 		p.Sandbox = true
@@ -64,12 +66,14 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
 	defer release()
+	warnings := warnings(w)
 	limits, err := c.Sandboxes.Limit(ctx, w.Pod)
-	if err != nil {
-		return state.Made{Problem: problem("CreateContainerError", err)}
+	if err != nil { // the other containers may use more than an edit leaves them
+		warnings = append(warnings, state.Report{Warning: true, Reason: "FailedResize",
+			Message: "the pod keeps its old limits as a whole: " + err.Error()})
 	}
 	pid, err := c.Engine.Create(ctx, engine.CreateRequest{
-		ID: w.ID, Image: image, Labels: c.labels(w), Spec: ociSpec,
+		ID: w.ID, Image: image, Labels: labels(w, c.Dirs.Root), Spec: ociSpec,
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: w.Spec.TTY},
 		ShimCgroup: c.Cgroups.Shim(uid), Runtime: c.RuntimeClasses[sandbox.RuntimeClass(w.Pod)], IDs: sandbox.IDMapping(w.Grant),
 	})
@@ -78,7 +82,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	}
 	return state.Made{
 		Pid: pid, Image: image.Name, ImageID: withoutTag(image.Name) + "@" + image.Digest, Limits: limits,
-		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings(w),
+		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings,
 	}
 }
 
@@ -104,10 +108,10 @@ func warnings(w plan.Create) []state.Report {
 	return out
 }
 
-func (c *Containers) labels(w plan.Create) map[string]string {
+func labels(w plan.Create, root string) map[string]string {
 	return map[string]string{
 		LabelPodName: w.Pod.Name, LabelPodNamespace: w.Pod.Namespace, LabelPodUID: string(w.Pod.UID),
-		LabelContainerName: w.Name, LabelRevision: w.Revision, LabelAttempt: strconv.Itoa(w.Attempt), LabelRoot: c.Dirs.Root,
+		LabelContainerName: w.Name, LabelRevision: w.Revision, LabelAttempt: strconv.Itoa(w.Attempt), LabelRoot: root,
 	}
 }
 
@@ -115,13 +119,6 @@ func (c *Containers) releaseBinds(w plan.Create) {
 	if err := c.Volumes.ReleaseBinds(string(w.Pod.UID), w.Name); err != nil {
 		slog.Warn("cannot let go of a mount made for a container; the pod's end does", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 	}
-}
-
-// openPump makes or reopens what carries a container's output.
-func (c *Containers) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
-	file := logfile.New(c.Dirs.LogFile(t.Pod, t.Name, t.Attempt), c.Limits)
-	dir := filepath.Join(c.Dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt))
-	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: c.Keeper, Spool: c.spool})
 }
 
 // Start lets a container's process run.

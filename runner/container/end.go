@@ -9,14 +9,16 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/foreign"
-	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/sandbox"
 )
 
 // Signal sends a signal to a container's main process. Where that has ended by itself, and its exit event is on its way, or was
@@ -31,8 +33,16 @@ func (c *Containers) Signal(ctx context.Context, w plan.Signal) state.SignalSent
 		out.Problem = problem("FailedKillContainer", err)
 		return out
 	}
+	unsent := err
 	found, err := c.Engine.Get(ctx, w.ID)
 	switch {
+	case err == nil && found.State == engine.Running:
+		// Its shim has it, and the OCI runtime has lost its own note of it, or it ends in this moment.
+		if w.Signal != int(unix.SIGKILL) {
+			out.Problem = problem("FailedKillContainer", unsent)
+		} else if err := c.Cgroups.KillLeftover(c.cgroupOf(w.Target)); err != nil {
+			out.Problem = problem("FailedKillContainer", err)
+		}
 	case errors.Is(err, engine.ErrNotFound):
 		out.Found = &state.Found{ID: w.ID, Status: state.FoundUnknown}
 	case err != nil:
@@ -101,18 +111,13 @@ const (
 // Drain completes the log of an ended container; with Text its end is read.
 func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete {
 	var out state.LogComplete
-	pump := c.pump(w.ID)
-	if pump == nil { // an earlier run has had it
-		var err error
-		if pump, err = c.openPump(w.Target, w.Terminal, w.Stdin); err != nil {
-			out.Problem = problem("LogIncomplete", err)
-			return out
-		}
-		c.keep(w.ID, pump)
-	}
 	limited, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
-	if err := pump.Drain(limited); err != nil {
+	pump, err := c.outputs.open(limited, w.Target, w.Terminal, w.Stdin) // an earlier run may have had it
+	if err == nil {
+		err = pump.Drain(limited)
+	}
+	if err != nil {
 		out.Problem = problem("LogIncomplete", err)
 	}
 	if w.Text {
@@ -128,10 +133,13 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 // Delete removes an ended container, in whatever state, and lets its log go.
 func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGone {
 	if err := c.Engine.Delete(ctx, w.ID); err != nil {
+		if sandbox.Unknown(w.Pod) { // it has no events
+			slog.Warn("cannot remove a container that is left of a pod; it is tried again", "uid", w.Pod.UID, "id", w.ID, "err", err)
+		}
 		return state.LeftoverGone{Problem: problem("FailedRemoveContainer", err)}
 	}
 	var errs []error
-	if pump := c.take(w.ID); pump != nil {
+	if pump := c.outputs.take(w.ID); pump != nil {
 		errs = append(errs, pump.Finish(ctx))
 	}
 	if !w.KeepFiles {
@@ -143,12 +151,6 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 	}
 	c.LogComplete() // those who follow the log see it
 	return state.LeftoverGone{}
-}
-
-func detach(ctx context.Context, id string, p *logs.Pump) {
-	if err := p.Detach(ctx); err != nil {
-		slog.Warn("cannot let go of a container's log", "id", id, "err", err)
-	}
 }
 
 func attemptOf(label string) int {

@@ -26,13 +26,9 @@ func (c *Containers) cgroupOf(t plan.Target) string {
 }
 
 // ReadOutput takes over the output of a container that an earlier run started.
-func (c *Containers) ReadOutput(_ context.Context, w plan.ReadOutput) state.OutputRead {
-	if c.pump(w.ID) == nil {
-		p, err := c.openPump(w.Target, w.Terminal, w.Stdin)
-		if err != nil {
-			return state.OutputRead{Problem: problem("OutputNotRead", err)}
-		}
-		c.keep(w.ID, p)
+func (c *Containers) ReadOutput(ctx context.Context, w plan.ReadOutput) state.OutputRead {
+	if _, err := c.outputs.open(ctx, w.Target, w.Terminal, w.Stdin); err != nil {
+		return state.OutputRead{Problem: problem("OutputNotRead", err)}
 	}
 	kills, err := c.Kills.Kills(c.cgroupOf(w.Target))
 	if err != nil {

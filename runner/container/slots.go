@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -21,7 +22,7 @@ func (s *Slots) Take(ctx context.Context) (release func(), err error) {
 	select {
 	case s.free <- struct{}{}:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("other containers are being created, and it was not this one's turn: %w", context.Cause(ctx))
 	}
 	var once sync.Once
 	give := func() { once.Do(func() { <-s.free }) }

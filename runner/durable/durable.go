@@ -55,7 +55,7 @@ func replace(path string, data []byte, mode os.FileMode, sync func(*os.File) err
 
 // SyncDir makes the entries of a directory durable.
 func SyncDir(dir string) error {
-	d, err := openDirectory(dir)
+	d, err := foreign.OpenDirectoryFollowing(dir)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func SyncDir(dir string) error {
 
 // SyncFileSystem writes everything of the file system that holds a directory to the disk.
 func SyncFileSystem(dir string) error {
-	d, err := openDirectory(dir)
+	d, err := foreign.OpenDirectoryFollowing(dir)
 	if err != nil {
 		return err
 	}
@@ -73,14 +73,4 @@ func SyncFileSystem(dir string) error {
 		return fmt.Errorf("cannot sync the file system of %s: %w", dir, err)
 	}
 	return nil
-}
-
-// openDirectory opens the directory that dir leads to: an operator may have moved the root directory and left a link.
-func openDirectory(dir string) (*os.File, error) {
-	found, err := foreign.FindFollowing(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer found.Close() //nolint:errcheck // only looked at
-	return foreign.Reopen(found, foreign.Directory, os.O_RDONLY)
 }

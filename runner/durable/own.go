@@ -34,6 +34,9 @@ func damaged(err error) error {
 	return err
 }
 
+// AsideSuffix ends the names of what was set aside.
+const AsideSuffix = ".damaged"
+
 // SetAside renames whatever is at path, a file or a directory, to <path>.damaged, so that it can be looked into and a new file be written.
 // What was set aside before is removed: flash is small. It returns a sentence for logs and events that says what was done, and the
 // reason; the sentence is empty when nothing is there.
@@ -46,7 +49,7 @@ func SetAside(path string, reason error) (string, error) {
 		return "", fmt.Errorf("cannot set %s aside: %w", path, err)
 	}
 	kind, err := foreign.KindOf(found)
-	aside := path + ".damaged"
+	aside := path + AsideSuffix
 	if err = errors.Join(err, found.Close()); err == nil {
 		err = foreign.RemoveAll(aside)
 	}

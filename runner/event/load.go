@@ -12,7 +12,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/durable"
-	"github.com/solopod/solopod/runner/foreign"
 )
 
 // maxRead is how much of a file is read, of its end: more than any that Solopod writes.
@@ -28,9 +27,10 @@ func (s *store) load() (list []*v1.Event, ofBoot map[string]bool) {
 	for _, path := range []string{s.disk, s.memory} {
 		events, whole, err := read(path)
 		if err != nil {
-			slog.Warn("the file of events is damaged and set aside", "file", path+damagedSuffix, "err", err)
-			if err := setAside(path); err != nil {
-				slog.Warn("cannot set the file of events aside", "file", path, "err", err)
+			if told, err := durable.SetAside(path, err); err != nil {
+				slog.Warn("the file of events is damaged", "file", path, "err", err)
+			} else {
+				slog.Warn("the file of events is damaged", "file", path, "done", told)
 			}
 			continue
 		}
@@ -98,14 +98,4 @@ func readEnd(path string) (data []byte, whole bool, err error) {
 	from := max(info.Size()-maxRead, 0)
 	data, err = io.ReadAll(io.NewSectionReader(f, from, maxRead))
 	return data, from == 0, err
-}
-
-// damagedSuffix marks what was set aside. A later one replaces it.
-const damagedSuffix = ".damaged"
-
-func setAside(path string) error {
-	if err := foreign.RemoveAll(path + damagedSuffix); err != nil {
-		return err
-	}
-	return os.Rename(path, path+damagedSuffix)
 }

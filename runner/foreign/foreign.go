@@ -65,6 +65,12 @@ func OpenDirectory(path string) (*os.File, error) {
 	return openFound(Directory, os.O_RDONLY, func() (*os.File, error) { return Find(path) })
 }
 
+// OpenDirectoryFollowing opens the directory that path leads to, for listing and syncing: for directories that an operator names, and may
+// have moved and left a link. The caller closes it.
+func OpenDirectoryFollowing(path string) (*os.File, error) {
+	return openFound(Directory, os.O_RDONLY, func() (*os.File, error) { return FindFollowing(path) })
+}
+
 // tries bounds how often something is looked up again that is swapped all the time.
 const tries = 32
 

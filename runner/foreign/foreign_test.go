@@ -142,8 +142,31 @@ func TestReadAll(t *testing.T) {
 	if _, err := OpenDirectory(path); !errors.Is(err, ErrNotDirectory) {
 		t.Error(err)
 	}
+	if _, err := OpenDirectoryFollowing(path); !errors.Is(err, ErrNotDirectory) {
+		t.Error(err)
+	}
 	if _, err := OpenDir(path, Beneath); !errors.Is(err, ErrNotDirectory) || !strings.Contains(err.Error(), "is a regular file, not a directory") {
 		t.Error(err)
+	}
+}
+
+// A directory that was moved is found by the link that was left.
+func TestOpenDirectoryFollowing(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.Symlink(dir, link), os.Mkdir(filepath.Join(dir, "sub"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDirectory(link); !errors.Is(err, ErrNotDirectory) {
+		t.Errorf("OpenDirectory: %v", err)
+	}
+	d, err := OpenDirectoryFollowing(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if names, err := d.Readdirnames(-1); err != nil || len(names) != 1 || names[0] != "sub" || d.Name() != link {
+		t.Errorf("%v of %s, %v", names, d.Name(), err)
 	}
 }
 

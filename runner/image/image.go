@@ -23,9 +23,28 @@ import (
 // Credentials of registries, by host.
 type Credentials = pull.Credentials
 
+// Engine is where images are kept. Package engine implements it.
+type Engine interface {
+	Library
+	// Import reads an archive; name gives references their full form, sync makes the disk have what was unpacked.
+	Import(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) ([]engine.Image, error)
+	// Pull fetches an image by its full reference.
+	Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
+		sync func(context.Context) error) (engine.Image, error)
+}
+
+// Library knows the images that are present, by their full references.
+type Library interface {
+	Image(ctx context.Context, name string) (engine.Image, error)
+	ListImages(ctx context.Context) ([]engine.Image, error)
+	RemoveImage(ctx context.Context, name string) error
+	// Synced says whether the files of an image were known to be on the disk.
+	Synced(ctx context.Context, name string) (bool, error)
+}
+
 // Store holds the machine's images. It is safe for concurrent use.
 type Store struct {
-	engine *engine.Engine
+	engine Engine
 	// changed is told the names of images that have become ready.
 	changed func(names []string)
 	report  func(file string, err error)
@@ -42,13 +61,13 @@ type Store struct {
 // NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
 // became ready, report with the outcome for each archive of the watched directory, count after each import, pull and removal; all
 // may be called from any goroutine.
-func NewStore(e *engine.Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error),
+func NewStore(e Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error),
 	count func(operation string, began time.Time, err error),
 ) *Store {
 	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}
 	s.puller = pull.New(s.fetch)
 	s.importer = archive.NewImporter(s.read)
-	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), s.synced, s.ready, report)
+	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), archive.Outcome{Present: s.synced, Imported: s.ready, Report: report})
 	return s
 }
 
@@ -86,7 +105,7 @@ func (s *Store) Get(ctx context.Context, ref string) (engine.Image, error) {
 }
 
 // List returns all images.
-func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.Images(ctx) }
+func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.ListImages(ctx) }
 
 // Remove removes an image by reference.
 func (s *Store) Remove(ctx context.Context, ref string) error {
@@ -112,7 +131,7 @@ func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, 
 }
 
 // read implements archive.Import.
-func (s *Store) read(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
+func (s *Store) read(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
 	began := time.Now()
 	images, err := s.engine.Import(ctx, archive, func(name string) string {
 		full, err := Normalize(name)
@@ -120,7 +139,12 @@ func (s *Store) read(ctx context.Context, archive io.Reader) ([]engine.Image, er
 			return name
 		}
 		return full
-	}, s.disk.sync)
+	}, func(ctx context.Context) error {
+		if err := whole(); err != nil {
+			return err
+		}
+		return s.disk.sync(ctx)
+	})
 	s.count("import", began, err)
 	return images, err
 }
@@ -164,13 +188,12 @@ func (s *Store) ready(images []engine.Image) {
 	s.changed(names)
 }
 
-// Watch imports the archives of dir, calls scanned, and goes on with every change until ctx ends. A directory that cannot be made or
-// watched is reported, and read at intervals.
+// Watch imports the archives of dir, calls scanned when all that lay there was tried, or after two minutes, and goes on with every change
+// until ctx ends. A directory that cannot be made or watched is reported.
 func (s *Store) Watch(ctx context.Context, dir string, scanned func()) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		slog.Warn("cannot make the images directory", "err", err)
 		s.report(dir, fmt.Errorf("cannot use the images directory: %w", err))
 	}
-	s.directory.Run(ctx, dir, archive.Changes(ctx, dir), scanned)
-	return nil
+	return s.directory.Run(ctx, dir, scanned)
 }

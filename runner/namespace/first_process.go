@@ -16,6 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/process"
 )
@@ -81,7 +82,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		return 0, fmt.Errorf("shareProcessNamespace and hostUsers: false are not implemented for %s", runtime.GOARCH)
 	}
 	program := filepath.Join(dir, "program")
-	if err := os.WriteFile(program, initProgram(code, machines[runtime.GOARCH]), 0o555); err != nil { //nolint:forbidigo // on a tmpfs
+	if err := durable.Replace(program, initProgram(code, machines[runtime.GOARCH]), 0o555); err != nil {
 		return 0, err
 	}
 	defer os.Remove(program) //nolint:errcheck // it runs; the file is no longer needed
@@ -101,7 +102,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 	go cmd.Wait() //nolint:errcheck // it ends when the pod does; while this Solopod runs somebody has to bury it
 	started, err := startTime(pid)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, firstFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600) //nolint:forbidigo // on a tmpfs
+		err = durable.Replace(filepath.Join(dir, firstFile), fmt.Appendf(nil, "%d %s", pid, started), 0o600)
 	}
 	if err != nil {
 		return 0, errors.Join(err, unix.Kill(pid, unix.SIGKILL))

@@ -52,7 +52,7 @@ func lockMachine(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", machineLock, err)
 	}
-	unlock = func() { unix.Close(fd) } //nolint:errcheck // closing unlocks
+	release := func() { unix.Close(fd) } //nolint:errcheck // closing unlocks
 	// The kernel does not tell of a lock that is free: it is waited for aside, in the end for nobody.
 	locked := make(chan error, 1)
 	go func() { locked <- lock(fd) }()
@@ -61,10 +61,10 @@ func lockMachine(ctx context.Context) (unlock func(), err error) {
 	select {
 	case err := <-locked:
 		if err != nil {
-			unlock()
+			release()
 			return nil, fmt.Errorf("cannot lock %s: %w", machineLock, err)
 		}
-		return unlock, nil
+		return release, nil
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
@@ -72,7 +72,7 @@ func lockMachine(ctx context.Context) (unlock func(), err error) {
 	}
 	go func() {
 		<-locked //nolint:errcheck // nobody waits for it any more
-		unlock()
+		release()
 	}()
 	return nil, err
 }

@@ -456,7 +456,7 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 		is := f.work.Is()
 		flying[thing] = &state.Flight{Kind: is.Kind, Name: is.Name, ID: is.ID, Key: is.Key, Token: f.token, Began: now, Cancelled: now}
 	}
-	w.restore(flying)
+	w.restore(flying, now)
 	if w.desired != nil {
 		left = append([]message{{event: *w.desired}}, left...)
 	}
@@ -465,7 +465,7 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 }
 
 // restore takes the state up from the record; without one it is that of a pod of which nothing is known but that something is left.
-func (w *Worker) restore(flying map[string]*state.Flight) {
+func (w *Worker) restore(flying map[string]*state.Flight, now time.Time) {
 	old := w.s
 	defer func() {
 		if p := recover(); p != nil {
@@ -478,7 +478,7 @@ func (w *Worker) restore(flying map[string]*state.Flight) {
 		next = state.New(old.Host, old.ClockOffset, old.Pod, old.Scanned)
 		next.Dirty, next.Adoption = old.Anything(), state.Adoption{Containers: true}
 	}
-	next.StopBy, next.Steps = old.StopBy, old.Steps
+	next.StopBy, next.Steps, next.UnclearUntil = old.StopBy, old.Steps, now
 	w.s = state.Step(next, state.Voided{Flights: flying})
 }
 

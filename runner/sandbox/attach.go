@@ -3,10 +3,12 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -54,9 +56,6 @@ func (s *Sandboxes) Files(pod *v1.Pod) map[string]string {
 
 var fileNames = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": "resolv.conf"}
 
-// mostOfHostFile bounds what is read of the host's own files of that kind.
-const mostOfHostFile = 1 << 20
-
 // writeFiles writes what containers see as /etc/hosts, /etc/hostname and /etc/resolv.conf. The files exist since the
 // set-up, so that they could be bound before the address was known: they are filled in place.
 func (s *Sandboxes) writeFiles(pod *v1.Pod, ips []string) error {
@@ -65,13 +64,13 @@ func (s *Sandboxes) writeFiles(pod *v1.Pod, ips []string) error {
 		hosts = network.HostsFile(s.Hostname(pod), s.domainName(pod), ips)
 	}
 	hosts += network.HostAliases(pod.Spec.HostAliases)
-	resolv, err := foreign.ReadFollowing("/etc/resolv.conf", mostOfHostFile)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	resolv, err := network.HostResolvConf("/etc/resolv.conf")
+	if err != nil {
 		return err
 	}
 	for name, content := range map[string]string{
 		"hosts": hosts, "hostname": s.Hostname(pod) + "\n",
-		"resolv.conf": network.ResolvConf(string(resolv), pod.Spec.DNSPolicy, pod.Spec.DNSConfig),
+		"resolv.conf": network.ResolvConf(resolv, pod.Spec.DNSPolicy, pod.Spec.DNSConfig),
 	} {
 		if err := fill(s.file(pod, name), content); err != nil {
 			return err
@@ -88,6 +87,28 @@ func fill(path, content string) error {
 	}
 	_, err = f.WriteString(content)
 	return errors.Join(err, f.Close())
+}
+
+// HasFiles says whether the files are there. What lies in the state directory can be lost while the mounts below it, as those of
+// the namespaces, stay.
+func (s *Sandboxes) HasFiles(pod *v1.Pod) bool {
+	for _, name := range fileNames {
+		f, err := foreign.Open(s.file(pod, name))
+		if err != nil {
+			return false
+		}
+		f.Close() //nolint:errcheck // only looked at
+	}
+	return true
+}
+
+// mendFiles makes files anew that were lost. What runs keeps what it has; its next attempt finds them.
+func (s *Sandboxes) mendFiles(pod *v1.Pod, ips []string) error {
+	if s.HasFiles(pod) {
+		return nil
+	}
+	slog.Warn("files of a pod were lost from the state directory; they are made anew", "pod", manifests.Key(pod))
+	return errors.Join(s.touchFiles(pod), s.writeFiles(pod, ips))
 }
 
 // touchFiles makes the files, empty.

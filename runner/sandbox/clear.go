@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -22,6 +23,9 @@ func (s *Sandboxes) Clear(ctx context.Context, w plan.Clear) state.Cleared {
 		err = s.Volumes.TearDown(uid)
 	}
 	if err != nil {
+		if Unknown(w.Pod) { // it has no events
+			slog.Warn("cannot remove what is left of a pod; it is tried again", "uid", uid, "err", err)
+		}
 		return state.Cleared{Problem: state.Problem{Reason: "FailedKillPod", Message: err.Error()}}
 	}
 	if w.Gone {
@@ -54,7 +58,7 @@ func (s *Sandboxes) clearShared(ctx context.Context, w plan.Clear) error {
 
 // removeLogs: the pod does not come back. What cannot be removed is no reason to keep the pod.
 func (s *Sandboxes) removeLogs(w plan.Clear) {
-	for _, err := range []error{foreign.RemoveAll(s.Dirs.LogDir(w.Pod)), s.links().UnlinkPod(w.Pod.Name, w.Pod.Namespace)} {
+	for _, err := range []error{foreign.RemoveAll(s.Dirs.LogDir(w.Pod)), logs.Links{Root: s.Dirs.LinkRoot()}.UnlinkPod(w.Pod.Name, w.Pod.Namespace)} {
 		if err != nil {
 			slog.Warn("cannot remove a pod's logs", "pod", w.Pod.Namespace+"/"+w.Pod.Name, "err", err)
 		}

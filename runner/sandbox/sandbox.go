@@ -79,6 +79,10 @@ func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxF
 	if !w.SameBoot || !pinned || w.Network == nil {
 		return state.SandboxFound{}
 	}
+	if err := s.mendFiles(pod, w.Network.IPs); err != nil {
+		slog.Warn("cannot mend a pod's files; it is made anew", "pod", manifests.Key(pod), "err", err)
+		return state.SandboxFound{}
+	}
 	if err := s.Claims.Adopt(pod, grant(w.Grant)); err != nil {
 		slog.Warn("a pod that runs has something that it could not get now", "pod", manifests.Key(pod), "err", err)
 	}

@@ -56,7 +56,7 @@ func (s *Sessions) checkpoint(ctx context.Context, in *inside) (path string, err
 		explainCheckpoint(work)
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(tree, "spec.dump"), spec, 0o600); err != nil { //nolint:forbidigo // it is in the archive
+	if err := durable.Replace(filepath.Join(tree, "spec.dump"), spec, 0o600); err != nil {
 		return "", err
 	}
 	name := fmt.Sprintf("checkpoint-%s_%s-%s-%s.tar", in.pod.Name, in.pod.Namespace, in.spec.Name, time.Now().Format(time.RFC3339))

@@ -40,6 +40,7 @@ type box struct {
 	stale      map[string]time.Time // by UID: when the daemon was killed with more in mind than on the disk
 	cleared    map[string]time.Time // by UID: when the sandbox went last
 	removals   map[string]int       // how often all of a pod went, by UID
+	goneAt     map[string]time.Time // when it went last
 	pids       uint32
 	effects    map[string]int // by kind
 	told       map[string]int // reports by reason
@@ -87,7 +88,7 @@ func newBox(seed uint64, o Options) *box {
 	b := &box{
 		seed: seed, options: o, began: time.Now(), booted: time.Now(), containers: map[string]*container{}, sandboxes: map[string]*sandbox{},
 		images: map[string]bool{}, registry: map[string]bool{}, open: make(chan struct{}), draws: map[string]uint64{},
-		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{},
+		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, goneAt: map[string]time.Time{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{},
 	}
 	b.disk = newDisk(b)
 	b.temper = newTemper(b.draw("temper"))
@@ -102,7 +103,7 @@ func (b *box) draw(parts ...string) *rand.Rand {
 	b.draws[key]++
 	b.mu.Unlock()
 	h := fnv.New64a()
-	h.Write([]byte(key)) //nolint:errcheck // never fails
+	h.Write([]byte(key))
 	return rand.New(rand.NewPCG(b.seed, h.Sum64()+n*0x9e3779b97f4a7c15))
 }
 
@@ -187,4 +188,11 @@ func (b *box) gone(uid string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.removals[uid]
+}
+
+// wentAt is when all of a pod went last; its daemon may learn it later.
+func (b *box) wentAt(uid string) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.goneAt[uid]
 }

@@ -40,6 +40,9 @@ func (s *script) check() {
 			s.forget(uid)
 		}
 		s.checkRemoval(uid, snapshot)
+		if snapshot.State.Adoption == (state.Adoption{}) && !snapshot.State.Over() { // the record may hang, too
+			s.checkRemoved(uid)
+		}
 		s.checkCounts(uid, snapshot)
 		s.checkEndings(uid, snapshot)
 		s.checkShown(uid, snapshot)
@@ -86,6 +89,34 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 	s.removed[uid] = shown.Time
 }
 
+const (
+	// tooLong is how long after a panic a pod may pause.
+	tooLong = 10 * time.Minute
+	// still is how long nothing need happen in a removal: between tries.
+	still = 2 * time.Minute
+)
+
+// checkRemoved: a removal waits for what works on the pod's own things, and for nothing else.
+func (s *script) checkRemoved(uid string) {
+	b := s.box
+	if s.wanted[uid] != nil || s.applied.IsZero() || time.Since(s.since[uid]) < still || time.Since(s.applied) < still {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.running(uid)) > 0 || time.Since(b.daemon.panics[uid]) < tooLong || time.Since(b.cleared[uid]) < time.Minute {
+		return
+	}
+	for key, on := range b.daemon.active {
+		if on && strings.HasPrefix(key, uid+" ") && !strings.HasPrefix(key, uid+" image/") {
+			return
+		}
+	}
+	if time.Since(b.daemon.last[uid]) > still {
+		b.violatedLocked("%s is not removed, and nothing but a pull can hold it", uid)
+	}
+}
+
 // checkShown: what is published is what the state is, though it is not made anew for every step.
 func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 	if s.n%6 != 1 {
@@ -96,8 +127,8 @@ func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 	now := status.Of(as, time.Now())
 	now.ResourceVersion = snapshot.Pod.ResourceVersion
 	if !reflect.DeepEqual(now, snapshot.Pod) {
-		a, _ := json.Marshal(snapshot.Pod) //nolint:errcheck // always encodes
-		b, _ := json.Marshal(now)          //nolint:errcheck // always encodes
+		a, _ := json.Marshal(snapshot.Pod)
+		b, _ := json.Marshal(now)
 		s.box.violated("%s is published as\n%s\nand is\n%s", uid, a, b)
 	}
 }
@@ -107,11 +138,11 @@ func (s *script) checkCounts(uid string, snapshot *pod.Snapshot) {
 	all := append(slices.Clone(snapshot.Pod.Status.InitContainerStatuses), snapshot.Pod.Status.ContainerStatuses...)
 	for _, c := range all {
 		key := uid + "/" + c.Name
-		if snapshot.State.Containers[c.Name] == nil {
+		if snapshot.State.Containers[c.Name] == nil || s.held(uid) {
 			delete(s.restart, key)
 			continue
 		}
-		if c.RestartCount < s.restart[key] {
+		if c.RestartCount < s.restart[key] && time.Since(s.box.wentAt(uid)) > 2*time.Minute {
 			s.box.violated("the restart count of %s went from %d to %d", key, s.restart[key], c.RestartCount)
 		}
 		s.restart[key] = c.RestartCount

@@ -122,6 +122,7 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 				out[c.Name] = true
 			}
 		case sandbox.done[c.Name]:
+		case snapshot.State.Initialized && !b.stale[uid].IsZero(): // the record was of an earlier set-up
 		case b.blocked(c):
 			return out
 		default:

@@ -19,7 +19,6 @@ import (
 // daemon is one life of the process.
 type daemon struct {
 	box   *box
-	n     int
 	owner *owner.Owner
 	dead  chan struct{} // closed with its end
 
@@ -29,7 +28,7 @@ type daemon struct {
 	active map[string]bool  // effects that run, by pod and thing
 	begins map[string][]time.Time
 	panics map[string]time.Time // by UID: when the pod's code panicked last
-	turns  map[string]uint64
+	last   map[string]time.Time // by UID: when an effect other than a pull ended last
 }
 
 func (b *box) host() state.Host {
@@ -41,7 +40,7 @@ func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
 		box: b, dead: make(chan struct{}), alive: true, ports: map[int32]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
-		panics: map[string]time.Time{}, turns: map[string]uint64{},
+		panics: map[string]time.Time{}, last: map[string]time.Time{},
 	}
 	b.daemon = d
 	host := b.host()
@@ -204,11 +203,14 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.violatedLocked("two effects work on %s", key)
 	}
 	d.active[key] = true
-	d.checkPace(key+" "+is.Kind, is.Kind)
+	d.checkPace(key + " " + is.Kind)
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		d.active[key] = false
+		if is.Kind != state.KindPull {
+			d.last[uid] = time.Now()
+		}
 	}
 }
 
@@ -219,7 +221,7 @@ const (
 )
 
 // checkPace: nothing spins. b.mu is held.
-func (d *daemon) checkPace(key, kind string) {
+func (d *daemon) checkPace(key string) {
 	now := time.Now()
 	list := append(d.begins[key], now)
 	for len(list) > 0 && now.Sub(list[0]) > window {

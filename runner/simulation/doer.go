@@ -35,7 +35,7 @@ func (d doer) do(ctx context.Context, uid string, w plan.Work, say func(state.Re
 	case plan.Probe:
 		return d.probe(ctx, uid, w, say)
 	case plan.WatchKills:
-		return d.watchKills(ctx, uid, w, f, say)
+		return d.watchKills(ctx, w, f, say)
 	}
 	if f.panics {
 		panic("injected: a fault in an effect's code")

@@ -57,7 +57,7 @@ func (d doer) landOnContainer(uid string, w plan.Work) state.Result {
 	case plan.Create:
 		return d.create(uid, w)
 	case plan.Start:
-		return d.start(uid, w)
+		return d.start(w)
 	case plan.Resize:
 		if c := b.containers[w.ID]; c == nil || c.status != state.FoundRunning {
 			return state.Resized{Problem: state.Problem{Message: "no such process"}}
@@ -159,6 +159,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 	b.cleared[uid] = time.Now()
 	if w.Gone {
 		b.removals[uid]++
+		b.goneAt[uid] = time.Now()
 	}
 	if w.All {
 		s.data = false
@@ -229,7 +230,7 @@ func (d doer) create(uid string, w plan.Create) state.Result {
 	return state.Made{Pid: b.pids, Image: w.Spec.Image, ImageID: "sha256:" + w.Spec.Image, StopSignal: state.StopSignal(w.Spec, "")}
 }
 
-func (d doer) start(uid string, w plan.Start) state.Result {
+func (d doer) start(w plan.Start) state.Result {
 	b := d.box
 	c := b.containers[w.ID]
 	if c == nil || c.status != state.FoundCreated {

@@ -151,7 +151,7 @@ func (b *box) killForMemory(c *container, main bool) {
 	}
 }
 
-func (d doer) watchKills(ctx context.Context, uid string, w plan.WatchKills, f fate, say func(state.Result)) state.Result {
+func (d doer) watchKills(ctx context.Context, w plan.WatchKills, f fate, say func(state.Result)) state.Result {
 	b := d.box
 	var breaks <-chan time.Time
 	if f.fail {

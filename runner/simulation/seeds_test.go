@@ -16,6 +16,7 @@ import (
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed alone, and print what happens (TestSeed)")
 	seeds     = flag.Uint64("seeds", 0, "how many seeds to run (TestSeeds); 0 means 20000, fewer with -short or -race")
+	failures  = flag.Uint64("failures", 10, "how many failing seeds to show (TestSeeds)")
 	firstSeed = flag.Uint64("first", 1, "the first seed (TestSeeds)")
 )
 
@@ -34,12 +35,15 @@ func TestSeed(t *testing.T) {
 
 func runSeed(t *testing.T, seed uint64, o Options) (r Result, err error) {
 	t.Helper()
+	// A circle takes no virtual time, so that the bubble cannot see it.
+	watchdog := time.AfterFunc(mostTime, func() { panic(fmt.Sprintf("seed %d does not end", seed)) })
+	defer watchdog.Stop()
 	synctest.Test(t, func(*testing.T) { r, err = Run(seed, o) })
 	return r, err
 }
 
-// mostFailures is how many failing seeds are shown.
-const mostFailures = 10
+// mostTime is how long a seed may take in real time; it takes some milliseconds.
+const mostTime = time.Minute
 
 // TestSeeds runs many seeds. A failing one is printed; TestSeed shows it.
 func TestSeeds(t *testing.T) {
@@ -53,7 +57,7 @@ func TestSeeds(t *testing.T) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // what one seed leaves is small
 	begin := time.Now()
-	var next, failures atomic.Uint64
+	var next, failed atomic.Uint64
 	next.Store(*firstSeed)
 	var total totals
 	t.Run("run", func(t *testing.T) {
@@ -62,13 +66,13 @@ func TestSeeds(t *testing.T) {
 				t.Parallel()
 				for {
 					seed := next.Add(1) - 1
-					if seed >= *firstSeed+n || failures.Load() >= mostFailures {
+					if seed >= *firstSeed+n || failed.Load() >= *failures {
 						return
 					}
 					r, err := runSeed(t, seed, Options{})
 					total.add(r)
 					if err != nil {
-						failures.Add(1)
+						failed.Add(1)
 						t.Errorf("%v\n\tsee it: go test ./runner/simulation -run 'TestSeed$' -v -args -seed %d", err, seed)
 					}
 				}
@@ -76,7 +80,7 @@ func TestSeeds(t *testing.T) {
 		}
 	})
 	took := time.Since(begin)
-	t.Logf("%d seeds in %s: %.0f a second, %d failures; %s", total.runs, took.Round(time.Millisecond), float64(total.runs)/took.Seconds(), failures.Load(), &total)
+	t.Logf("%d seeds in %s: %.0f a second, %d failures; %s", total.runs, took.Round(time.Millisecond), float64(total.runs)/took.Seconds(), failed.Load(), &total)
 }
 
 type totals struct {

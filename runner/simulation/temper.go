@@ -61,6 +61,9 @@ func (d *daemon) fate(uid, kind, name string) fate {
 	yes := func(p float64) bool { return r.Float64() < p }
 	f.fail, f.hang, f.deaf, f.late = yes(t.fail), yes(t.hang), yes(t.deaf), yes(t.late)
 	f.panics, f.nothing, f.outlives = yes(t.panics), yes(t.nothing), external[kind] && yes(0.5)
+	if kind == state.KindPull {
+		f.hang = f.hang || yes(2*t.hang)
+	}
 	if yes(t.slow) {
 		f.before += time.Duration(r.Int64N(int64(40 * time.Second)))
 	}

@@ -32,6 +32,12 @@ var driver = flag.String("cgroup-driver", "", "run the daemon with this cgroup d
 // ociRuntime makes the containers.
 var ociRuntime = flag.String("runtime", "runc", "run the daemon with this OCI runtime")
 
+// program is the binary that is tested; its companions lie beside it.
+var program = flag.String("binary", "../../bin/solopod", "test this binary")
+
+// slow runs the tests' longer forms as well.
+var slow = flag.Bool("slow", false, "also run what takes minutes")
+
 // Modes of containerd.
 const (
 	embedded = "embedded"
@@ -45,15 +51,18 @@ type box struct {
 	dir        string
 	cgroup     string
 	flags      []string
+	environ    []string // of the daemon, beside the test's own
 	daemon     *exec.Cmd
 	containerd *exec.Cmd
 	output     *os.File
 	http       *http.Client
+	// disks are file systems of the test's own that the box's directories lie on.
+	disks []string
 }
 
 var boxes atomic.Int32
 
-var binary, imageArchive, webBinary string
+var binary, imageArchive, packBinary, webBinary string
 
 func TestMain(m *testing.M) {
 	flag.DurationVar(&patience, "patience", patience, "how long to wait for what is expected")
@@ -77,8 +86,11 @@ func prepare() error {
 	if err != nil {
 		return err
 	}
-	binary, webBinary = filepath.Join(bin, "solopod"), filepath.Join(bin, "web")
-	for _, path := range []string{binary, webBinary, filepath.Join(bin, "pack"), "/bin/busybox"} {
+	if binary, err = filepath.Abs(*program); err != nil {
+		return err
+	}
+	packBinary, webBinary = filepath.Join(bin, "pack"), filepath.Join(bin, "web")
+	for _, path := range []string{binary, webBinary, packBinary, "/bin/busybox"} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w (make e2e builds and installs everything)", err)
 		}
@@ -92,7 +104,7 @@ func prepare() error {
 	for _, applet := range strings.Fields("sh cat echo sleep kill wget nc id env hostname ls stat mount grep dd tail mkdir touch test printf seq date head nslookup true false sync ps ulimit nproc wc stty") {
 		args = append(args[:4:4], append([]string{"-link", "/bin/" + applet + "=busybox"}, args[4:]...)...)
 	}
-	out, err := exec.Command(filepath.Join(bin, "pack"), args...).CombinedOutput()
+	out, err := exec.Command(packBinary, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("pack: %w: %s", err, out)
 	}
@@ -129,7 +141,7 @@ func prepareBox(t *testing.T, mode string, flags ...string) *box {
 		t.Fatal(err)
 	}
 	b := &box{t: t, mode: mode, dir: dir, cgroup: fmt.Sprintf("/%s-%d", filepath.Base(dir), boxes.Add(1)), flags: flags}
-	b.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+	b.http = &http.Client{Timeout: 2 * patience, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", b.path("socket"))
 		}}}
@@ -174,6 +186,16 @@ func (b *box) startContainerd() {
 // start starts the daemon and waits until it has read the manifests.
 func (b *box) start() {
 	b.t.Helper()
+	b.launch()
+	b.eventually("the daemon is ready", func() error {
+		_, err := b.get("/readyz")
+		return err
+	})
+}
+
+// launch starts the daemon.
+func (b *box) launch() {
+	b.t.Helper()
 	containerd := embedded
 	if b.mode == outside {
 		containerd = b.path("containerd.sock")
@@ -184,13 +206,10 @@ func (b *box) start() {
 	b.daemon = exec.Command(binary, append(args, b.flags...)...)
 	b.daemon.Stdout, b.daemon.Stderr = b.output, b.output
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	b.daemon.Env = append(os.Environ(), b.environ...)
 	if err := b.daemon.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	b.eventually("the daemon is ready", func() error {
-		_, err := b.get("/readyz")
-		return err
-	})
 }
 
 // crash ends the daemon with SIGKILL.
@@ -198,14 +217,40 @@ func (b *box) crash() { b.stop(syscall.SIGKILL) }
 
 func (b *box) stop(s syscall.Signal) {
 	b.t.Helper()
-	if err := b.daemon.Process.Signal(s); err != nil {
+	b.stopWithin(patience, s)
+}
+
+// stopWithin sends the daemon a signal and waits for its end. One that does not end in time prints what its goroutines do.
+func (b *box) stopWithin(limit time.Duration, s syscall.Signal) {
+	b.t.Helper()
+	daemon := b.daemon
+	b.daemon = nil
+	if err := daemon.Process.Signal(s); err != nil {
 		b.t.Fatal(err)
 	}
-	err := b.daemon.Wait()
-	if s != syscall.SIGKILL && err != nil {
-		b.t.Errorf("the daemon ended with %v", err)
+	ended := make(chan error, 1)
+	go func() { ended <- daemon.Wait() }()
+	select {
+	case err := <-ended:
+		if s != syscall.SIGKILL && err != nil {
+			b.t.Errorf("the daemon ended with %v", err)
+		}
+	case <-time.After(limit):
+		b.t.Errorf("the daemon has not ended %s after %v", limit, s)
+		daemon.Process.Signal(syscall.SIGQUIT) //nolint:errcheck // it may just have ended
+		select {
+		case <-ended:
+		case <-time.After(limit):
+			daemon.Process.Kill() //nolint:errcheck // it may just have ended
+			<-ended
+		}
 	}
-	b.daemon = nil
+}
+
+// endsPromptly tells the daemon to end, which it does within 10 s, whatever hangs. The rest is for a machine that is busy.
+func (b *box) endsPromptly() {
+	b.t.Helper()
+	b.stopWithin(15*time.Second, syscall.SIGTERM)
 }
 
 // get asks the daemon's socket.
@@ -245,7 +290,9 @@ func (b *box) run(args ...string) string {
 }
 
 func (b *box) try(args ...string) (string, error) {
-	cmd := exec.Command(binary, append([]string{"--socket", b.path("socket")}, args...)...)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"--socket", b.path("socket")}, args...)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

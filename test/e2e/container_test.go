@@ -157,8 +157,7 @@ func TestTermination(t *testing.T) {
 // ownSignal ends a container whose image names a stop signal; SIGTERM would not end it in time.
 func (b *box) ownSignal() {
 	b.t.Helper()
-	pack := filepath.Join(filepath.Dir(binary), "pack")
-	out, err := exec.Command(pack, "-o", b.path("quit.tar"), "-name", "solopod.example/quit:1", "-stop-signal", "SIGQUIT",
+	out, err := exec.Command(packBinary, "-o", b.path("quit.tar"), "-name", "solopod.example/quit:1", "-stop-signal", "SIGQUIT",
 		"-entrypoint", "/bin/sh", "/bin/busybox:/bin/busybox", "/bin/busybox:/bin/sh", "/bin/busybox:/bin/sleep").CombinedOutput()
 	if err != nil {
 		b.t.Fatalf("pack: %v\n%s", err, out)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -92,7 +91,7 @@ spec:
 // packEtcd makes an image of Debian's etcd under the name that kubeadm uses.
 func (b *box) packEtcd() {
 	b.t.Helper()
-	pack := filepath.Join(filepath.Dir(binary), "pack")
+	pack := packBinary
 	out, err := exec.Command(pack, "-o", b.path("etcd.tar"), "-name", "registry.k8s.io/etcd:3.5.4-0", "-libs",
 		"-link", "/usr/local/bin/etcd=/usr/bin/etcd", "/usr/bin/etcd:/usr/bin/etcd").CombinedOutput()
 	if err != nil {

@@ -10,13 +10,16 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	containerregistry "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	v1 "k8s.io/api/core/v1"
 )
 
-// registryWith runs a registry on loopback that holds the tests' image as repo:1, and returns the image's reference.
-func registryWith(t *testing.T, repo string) string {
+// registryWith runs a registry on loopback that holds the tests' image, with layers added, as repo:1, and returns the image's
+// reference.
+func registryWith(t *testing.T, repo string, layers ...containerregistry.Layer) string {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
@@ -34,6 +37,9 @@ func registryWith(t *testing.T, repo string) string {
 	}
 	image, err := index.Image(manifest.Manifests[0].Digest)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if image, err = mutate.AppendLayers(image, layers...); err != nil {
 		t.Fatal(err)
 	}
 	reference := strings.TrimPrefix(server.URL, "http://") + "/" + repo + ":1"

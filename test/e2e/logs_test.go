@@ -247,3 +247,20 @@ watched:
 		t.Errorf("an empty namespace: %q", got)
 	}
 }
+
+// numbered reads the numbers from 0 to last, one a line, and says where they are others. began is closed with the first.
+func numbered(r io.Reader, last int, began chan<- struct{}) (problem string) {
+	next := 0
+	for sc := bufio.NewScanner(r); sc.Scan(); next++ {
+		if sc.Text() != fmt.Sprint(next) {
+			return fmt.Sprintf("line %d is %q", next, sc.Text())
+		}
+		if next == 0 {
+			close(began)
+		}
+	}
+	if next != last+1 {
+		return fmt.Sprintf("%d lines, not %d", next, last+1)
+	}
+	return ""
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,11 +22,17 @@ import (
 // away, and what is still there fails it. After a failed test the rest is removed by force.
 func (b *box) remove() {
 	defer b.removeByForce() // also when a check below ends the test
+	defer func() {
+		if b.t.Failed() {
+			b.t.Logf("the daemon's output:\n%s", tail(b.daemonOutput(), 120))
+		}
+	}()
 	if !b.t.Failed() {
 		b.emptyManifests()
 	}
-	if b.t.Failed() {
-		b.t.Logf("the daemon's output:\n%s", tail(b.daemonOutput(), 120))
+	if _, race, found := strings.Cut(b.daemonOutput(), "WARNING: DATA RACE\n"); found { // of a binary built with -race
+		report, _, _ := strings.Cut(race, "\n==================")
+		b.t.Errorf("the daemon has a data race:\n%s", report)
 	}
 	if b.daemon != nil {
 		if err := b.daemon.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -70,6 +77,8 @@ func (b *box) emptyManifests() {
 	if err != nil {
 		b.t.Error(err)
 	}
+	// Pods outlive a directory that is emptied as a whole, for a while.
+	b.writeFile("manifests/kept.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kept}\n")
 	for _, e := range entries {
 		if err := os.RemoveAll(b.path("manifests/" + e.Name())); err != nil {
 			b.t.Error(err)
@@ -94,7 +103,7 @@ func (b *box) emptyManifests() {
 func (b *box) leftovers() []string {
 	var left []string
 	for _, m := range b.mounts() {
-		if m != b.path("state/pods") && !strings.HasPrefix(m, b.path("containerd-")) {
+		if m != b.path("state/pods") && !slices.Contains(b.disks, m) && !strings.HasPrefix(m, b.path("containerd-")) {
 			left = append(left, "mount "+m)
 		}
 	}

@@ -20,9 +20,7 @@
 //	ended     -> creating   the next attempt
 //	creating  -> ended      the next attempt's create failed
 //	created   -> ended      the next attempt's start failed, or it is no longer wanted
-//	running   -> absent     the manifest no longer names it, and it has ended
 //	ended     -> absent     the manifest no longer names it
 //	absent    -> running    found running after a restart of Solopod
-//	creating  -> running    found running after a restart of Solopod
 //	ended     -> running    found running after a restart of Solopod
 package state

@@ -226,7 +226,7 @@ type Leftover struct {
 	Step  uint64  `json:"-"`
 	Retry Backoff `json:"-"`
 	// Void: it is of an effect whose result did not count.
-	Void bool `json:"-"`
+	Void bool `json:"void,omitempty"`
 	// Told: its failure was reported.
 	Told bool `json:"-"`
 }

@@ -34,7 +34,7 @@ func (e Listed) apply(s *State) {
 		}
 	}
 	for _, c := range s.Containers {
-		if c.Running && !(c.StartedAt.After(e.Asked) && !adopting) {
+		if c.Running && (adopting || !c.StartedAt.After(e.Asked)) {
 			s.compare(c, found[c.ID], e.At, why)
 		}
 	}
@@ -48,7 +48,7 @@ func (e Listed) apply(s *State) {
 	}
 }
 
-// StartsUnclear: a container may just be being made, or started, and its result will not count.
+// StartsUnclear says whether a container may just be being made, or started, and its result will not count.
 func (s *State) StartsUnclear() bool {
 	for _, f := range s.Flights {
 		if f.Void && !f.Left && (f.Kind == KindCreate || f.Kind == KindStart) {

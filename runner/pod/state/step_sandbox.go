@@ -157,6 +157,10 @@ func (r Cleared) take(s *State, f *Flight, at time.Time) {
 		}
 		return
 	}
+	if f.Key != ClearGone { // it was for an edit, and the pod's logs are still there
+		s.Dirty = true
+		return
+	}
 	s.Gone = true
 	s.Containers = map[string]*Container{}
 	if !s.Orphan {

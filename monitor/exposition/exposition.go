@@ -1,4 +1,6 @@
-package monitor
+// Package exposition writes metrics in Prometheus' text format, from tables of families. It knows nothing of what is measured, and
+// reads nothing.
+package exposition
 
 import (
 	"bytes"
@@ -8,31 +10,32 @@ import (
 	"strings"
 )
 
-// familyRow is a family of metrics: its name, what it means, its type, the names of its labels beside those of its owner, and where
-// the values of an owner come from: values adds none, one, or several, each with the values of the labels. Adding a metric is
-// adding a row.
-type familyRow[S any] struct {
-	name, help string
-	counter    bool
-	labels     []string
-	values     func(s *S, to *samples)
+// Row is a family of metrics. Adding a metric is adding a row.
+type Row[S any] struct {
+	Name, Help string
+	// Counter says that it only grows; it is a gauge otherwise.
+	Counter bool
+	// Labels are the names of the family's labels beside those of its owner.
+	Labels []string
+	// Values adds an owner's values: none, one, or several, each with the values of the labels.
+	Values func(s *S, to *Samples)
 }
 
-// TextFormat is the content type of what an exposition writes: Prometheus' text format.
-const TextFormat = "text/plain; version=0.0.4; charset=utf-8"
+// ContentType is that of what an Endpoint writes: Prometheus' text format.
+const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// exposition keeps the families of an endpoint from one scrape to the next, and of every series the beginning of its line: a
-// scrape adds numbers to these. With Prometheus' own library, which makes labels into text anew each time, that took longer than
-// the reading of all files. S is what values are taken from. It is not safe for concurrent use.
-type exposition[S any] struct {
+// Endpoint keeps the families of an endpoint from one scrape to the next, and of every series the beginning of its line: a scrape
+// adds numbers to these. With Prometheus' own library, which makes labels into text anew each time, that took longer than the
+// reading of all files. S is what values are taken from. It is not safe for concurrent use.
+type Endpoint[S any] struct {
 	families []*family[S] // sorted by name
 	series   map[seriesKey]*series
-	owners   map[string]*owner
+	owners   map[string]*Owner
 	scrape   uint64
 }
 
 type family[S any] struct {
-	row    familyRow[S]
+	row    Row[S]
 	header string
 	series []*series // of this scrape
 }
@@ -46,34 +49,36 @@ type series struct {
 	scrape uint64
 }
 
-func newExposition[S any](rows []familyRow[S]) *exposition[S] {
-	e := &exposition[S]{}
-	e.reset()
+// New makes an Endpoint with these families.
+func New[S any](rows []Row[S]) *Endpoint[S] {
+	e := &Endpoint[S]{}
+	e.Reset()
 	for _, r := range rows {
 		kind := "gauge"
-		if r.counter {
+		if r.Counter {
 			kind = "counter"
 		}
 		e.families = append(e.families, &family[S]{
-			row: r, header: "# HELP " + r.name + " " + helpEscapes.Replace(r.help) + "\n# TYPE " + r.name + " " + kind + "\n",
+			row: r, header: "# HELP " + r.Name + " " + helpEscapes.Replace(r.Help) + "\n# TYPE " + r.Name + " " + kind + "\n",
 		})
 	}
-	slices.SortFunc(e.families, func(a, b *family[S]) int { return strings.Compare(a.row.name, b.row.name) })
+	slices.SortFunc(e.families, func(a, b *family[S]) int { return strings.Compare(a.row.Name, b.row.Name) })
 	return e
 }
 
-func (e *exposition[S]) reset() { e.series, e.owners = map[seriesKey]*series{}, map[string]*owner{} }
+// Reset forgets all series.
+func (e *Endpoint[S]) Reset() { e.series, e.owners = map[seriesKey]*series{}, map[string]*Owner{} }
 
-// begin starts a scrape.
-func (e *exposition[S]) begin() {
+// Begin starts a scrape.
+func (e *Endpoint[S]) Begin() {
 	e.scrape++
 	for _, f := range e.families {
 		f.series = f.series[:0]
 	}
 }
 
-// owner is what samples belong to: a container, a pod, the machine.
-type owner struct {
+// Owner is what samples belong to: a container, a pod, the machine.
+type Owner struct {
 	// key tells it from others.
 	key string
 	// labels are names and values in turn.
@@ -81,39 +86,45 @@ type owner struct {
 	scrape uint64
 }
 
-// owner finds what has this key, or makes it.
-func (e *exposition[S]) owner(key string, labels ...string) *owner {
+// NewOwner makes an owner that the caller keeps, for what outlives scrapes. labels are names and values in turn.
+func NewOwner(key string, labels ...string) *Owner {
+	return &Owner{key: key, labels: slices.Clone(labels)}
+}
+
+// Owner finds what has this key, or makes it. labels are names and values in turn; they are those of the first time, until a scrape
+// adds nothing for it.
+func (e *Endpoint[S]) Owner(key string, labels ...string) *Owner {
 	o := e.owners[key]
 	if o == nil {
-		o = &owner{key: key, labels: slices.Clone(labels)}
+		o = NewOwner(key, labels...)
 		e.owners[key] = o
 	}
 	o.scrape = e.scrape
 	return o
 }
 
-// add gives the scrape the samples of all families that from has for an owner.
-func (e *exposition[S]) add(o *owner, from *S) {
-	to := samples{known: e.series, scrape: e.scrape, owner: o}
+// Add gives the scrape the samples of all families that from has for an owner.
+func (e *Endpoint[S]) Add(o *Owner, from *S) {
+	to := Samples{known: e.series, scrape: e.scrape, owner: o}
 	for _, f := range e.families {
-		to.name, to.labels, to.list = f.row.name, f.row.labels, f.series
-		f.row.values(from, &to)
+		to.name, to.labels, to.list = f.row.Name, f.row.Labels, f.series
+		f.row.Values(from, &to)
 		f.series = to.list
 	}
 }
 
-// samples takes those of one family and one owner.
-type samples struct {
+// Samples takes those of one family and one owner.
+type Samples struct {
 	name   string
 	labels []string
-	owner  *owner
+	owner  *Owner
 	list   []*series
 	known  map[seriesKey]*series
 	scrape uint64
 }
 
-// add takes a sample. labels are the values of the family's labels, in their order.
-func (s *samples) add(value float64, labels ...string) {
+// Add takes a sample. labels are the values of the family's labels, in their order.
+func (s *Samples) Add(value float64, labels ...string) {
 	key := seriesKey{family: s.name, owner: s.owner.key}
 	switch len(labels) {
 	case 0:
@@ -131,18 +142,8 @@ func (s *samples) add(value float64, labels ...string) {
 	s.list = append(s.list, one)
 }
 
-// stat adds what the kernel counts, where it does.
-func (s *samples) stat(from *Stats, k key, labels ...string) {
-	if from == nil {
-		return
-	}
-	if v, ok := from.get(k); ok {
-		s.add(v, labels...)
-	}
-}
-
-// write ends the scrape: it writes the samples, and forgets what there was no sample of.
-func (e *exposition[S]) write(w *bytes.Buffer) {
+// Write ends the scrape: it writes the samples, and forgets what there was no sample of.
+func (e *Endpoint[S]) Write(w *bytes.Buffer) {
 	for key, o := range e.owners {
 		if o.scrape != e.scrape {
 			delete(e.owners, key)

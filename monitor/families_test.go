@@ -30,17 +30,17 @@ func check[S any](t *testing.T, rows []familyRow[S], text string) map[string]*dt
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	for _, r := range rows {
-		f := families[r.name]
+		f := families[r.Name]
 		if f == nil {
-			t.Errorf("%s is not written", r.name)
+			t.Errorf("%s is not written", r.Name)
 			continue
 		}
 		want := dto.MetricType_GAUGE
-		if r.counter {
+		if r.Counter {
 			want = dto.MetricType_COUNTER
 		}
-		if f.GetType() != want || f.GetHelp() != r.help || r.help == "" {
-			t.Errorf("%s is a %s, %q", r.name, f.GetType(), f.GetHelp())
+		if f.GetType() != want || f.GetHelp() != r.Help || r.Help == "" {
+			t.Errorf("%s is a %s, %q", r.Name, f.GetType(), f.GetHelp())
 		}
 		seen := map[string]bool{}
 		for _, m := range f.Metric {
@@ -48,13 +48,13 @@ func check[S any](t *testing.T, rows []familyRow[S], text string) map[string]*dt
 			for _, l := range m.Label {
 				names = append(names, l.GetName())
 			}
-			for _, name := range r.labels {
+			for _, name := range r.Labels {
 				if !slices.Contains(names, name) {
-					t.Errorf("a series of %s has no label %s: %v", r.name, name, m.Label)
+					t.Errorf("a series of %s has no label %s: %v", r.Name, name, m.Label)
 				}
 			}
 			if key := fmt.Sprint(m.Label); seen[key] {
-				t.Errorf("%s has two series %s", r.name, key)
+				t.Errorf("%s has two series %s", r.Name, key)
 			} else {
 				seen[key] = true
 			}
@@ -71,19 +71,19 @@ func TestCadvisorFamilies(t *testing.T) {
 	const image = "a \"quoted\"\\path\nof two lines, \xff"
 	m := newMachine(nil)
 	m.constants = constants{2, 1, 1, 1 << 30, 0}
-	e := newExposition(cadvisorFamilies)
+	e := newEndpoint(cadvisorFamilies)
 	var text string
 	for range 2 { // the second time from what the first has kept
-		e.begin()
-		e.add(cgroupOwner(e, "key", "/pod/c", "c", image, "id", "ns", "web"), &cgroupSource{
+		e.Begin()
+		e.Add(cgroupOwner(e, "key", "/pod/c", "c", image, "id", "ns", "web"), &cgroupSource{
 			stats: everything(), machine: m, started: 1.25, seen: 1e9, kills: 3, counted: true,
 			network:     []Interface{{"eth0", [4]float64{1, 2, 3, 4}, [4]float64{5, 6, 7, 8}}},
 			fileSystems: []fileSystem{{device: "/dev/vda", capacity: 100, free: 40, inodes: 10, inodesFree: 5}},
 			disks:       []disk{{"/dev/vda", [11]float64{0, 1, 2, 3000, 4, 5, 6, 7000, 8, 9000, 10000}}},
 		})
-		e.add(m.owner, &cgroupSource{constants: &m.constants})
+		e.Add(m.owner, &cgroupSource{constants: &m.constants})
 		var out bytes.Buffer
-		e.write(&out)
+		e.Write(&out)
 		text = out.String()
 	}
 	families := check(t, cadvisorFamilies, text)
@@ -107,21 +107,21 @@ func TestCadvisorFamilies(t *testing.T) {
 		}
 	}
 	// What is not sampled is forgotten.
-	e.begin()
+	e.Begin()
 	var out bytes.Buffer
-	if e.write(&out); out.Len() > 0 || len(e.series) > 0 || len(e.owners) > 0 {
+	if e.Write(&out); out.Len() > 0 {
 		t.Errorf("without a sample there is %q", out.String())
 	}
 }
 
 func TestResourceFamilies(t *testing.T) {
-	e := newExposition(resourceFamilies)
-	e.begin()
-	e.add(e.owner("p", "namespace", "ns", "pod", "web"), &resourceSource{pod: everything()})
-	e.add(e.owner("c", "container", "c", "namespace", "ns", "pod", "web"), &resourceSource{container: everything(), started: 2})
-	e.add(e.owner(""), &resourceSource{node: everything(), swap: 7})
+	e := newEndpoint(resourceFamilies)
+	e.Begin()
+	e.Add(e.Owner("p", "namespace", "ns", "pod", "web"), &resourceSource{pod: everything()})
+	e.Add(e.Owner("c", "container", "c", "namespace", "ns", "pod", "web"), &resourceSource{container: everything(), started: 2})
+	e.Add(e.Owner(""), &resourceSource{node: everything(), swap: 7})
 	var out bytes.Buffer
-	e.write(&out)
+	e.Write(&out)
 	families := check(t, resourceFamilies, out.String())
 	if got := families["node_swap_usage_bytes"].Metric[0]; got.GetGauge().GetValue() != 7 || len(got.Label) > 0 {
 		t.Errorf("the node's swap is %v", got)
@@ -130,13 +130,13 @@ func TestResourceFamilies(t *testing.T) {
 
 // Only what is known is told.
 func TestAbsentNumbers(t *testing.T) {
-	e := newExposition(cadvisorFamilies)
-	e.begin()
+	e := newEndpoint(cadvisorFamilies)
+	e.Begin()
 	s := &Stats{}
 	s.set(memoryRSS, 1)
-	e.add(e.owner("key"), &cgroupSource{stats: s})
+	e.Add(e.Owner("key"), &cgroupSource{stats: s})
 	var out bytes.Buffer
-	e.write(&out)
+	e.Write(&out)
 	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 3 || lines[2] != "container_memory_rss 1" {
 		t.Errorf("%q", out.String())
 	}
@@ -144,15 +144,15 @@ func TestAbsentNumbers(t *testing.T) {
 
 // A scrape of known series makes nothing new.
 func BenchmarkScrape(b *testing.B) {
-	e, s, m := newExposition(cadvisorFamilies), everything(), newMachine(nil)
+	e, s, m := newEndpoint(cadvisorFamilies), everything(), newMachine(nil)
 	var out bytes.Buffer
 	b.ReportAllocs()
 	for b.Loop() {
 		out.Reset()
-		e.begin()
+		e.Begin()
 		for n := range 100 {
-			e.add(cgroupOwner(e, fmt.Sprint(n), "/pod/c", fmt.Sprint(n), "image", "id", "ns", "web"), &cgroupSource{stats: s, machine: m, seen: 1})
+			e.Add(cgroupOwner(e, fmt.Sprint(n), "/pod/c", fmt.Sprint(n), "image", "id", "ns", "web"), &cgroupSource{stats: s, machine: m, seen: 1})
 		}
-		e.write(&out)
+		e.Write(&out)
 	}
 }

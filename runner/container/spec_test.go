@@ -1,0 +1,268 @@
+package container
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/internal/testbox"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/reference"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// What a container is made from, in runtime specs as the runtime gets them.
+func TestSpecGolden(t *testing.T) {
+	for name, spec := range map[string]string{
+		"plain": "containers: [{name: c, image: app, args: [--port, $(PORT)], env: [{name: PORT, value: '80'}, {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]",
+		"host": `
+hostNetwork: true
+hostIPC: true
+hostPID: true
+containers: [{name: c, image: app, command: [sh], tty: true, workingDir: /tmp, terminationMessagePath: /tmp/message}]
+`,
+		"volumes": `
+shareProcessNamespace: true
+volumes: [{name: disk, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}, {name: settings, configMap: {name: settings}}]
+containers:
+- name: c
+  image: app
+  env: [{name: PART, value: sub}]
+  envFrom: [{configMapRef: {name: settings}}]
+  volumeMounts:
+  - {name: disk, mountPath: /disk}
+  - {name: disk, mountPath: /part, subPathExpr: $(PART), readOnly: true}
+  - {name: memory, mountPath: /memory}
+  - {name: settings, mountPath: /etc/settings}
+  securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true, seccompProfile: {type: Localhost, localhostProfile: own.json}}
+  resources: {requests: {cpu: 250m, memory: 16Mi}, limits: {cpu: 500m, memory: 64Mi}}
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			pod := testbox.Pod(t, name, spec)
+			in := &reference.Inputs{Pod: pod, Objects: reference.Objects{ConfigMaps: map[string]*v1.ConfigMap{"settings": {Data: map[string]string{"KEY": "value"}}}}}
+			in.Pod.Status.PodIP, in.Pod.Status.PodIPs = "10.1.2.3", []v1.PodIP{{IP: "10.1.2.3"}}
+			profile := filepath.Join(l.Dirs.Root, "seccomp", "own.json")
+			if err := os.MkdirAll(filepath.Dir(profile), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(profile, []byte(`{"defaultAction": "SCMP_ACT_ERRNO"}`), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if made := l.Sandboxes.SetUp(t.Context(), plan.SetUp{Pod: pod, Inputs: in}); made.Problem != (state.Problem{}) {
+				t.Fatalf("%+v", made)
+			}
+			w := l.create(pod, "c", "the-id")
+			w.Inputs = in
+			made := l.Create(t.Context(), w)
+			if made.Problem != (state.Problem{}) {
+				t.Fatalf("%+v", made)
+			}
+			r, _ := l.engine.Request("the-id")
+			golden(t, name, l.portable(r.Spec))
+			if left := l.binds(pod); len(left) > 0 {
+				t.Errorf("mounts that were made for the container are left: %v", left)
+			}
+			l.Delete(t.Context(), plan.Delete{Target: w.Target})
+			if got := l.Sandboxes.Clear(t.Context(), plan.Clear{Pod: pod, All: true, Gone: true}); got.Problem != (state.Problem{}) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// binds are the mounts that were made for containers of the pod.
+func (l *lab) binds(pod *v1.Pod) []string {
+	entries, err := os.ReadDir(filepath.Join(l.Dirs.StateDir(string(pod.UID)), "binds", "c"))
+	if err != nil && !os.IsNotExist(err) {
+		l.t.Error(err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+// portable is what of a spec is the same on every machine, without the test's directory.
+func (l *lab) portable(s *specs.Spec) string {
+	s.Process.Capabilities, s.Process.OOMScoreAdj = nil, nil
+	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths, s.Linux.Devices = nil, nil, nil
+	if r := s.Linux.Resources; r != nil {
+		r.Unified, r.Devices = nil, nil
+	}
+	var namespaces []specs.LinuxNamespace
+	var mounts []specs.Mount
+	for _, ns := range s.Linux.Namespaces {
+		if ns.Type != specs.CgroupNamespace {
+			namespaces = append(namespaces, ns)
+		}
+	}
+	for _, m := range s.Mounts {
+		if strings.HasPrefix(m.Source, "/") {
+			mounts = append(mounts, m)
+		}
+	}
+	s.Linux.Namespaces, s.Mounts = namespaces, mounts
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	root := l.Cgroups.Root()
+	return strings.NewReplacer(l.dir, "$DIR", root, "/solopod").Replace(string(data)) + "\n"
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = strings.ReplaceAll(got, "HOSTNAME="+host+`"`, `HOSTNAME=$HOST"`)
+	path := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the spec is not that of %s (go test -update writes it):\n%s", path, diff(string(want), got))
+	}
+}
+
+// diff are the lines that differ.
+func diff(want, got string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	var out strings.Builder
+	for i := range max(len(a), len(b)) {
+		var x, y string
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			fmt.Fprintf(&out, "-%s\n+%s\n", x, y)
+		}
+	}
+	return out.String()
+}
+
+// Files of volumes fill an environment, and no link leads out of the volume.
+func TestEnvFromFile(t *testing.T) {
+	l := newLab(t)
+	pod := l.pod("web", `
+volumes: [{name: v, emptyDir: {}}]
+containers: [{name: c, image: app, env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: env, key: A}}}]}]
+`, state.Grant{})
+	w := l.create(pod, "c", "id-1")
+	path := filepath.Join(l.Volumes.Find(pod)["v"], "env")
+	if err := os.WriteFile(path, []byte("A=from-file\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if env, err := l.inputs(w).Env(w.Spec); err != nil || strings.Join(env, " ") != "A=from-file" {
+		t.Errorf("%v (%v)", env, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", path); err != nil {
+		t.Fatal(err)
+	}
+	if env, err := l.inputs(w).Env(w.Spec); err == nil {
+		t.Errorf("a link that leads out was followed: %v", env)
+	}
+	if w.Inputs.ReadFile != nil {
+		t.Error("the plan's own inputs were changed")
+	}
+}
+
+// The users of an image are read once.
+func TestUsersAreReadOnce(t *testing.T) {
+	l := newLab(t)
+	pod := l.pod("web", "containers: [{name: a, image: app}, {name: b, image: app}]", state.Grant{})
+	l.run(l.create(pod, "a", "id-a"))
+	l.run(l.create(pod, "b", "id-b"))
+	if got := l.engine.Calls("ReadFiles"); len(got) != 1 {
+		t.Errorf("containerd was asked for %v", got)
+	}
+}
+
+// A pod with users of its own sees volumes and files through mounts of their own, which go when the container has them.
+func TestOwnUsersBinds(t *testing.T) {
+	l := newLab(t)
+	spec := "hostUsers: false\nvolumes: [{name: v, emptyDir: {}}]\ncontainers: [{name: c, image: app, volumeMounts: [{name: v, mountPath: /v}]}]"
+	grant := state.Grant{FirstID: 1 << 20}
+	pod := testbox.Pod(t, "users", spec)
+	made := l.Sandboxes.SetUp(t.Context(), plan.SetUp{Pod: pod, Grant: grant, Inputs: &reference.Inputs{Pod: pod}})
+	t.Cleanup(func() { l.Sandboxes.Clear(t.Context(), plan.Clear{Pod: pod, All: true, Gone: true}) })
+	if made.Problem != (state.Problem{}) {
+		t.Skip("this kernel gives no users of its own: " + made.Problem.Message)
+	}
+	w := l.create(pod, "c", "id-1")
+	w.Grant = grant
+	got := l.Create(t.Context(), w)
+	if strings.Contains(got.Problem.Message, "id-mapped") || strings.Contains(got.Problem.Message, "idmap") {
+		t.Skip("the test's file system maps no users: " + got.Problem.Message)
+	}
+	if got.Problem != (state.Problem{}) {
+		t.Fatalf("%+v", got)
+	}
+	r, _ := l.engine.Request("id-1")
+	if r.IDs == nil || r.IDs.HostID != 1<<20 || r.IDs.Size != manifests.IDsPerPod {
+		t.Errorf("the container's ids are %+v", r.IDs)
+	}
+	for _, m := range r.Spec.Mounts {
+		if (m.Destination == "/v" || m.Destination == "/etc/hosts") && !strings.Contains(m.Source, "/binds/") {
+			t.Errorf("%s is bound from %s", m.Destination, m.Source)
+		}
+	}
+	if left := l.binds(pod); len(left) > 0 {
+		t.Errorf("mounts are left: %v", left)
+	}
+}
+
+// A machine that cannot enforce a profile, or does not have it, starts no container that names one.
+func TestAppArmor(t *testing.T) {
+	if _, err := os.Stat("/sys/kernel/security/apparmor/profiles"); err == nil {
+		t.Skip("this machine uses AppArmor")
+	}
+	l := newLab(t)
+	pod := testbox.Pod(t, "web", "containers: [{name: c, image: app, securityContext: {appArmorProfile: {type: RuntimeDefault}}}]")
+	if _, err := l.confine(l.create(pod, "c", "id-1")); err == nil || !strings.Contains(err.Error(), "this machine does not use it") {
+		t.Errorf("%v", err)
+	}
+	pod = testbox.Pod(t, "web", "containers: [{name: c, image: app, securityContext: {appArmorProfile: {type: Unconfined}}}]")
+	if got, err := l.confine(l.create(pod, "c", "id-1")); err != nil || got != (confinement{}) {
+		t.Errorf("%+v (%v)", got, err)
+	}
+}
+
+func TestMounts(t *testing.T) {
+	c := &v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "v"}}}
+	if !mounts(c, "v") || mounts(c, "w") {
+		t.Error("what a container mounts is not known")
+	}
+	if got := allowedOOMScore(5); got != 5 {
+		t.Errorf("a score that everybody may have is %d", got)
+	}
+	if got := withoutTag("localhost:5000/app"); got != "localhost:5000/app" {
+		t.Errorf("a port counts as a tag: %s", got)
+	}
+}

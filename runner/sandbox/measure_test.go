@@ -1,0 +1,67 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/solopod/solopod/runner/internal/testbox"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+)
+
+// What a pod may write is measured with its volumes, its containers' file systems and its logs.
+func TestMeasure(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "writes", `
+volumes: [{name: scratch, emptyDir: {sizeLimit: 1Mi}}, {name: free, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}]
+containers:
+- {name: a, image: app, resources: {limits: {ephemeral-storage: 1Mi}}}
+- {name: b, image: app, resources: {limits: {ephemeral-storage: 1Mi}}}
+`)
+	l.setUp(pod, state.Grant{})
+	volumes := l.Volumes.Find(pod)
+	target := func(name string) plan.Target { return plan.Target{Pod: pod, Name: name, ID: "id-" + name} }
+	w := plan.Measure{Pod: pod, Running: []plan.Target{target("a"), target("b")}}
+	for _, name := range []string{"a", "b"} {
+		write(t, l.Dirs.LogFile(pod, name, 0), "a line\n", 0o644)
+	}
+	measure := func(want string) {
+		t.Helper()
+		if got := l.Measure(t.Context(), w); got.Over != want || got.Problem != (state.Problem{}) {
+			t.Errorf("it is %+v, and should be %q", got, want)
+		}
+	}
+	fill := func(path string, kib int) { write(t, path, strings.Repeat("x", kib<<10), 0o644) }
+
+	measure("")
+	fill(filepath.Join(volumes["memory"], "file"), 4096) // counts as memory
+	measure("")
+	fill(filepath.Join(volumes["scratch"], "file"), 1100)
+	measure(`Usage of EmptyDir volume "scratch" exceeds the limit "1Mi".`)
+	fill(filepath.Join(volumes["scratch"], "file"), 1)
+	l.engine.Written = 2 << 20
+	measure(`Container a exceeded its local ephemeral storage limit "1Mi".`)
+	l.engine.Written = 0
+	fill(l.Dirs.LogFile(pod, "b", 0), 1100)
+	measure(`Container b exceeded its local ephemeral storage limit "1Mi".`)
+	fill(l.Dirs.LogFile(pod, "b", 0), 1)
+	fill(filepath.Join(volumes["free"], "file"), 2100)
+	measure(`Pod ephemeral local storage usage exceeds the total limit of containers 2Mi.`)
+
+	l.engine.Fail("Usage", errors.New("the shim is gone"))
+	if got := l.Measure(t.Context(), w); got.Over != "" || got.Problem.Message != "the shim is gone" {
+		t.Errorf("a container that cannot be measured: %+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := l.Measure(ctx, w); got.Problem == (state.Problem{}) {
+		t.Error("a measurement that was cancelled says that all is well")
+	}
+	l.clear(pod)
+	if got := l.Measure(t.Context(), plan.Measure{Pod: pod}); got.Problem == (state.Problem{}) {
+		t.Error("volumes that are gone are said to be small")
+	}
+}

@@ -1,0 +1,500 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/internal/testbox"
+	"github.com/solopod/solopod/runner/namespace"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/reference"
+)
+
+const oneContainer = `
+containers: [{name: c, image: app, ports: [{containerPort: 80, hostPort: 8080}], resources: {limits: {memory: 64Mi}}}]
+`
+
+// A sandbox from its first claim to its end, with what a later Solopod finds of it.
+func TestLife(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "web", oneContainer+`
+hostAliases: [{ip: 10.9.9.9, hostnames: [db]}]
+subdomain: sub
+volumes: [{name: disk, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}]
+`)
+	ctx := t.Context()
+	claimed := l.Claim(ctx, plan.Claim{Pod: pod})
+	if claimed.Problem != (state.Problem{}) {
+		t.Fatalf("%+v", claimed)
+	}
+	limits := l.setUp(pod, claimed.Grant)
+
+	// Not complete: it has no network yet.
+	if found := l.Find(ctx, plan.FindSandbox{Pod: pod, SameBoot: true}); found.Complete {
+		t.Error("a sandbox without a network counts as complete")
+	}
+	attached := l.Attach(ctx, plan.Attach{Pod: pod})
+	if attached.Problem != (state.Problem{}) {
+		t.Fatalf("%+v", attached)
+	}
+	a := attached.Attachment
+	if len(a.IPs) != 1 || a.ByCNI || !reflect.DeepEqual(a.Ports, []state.Port{{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"}}) {
+		t.Errorf("the attachment is %+v", a)
+	}
+	if _, err := netlink.LinkByName("box0"); err != nil {
+		t.Errorf("there is no bridge: %v", err)
+	}
+
+	files := l.Files(pod)
+	hosts := read(t, files["/etc/hosts"])
+	for _, line := range []string{a.IPs[0] + "\tweb.sub.default.svc.cluster.local\tweb\n", "10.9.9.9\tdb\n", "127.0.0.1\tlocalhost\n"} {
+		if !strings.Contains(hosts, line) {
+			t.Errorf("/etc/hosts lacks %q:\n%s", line, hosts)
+		}
+	}
+	if got := read(t, files["/etc/hostname"]); got != "web\n" {
+		t.Errorf("/etc/hostname is %q", got)
+	}
+	var shm unix.Statfs_t
+	if err := unix.Statfs(l.Shm(pod), &shm); err != nil || shm.Type != unix.TMPFS_MAGIC || int64(shm.Blocks)*shm.Bsize != 64<<20 {
+		t.Errorf("/dev/shm is %+v (%v)", shm, err)
+	}
+	if got := read(t, filepath.Join(memoryCgroup(l.Cgroup(pod)))); strings.TrimSpace(got) != "67108864" {
+		t.Errorf("the pod's memory limit is %s", got)
+	}
+
+	// A later Solopod finds it, and its address and port stay its own.
+	later := newLab(t)
+	later.Dirs, later.Volumes, later.Cgroups = l.Dirs, l.Volumes, l.Cgroups
+	w := plan.FindSandbox{Pod: pod, Grant: claimed.Grant, Network: &a, SameBoot: true}
+	if found := later.Find(ctx, w); !found.Complete || found.Limits != limits {
+		t.Errorf("a later Solopod finds %+v, not the limits %s", found, limits)
+	}
+	other := testbox.Pod(t, "other", oneContainer)
+	if got := later.Claim(ctx, plan.Claim{Pod: other}); !got.Problem.Claim || got.Problem.Reason != "HostPortConflict" {
+		t.Errorf("the port of a pod that was found is given away: %+v", got)
+	}
+	w.SameBoot = false
+	if found := later.Find(ctx, w); found.Complete {
+		t.Error("a sandbox of another boot counts as complete")
+	}
+
+	// It goes without its data, and then with them; each can be repeated.
+	write(t, filepath.Join(l.Volumes.Find(pod)["disk"], "data"), "kept", 0o644)
+	for range 2 {
+		if got := l.Clear(ctx, plan.Clear{Pod: pod}); got != (state.Cleared{}) {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if l.freed != 1 {
+		t.Errorf("others were told %d times that something is free", l.freed)
+	}
+	if got := read(t, filepath.Join(l.Volumes.Find(pod)["disk"], "data")); got != "kept" {
+		t.Errorf("the data are %q", got)
+	}
+	if _, err := netlink.LinkByName("box0"); err == nil {
+		t.Error("the bridge is left")
+	}
+	write(t, l.Dirs.LogFile(pod, "c", 0), "a line\n", 0o644)
+	link := l.Dirs.LinkPath(pod, "c", strings.Repeat("a", 64))
+	if err := errors.Join(os.MkdirAll(l.Dirs.LinkRoot(), 0o755), os.Symlink(l.Dirs.LogFile(pod, "c", 0), link)); err != nil {
+		t.Fatal(err)
+	}
+	l.clear(pod)
+	l.clear(pod)
+	if _, err := os.Lstat(link); err == nil {
+		t.Error("the link of log shippers is left")
+	}
+	if found := l.Find(ctx, plan.FindSandbox{Pod: pod, Network: &a, SameBoot: true}); found.Complete {
+		t.Error("a sandbox that was cleared counts as complete")
+	}
+}
+
+func memoryCgroup(pod string) string {
+	if _, err := os.Stat("/sys/fs/cgroup/memory"); err == nil {
+		return "/sys/fs/cgroup/memory" + pod + "/memory.limit_in_bytes"
+	}
+	return "/sys/fs/cgroup" + pod + "/memory.max"
+}
+
+// A pod with the host's network and IPC has no such namespaces, and sees the host's files.
+func TestHostNamespaces(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "host", `
+hostNetwork: true
+hostIPC: true
+hostAliases: [{ip: 10.9.9.9, hostnames: [db, base]}]
+dnsPolicy: None
+dnsConfig: {nameservers: [10.1.1.1], searches: [example.org]}
+containers: [{name: c, image: app}]
+`)
+	l.setUp(pod, state.Grant{})
+	attached := l.Attach(t.Context(), plan.Attach{Pod: pod})
+	if want := (state.Attachment{IPs: []string{"192.0.2.7"}}); !reflect.DeepEqual(attached.Attachment, want) {
+		t.Errorf("the attachment is %+v", attached)
+	}
+	ns := l.Namespaces(pod, state.Grant{})
+	if ns.Network != "" || ns.IPC != "" {
+		t.Errorf("the pod has namespaces of its own: %+v", ns)
+	}
+	if l.Shm(pod) != "/dev/shm" {
+		t.Errorf("its /dev/shm is %s", l.Shm(pod))
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := l.Files(pod)
+	if got := read(t, files["/etc/hostname"]); got != name+"\n" {
+		t.Errorf("/etc/hostname is %q", got)
+	}
+	if got, want := read(t, files["/etc/hosts"]), read(t, "/etc/hosts")+"10.9.9.9\tdb\tbase\n"; got != want {
+		t.Errorf("/etc/hosts is\n%s\nand not\n%s", got, want)
+	}
+	if got, want := read(t, files["/etc/resolv.conf"]), "search example.org\nnameserver 10.1.1.1\n"; got != want {
+		t.Errorf("/etc/resolv.conf is %q", got)
+	}
+	l.clear(pod)
+}
+
+// Containers that share their processes have a first one, which ends with the sandbox.
+func TestSharedProcesses(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "shared", "shareProcessNamespace: true\ncontainers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	if l.Namespaces(pod, state.Grant{}).PID == "" {
+		t.Error("there is no namespace of processes")
+	}
+	first := namespace.FirstProcess(l.Dirs.Namespaces(string(pod.UID)))
+	if first == 0 {
+		t.Fatal("it has no first process")
+	}
+	l.clear(pod)
+	testbox.Eventually(t, "the first process ends", func() bool { return unix.Kill(first, 0) != nil })
+}
+
+// A pod with users of its own gets a range of ids that no other has, and gets it again.
+func TestOwnUsers(t *testing.T) {
+	l := newLab(t)
+	spec := "hostUsers: false\ncontainers: [{name: c, image: app}]"
+	one, two := testbox.Pod(t, "one", spec), testbox.Pod(t, "two", spec)
+	first := l.Claim(t.Context(), plan.Claim{Pod: one}).Grant
+	second := l.Claim(t.Context(), plan.Claim{Pod: two}).Grant
+	if first.FirstID == 0 || second.FirstID == 0 || first.FirstID == second.FirstID {
+		t.Fatalf("the ranges begin at %d and %d", first.FirstID, second.FirstID)
+	}
+	if m := IDMapping(first); m.HostID != first.FirstID || m.ContainerID != 0 || m.Size != 65536 {
+		t.Errorf("the mapping is %+v", m)
+	}
+	if IDMapping(state.Grant{}) != nil {
+		t.Error("a pod without users of its own has a mapping")
+	}
+	l.clear(two)
+	if again := l.Claim(t.Context(), plan.Claim{Pod: two, Had: second}).Grant; again.FirstID != second.FirstID {
+		t.Errorf("it has got %d, and had %d", again.FirstID, second.FirstID)
+	}
+	l.clear(one)
+	l.clear(two)
+}
+
+func TestHostname(t *testing.T) {
+	s := New(Config{ClusterDomain: "cluster.local"})
+	long := strings.Repeat("a", 62) + ".-b"
+	for name, c := range map[string]struct{ pod, spec, host, domain string }{
+		"name":      {"web", "{}", "web", ""},
+		"long name": {long, "{}", strings.Repeat("a", 62), ""},
+		"hostname":  {"web", "hostname: www", "www", ""},
+		"subdomain": {"web", "subdomain: sub", "web", "web.sub.default.svc.cluster.local"},
+		"full":      {"web", "{subdomain: sub, setHostnameAsFQDN: true}", "web.sub.default.svc.cluster.local", "web.sub.default.svc.cluster.local"},
+		"too long for the kernel": {
+			strings.Repeat("a", 40), "{subdomain: sub, setHostnameAsFQDN: true}", strings.Repeat("a", 40), strings.Repeat("a", 40) + ".sub.default.svc.cluster.local",
+		},
+		"override": {"web", "{subdomain: sub, hostnameOverride: other.example}", "other.example", ""},
+	} {
+		pod := testbox.Pod(t, c.pod, c.spec)
+		if got := s.Hostname(pod); got != c.host {
+			t.Errorf("%s: the host name is %q", name, got)
+		}
+		if got := s.domainName(pod); got != c.domain {
+			t.Errorf("%s: the full name is %q", name, got)
+		}
+	}
+}
+
+// What the machine does not have is said in the kubelet's words, and nothing is made.
+func TestLacks(t *testing.T) {
+	l := newLab(t)
+	set := func(spec string) state.Problem {
+		t.Helper()
+		pod := testbox.Pod(t, "lacks", spec)
+		made := l.SetUp(t.Context(), plan.SetUp{Pod: pod, Inputs: inputs(pod)})
+		l.nothingLeft(pod)
+		return made.Problem
+	}
+	const shows = "volumes: [{name: v, image: {reference: data}}]\ncontainers: [{name: c, image: app}]"
+	if p := set("runtimeClassName: gvisor\ncontainers: [{name: c, image: app}]"); !strings.Contains(p.Message, `runtimeClassName "gvisor" is not configured`) {
+		t.Errorf("a runtime class that is not configured: %+v", p)
+	}
+	if p := set(shows); p.Lacks != "data" || p.Reason != "FailedMount" {
+		t.Errorf("an image volume without its image: %+v", p)
+	}
+	l.engine.Fail("Synced", errors.New("the database is gone"))
+	if p := set(shows); p.Lacks != "" || p.Reason != "FailedMount" || !strings.HasPrefix(p.Message, `volume "v": `) {
+		t.Errorf("an image volume whose image cannot be looked at: %+v", p)
+	}
+}
+
+// A volume shows an image; it is let go of with the sandbox, and what cannot be let go of is tried again.
+func TestImageVolume(t *testing.T) {
+	l := newLab(t)
+	l.engine.AddImage(testbox.Image{Image: engine.Image{Name: "docker.io/library/data:latest"}})
+	pod := testbox.Pod(t, "shows", "runtimeClassName: known\nvolumes: [{name: v, image: {reference: data}}]\ncontainers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	if got := l.engine.Calls("MountImage"); len(got) != 1 || got[0] != "MountImage v docker.io/library/data:latest" {
+		t.Errorf("the engine was asked for %v", got)
+	}
+	l.engine.Fail("ReleaseImages", errors.New("the snapshotter is busy"))
+	got := l.Clear(t.Context(), plan.Clear{Pod: pod, All: true, Gone: true})
+	if got.Problem.Reason != "FailedKillPod" || !strings.Contains(got.Problem.Message, "the snapshotter is busy") {
+		t.Errorf("a clear that failed says %+v", got)
+	}
+	if _, err := os.Stat(l.Dirs.StateDir(string(pod.UID))); err != nil {
+		t.Errorf("the pod's directory is gone although something is left: %v", err)
+	}
+	l.engine.Fail("ReleaseImages", nil)
+	l.clear(pod)
+	if got := l.engine.Calls("ReleaseImages"); len(got) != 2 {
+		t.Errorf("the engine was asked %v", got)
+	}
+}
+
+// A set-up that fails, or is cancelled, half way leaves what a clear takes away.
+func TestSetUpFails(t *testing.T) {
+	for name, c := range map[string]struct{ spec, says string }{
+		"volume": {"volumes: [{name: v, hostPath: {path: /nowhere/at/all, type: Directory}}]\ncontainers: [{name: c, image: app}]", "cannot set the volumes up: "},
+		"object": {"volumes: [{name: v, configMap: {name: settings}}]\ncontainers: [{name: c, image: app}]", `ConfigMap "settings"`},
+		"limits": {"containers: [{name: c, image: app, resources: {limits: {hugepages-3Mi: 3Mi, cpu: 1, memory: 1Mi}}}]", "3M"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			pod := testbox.Pod(t, "fails", c.spec)
+			made := l.SetUp(t.Context(), plan.SetUp{Pod: pod, Inputs: inputs(pod)})
+			if made.Problem.Reason != "FailedCreatePodSandBox" || !strings.Contains(made.Problem.Message, c.says) {
+				t.Errorf("it says %+v", made.Problem)
+			}
+			l.clear(pod)
+		})
+	}
+	t.Run("cancelled", func(t *testing.T) {
+		l := newLab(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		pod := testbox.Pod(t, "cancelled", "volumes: [{name: v, emptyDir: {}}]\ncontainers: [{name: c, image: app}]")
+		made := l.SetUp(ctx, plan.SetUp{Pod: pod, Inputs: inputs(pod)})
+		if made.Problem == (state.Problem{}) {
+			t.Error("a set-up that was cancelled says that it is complete")
+		}
+		if _, err := os.Stat(l.Volumes.Find(pod)["v"]); err == nil {
+			t.Error("volumes were made nevertheless")
+		}
+		l.clear(pod)
+	})
+	t.Run("image hangs", func(t *testing.T) {
+		l := newLab(t)
+		l.engine.AddImage(testbox.Image{Image: engine.Image{Name: "docker.io/library/data:latest"}})
+		defer l.engine.Hang("MountImage", false)()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		pod := testbox.Pod(t, "hangs", "volumes: [{name: v, image: {reference: data}}]\ncontainers: [{name: c, image: app}]")
+		if made := l.SetUp(ctx, plan.SetUp{Pod: pod, Inputs: inputs(pod)}); made.Problem == (state.Problem{}) {
+			t.Error("a set-up whose image hangs says that it is complete")
+		}
+		other := testbox.Pod(t, "other", "containers: [{name: c, image: app}]")
+		l.setUp(other, state.Grant{})
+		l.clear(other)
+		l.clear(pod)
+	})
+}
+
+// A plugin that does not answer ends with the effect's context, and one that fails is told; neither keeps other pods.
+func TestAttachFails(t *testing.T) {
+	l := newLab(t)
+	write(t, filepath.Join(l.cni, "10-test.conflist"), `{"cniVersion":"1.0.0","name":"test","plugins":[{"type":"stuck"}]}`, 0o644)
+	write(t, filepath.Join(l.cni, "stuck"), "#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit 0\nexec tail -f /dev/null\n", 0o755)
+	pod := testbox.Pod(t, "stuck", "containers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	got := l.Attach(ctx, plan.Attach{Pod: pod})
+	if !strings.HasPrefix(got.Problem.Message, "cannot connect the pod to the network: ") {
+		t.Errorf("it says %+v", got)
+	}
+	host := testbox.Pod(t, "host", "hostNetwork: true\ncontainers: [{name: c, image: app}]")
+	l.setUp(host, state.Grant{})
+	if got := l.Attach(t.Context(), plan.Attach{Pod: host}); got.Problem != (state.Problem{}) {
+		t.Errorf("another pod has the problem %+v", got)
+	}
+	l.clear(host)
+	l.clear(pod)
+}
+
+// Files that cannot be filled are a problem of the attachment; a link in their place leads nowhere.
+func TestFilesAreOurs(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "files", "hostNetwork: true\ncontainers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	victim := filepath.Join(t.TempDir(), "victim")
+	write(t, victim, "untouched", 0o644)
+	hosts := l.Files(pod)["/etc/hosts"]
+	if err := errors.Join(os.Remove(hosts), os.Symlink(victim, hosts)); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Attach(t.Context(), plan.Attach{Pod: pod}); got.Problem == (state.Problem{}) {
+		t.Error("a link in the place of /etc/hosts was followed")
+	}
+	if got := read(t, victim); got != "untouched" {
+		t.Errorf("what it leads to is %q", got)
+	}
+	l.clear(pod)
+}
+
+func TestClaimProblems(t *testing.T) {
+	l := newLab(t)
+	one, two := testbox.Pod(t, "one", oneContainer), testbox.Pod(t, "two", oneContainer)
+	if got := l.Claim(t.Context(), plan.Claim{Pod: one}); got.Problem != (state.Problem{}) {
+		t.Fatalf("%+v", got)
+	}
+	if got := l.Claim(t.Context(), plan.Claim{Pod: two}).Problem; got.Reason != "HostPortConflict" || !got.Claim || !strings.Contains(got.Message, "default/one") {
+		t.Errorf("a port that another pod has: %+v", got)
+	}
+	l.clear(one)
+	if got := l.Claim(t.Context(), plan.Claim{Pod: two}); got.Problem != (state.Problem{}) || l.freed != 1 {
+		t.Errorf("a port that was given back (told %d times): %+v", l.freed, got)
+	}
+	devices := testbox.Pod(t, "devices", "containers: [{name: c, image: app, resources: {limits: {vendor.example/gpu: 1}}}]")
+	got := l.Claim(t.Context(), plan.Claim{Pod: devices}).Problem
+	if got == (state.Problem{}) || got.Reason == "HostPortConflict" {
+		t.Errorf("a device that the machine does not have: %+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := l.Claim(ctx, plan.Claim{Pod: one}).Problem; got == (state.Problem{}) || got.Claim {
+		t.Errorf("a claim that was cancelled: %+v", got)
+	}
+}
+
+func TestSetLimits(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "limits", oneContainer)
+	before := l.setUp(pod, state.Grant{})
+	edited := testbox.Pod(t, "limits", strings.ReplaceAll(oneContainer, "64Mi", "32Mi"))
+	got := l.SetLimits(t.Context(), plan.SetLimits{Pod: edited, Resized: "r2"})
+	if got.Problem != (state.Problem{}) || got.Resized != "r2" || got.Limits == before || got.Limits == "" {
+		t.Errorf("%+v", got)
+	}
+	if limit := read(t, memoryCgroup(l.Cgroup(pod))); strings.TrimSpace(limit) != "33554432" {
+		t.Errorf("the limit is %s", limit)
+	}
+	wrong := testbox.Pod(t, "limits", "containers: [{name: c, image: app, resources: {limits: {hugepages-3Mi: 3Mi, cpu: 1, memory: 1Mi}}}]")
+	if got := l.SetLimits(t.Context(), plan.SetLimits{Pod: wrong, Resized: "r3"}); got.Problem.Reason != "FailedResize" || got.Resized != "" {
+		t.Errorf("limits that cannot be set: %+v", got)
+	}
+	l.clear(pod)
+}
+
+// Limits that the pod's cgroup has are not written again, and are known no longer when the cgroup goes.
+func TestLimitOnce(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "limits", oneContainer)
+	l.setUp(pod, state.Grant{})
+	file := memoryCgroup(l.Cgroup(pod))
+	if err := os.WriteFile(file, []byte("1073741824"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Limit(t.Context(), pod); err != nil || strings.TrimSpace(read(t, file)) != "1073741824" {
+		t.Errorf("limits that it has were written again: %s (%v)", read(t, file), err)
+	}
+	l.clear(pod)
+	l.setUp(pod, state.Grant{})
+	if got := strings.TrimSpace(read(t, file)); got != "67108864" {
+		t.Errorf("a sandbox that was made anew has the limit %s", got)
+	}
+	l.clear(pod)
+}
+
+// Files that were lost from the state directory, while the mounts in it stay, are made anew.
+func TestFilesMended(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "mended", "containers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	a := l.Attach(t.Context(), plan.Attach{Pod: pod}).Attachment
+	files := l.Files(pod)
+	want := read(t, files["/etc/hosts"])
+	for _, path := range files {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.HasFiles(pod) {
+		t.Error("files that are gone count as there")
+	}
+	w := plan.FindSandbox{Pod: pod, Network: &a, SameBoot: true}
+	if found := l.Find(t.Context(), w); !found.Complete || read(t, files["/etc/hosts"]) != want {
+		t.Errorf("%+v, and /etc/hosts is %q", found, read(t, files["/etc/hosts"]))
+	}
+	if err := errors.Join(os.Remove(files["/etc/hosts"]), os.Mkdir(files["/etc/hosts"], 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if found := l.Find(t.Context(), w); found.Complete {
+		t.Error("a sandbox with a directory for /etc/hosts counts as complete")
+	}
+	l.clear(pod)
+}
+
+// Mounted volumes show new content, and keep what they have while something is missing.
+func TestShowVolumes(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "shows", "volumes: [{name: v, configMap: {name: settings}}]\ncontainers: [{name: c, image: app}]")
+	in := func(text string) *reference.Inputs {
+		return &reference.Inputs{Pod: pod, Objects: reference.Objects{ConfigMaps: map[string]*v1.ConfigMap{"settings": {Data: map[string]string{"key": text}}}}}
+	}
+	if made := l.SetUp(t.Context(), plan.SetUp{Pod: pod, Inputs: in("old")}); made.Problem != (state.Problem{}) {
+		t.Fatalf("%+v", made)
+	}
+	path := filepath.Join(l.Volumes.Find(pod)["v"], "key")
+	if got := l.ShowVolumes(t.Context(), plan.ShowVolumes{Pod: pod, Inputs: in("new"), Content: "c2"}); got != (state.VolumesShown{Content: "c2"}) || read(t, path) != "new" {
+		t.Errorf("%+v, and it shows %q", got, read(t, path))
+	}
+	got := l.ShowVolumes(t.Context(), plan.ShowVolumes{Pod: pod, Inputs: inputs(pod), Content: "c3"})
+	if got.Problem.Reason != "FailedMount" || got.Content != "c3" || read(t, path) != "new" {
+		t.Errorf("%+v, and it shows %q", got, read(t, path))
+	}
+	l.clear(pod)
+}
+
+// Of a pod whose record is lost nothing but the UID is known: all the same everything of it goes.
+func TestOrphan(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "lost", oneContainer+"volumes: [{name: v, emptyDir: {medium: Memory}}]")
+	l.setUp(pod, state.Grant{})
+	if got := l.Attach(t.Context(), plan.Attach{Pod: pod}); got.Problem != (state.Problem{}) {
+		t.Fatalf("%+v", got)
+	}
+	orphan := state.Orphan(state.Host{}, 0, string(pod.UID))
+	l.clear(orphan.Pod)
+	if len(l.engine.Calls("ReleaseImages")) == 0 {
+		t.Error("images that it may have shown are not let go of")
+	}
+}
