@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/manifests"
@@ -56,15 +58,28 @@ func newRun(_ *global) *cobra.Command {
 // gcPercent trades a little CPU for memory: the daemon's own heap is small and mostly still.
 const gcPercent = 50
 
-// runDaemon wires the daemon together and runs it until ctx ends.
-func runDaemon(ctx context.Context, c config) (err error) {
+// runDaemon runs the daemon until ctx ends, and writes the error that ends it to where its log goes.
+func runDaemon(ctx context.Context, c config) error {
 	level, err := c.level()
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(newLogger(level))
+	outliveReaders()
+	logger, queue := newLogger(level)
+	slog.SetDefault(logger)
 	quietKlog()
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
+	if err = daemon(ctx, c, queue); err != nil {
+		fmt.Fprintln(queue, "error:", err)
+		err = exitError{code: 1}
+	}
+	queue.flush(lastFlush)
+	return err
+}
+
+// daemon wires the daemon together and runs it until ctx ends. log gets what containerd says.
+func daemon(ctx context.Context, c config, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
 	}
@@ -75,7 +90,7 @@ func runDaemon(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer unlock()
-	e, found, stopEngine, err := startEngine(ctx, c)
+	e, found, stopEngine, err := startEngine(ctx, c, log)
 	if err != nil {
 		return err
 	}
@@ -165,8 +180,8 @@ func lock(c config) (unlock func(), err error) {
 // finding is what was found wrong with containerd's root; each is a sentence, or empty.
 type finding struct{ setAside, readOnly string }
 
-// startEngine starts containerd in-process or dials the one that runs outside.
-func startEngine(ctx context.Context, c config) (e *engine.Engine, found finding, end func(), err error) {
+// startEngine starts containerd in-process or dials the one that runs outside. log gets what it says.
+func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine, found finding, end func(), err error) {
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
@@ -183,7 +198,7 @@ func startEngine(ctx context.Context, c config) (e *engine.Engine, found finding
 			return nil, found, nil, fmt.Errorf("cannot find the running binary: %w", err)
 		}
 		srv, err := embedded.Start(ctx, embedded.Config{
-			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr, Self: self,
+			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: log, Self: self,
 		})
 		if err != nil {
 			return nil, found, nil, err

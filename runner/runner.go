@@ -28,7 +28,7 @@ import (
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/owner"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -73,7 +73,7 @@ type Config struct {
 	PodPids int64
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
-	Limits               logs.Limits
+	Limits               logfile.Limits
 	// CDISpecDirs hold the descriptions of CDI devices; none means CDI's own directories.
 	CDISpecDirs []string
 	// ClusterDomain ends the full names of pods that have a subdomain.

@@ -18,6 +18,7 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/volume"
@@ -62,7 +63,7 @@ type Config struct {
 	Devices   *device.Table
 	Kills     KillWatch
 	Keeper    logs.Keeper
-	Limits    logs.Limits
+	Limits    logfile.Limits
 	// Slots bounds how many containers the runtime creates at the same time.
 	Slots *Slots
 	// Memory is the machine's, in bytes.

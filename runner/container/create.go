@@ -67,7 +67,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	}
 	defer release()
 	warnings := warnings(w)
-	limits, err := c.Sandboxes.Limit(w.Pod)
+	limits, err := c.Sandboxes.Limit(ctx, w.Pod)
 	if err != nil { // the other containers may use more than an edit leaves them
 		warnings = append(warnings, state.Report{Warning: true, Reason: "FailedResize",
 			Message: "the pod keeps its old limits as a whole: " + err.Error()})

@@ -14,7 +14,8 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/foreign"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/sandbox"
@@ -120,7 +121,7 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 		out.Problem = problem("LogIncomplete", err)
 	}
 	if w.Text {
-		text, err := logs.Tail(ctx, c.Dirs.LogFile(w.Pod, w.Name, w.Attempt), maxLogLines, maxLogMessage)
+		text, err := reader.Tail(ctx, c.Dirs.LogFile(w.Pod, w.Name, w.Attempt), maxLogLines, maxLogMessage)
 		if err != nil {
 			slog.Warn("cannot read a container's last words", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 		}
@@ -144,7 +145,7 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 	if !w.KeepFiles {
 		errs = append(errs, foreign.RemoveAll(c.Dirs.ContainerDir(string(w.Pod.UID), w.Name, w.Attempt)))
 	}
-	errs = append(errs, logs.PruneAttempts(filepath.Dir(c.Dirs.LogFile(w.Pod, w.Name, w.Attempt)), w.Attempt))
+	errs = append(errs, logfile.PruneAttempts(filepath.Dir(c.Dirs.LogFile(w.Pod, w.Name, w.Attempt)), w.Attempt))
 	if err := errors.Join(errs...); err != nil {
 		slog.Warn("cannot complete the log of an ended container", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 	}

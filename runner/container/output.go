@@ -8,22 +8,24 @@ import (
 
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/pod/plan"
 )
 
 // outputs are what carries the output of containers. It is safe for concurrent use.
 type outputs struct {
 	dirs   layout.Dirs
-	limits logs.Limits
+	limits logfile.Limits
 	keeper logs.Keeper
-	spool  *logs.Spool
+	spool  *spool.Spool
 
 	mu   sync.Mutex
 	list map[string]*output // by container id
 }
 
 func newOutputs(c *Config) *outputs {
-	return &outputs{dirs: c.Dirs, limits: c.Limits, keeper: c.Keeper, spool: logs.NewSpool(c.Dirs.Unwritten()), list: map[string]*output{}}
+	return &outputs{dirs: c.Dirs, limits: c.Limits, keeper: c.Keeper, spool: spool.New(c.Dirs.Unwritten()), list: map[string]*output{}}
 }
 
 // output is what carries the output of one container.
@@ -137,7 +139,7 @@ func (s *outputs) detach(ctx context.Context) {
 
 // openPump makes or reopens what carries a container's output.
 func (s *outputs) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
-	file := logs.NewFile(s.dirs.LogFile(t.Pod, t.Name, t.Attempt), s.limits)
+	file := logfile.New(s.dirs.LogFile(t.Pod, t.Name, t.Attempt), s.limits)
 	dir := s.dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt)
 	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: s.keeper, Spool: s.spool})
 }

@@ -33,7 +33,7 @@ const (
 	removeLimit = 30 * time.Second
 	// snapshotLimit is for the making and removal of a snapshot: directories, and a removal deletes a container's files.
 	snapshotLimit = time.Minute
-	// undoLimit is how long a Create that failed may take, all in all, to remove what it has made.
+	// undoLimit is how long what failed, or is over, may take, all in all, to remove what it has made, also when its context has ended.
 	undoLimit = 5 * time.Second
 	// killedLimit is how long an Exec that is over waits for its process, which was sent SIGKILL, before it returns without it.
 	killedLimit = 2 * time.Second

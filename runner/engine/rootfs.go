@@ -35,7 +35,7 @@ func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (f
 		return nil, err
 	}
 	defer func() {
-		ctx, cancel := detached(ctx, answerLimit)
+		ctx, cancel := detached(ctx, undoLimit)
 		defer cancel()
 		if err := snapshotter.Remove(ctx, key); err != nil {
 			slog.Warn("cannot remove the view of an image; it goes with its lease", "image", image.Name, "err", err)

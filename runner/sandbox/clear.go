@@ -43,7 +43,7 @@ func (s *Sandboxes) clearShared(ctx context.Context, w plan.Clear) error {
 	if mayShowImages(w.Pod) {
 		errs = append(errs, s.Engine.ReleaseImages(ctx, uid))
 	}
-	errs = append(errs, s.Cgroups.Remove(uid))
+	errs = append(errs, s.Cgroups.Remove(ctx, uid))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ type Sandboxes struct {
 func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 
 // Find looks at what an earlier run left of a pod's sandbox, and takes it over where it is complete.
-func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFound {
+func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
 	_, pinned := namespace.Pinned(s.Dirs.Namespaces(uid), share(pod, w.Grant))
 	if !w.SameBoot || !pinned || w.Network == nil {
@@ -90,7 +90,7 @@ func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFou
 		s.Network.Adopt(uid, attachment(w.Network))
 	}
 	limits := s.podResources(pod)
-	if err := s.Cgroups.Adopt(uid, manifests.QOSClass(pod), limits); err != nil {
+	if err := s.Cgroups.Adopt(ctx, uid, manifests.QOSClass(pod), limits); err != nil {
 		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
 	}
 	s.limits.Store(pod.UID, state.Hash(limits))
@@ -164,14 +164,14 @@ func (s *Sandboxes) podResources(pod *v1.Pod) *specs.LinuxResources {
 }
 
 // Limit gives the pod's cgroup the limits that its manifest has as a whole, and returns what identifies them.
-func (s *Sandboxes) Limit(pod *v1.Pod) (limits string, err error) {
+func (s *Sandboxes) Limit(ctx context.Context, pod *v1.Pod) (limits string, err error) {
 	resources := s.podResources(pod)
 	limits = state.Hash(resources)
 	if has, ok := s.limits.Load(pod.UID); ok && has == limits {
 		return limits, nil
 	}
 	s.limits.Delete(pod.UID) // until it is done nobody knows
-	if _, err := s.Cgroups.Create(string(pod.UID), manifests.QOSClass(pod), resources); err != nil {
+	if _, err := s.Cgroups.Create(ctx, string(pod.UID), manifests.QOSClass(pod), resources); err != nil {
 		return "", err
 	}
 	s.limits.Store(pod.UID, limits)
@@ -179,8 +179,8 @@ func (s *Sandboxes) Limit(pod *v1.Pod) (limits string, err error) {
 }
 
 // SetLimits is Limit for an edit of the pod as a whole.
-func (s *Sandboxes) SetLimits(_ context.Context, w plan.SetLimits) state.LimitsSet {
-	limits, err := s.Limit(w.Pod)
+func (s *Sandboxes) SetLimits(ctx context.Context, w plan.SetLimits) state.LimitsSet {
+	limits, err := s.Limit(ctx, w.Pod)
 	if err != nil {
 		return state.LimitsSet{Problem: state.Problem{Reason: "FailedResize", Message: err.Error()}}
 	}

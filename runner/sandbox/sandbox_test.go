@@ -423,7 +423,7 @@ func TestLimitOnce(t *testing.T) {
 	if err := os.WriteFile(file, []byte("1073741824"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Limit(pod); err != nil || strings.TrimSpace(read(t, file)) != "1073741824" {
+	if _, err := l.Limit(t.Context(), pod); err != nil || strings.TrimSpace(read(t, file)) != "1073741824" {
 		t.Errorf("limits that it has were written again: %s (%v)", read(t, file), err)
 	}
 	l.clear(pod)

@@ -77,7 +77,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	if limits, err = s.Limit(pod); err != nil {
+	if limits, err = s.Limit(ctx, pod); err != nil {
 		return "", err
 	}
 	if first := namespace.FirstProcess(s.Dirs.Namespaces(uid)); first != 0 {

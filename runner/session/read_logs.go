@@ -7,12 +7,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // Logs writes a container's log to w; an empty container name means the pod's only one. With o.Follow it goes on until the
 // container has ended and its log is complete, or ctx ends.
-func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, previous bool, o logs.ReadOptions, w io.Writer) error {
+func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, previous bool, o reader.Options, w io.Writer) error {
 	pod, err := s.Pod(namespace, name)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, 
 		case <-ctx.Done():
 		}
 	}
-	return logs.Read(ctx, path, o, w, ended)
+	return reader.Read(ctx, path, o, w, ended)
 }
 
 func exists(ctx context.Context, path string) (bool, error) {

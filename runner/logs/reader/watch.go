@@ -1,4 +1,4 @@
-package logs
+package reader
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
 // followers share one watch of the kernel's: a user may have 128 of them (fs.inotify.max_user_instances), which other programs
@@ -32,7 +34,17 @@ type watched struct {
 
 func (w *watched) path() string { return "/proc/self/fd/" + strconv.Itoa(w.fd) }
 
-// watch tells of changes in an open directory: changed holds one when something has happened since it was read last. The
+// watch is the followers' for a log's directory.
+func watch(dir logfile.Dir) (changed <-chan struct{}, cancel func(), err error) {
+	found, err := dir.Find(".")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	return followers.watch(found)
+}
+
+// watch tells of changes in a directory that was found: changed holds one when something has happened since it was read last. The
 // caller must call cancel.
 func (h *hub) watch(dir *os.File) (changed <-chan struct{}, cancel func(), err error) {
 	var st unix.Stat_t

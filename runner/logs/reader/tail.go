@@ -1,4 +1,4 @@
-package logs
+package reader
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ func Tail(ctx context.Context, path string, lines int64, limit int) (string, err
 	read := make(chan answer, 1)
 	go func() {
 		end := &end{limit: limit}
-		err := Read(ctx, path, ReadOptions{Tail: lines}, end, nil)
+		err := Read(ctx, path, Options{Tail: lines}, end, nil)
 		read <- answer{end.last(), err}
 	}()
 	select {

@@ -1,4 +1,4 @@
-package logs
+package reader
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
 // lookAgain is how long a follower waits when the kernel has no watch to give, or the log is between two files.
@@ -14,12 +16,12 @@ const lookAgain = time.Second
 
 // follow prints the log and what comes, over rotations: every file of it, in their order.
 func (p *printer) follow(ctx context.Context, path string, ended <-chan struct{}) error {
-	dir, err := openDir(filepath.Dir(path), false)
+	dir, err := logfile.OpenDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer dir.Close() //nolint:errcheck // only read from
-	changed, cancel, err := followers.watch(dir)
+	defer dir.Close() //nolint:errcheck // only looked at
+	changed, cancel, err := watch(dir)
 	if err != nil {
 		slog.Debug("a log is followed by looking at it from time to time", "log", path, "err", err)
 		changed, cancel = nil, func() {}
@@ -68,7 +70,7 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // position is where in a log's files a follower is.
 type position struct {
-	dir   *os.File
+	dir   logfile.Dir
 	name  string // of the current file
 	file  *os.File
 	lines *lineReader
@@ -84,7 +86,7 @@ type opened struct {
 
 // first opens the oldest file.
 func (p *position) first() error {
-	names, err := rotatedNames(p.dir, p.name)
+	names, err := p.dir.Rotated(p.name)
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func (p *position) next() (*opened, error) {
 			return nil, err
 		}
 	}
-	names, err := rotatedNames(p.dir, p.name)
+	names, err := p.dir.Rotated(p.name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,6 @@
-package logs
+// Package logfile has a container's log files: where they lie, how they are written and rotated so that no write is torn or
+// doubled, and how they are opened. Nothing that pods put into the directories of logs leads it elsewhere.
+package logfile
 
 import (
 	"bytes"
@@ -38,8 +40,8 @@ type torn struct {
 	text []byte
 }
 
-// NewFile names a log file. The caller owns the File and gives it to Open.
-func NewFile(path string, limits Limits) *File { return &File{path: path, limits: limits} }
+// New names a log file. The caller owns the File, and must close it.
+func New(path string, limits Limits) *File { return &File{path: path, limits: limits} }
 
 // Path is where the current log lies.
 func (f *File) Path() string { return f.path }
@@ -119,15 +121,15 @@ func (f *File) cut(size int64) (int64, error) {
 	return f.torn.size, nil
 }
 
-// interrupted tells of a write that the last run may not have completed. It is looked at before the next one.
-func (f *File) interrupted(size int64, text []byte) {
+// Interrupted tells of a write that the last run may not have completed. It is looked at before the next one.
+func (f *File) Interrupted(size int64, text []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.torn = &torn{size, text}
 }
 
-// transaction writes a batch. begin is told the size of the log before, and done that all was written.
-func (f *File) transaction(b []byte, begin func(size int64), done func()) error {
+// Transaction writes a batch. begin is told the size of the log before, and done that all was written.
+func (f *File) Transaction(b []byte, begin func(size int64), done func()) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	size, err := f.ready()
@@ -152,18 +154,18 @@ func (f *File) transaction(b []byte, begin func(size int64), done func()) error 
 
 // rotate renames the log to <path>.<time>, as the kubelet does, and removes the oldest files. f.mu is held.
 func (f *File) rotate() error {
-	dir, err := openDir(filepath.Dir(f.path), false)
+	dir, err := OpenDir(filepath.Dir(f.path))
 	if err != nil {
 		return fmt.Errorf("cannot rotate the log: %w", err)
 	}
-	defer dir.Close() //nolint:errcheck // only referred to
+	defer dir.Close() //nolint:errcheck // only looked at
 	name := filepath.Base(f.path)
-	old, err := rotatedNames(dir, name)
+	old, err := dir.Rotated(name)
 	if err != nil {
 		return fmt.Errorf("cannot rotate the log: %w", err)
 	}
 	next := nextRotated(name, old)
-	if err := unix.Renameat(int(dir.Fd()), name, int(dir.Fd()), next); err != nil {
+	if err := dir.Rename(name, next); err != nil {
 		return fmt.Errorf("cannot rotate the log: %w", err)
 	}
 	errs := []error{f.closeLocked()}
@@ -171,7 +173,7 @@ func (f *File) rotate() error {
 	errs = append(errs, err)
 	old = append(old, next)
 	for len(old) > max(f.limits.MaxFiles-1, 1) {
-		errs = append(errs, unix.Unlinkat(int(dir.Fd()), old[0], 0))
+		errs = append(errs, dir.Remove(old[0]))
 		old = old[1:]
 	}
 	return errors.Join(errs...)

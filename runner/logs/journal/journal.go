@@ -1,7 +1,16 @@
-package logs
+// Package journal keeps what was read of a container's output and is not in its log yet, so that a kill between the two loses
+// nothing and doubles nothing: a small shared mapping of a file in the state directory, which outlives the process.
+//
+// Its life for each batch (the phase is one 64-bit word, stored in one instruction):
+//
+//	idle ──▶ reading(n) ──read(2)──▶ idle ──▶ writing(log size) ──write(2)──▶ idle
+//
+// Killed while reading: n bytes were announced (FIONREAD) and their first bytes were filled with a marker that no text
+// holds; where the marker is gone, the read happened. Killed while writing: what the log has behind the size noted before
+// is cut off if it is the beginning of the batch, and the batch is written again.
+package journal
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,15 +23,16 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 const (
-	journalSize = 64 << 10
-	headerSize  = 64
-	bufferSize  = journalSize - headerSize
-	markerSize  = 16
-	// maxLine is where a line without an end is split, as containerd's CRI does (16 KiB).
-	maxLine = 16 << 10
+	fileSize   = 64 << 10
+	headerSize = 64
+	bufferSize = fileSize - headerSize
+	markerSize = 16
 )
 
 const (
@@ -34,10 +44,10 @@ const (
 // journalVersion is the layout. Files without a version, which is 0 there, have the same one.
 const journalVersion = 1
 
-// journal is a buffer whose header holds, as 64-bit words: the state (phase, start and end of what is not in the log
+// Journal is a buffer whose header holds, as 64-bit words: the state (phase, start and end of what is not in the log
 // yet), the number of bytes announced for a read, the log's size before a write, the time of the read, and the version. It
-// is a mapping of a file, or memory alone where no file can be had.
-type journal struct {
+// is a mapping of a file, or memory alone where no file can be had. One goroutine at a time uses it.
+type Journal struct {
 	mem    []byte
 	mapped bool
 	path   string
@@ -49,21 +59,21 @@ type journal struct {
 	buf    []byte
 }
 
-// openJournal maps the journal at path, with what the last run left in it. What cannot be a journal is set aside, and told.
+// Open maps the journal at path, with what the last run left in it. What cannot be a journal is set aside, and told.
 // Where no file can be mapped, as on a full disk, the journal is in memory, and trouble says why.
-func openJournal(path string) (j *journal, trouble error) {
+func Open(path string) (j *Journal, trouble error) {
 	content, err := readJournal(path)
 	if err != nil {
 		slog.Warn("the journal of a container's output is damaged and set aside; some output may be lost", "file", path+damagedSuffix, "err", err)
 		if trouble = os.Rename(path, path+damagedSuffix); trouble != nil {
-			trouble = errors.Join(trouble, os.RemoveAll(path))
+			trouble = errors.Join(trouble, foreign.RemoveAll(path))
 		}
 	}
 	mem, err := mapJournal(path, content)
 	if err == nil {
 		return newJournal(mem, path, true), nil
 	}
-	mem = make([]byte, journalSize)
+	mem = make([]byte, fileSize)
 	copy(mem, content)
 	// What was in the file is in memory now; a later run must not find it again.
 	if rerr := os.Remove(path); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
@@ -75,14 +85,14 @@ func openJournal(path string) (j *journal, trouble error) {
 // damagedSuffix marks what was set aside. A later one replaces it.
 const damagedSuffix = ".damaged"
 
-func newJournal(mem []byte, path string, mapped bool) *journal {
+func newJournal(mem []byte, path string, mapped bool) *Journal {
 	word := func(i int) *uint64 { return (*uint64)(unsafe.Pointer(&mem[8*i])) }
-	return &journal{mem, mapped, path, word(0), word(1), word(2), word(3), mem[headerSize:]}
+	return &Journal{mem, mapped, path, word(0), word(1), word(2), word(3), mem[headerSize:]}
 }
 
 // readJournal returns what a file holds, nil when there is none, or says why it is no journal.
 func readJournal(path string) ([]byte, error) {
-	f, err := openOwn(path, unix.O_RDONLY)
+	f, err := durable.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -90,7 +100,7 @@ func readJournal(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	b := make([]byte, journalSize+1)
+	b := make([]byte, fileSize+1)
 	n, err := io.ReadFull(f, b)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
@@ -103,7 +113,7 @@ func checkJournal(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, nil // made, and not yet allocated
 	}
-	if len(b) < headerSize || len(b) > journalSize {
+	if len(b) < headerSize || len(b) > fileSize {
 		return nil, fmt.Errorf("it has %d bytes", len(b))
 	}
 	word := func(i int) uint64 { return binary.NativeEndian.Uint64(b[8*i:]) }
@@ -118,10 +128,10 @@ func checkJournal(b []byte) ([]byte, error) {
 	if expect := word(1); phase == phaseReading && (expect == 0 || expect >= uint64(bufferSize-end)) {
 		return nil, fmt.Errorf("it expects %d bytes behind %d", expect, end)
 	}
-	if len(b) == journalSize {
+	if len(b) == fileSize {
 		return b, nil
 	}
-	full := make([]byte, journalSize)
+	full := make([]byte, fileSize)
 	copy(full, b)
 	if there := len(b) - headerSize; end > there || phase == phaseReading {
 		binary.NativeEndian.PutUint64(full, pack(phaseIdle, min(start, there), min(end, there)))
@@ -129,39 +139,22 @@ func checkJournal(b []byte) ([]byte, error) {
 	return full, nil
 }
 
-// openOwn opens a file of the state directory, if it is a regular file.
-func openOwn(path string, flags int) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd) //nolint:errcheck // only referred to
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	return reopen(fd, path, flags)
-}
-
 // mapJournal maps a file that has its blocks: writing to a mapping of a sparse file on a full disk would be a SIGBUS.
 func mapJournal(path string, content []byte) (mem []byte, err error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	f, err := durable.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
 	defer f.Close() //nolint:errcheck // the mapping stays
+	fd := int(f.Fd())
 	if err := allocate(fd, content); err != nil {
 		return nil, fmt.Errorf("cannot allocate %s: %w", path, err)
 	}
-	if mem, err = unix.Mmap(fd, 0, journalSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if mem, err = unix.Mmap(fd, 0, fileSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("cannot map %s: %w", path, err)
 	}
 	j := newJournal(mem, path, true)
-	err = j.guarded(func() error {
+	err = j.Guard(func() error {
 		if content != nil {
 			copy(mem[:headerSize], content) // as it was corrected
 		}
@@ -176,16 +169,16 @@ func mapJournal(path string, content []byte) (mem []byte, err error) {
 
 // allocate gives a journal's file its size and its blocks.
 func allocate(fd int, content []byte) error {
-	if err := unix.Ftruncate(fd, journalSize); err != nil {
+	if err := unix.Ftruncate(fd, fileSize); err != nil {
 		return err
 	}
 	for {
-		err := unix.Fallocate(fd, 0, 0, journalSize)
+		err := unix.Fallocate(fd, 0, 0, fileSize)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-			full := make([]byte, journalSize)
+			full := make([]byte, fileSize)
 			copy(full, content)
 			_, err = unix.Pwrite(fd, full, 0)
 			return err
@@ -195,8 +188,8 @@ func allocate(fd int, content []byte) error {
 	}
 }
 
-// close lets go of the mapping. Nobody may use the journal afterwards.
-func (j *journal) close() error {
+// Close lets go of the mapping. Nobody may use the journal afterwards.
+func (j *Journal) Close() error {
 	if !j.mapped {
 		return nil
 	}
@@ -204,11 +197,11 @@ func (j *journal) close() error {
 	return unix.Munmap(j.mem)
 }
 
-// errFault: the file behind a journal has gone, as when somebody has shortened it, or its disk cannot be read.
-var errFault = errors.New("the journal of a container's output cannot be reached")
+// ErrFault says that the file behind a journal has gone, as when somebody has shortened it, or its disk cannot be read.
+var ErrFault = errors.New("the journal of a container's output cannot be reached")
 
-// guarded runs what uses the journal, and makes an error of a fault of its mapping.
-func (j *journal) guarded(use func() error) (err error) {
+// Guard runs what uses the journal, and makes an error of a fault of its mapping.
+func (j *Journal) Guard(use func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		r := recover()
@@ -219,14 +212,14 @@ func (j *journal) guarded(use func() error) (err error) {
 		if !ok || !j.holds(fault.Addr()) {
 			panic(r)
 		}
-		err = errFault
+		err = ErrFault
 	}()
 	return use()
 }
 
-func (j *journal) holds(address uintptr) bool {
+func (j *Journal) holds(address uintptr) bool {
 	begin := uintptr(unsafe.Pointer(unsafe.SliceData(j.mem)))
-	return j.mapped && address >= begin && address < begin+journalSize
+	return j.mapped && address >= begin && address < begin+fileSize
 }
 
 func pack(phase uint64, start, end int) uint64 { return phase<<48 | uint64(start)<<24 | uint64(end) }
@@ -235,52 +228,11 @@ func unpack(w uint64) (phase uint64, start, end int) {
 	return w >> 48, int(w >> 24 & 0xffffff), int(w & 0xffffff)
 }
 
-func (j *journal) load() (phase uint64, start, end int) { return unpack(atomic.LoadUint64(j.state)) }
+func (j *Journal) load() (phase uint64, start, end int) { return unpack(atomic.LoadUint64(j.state)) }
 
-func (j *journal) store(phase uint64, start, end int) {
+func (j *Journal) store(phase uint64, start, end int) {
 	atomic.StoreUint64(j.state, pack(phase, start, end))
 }
 
-func (j *journal) when() time.Time { return time.Unix(0, int64(atomic.LoadUint64(j.nanos))) }
-
-// marker fills the place of the next bytes; 0xff never occurs in UTF-8.
-var marker = bytes.Repeat([]byte{0xff}, markerSize)
-
-// announce notes that n bytes will be read behind end.
-func (j *journal) announce(start, end, n int, now time.Time) {
-	copy(j.buf[end:end+n], marker)
-	atomic.StoreUint64(j.nanos, uint64(now.UnixNano()))
-	atomic.StoreUint64(j.expect, uint64(n))
-	j.store(phaseReading, start, end)
-}
-
-// recovered returns the end of the data after a crash while reading.
-func (j *journal) recovered(end int) int {
-	n := int(atomic.LoadUint64(j.expect))
-	if n <= 0 || end+n >= bufferSize {
-		return end
-	}
-	if bytes.Equal(j.buf[end:end+min(n, markerSize)], marker[:min(n, markerSize)]) {
-		return end
-	}
-	return end + n
-}
-
-// room makes place behind end for more bytes and returns the new bounds; full is true when what is pending leaves too
-// little of it.
-func (j *journal) room(start, end int) (newStart, newEnd int, full bool) {
-	if start == end {
-		j.store(phaseIdle, 0, 0)
-		return 0, 0, false
-	}
-	if bufferSize-end >= maxLine {
-		return start, end, false
-	}
-	if pending := end - start; pending <= start && pending < maxLine {
-		// The ranges do not overlap, so the old copy is whole until the state word moves.
-		copy(j.buf, j.buf[start:end])
-		j.store(phaseIdle, 0, pending)
-		return 0, pending, false
-	}
-	return start, end, true
-}
+// Time is when what is pending was read last.
+func (j *Journal) Time() time.Time { return time.Unix(0, int64(atomic.LoadUint64(j.nanos))) }

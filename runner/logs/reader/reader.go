@@ -1,50 +1,21 @@
-package logs
+// Package reader reads containers' logs over their rotations, and follows what is written to them.
+package reader
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/solopod/solopod/runner/logs/cri"
+	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
-// Line is one line of a CRI log.
-type Line struct {
-	Time    time.Time
-	Stream  string
-	Partial bool
-	Text    []byte
-}
-
-var errFormat = errors.New("the line is not in the CRI log format")
-
-// ParseLine reads one line, without its newline. Text shares memory with b.
-func ParseLine(b []byte) (Line, error) {
-	stamp, rest, ok := bytes.Cut(b, []byte(" "))
-	if !ok {
-		return Line{}, errFormat
-	}
-	at, err := time.Parse(time.RFC3339Nano, string(stamp))
-	if err != nil {
-		return Line{}, fmt.Errorf("%w: %w", errFormat, err)
-	}
-	stream, rest, ok := bytes.Cut(rest, []byte(" "))
-	if !ok || string(stream) != "stdout" && string(stream) != "stderr" {
-		return Line{}, errFormat
-	}
-	tag, text, ok := bytes.Cut(rest, []byte(" "))
-	if !ok {
-		return Line{}, errFormat
-	}
-	return Line{at, string(stream), bytes.HasPrefix(tag, []byte("P")), text}, nil
-}
-
-// ReadOptions select what Read returns.
-type ReadOptions struct {
+// Options select what Read returns.
+type Options struct {
 	// Tail is the number of last lines; negative means all.
 	Tail int64
 	// Since drops older lines; zero means none.
@@ -62,9 +33,9 @@ type ReadOptions struct {
 
 // Read writes the lines of the log at path, rotated files included, to w. With Follow, ended is asked after each wait;
 // it must return a channel that is closed when the container has ended and its log is complete. A log that does not exist
-// is os.ErrNotExist; what is in its place and was not made by Solopod is ErrForeign. It waits for the disk and for w,
+// is os.ErrNotExist; what is in its place and was not made by Solopod is logfile.ErrForeign. It waits for the disk and for w,
 // whatever ctx says: who must not wait leaves it behind.
-func Read(ctx context.Context, path string, o ReadOptions, w io.Writer, ended <-chan struct{}) error {
+func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan struct{}) error {
 	out := &printer{w: w, o: o}
 	if o.Tail >= 0 {
 		if err := out.skipTo(ctx, path, o.Tail); err != nil {
@@ -91,12 +62,12 @@ func Read(ctx context.Context, path string, o ReadOptions, w io.Writer, ended <-
 
 // allFiles are the paths of a log's files, the oldest first.
 func allFiles(path string) ([]string, error) {
-	dir, err := openDir(filepath.Dir(path), false)
+	dir, err := logfile.OpenDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close() //nolint:errcheck // only read from
-	names, err := rotatedNames(dir, filepath.Base(path))
+	names, err := dir.Rotated(filepath.Base(path))
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +75,7 @@ func allFiles(path string) ([]string, error) {
 	for _, name := range names {
 		out = append(out, filepath.Join(filepath.Dir(path), name))
 	}
-	f, err := openToRead(path)
+	f, err := logfile.Open(path)
 	if err == nil {
 		err = f.Close()
 	} else if errors.Is(err, os.ErrNotExist) && len(out) > 0 {
@@ -116,7 +87,7 @@ func allFiles(path string) ([]string, error) {
 // printer writes selected lines.
 type printer struct {
 	w       io.Writer
-	o       ReadOptions
+	o       Options
 	skip    int64 // lines still to be skipped for Tail
 	written int64
 	partial bool // the last line written was partial: the next one continues it
@@ -163,7 +134,7 @@ func countLines(ctx context.Context, name string) (int64, error) {
 		if err != nil {
 			return n, nil //nolint:nilerr // io.EOF
 		}
-		if line, err := ParseLine(b); err == nil && !line.Partial {
+		if line, err := cri.Parse(b); err == nil && !line.Partial {
 			n++
 		}
 	}
@@ -172,8 +143,8 @@ func countLines(ctx context.Context, name string) (int64, error) {
 
 // openOlder opens a file that may have been rotated away; it is nil then. So it is for what only looks like a file of the log.
 func openOlder(name string) (*os.File, error) {
-	f, err := openToRead(name)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrForeign) {
+	f, err := logfile.Open(name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, logfile.ErrForeign) {
 		return nil, nil
 	}
 	return f, err
@@ -188,7 +159,7 @@ func (p *printer) file(ctx context.Context, name string) error {
 	return p.copy(ctx, newLineReader(f))
 }
 
-// maxLogLine is the longest line, in bytes, that Read takes for one: a line of the log format holds maxLine of text.
+// maxLogLine is the longest line, in bytes, that Read takes for one: a line of the log format holds cri.MaxLine of text.
 const maxLogLine = 64 << 10
 
 // lineReader reads whole lines of a file that may grow, in a fixed amount of memory.
@@ -252,7 +223,7 @@ func (p *printer) copy(ctx context.Context, lines *lineReader) error {
 }
 
 func (p *printer) line(b []byte) error {
-	line, err := ParseLine(b)
+	line, err := cri.Parse(b)
 	if err != nil {
 		return nil //nolint:nilerr // a torn line, as a power cut leaves it
 	}

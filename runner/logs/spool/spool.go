@@ -1,4 +1,5 @@
-package logs
+// Package spool keeps the last output of containers that have ended while the disk of their logs took nothing.
+package spool
 
 import (
 	"bytes"
@@ -15,7 +16,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/logs/cri"
+	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
 // Bounds of a Spool, whose directory is in memory on most machines.
@@ -38,8 +41,8 @@ type Spool struct {
 	kick chan struct{}
 }
 
-// NewSpool prepares a Spool in dir, which is made when it is needed. The caller must have Run run.
-func NewSpool(dir string) *Spool {
+// New prepares a Spool in dir, which is made when it is needed. The caller must have Run run.
+func New(dir string) *Spool {
 	return &Spool{dir: dir, own: rand.Text() + "-", kick: make(chan struct{}, 1)}
 }
 
@@ -50,6 +53,9 @@ type spoolHeader struct {
 	// Size is how long the log was when it was begun to be written to; negative before. It has a fixed length.
 	Size string `json:"size"`
 }
+
+// damagedSuffix marks what was set aside. A later one replaces it.
+const damagedSuffix = ".damaged"
 
 const (
 	spoolVersion = 1
@@ -64,16 +70,16 @@ func (h spoolHeader) line() ([]byte, error) {
 
 func sizeOf(n int64) string { return fmt.Sprintf("%020d", n) }
 
-// spooled is a file that a stream writes.
-type spooled struct {
+// Rest is a file that takes the rest of a log in its place. One goroutine at a time uses it.
+type Rest struct {
 	path  string
 	file  *os.File
 	size  int64
 	spool *Spool
 }
 
-// take makes a file for the rest of a log. The caller must close it.
-func (s *Spool) take(log string) (*spooled, error) {
+// Take makes a file for the rest of a log. The caller must close it.
+func (s *Spool) Take(log string) (*Rest, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -92,8 +98,8 @@ func (s *Spool) take(log string) (*spooled, error) {
 	if err != nil {
 		return nil, err
 	}
-	sp := &spooled{path: f.Name(), file: f, spool: s}
-	if err := sp.write(header); err != nil {
+	sp := &Rest{path: f.Name(), file: f, spool: s}
+	if err := sp.Write(header); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return sp, nil
@@ -112,8 +118,11 @@ func (s *Spool) total() (int64, error) {
 
 var errSpoolFull = fmt.Errorf("no more than %d KiB of a stream are kept for a log that cannot be written", maxSpooled>>10)
 
-// write appends whole lines, or nothing.
-func (s *spooled) write(b []byte) error {
+// Path is where the file lies while it is written.
+func (s *Rest) Path() string { return s.path }
+
+// Write appends whole lines, or nothing.
+func (s *Rest) Write(b []byte) error {
 	if s.size+int64(len(b)) > maxSpooled {
 		return errSpoolFull
 	}
@@ -124,8 +133,8 @@ func (s *spooled) write(b []byte) error {
 	return nil
 }
 
-// close hands the file over to those that Run delivers.
-func (s *spooled) close() error {
+// Close hands the file over to those that Run delivers.
+func (s *Rest) Close() error {
 	err := errors.Join(s.file.Close(), os.Rename(s.path, strings.TrimSuffix(s.path, openSuffix)+spoolSuffix))
 	select {
 	case s.spool.kick <- struct{}{}:
@@ -214,7 +223,7 @@ var errSpoolDamaged = errors.New("damaged")
 
 // deliverFile appends a file to its log. It can be done again after a kill: what was half written is cut off.
 func deliverFile(path string) (log string, err error) {
-	f, err := openOwn(path, unix.O_RDWR)
+	f, err := durable.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errSpoolDamaged, err)
 	}
@@ -227,12 +236,12 @@ func deliverFile(path string) (log string, err error) {
 	if err != nil {
 		return "", err
 	}
-	file := NewFile(h.Log, Limits{})
+	file := logfile.New(h.Log, logfile.Limits{})
 	if size >= 0 {
-		file.interrupted(size, text)
+		file.Interrupted(size, text)
 	}
 	var noted error
-	err = file.transaction(text, func(size int64) {
+	err = file.Transaction(text, func(size int64) {
 		h.Size = sizeOf(size)
 		line, err := h.line()
 		if err == nil {
@@ -259,7 +268,7 @@ func parseSpool(b []byte) (h spoolHeader, size int64, text []byte, err error) {
 		return h, 0, nil, fmt.Errorf("%w: it is for %q", errSpoolDamaged, h.Log)
 	}
 	for line := range bytes.Lines(rest) {
-		if _, err := ParseLine(bytes.TrimSuffix(line, []byte("\n"))); err == nil && bytes.HasSuffix(line, []byte("\n")) {
+		if _, err := cri.Parse(bytes.TrimSuffix(line, []byte("\n"))); err == nil && bytes.HasSuffix(line, []byte("\n")) {
 			text = append(text, line...)
 		}
 	}
@@ -271,7 +280,7 @@ func (s *Spool) Forget(dir string) error {
 	paths, err := s.files(spoolSuffix)
 	errs := []error{err}
 	for _, path := range paths {
-		f, err := openOwn(path, unix.O_RDONLY)
+		f, err := durable.OpenFile(path, os.O_RDONLY, 0)
 		if err != nil {
 			continue // Run sets it aside
 		}

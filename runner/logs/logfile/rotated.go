@@ -1,16 +1,14 @@
-package logs
+package logfile
 
 import (
 	"errors"
-	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // rotatedTime is the form of the times in the names of rotated files. Its order is that of the times.
@@ -19,14 +17,10 @@ const rotatedTime = "20060102-150405.000000000"
 // maxNames bounds what is kept in memory of a directory that others can fill.
 const maxNames = 4096
 
-// rotatedNames lists the older files of the log called name, the oldest first.
-func rotatedNames(dir *os.File, name string) ([]string, error) {
-	if _, err := dir.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
+// Rotated lists the older files of the log called name, the oldest first.
+func (d Dir) Rotated(name string) ([]string, error) {
 	var out []string
-	for len(out) < maxNames {
-		names, err := dir.Readdirnames(256)
+	err := d.entries(func(names []string) bool {
 		for _, n := range names {
 			if suffix, ok := strings.CutPrefix(n, name+"."); ok {
 				if _, err := time.Parse(rotatedTime, suffix); err == nil {
@@ -34,15 +28,10 @@ func rotatedNames(dir *os.File, name string) ([]string, error) {
 				}
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
+		return len(out) >= maxNames
+	})
 	slices.Sort(out)
-	return out, nil
+	return out, err
 }
 
 // nextRotated names the file that is rotated now: the time, but behind all older ones even when the clock has gone back.
@@ -59,32 +48,30 @@ func nextRotated(name string, old []string) string {
 // PruneAttempts removes the logs of old attempts of a container: the newest and the one before it are kept, as the
 // kubelet keeps one dead container. dir holds <attempt>.log files.
 func PruneAttempts(dir string, current int) error {
-	d, err := openDir(dir, false)
+	d, err := OpenDir(dir)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
-	defer d.Close() //nolint:errcheck // only referred to
+	defer d.Close() //nolint:errcheck // only looked at
 	var errs []error
-	for {
-		names, err := d.Readdirnames(256)
+	err = d.entries(func(names []string) bool {
 		for _, name := range names {
 			number, _, ok := strings.Cut(name, ".log")
 			attempt, err := strconv.Atoi(number)
 			if !ok || err != nil || attempt >= current-1 {
 				continue
 			}
-			if err := unix.Unlinkat(int(d.Fd()), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-				errs = append(errs, &os.PathError{Op: "remove", Path: filepath.Join(dir, name), Err: err})
+			if kind, err := kindOf(d.Dir, name); err == nil && kind == foreign.Directory {
+				continue // no log
 			}
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
+			if err := d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
-			return errors.Join(errs...)
 		}
-	}
+		return false
+	})
+	return errors.Join(append(errs, err)...)
 }
