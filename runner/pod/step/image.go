@@ -26,22 +26,22 @@ func (s *next) present(ref string) {
 			c.Hinder("", "")
 		}
 	}
-	if s.volumeShows(ref) {
+	if volumeShows(s.Pod, ref) {
 		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
 	}
 }
 
-func (s *next) volumeShows(ref string) bool {
-	return slices.ContainsFunc(s.Pod.Spec.Volumes, func(v v1.Volume) bool { return v.Image != nil && v.Image.Reference == ref })
+func volumeShows(pod *v1.Pod, ref string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.Image != nil && v.Image.Reference == ref })
 }
 
 // refs are the images that the pod names.
-func (s *next) refs() []string {
+func refs(pod *v1.Pod) []string {
 	var out []string
-	for _, c := range manifests.AllContainers(s.Pod) {
+	for _, c := range manifests.AllContainers(pod) {
 		out = append(out, c.Image)
 	}
-	for _, v := range s.Pod.Spec.Volumes {
+	for _, v := range pod.Spec.Volumes {
 		if v.Image != nil {
 			out = append(out, v.Image.Reference)
 		}
@@ -52,7 +52,7 @@ func (s *next) refs() []string {
 
 // pruneImages forgets images that the pod no longer names.
 func (s *next) pruneImages() {
-	named := s.refs()
+	named := refs(s.Pod)
 	for ref := range s.Images {
 		if !slices.Contains(named, ref) {
 			delete(s.Images, ref)
@@ -66,7 +66,7 @@ func (s *next) pruneImages() {
 }
 
 func applyImagesReady(s *next, e state.ImagesReady) {
-	for _, ref := range s.refs() {
+	for _, ref := range refs(s.Pod) {
 		if named, err := reference.ParseDockerRef(ref); err == nil && slices.Contains(e.Names, named.String()) {
 			s.present(ref)
 		}
@@ -99,7 +99,7 @@ func takeImagePulled(s *next, r state.ImagePulled, f *state.Flight, at time.Time
 			s.warn(name, "Failed", "%s: %s; next try in %s", image.Reason, image.Message, image.Retry.Delay)
 		}
 	}
-	if s.volumeShows(ref) && !s.SetUp {
+	if volumeShows(s.Pod, ref) && !s.SetUp {
 		s.Message = r.Problem.Message
 		s.warn("", "FailedMount", "%s", r.Problem.Message)
 	}

@@ -105,7 +105,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 		delete(s.Leftovers, f.ID)
 	}
 	c := s.Containers[f.Name]
-	spec := s.specOf(f)
+	spec := specOf(s, f)
 	if f.Status == state.FoundUnknown || f.Status == state.FoundCreated || spec == nil || c.Had(f.ID) || f.Attempt < c.NextAttempt() {
 		return
 	}
@@ -133,7 +133,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 }
 
 // specOf is what a container was made from, as far as can be told.
-func (s *next) specOf(f *state.Found) *v1.Container {
+func specOf(s *next, f *state.Found) *v1.Container {
 	spec := state.ContainerOf(s.Applied, f.Name)
 	if spec != nil && strings.HasPrefix(f.Revision, state.ContainerRevision(spec)) {
 		return spec
