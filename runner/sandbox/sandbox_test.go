@@ -16,6 +16,7 @@ import (
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
+	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -496,5 +497,34 @@ func TestOrphan(t *testing.T) {
 	l.clear(orphan.Pod)
 	if len(l.engine.Calls("ReleaseImages")) == 0 {
 		t.Error("images that it may have shown are not let go of")
+	}
+}
+
+// What was kept of a pod's logs, because their disk did not take it, is not delivered after the pod has gone.
+func TestClearForgetsLogs(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "gone", "containers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	rest, err := spool.New(l.Dirs.Unwritten()).Take(l.Dirs.LogFile(pod, "c", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rest.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() int {
+		t.Helper()
+		entries, err := os.ReadDir(l.Dirs.Unwritten())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	if got := l.Clear(t.Context(), plan.Clear{Pod: pod, All: true}); got.Problem != (state.Problem{}) || kept() != 1 {
+		t.Errorf("the pod comes back, and %d rests are kept: %+v", kept(), got)
+	}
+	l.clear(pod)
+	if n := kept(); n != 0 {
+		t.Errorf("%d rests are kept of a pod that is gone", n)
 	}
 }

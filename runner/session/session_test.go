@@ -23,6 +23,7 @@ import (
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/reader"
 )
 
@@ -250,6 +251,13 @@ func TestLogs(t *testing.T) {
 	}
 	if err := s.Logs(t.Context(), "ns", "next", "", false, reader.Options{Tail: -1}, &out); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no log yet") {
 		t.Errorf("a log that is not there: %v", err)
+	}
+	foreign := s.dirs.LogFile(podOf("next"), "one", 1)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(foreign), 0o700), os.Symlink("/etc/hostname", foreign)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Logs(t.Context(), "ns", "next", "", false, reader.Options{Tail: -1}, &out); !errors.Is(err, logfile.ErrForeign) || out.String() != "second\n" {
+		t.Errorf("a link in the place of a log: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)

@@ -60,6 +60,12 @@ func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan
 	return nil
 }
 
+// Find says whether there is a log at path that can be read; its errors are those of Read.
+func Find(path string) error {
+	_, err := allFiles(path)
+	return err
+}
+
 // allFiles are the paths of a log's files, the oldest first.
 func allFiles(path string) ([]string, error) {
 	dir, err := logfile.OpenDir(filepath.Dir(path))

@@ -168,7 +168,7 @@ func (s *Spool) Run(ctx context.Context) {
 
 // takeOver names the files of an earlier run that was killed like those that are complete.
 func (s *Spool) takeOver() error {
-	paths, err := s.files(openSuffix)
+	paths, err := files(s.dir, openSuffix)
 	for _, path := range paths {
 		if strings.HasPrefix(filepath.Base(path), s.own) {
 			continue
@@ -178,15 +178,15 @@ func (s *Spool) takeOver() error {
 	return err
 }
 
-func (s *Spool) files(suffix string) ([]string, error) {
-	entries, err := os.ReadDir(s.dir)
+func files(dir, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
 	var out []string
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), suffix) {
-			out = append(out, filepath.Join(s.dir, e.Name()))
+			out = append(out, filepath.Join(dir, e.Name()))
 		}
 	}
 	return out, err
@@ -194,7 +194,7 @@ func (s *Spool) files(suffix string) ([]string, error) {
 
 // deliver tries every file, and says whether some must be tried again.
 func (s *Spool) deliver(ctx context.Context) (left bool) {
-	paths, err := s.files(spoolSuffix)
+	paths, err := files(s.dir, spoolSuffix)
 	if err != nil {
 		return true
 	}
@@ -275,19 +275,19 @@ func parseSpool(b []byte) (h spoolHeader, size int64, text []byte, err error) {
 	return h, size, text, nil
 }
 
-// Forget drops what is kept for logs below dir, whose pod is removed.
-func (s *Spool) Forget(dir string) error {
-	paths, err := s.files(spoolSuffix)
+// Forget drops what a Spool in dir keeps for logs below the directory of a pod that is removed. The Spool may run meanwhile.
+func Forget(dir, logs string) error {
+	paths, err := files(dir, spoolSuffix)
 	errs := []error{err}
 	for _, path := range paths {
-		f, err := durable.OpenFile(path, os.O_RDONLY, 0)
+		b, err := durable.ReadFile(path, maxSpooled)
 		if err != nil {
-			continue // Run sets it aside
+			continue // it has just been delivered, or Run sets it aside
 		}
-		b, err := io.ReadAll(io.LimitReader(f, maxSpooled+1))
-		errs = append(errs, err, f.Close())
-		if h, _, _, err := parseSpool(b); err == nil && strings.HasPrefix(h.Log, dir+"/") {
-			errs = append(errs, os.Remove(path))
+		if h, _, _, err := parseSpool(b); err == nil && strings.HasPrefix(h.Log, logs+"/") {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)

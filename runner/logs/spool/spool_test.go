@@ -50,7 +50,7 @@ func TestDelivery(t *testing.T) {
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
 	}
-	paths, err := s.files(spoolSuffix)
+	paths, err := files(s.dir, spoolSuffix)
 	if err != nil || len(paths) != 1 {
 		t.Fatalf("kept: %v, %v", paths, err)
 	}
@@ -100,10 +100,10 @@ func TestDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Forget("/log/pod"); err != nil {
+	if err := Forget(s.dir, "/log/pod"); err != nil {
 		t.Error(err)
 	}
-	if left, err := s.files(spoolSuffix); err != nil || len(left) != 1 {
+	if left, err := files(s.dir, spoolSuffix); err != nil || len(left) != 1 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }
