@@ -181,6 +181,9 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-w.recordGone:
 			w.recordGone, w.removal = nil, done
 		}
+		if ctx.Err() != nil {
+			return // what is begun now would end at once, and be begun again
+		}
 		if wait := time.Until(w.hold); wait > 0 {
 			timer.Reset(wait)
 			continue

@@ -30,6 +30,7 @@ type box struct {
 	disk       disk
 	daemon     *daemon // nil while none runs
 	calm       bool    // no more faults
+	lives      int     // of the daemon
 	open       chan struct{}
 	draws      map[string]uint64
 	histories  map[string]*history // by UID/name

@@ -95,7 +95,7 @@ func (d *daemon) checkStopOrder(uid string, r state.Report) {
 		return
 	}
 	for _, c := range b.containers {
-		if c.uid != uid || c == stopped || c.status != state.FoundRunning {
+		if c.uid != uid || c == stopped || c.late || c.status != state.FoundRunning {
 			continue
 		}
 		if began := d.begins[uid+" container/"+c.name+" Start"]; d.active[uid+" container/"+c.name] && time.Since(began[len(began)-1]) > 2*time.Minute {

@@ -115,7 +115,7 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 	for i := range p.Spec.InitContainers {
 		c := &p.Spec.InitContainers[i]
 		switch {
-		case manifests.IsSidecar(c) && b.blocked(c) && !sandbox.done[c.Name]:
+		case manifests.IsSidecar(c) && b.blocked(c) && (!sandbox.done[c.Name] || !snapshot.State.Initialized):
 			return out
 		case manifests.IsSidecar(c):
 			if !b.blocked(c) {

@@ -18,6 +18,7 @@ import (
 
 // daemon is one life of the process.
 type daemon struct {
+	n     int // of its life
 	box   *box
 	owner *owner.Owner
 	dead  chan struct{} // closed with its end
@@ -42,6 +43,8 @@ func (b *box) start() *daemon {
 		box: b, dead: make(chan struct{}), alive: true, ports: map[int32]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
 		panics: map[string]time.Time{}, last: map[string]time.Time{},
 	}
+	b.lives++
+	d.n = b.lives
 	b.daemon = d
 	host := b.host()
 	var states []state.State

@@ -52,6 +52,7 @@ func (d doer) do(ctx context.Context, uid string, w plan.Work, say func(state.Re
 		return failure(w, state.Problem{Reason: "Failed", Message: is.Kind + " fails"})
 	}
 	r := d.land(uid, w)
+	d.landedLeft(w)
 	d.rest(ctx, f)
 	return r
 }
@@ -118,7 +119,7 @@ func (d doer) outlive(uid string, w plan.Work, f fate) {
 		if same {
 			b.note("%s lands after the daemon's end: %s %s %.6s", uid, w.Is().Kind, w.Is().Name, w.Is().ID)
 			doer{d.daemon}.land(uid, w)
-			b.landedLate(w)
+			d.landedLate(w)
 		}
 	})
 }
@@ -213,14 +214,33 @@ func failure(w plan.Work, p state.Problem) state.Result {
 }
 
 // landedLate: a new daemon may have looked before, and cannot know.
-func (b *box) landedLate(w plan.Work) {
+func (d doer) landedLate(w plan.Work) {
+	b := d.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.containers[w.Is().ID]
 	if c == nil {
 		return
 	}
-	if c.late = b.daemon != nil; c.late || !b.stale[c.uid].IsZero() {
+	if c.late = b.daemon != nil; c.late || b.lives > d.n || !b.stale[c.uid].IsZero() {
+		b.history(c.uid, c.name).free = true
+	}
+}
+
+// landedLeft: a start that was under way when the pod's code panicked, and did not heed its end, is given up; its attempt's number
+// is free.
+func (d doer) landedLeft(w plan.Work) {
+	if _, ok := w.(plan.Start); !ok {
+		return
+	}
+	b := d.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.containers[w.Is().ID]
+	if c == nil {
+		return
+	}
+	if at, ok := d.panics[c.uid]; ok && time.Since(at) < tooLong && time.Since(at) >= plan.Heed {
 		b.history(c.uid, c.name).free = true
 	}
 }
