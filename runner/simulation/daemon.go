@@ -206,7 +206,9 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.violatedLocked("two effects work on %s", key)
 	}
 	d.active[key] = true
-	d.checkPace(key + " " + is.Kind)
+	if d.alive { // when it is dead all ends at once
+		d.checkPace(key + " " + is.Kind)
+	}
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
