@@ -72,6 +72,14 @@ type Sandboxes struct {
 // New makes nothing yet.
 func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 
+// Keep notes what a pod of an earlier run has that no other can have, until its sandbox was looked at: before any other pod may
+// ask for it.
+func (s *Sandboxes) Keep(pod *v1.Pod, g state.Grant) {
+	if err := s.Claims.Adopt(pod, grant(g)); err != nil {
+		slog.Warn("two pods of an earlier run have the same", "pod", manifests.Key(pod), "err", err)
+	}
+}
+
 // Find looks at what an earlier run left of a pod's sandbox, and takes it over where it is complete.
 func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
@@ -93,7 +101,6 @@ func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxF
 	if err := s.Cgroups.Adopt(ctx, uid, manifests.QOSClass(pod), limits); err != nil {
 		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
 	}
-	s.limits.Store(pod.UID, state.Hash(limits))
 	return state.SandboxFound{Complete: true, Limits: state.Hash(limits)}
 }
 
