@@ -97,7 +97,7 @@ func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxF
 	if !pod.Spec.HostNetwork {
 		s.Network.Adopt(uid, attachment(w.Network))
 	}
-	limits := s.podResources(pod)
+	limits := cgroup.PodResources(pod, s.PodPids)
 	if err := s.Cgroups.Adopt(ctx, uid, manifests.QOSClass(pod), limits); err != nil {
 		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
 	}
@@ -165,14 +165,9 @@ func (s *Sandboxes) Cgroup(pod *v1.Pod) string {
 	return s.Cgroups.Pod(manifests.QOSClass(pod), string(pod.UID))
 }
 
-// podResources are the limits of the pod as a whole.
-func (s *Sandboxes) podResources(pod *v1.Pod) *specs.LinuxResources {
-	return cgroup.PodResources(pod, s.PodPids)
-}
-
 // Limit gives the pod's cgroup the limits that its manifest has as a whole, and returns what identifies them.
 func (s *Sandboxes) Limit(ctx context.Context, pod *v1.Pod) (limits string, err error) {
-	resources := s.podResources(pod)
+	resources := cgroup.PodResources(pod, s.PodPids)
 	limits = state.Hash(resources)
 	if has, ok := s.limits.Load(pod.UID); ok && has == limits {
 		return limits, nil
