@@ -79,7 +79,7 @@ func (t takeover) adopt() []manifests.Desired {
 		recorded[uid] = true
 		states = append(states, s)
 		if s.SharedRevision != "" && s.BootID == t.host.BootID {
-			t.sandboxes.Keep(s.Applied, s.Grant)
+			t.sandboxes.Keep(s.Applied, s.Grant, s.Network)
 		}
 		if s.DeletedAt.IsZero() { // its file is known to be gone otherwise, and not just missing for a moment
 			known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})

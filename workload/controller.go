@@ -167,6 +167,7 @@ func (c *Controller) step(now time.Time, always bool) {
 	if err := c.store.save(c.state); err != nil {
 		slog.Error("cannot write down what Jobs have done", "err", err)
 	}
+	c.store.note()
 	names := slices.Sorted(maps.Keys(desired))
 	if applied := strings.Join(names, " "); always || applied != c.applied {
 		c.applied = applied

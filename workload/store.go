@@ -156,6 +156,27 @@ func (s *store) tell(err error) (written bool) {
 	return err == nil
 }
 
+// noteLimit is how long a step waits for the disk before pods begin or go that the record tells of. A disk that takes longer does
+// not hold Jobs: what was not written may then be done again after a crash.
+const noteLimit = time.Second
+
+// note waits, within noteLimit, until what was saved is written: else a Job whose pods are dropped would run again after a crash,
+// and a run of a CronJob twice.
+func (s *store) note() {
+	s.mu.Lock()
+	idle := s.idle
+	s.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	limit := time.NewTimer(noteLimit)
+	defer limit.Stop()
+	select {
+	case <-idle:
+	case <-limit.C:
+	}
+}
+
 // close waits, within a limit, until what was saved is written.
 func (s *store) close() {
 	close(s.closing)

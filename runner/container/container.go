@@ -8,6 +8,7 @@ package container
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -82,6 +83,7 @@ type Containers struct {
 	Config
 	outputs  *outputs
 	accounts sync.Map // image chain id -> accounts
+	known    atomic.Int32
 }
 
 // New makes nothing yet. ctx bounds the writing of what the log's disk did not take.

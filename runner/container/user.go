@@ -27,6 +27,9 @@ func allowedOOMScore(adj int) int {
 
 var clampOnce sync.Once
 
+// mostAccounts is of how many images the accounts are kept.
+const mostAccounts = 128
+
 // accounts are an image's user and group files.
 type accounts struct{ passwd, group []byte }
 
@@ -37,6 +40,10 @@ func (c *Containers) resolveUser(ctx context.Context, image engine.Image, w spec
 		files, err := c.Changer.ReadFiles(ctx, image, "etc/passwd", "etc/group")
 		if err != nil {
 			return specs.User{}, err
+		}
+		if c.known.Add(1) > mostAccounts { // of images that are gone, for the most part
+			c.accounts.Clear()
+			c.known.Store(1)
 		}
 		cached, _ = c.accounts.LoadOrStore(image.ChainID, accounts{files[0], files[1]})
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -34,7 +35,8 @@ type Image struct {
 type Images struct {
 	*connection
 	// described: digest -> Image, without name and time.
-	described sync.Map
+	described    sync.Map
+	descriptions atomic.Int32
 }
 
 // Image returns an image that is present, or ErrNotFound.
@@ -69,6 +71,9 @@ func (s *Images) ListImages(ctx context.Context) ([]Image, error) {
 	return list, nil
 }
 
+// mostDescriptions is of how many images what they say of themselves is kept.
+const mostDescriptions = 512
+
 // describe reads what an image says of itself. That is a dozen calls, and is the same for ever for a digest, so it is kept:
 // it would be in the way of each start of a container.
 func (s *Images) describe(ctx context.Context, record images.Image) (Image, error) {
@@ -77,6 +82,10 @@ func (s *Images) describe(ctx context.Context, record images.Image) (Image, erro
 		image, err := s.read(ctx, record)
 		if err != nil {
 			return Image{}, err
+		}
+		if s.descriptions.Add(1) > mostDescriptions { // of images that are gone, for the most part
+			s.described.Clear()
+			s.descriptions.Store(1)
 		}
 		known, _ = s.described.LoadOrStore(record.Target.Digest, image)
 	}

@@ -58,7 +58,9 @@ func (o *Owner) list() {
 			open--
 			if err = a.err; err == nil {
 				o.listed(a.asked, a.found)
-				pause, unanswered = 0, isUnanswered(a.found)
+				if unanswered = isUnanswered(a.found); !unanswered {
+					pause = 0
+				}
 			}
 		case <-limit.C:
 		case <-o.ctx.Done():

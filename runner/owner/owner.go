@@ -117,7 +117,7 @@ func (o *Owner) Apply(pods map[string]manifests.Desired, objects map[string]refe
 			w = o.begin(state.New(o.config.Host, o.config.ClockOffset(), d.Pod, o.scanned))
 		}
 		e := state.Desired{At: now, Pod: d.Pod, File: d.File, Objects: reference.Select(d.Pod, objects[d.Pod.Namespace])}
-		if !w.Offer(e) { // it has just ended
+		if !w.Offer(e) && !o.draining { // it has just ended
 			w = o.begin(state.New(o.config.Host, o.config.ClockOffset(), d.Pod, o.scanned))
 			w.Send(e)
 		}

@@ -230,6 +230,20 @@ func TestResync(t *testing.T) {
 	}
 }
 
+// TestUnansweredFor: a shim that never answers is asked for at growing intervals, not in a circle.
+func TestUnansweredFor(t *testing.T) {
+	h := &house{unanswers: 1 << 20}
+	own(t, h, func(o *owner.Owner) {
+		o.Resync()
+		pass(10 * time.Minute)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.lists < 10 || h.lists > 40 {
+			t.Errorf("%d lists in ten minutes", h.lists)
+		}
+	})
+}
+
 // TestAdopt: a pod of an earlier run waits for what exists; one that nobody names goes.
 func TestAdopt(t *testing.T) {
 	own(t, &house{}, func(o *owner.Owner) {

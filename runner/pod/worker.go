@@ -217,18 +217,24 @@ func (w *Worker) turn(ctx context.Context) (wake time.Time) {
 		messages = messages[1:]
 		w.take(m)
 	}
-	if w.s.Adoption.Containers && !w.asked && !w.s.StartsUnclear() {
-		w.asked = true
-		w.owner.List(w)
-	}
+	w.askForList()
 	if !w.keeps() {
 		w.step(state.Saved{Step: w.s.Steps, Synced: true}) // there is nothing to keep
 	}
 	wake = w.plan(ctx)
+	w.askForList() // what was unclear may have been given up
 	w.publish(time.Now())
 	w.write()
 	w.reply()
 	return wake
+}
+
+// askForList has it found out what runs, where that is not known.
+func (w *Worker) askForList() {
+	if w.s.Adoption.Containers && !w.asked && !w.s.StartsUnclear() {
+		w.asked = true
+		w.owner.List(w)
+	}
 }
 
 func (w *Worker) take(m message) {
@@ -311,8 +317,8 @@ func (w *Worker) start(ctx context.Context, work plan.Work) {
 	if c, ok := work.(plan.Create); ok {
 		begun.Making = c.Making
 	}
-	w.flights[thing] = f
 	w.step(begun)
+	w.flights[thing] = f
 	token := w.token
 	go func() {
 		defer close(f.done)
@@ -364,6 +370,7 @@ func (w *Worker) write() {
 	}
 	data, err := w.encoder.Encode(w.s)
 	if err != nil {
+		w.recorded = w.s // it would fail again
 		w.Send(state.Saved{Step: w.s.Steps, Synced: true, Problem: err.Error()})
 		return
 	}
@@ -440,8 +447,11 @@ func (w *Worker) over() bool {
 		return false
 	}
 	left, ok := w.mailbox.close(false)
+	if !ok { // it was asked for again
+		return false
+	}
 	w.answerAll(left)
-	return ok
+	return true
 }
 
 // panicked: the state may be anything now. It is restored from the record, as after a restart; what runs in the world goes on.
@@ -449,6 +459,9 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 	slog.Error("a pod's own code failed; the pod is taken up again from its record", "pod", manifests.Key(w.s.Pod), "panic", p, "stack", string(stack))
 	now := time.Now()
 	w.owner.Report(w.s.Pod, state.Report{Warning: true, Reason: "InternalError", Message: fmt.Sprintf("Solopod's own code failed: %v; the pod is taken up again from its record", p)})
+	if now.Sub(w.panics.Set) > state.MaxBackoff { // another story
+		w.panics = state.Backoff{}
+	}
 	w.panics = w.panics.Failed(now)
 	w.hold = w.panics.Due()
 	if w.panics.Failures == 1 {
@@ -458,7 +471,11 @@ func (w *Worker) panicked(p any, stack []byte, left []message) {
 	for thing, f := range w.flights {
 		f.cancel()
 		is := f.work.Is()
-		flying[thing] = &state.Flight{Kind: is.Kind, Name: is.Name, ID: is.ID, Key: is.Key, Token: f.token, Began: now, Cancelled: now}
+		void := &state.Flight{Kind: is.Kind, Name: is.Name, ID: is.ID, Key: is.Key, Token: f.token, Began: now, Cancelled: now}
+		if known := w.s.Flights[thing]; known != nil {
+			void.Left = known.Left // it was told, and its return will be
+		}
+		flying[thing] = void
 	}
 	w.restore(flying, now)
 	if w.desired != nil {
@@ -478,7 +495,10 @@ func (w *Worker) restore(flying map[string]*state.Flight, now time.Time) {
 		}
 	}()
 	next, err := state.Decode(w.record, w.uid, old.Host, old.Scanned)
-	if err != nil {
+	switch {
+	case old.Orphan:
+		next = state.Orphan(old.Host, old.ClockOffset, w.uid)
+	case err != nil:
 		next = state.New(old.Host, old.ClockOffset, old.Pod, old.Scanned)
 		next.Dirty, next.Adoption = old.Anything(), state.Adoption{Containers: true}
 	}

@@ -74,7 +74,10 @@ func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 
 // Keep notes what a pod of an earlier run has that no other can have, until its sandbox was looked at: before any other pod may
 // ask for it.
-func (s *Sandboxes) Keep(pod *v1.Pod, g state.Grant) {
+func (s *Sandboxes) Keep(pod *v1.Pod, g state.Grant, net *state.Attachment) {
+	if net != nil && !pod.Spec.HostNetwork {
+		s.Network.Adopt(string(pod.UID), attachment(net))
+	}
 	if err := s.Claims.Adopt(pod, grant(g)); err != nil {
 		slog.Warn("two pods of an earlier run have the same", "pod", manifests.Key(pod), "err", err)
 	}

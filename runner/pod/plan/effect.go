@@ -129,6 +129,8 @@ type (
 		Revision string
 		Grant    state.Grant
 		Inputs   *reference.Inputs
+		// Sizes identify the resources of the pod as a whole.
+		Sizes string
 		// Making is what is known of the attempt from now on.
 		Making *state.Making
 	}
@@ -228,7 +230,7 @@ func (w Pull) Is() Identity { return Identity{Kind: state.KindPull, Name: w.Ref}
 
 // Is implements Work.
 func (w Create) Is() Identity {
-	return Identity{Kind: state.KindCreate, Name: w.Name, ID: w.ID, Key: w.Revision}
+	return Identity{Kind: state.KindCreate, Name: w.Name, ID: w.ID, Key: w.Revision + " " + w.Sizes}
 }
 
 // Is implements Work.

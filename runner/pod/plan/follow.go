@@ -180,11 +180,19 @@ func (p *planner) start(a StartContainer) {
 		ID: id, Attempt: attempt, Revision: s.Revisions.Containers[a.Name], Resources: s.Revisions.Resources[a.Name],
 		Backoff: a.Backoff, Spec: spec, Began: p.now,
 	}
-	p.creates = true
+	if s.Flights[state.ThingOf(state.KindCreate, a.Name)] == nil { // what was left behind there may never end
+		p.creates = true
+	}
 	p.want(Create{
 		Target: Target{Pod: s.Pod, Name: a.Name, ID: id, Attempt: attempt}, Spec: spec, Revision: making.Revision, Grant: s.Grant,
-		Inputs: s.Inputs(s.Pod), Making: making,
+		Inputs: s.Inputs(s.Pod), Making: making, Sizes: p.sizes(),
 	})
+}
+
+// sizes identify the resources of the pod and of all its containers. A creation gives the pod as a whole its limits; one that
+// began with others would take back what an edit has changed meanwhile.
+func (p *planner) sizes() string {
+	return state.Hash([]any{p.s.Revisions.Resized, p.s.Revisions.Resources})
 }
 
 // goOn: the attempt is being made.
@@ -196,8 +204,10 @@ func (p *planner) goOn(c *state.Container, name string, spec *v1.Container) {
 	t := Target{Pod: s.Pod, Name: name, ID: m.ID, Attempt: m.Attempt}
 	switch {
 	case !m.Created:
-		p.creates = true
-		p.want(Create{Target: t, Spec: spec, Revision: m.Revision, Making: m})
+		if f := s.Flights[state.ThingOf(state.KindCreate, name)]; f == nil || !f.Left {
+			p.creates = true
+		}
+		p.want(Create{Target: t, Spec: spec, Revision: m.Revision, Making: m, Sizes: p.sizes()})
 	case s.Network != nil && s.SetUp && s.Noted >= s.AttachedAt: // the next Solopod must know the pod as complete
 		p.want(Start{Target: t, Spec: m.Spec})
 	}

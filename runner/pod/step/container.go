@@ -62,10 +62,8 @@ func takeMade(s *next, r state.Made, f *state.Flight, at time.Time) {
 func (s *next) notStarted(c *state.Container, name string, spec *v1.Container, p state.Problem, at time.Time) {
 	if p.Lacks != "" {
 		if spec.ImagePullPolicy != v1.PullNever || !s.Scanned {
-			failures := c.Now.Retry
 			c.Hinder("", "")
-			c.Now.Lacks, c.Now.Retry = p.Lacks, state.Backoff{Failures: failures.Failures}
-			c.Now.Retry = state.Backoff{}
+			c.Now.Lacks = p.Lacks
 			s.lack(p.Lacks, spec.ImagePullPolicy)
 			return
 		}

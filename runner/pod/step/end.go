@@ -71,6 +71,9 @@ func takeSignalSent(s *next, r state.SignalSent, f *state.Flight, at time.Time) 
 	switch {
 	case r.Found != nil:
 		s.compare(c, r.Found, at, "containerd no longer knows its process")
+		if c.Now.Exit == nil { // nobody can say whether it lives
+			c.Now.Signals = c.Now.Signals.FailedBriefly(at)
+		}
 	case r.Problem.Failed():
 		c.Now.Signals = c.Now.Signals.FailedBriefly(at)
 		if c.Now.Signals.Failures == 1 {

@@ -74,7 +74,11 @@ func applyReturned(s *next, e state.Returned) {
 		s.unmakeAfter(f)
 		return
 	}
+	before := s.Pauses[e.Thing]
 	take(s, e.Result, f, e.At)
+	if before.Failures > 0 && s.Pauses[e.Thing] == before { // this time nothing failed
+		delete(s.Pauses, e.Thing)
+	}
 }
 
 // unmakeAfter forgets the attempt that an effect worked on.

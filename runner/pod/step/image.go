@@ -90,6 +90,9 @@ func takeImagePulled(s *next, r state.ImagePulled, f *state.Flight, at time.Time
 		return
 	case !r.Problem.Failed():
 		s.present(ref)
+		// Whoever says that it is missing all the same is not believed at once: the registry would be asked in a circle.
+		thing := state.ThingOf(f.Kind, ref)
+		s.Pauses[thing] = s.Pauses[thing].Failed(at)
 		return
 	}
 	image.Retry = image.Retry.Failed(at)

@@ -132,6 +132,9 @@ func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
 		s.Message = message
 		return
 	}
+	if s.ClearRetry.Failures > 0 {
+		s.Message = "" // it said what could not be removed
+	}
 	s.Dirty, s.SetUp, s.GrantedFor, s.ClearRetry = false, false, "", state.Backoff{}
 	s.FirstID, s.SELinuxLevel = 0, ""
 	if !r.All {
