@@ -482,7 +482,7 @@ func silentDisk(t *testing.T, path string) (release func()) {
 		if !released {
 			released = true
 			unix.Unmount(path, unix.MNT_DETACH) //nolint:errcheck // the cleanup's check tells
-			unix.Close(fd)                      //nolint:errcheck // that ends the connection
+			unix.Close(fd)                      // that ends the connection
 		}
 	}
 	t.Cleanup(release)
