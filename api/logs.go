@@ -6,13 +6,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // logs answers with a container's log, as a kubelet.
 func (s pods) logs(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	o := logs.ReadOptions{Tail: -1, Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
+	o := reader.Options{Tail: -1, Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
 	var err error
 	if v := q.Get("tailLines"); v != "" {
 		if o.Tail, err = strconv.ParseInt(v, 10, 64); err != nil || o.Tail < 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/foreign"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
 // config is the daemon's configuration: the file's fields, each also a flag where it says so. Names are the kubelet's
@@ -175,15 +175,15 @@ func (c *config) validate() error {
 	return err
 }
 
-func (c *config) logLimits() (logs.Limits, error) {
+func (c *config) logLimits() (logfile.Limits, error) {
 	q, err := resource.ParseQuantity(c.ContainerLogMaxSize)
 	if err != nil || q.Sign() <= 0 {
-		return logs.Limits{}, fmt.Errorf("containerLogMaxSize %q is not a size like 10Mi", c.ContainerLogMaxSize)
+		return logfile.Limits{}, fmt.Errorf("containerLogMaxSize %q is not a size like 10Mi", c.ContainerLogMaxSize)
 	}
 	if c.ContainerLogMaxFiles < 2 {
-		return logs.Limits{}, fmt.Errorf("containerLogMaxFiles must be at least 2, not %d", c.ContainerLogMaxFiles)
+		return logfile.Limits{}, fmt.Errorf("containerLogMaxFiles must be at least 2, not %d", c.ContainerLogMaxFiles)
 	}
-	return logs.Limits{MaxSize: q.Value(), MaxFiles: c.ContainerLogMaxFiles}, nil
+	return logfile.Limits{MaxSize: q.Value(), MaxFiles: c.ContainerLogMaxFiles}, nil
 }
 
 // cgroupDriver is the configured one, or the one that suits the machine.

@@ -1,20 +1,43 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 )
 
-// newLogger writes lines of text to standard error. For systemd's journal each line begins with its priority, and the time
-// is left to the journal (sd-daemon(3)).
-func newLogger(level slog.Level) *slog.Logger {
-	if os.Getenv("JOURNAL_STREAM") == "" {
-		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+// Bounds of the log that nobody reads: how many bytes wait for the reader, and how long the daemon's end does.
+const (
+	mostQueued = 256 << 10
+	lastFlush  = time.Second
+)
+
+// newLogger writes lines of text to standard error, by way of a queue, so that who does not read them holds nobody up. What else the
+// daemon has to say there goes into the queue as well, and the caller must flush it before the process ends. For systemd's journal
+// each line begins with its priority, and the time is left to the journal (sd-daemon(3)).
+func newLogger(level slog.Level) (*slog.Logger, *logQueue) {
+	handler := func(w io.Writer) slog.Handler {
+		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 	}
-	return slog.New(newJournal(os.Stderr, level))
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		handler = func(w io.Writer) slog.Handler { return newJournal(w, level) }
+	}
+	queue := newLogQueue(os.Stderr, mostQueued, func(lost int) []byte {
+		var line bytes.Buffer
+		slog.New(handler(&line)).Error("lines of this log are lost: nobody read it", "lines", lost)
+		return line.Bytes()
+	})
+	return slog.New(handler(queue)), queue
 }
+
+// outliveReaders keeps the process alive when whoever reads its standard error, or output, has gone: by default Go ends it with the next
+// write (os/signal, SIGPIPE). The signal is caught and not ignored, which children would inherit.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // journal is a handler per priority; they differ in what their lines begin with.
 type journal map[slog.Level]slog.Handler

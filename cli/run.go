@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/manifests"
@@ -56,15 +58,28 @@ func newRun(_ *global) *cobra.Command {
 // gcPercent trades a little CPU for memory: the daemon's own heap is small and mostly still.
 const gcPercent = 50
 
-// runDaemon wires the daemon together and runs it until ctx ends.
-func runDaemon(ctx context.Context, c config) (err error) {
+// runDaemon runs the daemon until ctx ends, and writes the error that ends it to where its log goes.
+func runDaemon(ctx context.Context, c config) error {
 	level, err := c.level()
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(newLogger(level))
+	outliveReaders()
+	logger, queue := newLogger(level)
+	slog.SetDefault(logger)
 	quietKlog()
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
+	if err = daemon(ctx, c, queue); err != nil {
+		fmt.Fprintln(queue, "error:", err)
+		err = exitError{code: 1}
+	}
+	queue.flush(lastFlush)
+	return err
+}
+
+// daemon wires the daemon together and runs it until ctx ends. log gets what containerd says.
+func daemon(ctx context.Context, c config, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
 	}
@@ -75,12 +90,12 @@ func runDaemon(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer unlock()
-	e, setAside, stopEngine, err := startEngine(ctx, c)
+	e, found, stopEngine, err := startEngine(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer stopEngine()
-	r, err := newRunner(c, e, setAside, supervisor.unit)
+	r, err := newRunner(c, e, found, supervisor.unit)
 	if err != nil {
 		return err
 	}
@@ -162,8 +177,11 @@ func lock(c config) (unlock func(), err error) {
 	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
 }
 
-// startEngine starts containerd in-process or dials the one that runs outside. setAside tells of damage that was found.
-func startEngine(ctx context.Context, c config) (e *engine.Engine, setAside string, end func(), err error) {
+// finding is what was found wrong with containerd's root; each is a sentence, or empty.
+type finding struct{ setAside, readOnly string }
+
+// startEngine starts containerd in-process or dials the one that runs outside. log gets what it says.
+func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine, found finding, end func(), err error) {
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
@@ -173,31 +191,28 @@ func startEngine(ctx context.Context, c config) (e *engine.Engine, setAside stri
 	if c.Containerd == embeddedContainerd {
 		shim, err := companion("containerd-shim-runc-v2")
 		if err != nil {
-			return nil, "", nil, fmt.Errorf("%w, or use an outside containerd with --containerd ADDRESS", err)
+			return nil, found, nil, fmt.Errorf("%w, or use an outside containerd with --containerd ADDRESS", err)
 		}
 		self, err := os.Executable()
 		if err != nil {
-			return nil, "", nil, fmt.Errorf("cannot find the running binary: %w", err)
+			return nil, found, nil, fmt.Errorf("cannot find the running binary: %w", err)
 		}
 		srv, err := embedded.Start(ctx, embedded.Config{
-			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: os.Stderr, Self: self,
+			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: log, Self: self,
 		})
 		if err != nil {
-			return nil, "", nil, err
+			return nil, found, nil, err
 		}
-		setAside = srv.SetAside
-		if srv.ReadOnly != "" {
-			slog.Error("the root directory is read-only", "detail", srv.ReadOnly)
-		}
+		found = finding{srv.SetAside, srv.ReadOnly}
 		ec.Silent, ec.Woken = srv.Silent, srv.Woken()
 		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
 	}
 	e, err = engine.Connect(ctx, ec)
 	if err != nil {
 		stop()
-		return nil, "", nil, err
+		return nil, found, nil, err
 	}
-	return e, setAside, func() {
+	return e, found, func() {
 		if err := e.Close(); err != nil {
 			slog.Debug("cannot close the connection to containerd", "err", err)
 		}
@@ -205,7 +220,7 @@ func startEngine(ctx context.Context, c config) (e *engine.Engine, setAside stri
 	}, nil
 }
 
-func newRunner(c config, e *engine.Engine, setAside, unit string) (*runner.Runner, error) {
+func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.Runner, error) {
 	limits, err := c.logLimits()
 	if err != nil {
 		return nil, err
@@ -231,6 +246,6 @@ func newRunner(c config, e *engine.Engine, setAside, unit string) (*runner.Runne
 		},
 		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
-		SetAside: setAside, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
+		SetAside: found.setAside, ReadOnly: found.readOnly, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})
 }

@@ -18,38 +18,82 @@ import (
 	"github.com/solopod/solopod/runner/container"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
 )
+
+// takeover is the beginning of a run: what an earlier one left is looked through, mended and taken up.
+type takeover struct{ *Runner }
+
+// prepare makes the directories of ours, and makes sure that nothing is used that a power cut may have damaged.
+func (t takeover) prepare(ctx context.Context) error {
+	for _, dir := range []string{t.dirs.Records(), t.dirs.LogRoot(), t.dirs.LinkRoot()} {
+		err := t.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
+		if err != nil {
+			t.cannotKeep(dir, err)
+		}
+	}
+	states := t.dirs.States()
+	if err := t.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
+		return err
+	}
+	t.RemoveUnfinished()
+	t.tellOfRoot()
+	t.repair(ctx)
+	return nil
+}
+
+// inPlace makes a directory of ours. What is there and is none is set aside: it would bar every start.
+func (t takeover) inPlace(dir string, prepare func() error) error {
+	err := prepare()
+	if errors.Is(err, unix.ENOTDIR) {
+		t.damaged(dir, "it is made anew", errNoDirectory)
+		err = prepare()
+	}
+	return err
+}
+
+var errNoDirectory = errors.New("it is no directory")
+
+// cannotKeep tells of a directory that cannot be used: what runs goes on.
+func (t takeover) cannotKeep(dir string, err error) {
+	slog.Error("a directory cannot be used; pods run, and what would be kept there is lost", "dir", dir, "err", err)
+	t.events.Node(v1.EventTypeWarning, "CannotKeep", fmt.Sprintf("%s cannot be used: %v; pods run, and what would be kept there is lost", dir, err))
+}
 
 // adopt takes up the pods of an earlier run: those that have a record with it, and those of which only something in the kernel
 // or in the state directory is left, to be cleared.
-func (r *Runner) adopt() []manifests.Desired {
+func (t takeover) adopt() []manifests.Desired {
 	var known []manifests.Desired
 	var states []state.State
 	recorded := map[string]bool{}
-	for _, uid := range names(r.dirs.Records()) {
+	for _, uid := range names(t.dirs.Records()) {
 		if strings.HasSuffix(uid, durable.AsideSuffix) {
 			continue
 		}
-		s, ok := r.readRecord(uid)
+		s, ok := t.readRecord(uid)
 		if !ok {
 			continue
 		}
 		recorded[uid] = true
 		states = append(states, s)
+		if s.SharedRevision != "" && s.BootID == t.host.BootID {
+			t.sandboxes.Keep(s.Applied, s.Grant)
+		}
 		if s.DeletedAt.IsZero() { // its file is known to be gone otherwise, and not just missing for a moment
 			known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})
 		}
 	}
 	left := map[string]bool{}
-	for _, uid := range append(names(r.dirs.States()), r.cgroups.Leftover()...) {
+	for _, uid := range append(names(t.dirs.States()), t.cgroups.Leftover()...) {
 		if !recorded[uid] && !left[uid] {
 			left[uid] = true
 			slog.Info("removing what is left of a pod that no manifest has named since", "uid", uid)
-			states = append(states, state.Orphan(r.host, clock.Offset(), uid))
+			states = append(states, state.Orphan(t.host, clock.Offset(), uid))
 		}
 	}
-	r.owner.Adopt(states)
+	t.owner.Adopt(states)
 	return known
 }
 
@@ -70,40 +114,40 @@ func names(dir string) []string {
 const mostOfRecord = 16 << 20
 
 // readRecord restores a pod's state. A damaged record is set aside, and its pod starts from its manifest.
-func (r *Runner) readRecord(uid string) (state.State, bool) {
-	path := r.dirs.RecordPath(uid)
+func (t takeover) readRecord(uid string) (state.State, bool) {
+	path := t.dirs.RecordPath(uid)
 	data, err := durable.ReadFile(path, mostOfRecord)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return state.State{}, false
 	case errors.Is(err, unix.ENOTDIR): // no record could ever be written there
-		path, err = r.dirs.RecordDir(uid), errNoDirectory
+		path, err = t.dirs.RecordDir(uid), errNoDirectory
 	}
 	var s state.State
 	if err == nil {
-		s, err = state.Decode(data, uid, r.host, false)
+		s, err = state.Decode(data, uid, t.host, false)
 	}
 	if err != nil {
-		r.damaged(path, "the pod starts from its manifest", err)
+		t.damaged(path, "the pod starts from its manifest", err)
 		return state.State{}, false
 	}
-	if s.BootID != r.host.BootID {
+	if s.BootID != t.host.BootID {
 		s.ClockOffset = clock.Offset()
 	} else if moved := clock.Moved(s.ClockOffset); moved != 0 { // it was set meanwhile
-		s = state.Step(s, state.ClockMoved{Moved: moved, Booted: clock.Booted(s.ClockOffset)})
+		s = step.Step(s, state.ClockMoved{Moved: moved, Booted: clock.Booted(s.ClockOffset)})
 	}
 	return s, true
 }
 
 // damaged sets a file of our own aside and tells of it.
-func (r *Runner) damaged(path, so string, why error) {
+func (t takeover) damaged(path, so string, why error) {
 	message, err := durable.SetAside(path, why)
 	if err != nil {
 		message = fmt.Sprintf("%s is damaged (%v), and cannot be set aside: %v", path, why, err)
 	}
 	message += "; " + so
 	slog.Error(message)
-	r.events.Node(v1.EventTypeWarning, "StateDamaged", message)
+	t.events.Node(v1.EventTypeWarning, "StateDamaged", message)
 }
 
 // lister lists this daemon's containers.
@@ -141,9 +185,9 @@ func (l listener) Resync() { l.r.owner.Resync() }
 
 // tidyUp lets go, once all that an earlier run left was taken up, of what nobody has taken: pipes that the keeper holds, and an
 // own bridge without pods. It asks at growing intervals: something that hangs may be taken up late.
-func (r *Runner) tidyUp(ctx context.Context) {
+func (t takeover) tidyUp(ctx context.Context) {
 	pause := 100 * time.Millisecond
-	for !r.takenUp() {
+	for !t.takenUp() {
 		select {
 		case <-ctx.Done():
 			return
@@ -151,15 +195,15 @@ func (r *Runner) tidyUp(ctx context.Context) {
 		}
 		pause = min(2*pause, 10*time.Second)
 	}
-	r.config.Keeper.Only()
-	if err := r.network.Sweep(); err != nil {
+	t.config.Keeper.Only()
+	if err := t.network.Sweep(); err != nil {
 		slog.Warn("cannot remove an unused bridge", "err", err)
 	}
 }
 
 // takenUp: nothing of an earlier run is left that this one does not know.
-func (r *Runner) takenUp() bool {
-	for _, s := range r.owner.Snapshots() {
+func (t takeover) takenUp() bool {
+	for _, s := range t.owner.Snapshots() {
 		if s.State.Adoption != (state.Adoption{}) {
 			return false
 		}

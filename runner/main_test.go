@@ -16,7 +16,7 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/keep"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/network"
 )
 
@@ -42,7 +42,7 @@ func newBox(t *testing.T) *box {
 	b.config = Config{
 		Node: "box", Instance: "test", Root: filepath.Join(dir, "root"), State: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"),
 		Cgroups: cgroup.NewLayout(testbox.CgroupRoot()+"/"+filepath.Base(filepath.Dir(dir)), cgroup.Cgroupfs),
-		Limits:  logs.Limits{MaxSize: 1 << 20, MaxFiles: 3}, CDISpecDirs: []string{filepath.Join(dir, "cdi")},
+		Limits:  logfile.Limits{MaxSize: 1 << 20, MaxFiles: 3}, CDISpecDirs: []string{filepath.Join(dir, "cdi")},
 		Network: network.Config{CNIConfDir: filepath.Join(dir, "cni.d"), StateDir: filepath.Join(dir, "state"), Bridge: "box0"},
 		Engine:  b.engine, OOM: &kills{}, Parallel: 2, ClusterDomain: "cluster.local", OutsideImages: true,
 	}

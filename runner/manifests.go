@@ -3,10 +3,12 @@ package runner
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/event"
 )
 
 // directory is the state of the manifests directory as a whole; both are empty when all is well.
@@ -37,49 +39,59 @@ func (d directory) changed(before directory) (out []change) {
 	return out
 }
 
-// reportFiles logs, and makes events of, what is new in the state of the manifest files.
-func (r *Runner) reportFiles(s manifests.Snapshot) {
-	r.mu.Lock()
+// manifestFiles are the manifest files as they were told of last.
+type manifestFiles struct {
+	events *event.Log
+
+	mu    sync.Mutex
+	files []manifests.File
+	directory
+}
+
+// report logs, and makes events of, what is new in the state of the manifest files.
+func (m *manifestFiles) report(s manifests.Snapshot) {
+	m.mu.Lock()
 	before := map[string]manifests.File{}
-	for _, f := range r.files {
+	for _, f := range m.files {
 		before[f.Name] = f
 	}
-	known, now := r.directory, directory{s.DirectoryError, s.Unwatched}
-	r.files, r.directory = s.Files, now
-	r.mu.Unlock()
+	known, now := m.directory, directory{s.DirectoryError, s.Unwatched}
+	m.files, m.directory = s.Files, now
+	m.mu.Unlock()
 
 	for _, c := range now.changed(known) {
-		r.events.Manifest(".", c.eventType, c.reason, c.message)
+		m.events.Manifest(".", c.eventType, c.reason, c.message)
 	}
 	for _, f := range s.Files {
 		if old, ok := before[f.Name]; ok && old.Since.Equal(f.Since) {
 			continue
 		}
-		r.reportFile(f, before[f.Name].State)
+		m.reportFile(f, before[f.Name].State)
 	}
 }
 
-func (r *Runner) reportFile(f manifests.File, before string) {
+func (m *manifestFiles) reportFile(f manifests.File, before string) {
 	errors := f.Problems.Errors()
 	for _, p := range errors {
-		r.events.Manifest(f.Name, v1.EventTypeWarning, "ManifestInvalid", p.Error())
+		m.events.Manifest(f.Name, v1.EventTypeWarning, "ManifestInvalid", p.Error())
 	}
 	for _, p := range f.Problems.Warnings() {
-		r.events.Manifest(f.Name, v1.EventTypeWarning, "FieldWithoutEffect", p.Error())
+		m.events.Manifest(f.Name, v1.EventTypeWarning, "FieldWithoutEffect", p.Error())
 	}
 	if len(errors) > 0 && len(f.Pods) > 0 {
-		r.events.Manifest(f.Name, v1.EventTypeWarning, "LastGoodVersionKept",
+		m.events.Manifest(f.Name, v1.EventTypeWarning, "LastGoodVersionKept",
 			"the file cannot be used as it is; unchanged: "+strings.Join(f.Pods, ", "))
 	}
 	if len(errors) == 0 && before != "" && before != manifests.StateActive {
-		r.events.Manifest(f.Name, v1.EventTypeNormal, "ManifestMended", "the file can be used again")
+		m.events.Manifest(f.Name, v1.EventTypeNormal, "ManifestMended", "the file can be used again")
 	}
 }
 
 // Files returns the manifest files, why the directory as a whole cannot be used, and why its changes are noticed late; the texts are
 // empty when all is well.
 func (r *Runner) Files() (files []manifests.File, problem, unwatched string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.files), r.directory.problem, r.directory.unwatched
+	m := r.manifests
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.files), m.problem, m.unwatched
 }

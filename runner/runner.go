@@ -10,12 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -30,8 +28,7 @@ import (
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
-	"github.com/solopod/solopod/runner/logs"
-	"github.com/solopod/solopod/runner/namespace"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/owner"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -76,7 +73,7 @@ type Config struct {
 	PodPids int64
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
-	Limits               logs.Limits
+	Limits               logfile.Limits
 	// CDISpecDirs hold the descriptions of CDI devices; none means CDI's own directories.
 	CDISpecDirs []string
 	// ClusterDomain ends the full names of pods that have a subdomain.
@@ -90,6 +87,8 @@ type Config struct {
 	Parallel       int          // how many containers are created at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
+	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
+	ReadOnly string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
 	OutsideImages bool
 	Version       string
@@ -111,6 +110,7 @@ type Runner struct {
 	sandboxes  *sandbox.Sandboxes
 	containers *container.Containers
 	events     *event.Log
+	manifests  *manifestFiles
 	telemetry  *telemetry.Telemetry
 	host       state.Host
 	claims     *claimWriter
@@ -119,10 +119,6 @@ type Runner struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-
-	mu        sync.Mutex
-	files     []manifests.File
-	directory directory
 }
 
 // New prepares a Runner. Nothing runs before Start.
@@ -141,6 +137,7 @@ func New(c Config) (*Runner, error) {
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
 		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, ClusterDomain: c.ClusterDomain, Capacity: host.Capacity(c.Root)},
 	}
+	r.manifests = &manifestFiles{events: r.events}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
@@ -174,52 +171,29 @@ func (r *Runner) Events() *event.Log { return r.events }
 // Start takes up what an earlier run left and begins to listen to containerd. It returns the pods that were applied
 // before, which the manifests' Set starts from.
 func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
-	for _, dir := range []string{r.dirs.Records(), r.dirs.LogRoot(), r.dirs.LinkRoot()} {
-		err := r.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
-		if err != nil {
-			r.cannotKeep(dir, err)
-		}
-	}
-	states := r.dirs.States()
-	if err := r.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
+	past := takeover{r}
+	if err := past.prepare(ctx); err != nil {
 		return nil, err
 	}
-	r.RemoveUnfinished()
-	r.repair(ctx)
-	known := r.adopt()
+	known := past.adopt()
 	r.wg.Go(func() { r.engine.Watch(r.ctx, listener{r}) })
 	r.wg.Go(func() { r.watchClock(r.ctx) })
 	r.wg.Go(func() { r.claims.run(r.ctx, r.volumes) })
-	r.wg.Go(func() { r.tidyUp(r.ctx) })
+	r.wg.Go(func() { past.tidyUp(r.ctx) })
 	return known, nil
 }
 
-// inPlace makes a directory of ours. What is there and is none is set aside: it would bar every start.
-func (r *Runner) inPlace(dir string, prepare func() error) error {
-	err := prepare()
-	if errors.Is(err, unix.ENOTDIR) {
-		r.damaged(dir, "it is made anew", errNoDirectory)
-		err = prepare()
-	}
-	return err
-}
-
-var errNoDirectory = errors.New("it is no directory")
-
-// cannotKeep tells of a directory that cannot be used: what runs goes on.
-func (r *Runner) cannotKeep(dir string, err error) {
-	slog.Error("a directory cannot be used; pods run, and what would be kept there is lost", "dir", dir, "err", err)
-	r.events.Node(v1.EventTypeWarning, "CannotKeep", fmt.Sprintf("%s cannot be used: %v; pods run, and what would be kept there is lost", dir, err))
-}
-
-// Limits of Stop, which returns in less than their sum and the owner's.
+// Limits of Stop.
 const (
-	detachLimit = 2 * time.Second
-	restLimit   = time.Second
+	// stopLimit bounds all of it: what the daemon does afterwards has to end in ten seconds, too.
+	stopLimit = 8 * time.Second
+	// detachLimit is for letting go of the containers' output; where the disk hangs it takes a second more.
+	detachLimit = time.Second
 )
 
-// Stop ends the workers and leaves the pods running.
+// Stop ends the workers and leaves the pods running. It returns within stopLimit, whatever hangs.
 func (r *Runner) Stop() {
+	limit := time.After(stopLimit)
 	r.owner.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), detachLimit)
 	defer cancel()
@@ -234,14 +208,14 @@ func (r *Runner) Stop() {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(restLimit):
+	case <-limit: // as a rule seconds are left, in which a slow disk takes the last events
 		slog.Warn("something has not ended in time and is left behind")
 	}
 }
 
 // Apply takes a new desired state. It does not block.
 func (r *Runner) Apply(s manifests.Snapshot) {
-	r.reportFiles(s)
+	r.manifests.report(s)
 	r.claims.put(s.Claims)
 	r.owner.Apply(s.Pods, objectsByNamespace(s))
 }

@@ -239,12 +239,12 @@ func TestTakenUp(t *testing.T) {
 	boot := len(b.engine.Calls("List"))
 	b.start()
 	testbox.Eventually(t, "containerd is asked", func() bool { return len(b.engine.Calls("List")) > boot })
-	if b.r.takenUp() {
+	if (takeover{b.r}).takenUp() {
 		t.Error("what nobody has looked at counts as taken up")
 	}
 	b.r.Apply(snapshot(testbox.Pod(t, "web", oneContainer)))
 	release()
-	testbox.Eventually(t, "all is taken up", b.r.takenUp)
+	testbox.Eventually(t, "all is taken up", (takeover{b.r}).takenUp)
 	if !slices.Equal(b.r.names(), []string{"web"}) {
 		t.Errorf("the pods are %v", b.r.names())
 	}

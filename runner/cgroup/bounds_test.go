@@ -76,7 +76,7 @@ func TestKillAll(t *testing.T) {
 	t.Cleanup(func() {
 		for _, cgroupPath := range []string{own, foreign} {
 			thaw(cgroupPath)
-			if err := errors.Join(killAll(cgroupPath, time.Now().Add(5*time.Second)), directories{}.remove(cgroupPath)); err != nil {
+			if err := errors.Join(killAll(cgroupPath, time.Now().Add(5*time.Second)), directories{}.remove(context.Background(), cgroupPath)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -105,18 +105,18 @@ func TestClassStays(t *testing.T) {
 	l := NewLayout("/solopod-class-"+filepath.Base(t.TempDir()), Cgroupfs)
 	m := NewManager(l)
 	t.Cleanup(func() {
-		if err := m.keeper.remove(l.Root()); err != nil {
+		if err := m.keeper.remove(context.Background(), l.Root()); err != nil {
 			t.Error(err)
 		}
 	})
 	for n := range 20 {
 		uid, done := strconv.Itoa(n), make(chan error)
 		resources := PodResources(&v1.Pod{}, 0)
-		if _, err := m.Create(uid, v1.PodQOSBurstable, resources); err != nil {
+		if _, err := m.Create(t.Context(), uid, v1.PodQOSBurstable, resources); err != nil {
 			t.Fatal(err)
 		}
-		go func() { done <- m.Remove(uid) }()
-		path, err := m.Create("next"+uid, v1.PodQOSBurstable, resources)
+		go func() { done <- m.Remove(t.Context(), uid) }()
+		path, err := m.Create(t.Context(), "next"+uid, v1.PodQOSBurstable, resources)
 		if err := errors.Join(err, <-done); err != nil {
 			t.Fatal(err)
 		}
@@ -125,9 +125,30 @@ func TestClassStays(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := m.Remove("next" + uid); err != nil {
+		if err := m.Remove(t.Context(), "next"+uid); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Who waits for another's turn, or for systemd, heeds the end of its context.
+func TestTurnIsCancelled(t *testing.T) {
+	m := NewManager(NewLayout("/solopod-turn", Cgroupfs))
+	m.turn <- struct{}{} // another has it, and does not end
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.Create(ctx, "uid", v1.PodQOSBurstable, PodResources(&v1.Pod{}, 0))
+		done <- err
+	}()
+	cancel()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(turnLimit / 2):
+		t.Error("it still waits for its turn")
 	}
 }
 

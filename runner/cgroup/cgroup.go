@@ -3,6 +3,7 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -50,11 +51,11 @@ const (
 // cgroupKeeper makes cgroups in the driver's way.
 type cgroupKeeper interface {
 	// apply makes a cgroup, or changes the limits of one that exists.
-	apply(cgroupPath string, r *specs.LinuxResources) error
+	apply(ctx context.Context, cgroupPath string, r *specs.LinuxResources) error
 	// remove takes a cgroup away with those below it; no process is left there.
-	remove(cgroupPath string) error
+	remove(ctx context.Context, cgroupPath string) error
 	// removeEmpty takes a cgroup away if there is nothing below it, and says whether it did.
-	removeEmpty(cgroupPath string) bool
+	removeEmpty(ctx context.Context, cgroupPath string) bool
 }
 
 type share struct {
@@ -71,29 +72,30 @@ func NewManager(l Layout) *Manager {
 	return m
 }
 
-// Create makes the pod's cgroup with its limits and gives its QoS class the CPU weight of all its pods.
-func (m *Manager) Create(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) (string, error) {
+// Create makes the pod's cgroup with its limits and gives its QoS class the CPU weight of all its pods. It waits for
+// systemd, and for other pods, no longer than ctx.
+func (m *Manager) Create(ctx context.Context, uid string, qos v1.PodQOSClass, r *specs.LinuxResources) (string, error) {
 	if err := checkHugepages(r); err != nil {
 		return "", err
 	}
 	m.note(uid, share{qos, *r.CPU.Shares}) // from here on the class stays
-	err := m.inTurn(func() error {
-		return errors.Join(m.weighClass(qos), m.makeShimCgroup(uid))
+	err := m.inTurn(ctx, func() error {
+		return errors.Join(m.weighClass(ctx, qos), m.makeShimCgroup(uid))
 	})
 	if err != nil {
 		return "", err
 	}
 	podPath := m.Pod(qos, uid)
-	if err := m.keeper.apply(podPath, r); err != nil {
+	if err := m.keeper.apply(ctx, podPath, r); err != nil {
 		return "", fmt.Errorf("cannot make the cgroup %s: %w", podPath, err)
 	}
 	return podPath, nil
 }
 
 // Adopt tells the manager of a pod whose cgroup an earlier run made.
-func (m *Manager) Adopt(uid string, qos v1.PodQOSClass, r *specs.LinuxResources) error {
+func (m *Manager) Adopt(ctx context.Context, uid string, qos v1.PodQOSClass, r *specs.LinuxResources) error {
 	m.note(uid, share{qos, *r.CPU.Shares})
-	return m.inTurn(func() error { return m.makeShimCgroup(uid) })
+	return m.inTurn(ctx, func() error { return m.makeShimCgroup(uid) })
 }
 
 func (m *Manager) note(uid string, s share) {
@@ -103,26 +105,28 @@ func (m *Manager) note(uid string, s share) {
 }
 
 // inTurn runs f while nobody else changes what pods have in common.
-func (m *Manager) inTurn(f func() error) error {
+func (m *Manager) inTurn(ctx context.Context, f func() error) error {
 	timer := time.NewTimer(turnLimit)
 	defer timer.Stop()
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
 		return f()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-timer.C:
 		return fmt.Errorf("the cgroups of %s are being changed for more than %s", m.Root(), turnLimit)
 	}
 }
 
 // weighClass makes a QoS class's cgroup, and gives it its weight when that has changed.
-func (m *Manager) weighClass(qos v1.PodQOSClass) error {
+func (m *Manager) weighClass(ctx context.Context, qos v1.PodQOSClass) error {
 	shares := m.classShares(qos)
 	if m.classes[qos] == shares {
 		return nil
 	}
 	classPath := m.Class(qos)
-	if err := m.keeper.apply(classPath, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
+	if err := m.keeper.apply(ctx, classPath, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
 		return fmt.Errorf("cannot make the cgroup %s: %w", classPath, err)
 	}
 	m.classes[qos] = shares
@@ -150,25 +154,26 @@ func (m *Manager) classShares(qos v1.PodQOSClass) uint64 {
 var qosClasses = []v1.PodQOSClass{v1.PodQOSGuaranteed, v1.PodQOSBurstable, v1.PodQOSBestEffort}
 
 // Remove takes the pod's cgroup away, with what killed containers left in it, and the empty ones above. All containers
-// are deleted; their shim is waited for. What does not end is told after killLimit; Remove can be repeated.
-func (m *Manager) Remove(uid string) error {
+// are deleted; their shim is waited for. What does not end is told after killLimit; systemd is waited for no longer
+// than ctx. Remove can be repeated.
+func (m *Manager) Remove(ctx context.Context, uid string) error {
 	errs := []error{m.endShim(uid)}
 	for _, qos := range qosClasses {
-		errs = append(errs, killAll(m.Pod(qos, uid), time.Now().Add(killLimit)), m.keeper.remove(m.Pod(qos, uid)))
+		errs = append(errs, killAll(m.Pod(qos, uid), time.Now().Add(killLimit)), m.keeper.remove(ctx, m.Pod(qos, uid)))
 	}
-	errs = append(errs, directories{}.remove(m.Shim(uid)))
+	errs = append(errs, directories{}.remove(ctx, m.Shim(uid)))
 	m.mu.Lock()
 	delete(m.pods, uid)
 	m.mu.Unlock()
-	errs = append(errs, m.inTurn(func() error {
-		m.removeUnused()
+	errs = append(errs, m.inTurn(ctx, func() error {
+		m.removeUnused(ctx)
 		return nil
 	}))
 	return errors.Join(errs...)
 }
 
 // removeUnused takes away what pods have in common, where no pod has it.
-func (m *Manager) removeUnused() {
+func (m *Manager) removeUnused(ctx context.Context) {
 	m.mu.Lock()
 	used := map[v1.PodQOSClass]bool{}
 	for _, s := range m.pods {
@@ -176,13 +181,13 @@ func (m *Manager) removeUnused() {
 	}
 	m.mu.Unlock()
 	for _, qos := range qosClasses {
-		if !used[qos] && m.keeper.removeEmpty(m.Class(qos)) {
+		if !used[qos] && m.keeper.removeEmpty(ctx, m.Class(qos)) {
 			delete(m.classes, qos)
 		}
 	}
 	if len(used) == 0 {
-		m.keeper.removeEmpty(m.shims())
-		m.keeper.removeEmpty(m.Root())
+		m.keeper.removeEmpty(ctx, m.shims())
+		m.keeper.removeEmpty(ctx, m.Root())
 	}
 }
 

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func TestManager(t *testing.T) {
 func testManager(t *testing.T, l Layout) {
 	m := NewManager(l)
 	t.Cleanup(func() {
-		if err := m.keeper.remove(l.Root()); err != nil { // there is nothing to remove, unless the test has failed
+		if err := m.keeper.remove(context.Background(), l.Root()); err != nil { // there is nothing to remove, unless the test has failed
 			t.Error(err)
 		}
 	})
@@ -40,7 +41,7 @@ func testManager(t *testing.T, l Layout) {
 		}
 	}
 	for uid, shares := range map[string]uint64{"a": 512, "b": 256} {
-		path, err := m.Create(uid, v1.PodQOSBurstable, resources(shares))
+		path, err := m.Create(t.Context(), uid, v1.PodQOSBurstable, resources(shares))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +60,7 @@ func testManager(t *testing.T, l Layout) {
 	}
 	// Limits that an edit took away are lifted.
 	shares := uint64(512)
-	if _, err := m.Create("a", v1.PodQOSBurstable, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
+	if _, err := m.Create(t.Context(), "a", v1.PodQOSBurstable, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
 		t.Fatal(err)
 	}
 	if Unified() {
@@ -68,15 +69,15 @@ func testManager(t *testing.T, l Layout) {
 		expect(t, "memory"+pod, map[string]string{"memory.limit_in_bytes": "9223372036854771712"})
 		expect(t, "cpu"+pod, map[string]string{"cpu.cfs_quota_us": "-1"})
 	}
-	if err := m.Remove("a"); err != nil {
+	if err := m.Remove(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	// Another run of the daemon finds b, and raises the class's weight with a pod of its own.
 	m = NewManager(l)
-	if err := m.Adopt("b", v1.PodQOSBurstable, resources(256)); err != nil {
+	if err := m.Adopt(t.Context(), "b", v1.PodQOSBurstable, resources(256)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Create("c", v1.PodQOSBurstable, resources(1024)); err != nil {
+	if _, err := m.Create(t.Context(), "c", v1.PodQOSBurstable, resources(1024)); err != nil {
 		t.Fatal(err)
 	}
 	if Unified() {
@@ -85,12 +86,12 @@ func testManager(t *testing.T, l Layout) {
 		expect(t, "cpu"+class, map[string]string{"cpu.shares": "1280"})
 	}
 	for _, uid := range []string{"b", "c", "c"} { // a removal can be repeated
-		if err := m.Remove(uid); err != nil {
+		if err := m.Remove(t.Context(), uid); err != nil {
 			t.Error(err)
 		}
 	}
 	if l.driver == Systemd { // nobody has asked for the scope of the shims, which would end by itself: it is a mere directory
-		if err := errors.Join(os.Remove(filepath.Join(Mountpoint, l.shims())), m.Remove("c")); err != nil {
+		if err := errors.Join(os.Remove(filepath.Join(Mountpoint, l.shims())), m.Remove(t.Context(), "c")); err != nil {
 			t.Error(err)
 		}
 	}

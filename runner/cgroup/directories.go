@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,7 @@ import (
 // directories is the driver that makes directories in the cgroup file systems.
 type directories struct{}
 
-func (directories) apply(cgroupPath string, r *specs.LinuxResources) error {
+func (directories) apply(_ context.Context, cgroupPath string, r *specs.LinuxResources) error {
 	if Unified() {
 		if _, err := cgroup2.NewManager(Mountpoint, cgroupPath, cgroup2.ToResources(r)); err != nil {
 			return err
@@ -87,7 +88,7 @@ func lift(r *specs.LinuxResources, cpu, memory, none string) error {
 	return nil
 }
 
-func (directories) remove(cgroupPath string) error {
+func (directories) remove(_ context.Context, cgroupPath string) error {
 	var errs []error
 	for _, base := range hierarchies() {
 		errs = append(errs, removeTree(filepath.Join(base, cgroupPath)))
@@ -95,7 +96,7 @@ func (directories) remove(cgroupPath string) error {
 	return errors.Join(errs...)
 }
 
-func (directories) removeEmpty(cgroupPath string) bool {
+func (directories) removeEmpty(_ context.Context, cgroupPath string) bool {
 	removed := false
 	for _, base := range hierarchies() {
 		removed = os.Remove(filepath.Join(base, cgroupPath)) == nil || removed // it fails while something is there

@@ -31,10 +31,10 @@ type bus struct {
 	end context.CancelFunc
 }
 
-// do runs one request within answerTime; a lost connection is made anew once. A request that is not answered is left behind with
+// do runs one request within answerTime and ctx; a lost connection is made anew once. A request that is not answered is left behind with
 // its connection.
-func (u *units) do(request func(context.Context, *dbus.Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+func (u *units) do(ctx context.Context, request func(context.Context, *dbus.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	for again := false; ; again = true {
 		b, err := u.connection(ctx)
@@ -116,15 +116,15 @@ func (u *units) drop(b *bus) {
 }
 
 // apply starts a slice, or changes one that runs.
-func (u *units) apply(cgroupPath string, r *specs.LinuxResources) error {
-	if err := u.startSlice(path.Base(cgroupPath), properties(r)); err != nil {
+func (u *units) apply(ctx context.Context, cgroupPath string, r *specs.LinuxResources) error {
+	if err := u.startSlice(ctx, path.Base(cgroupPath), properties(r)); err != nil {
 		return err
 	}
 	return limitHugepages(cgroupPath, r)
 }
 
-func (u *units) startSlice(name string, limits []dbus.Property) error {
-	return u.do(func(ctx context.Context, c *dbus.Conn) error {
+func (u *units) startSlice(ctx context.Context, name string, limits []dbus.Property) error {
+	return u.do(ctx, func(ctx context.Context, c *dbus.Conn) error {
 		base := []dbus.Property{
 			dbus.PropDescription("Pods of Solopod"),
 		}
@@ -218,11 +218,11 @@ func limitHugepages(cgroupPath string, r *specs.LinuxResources) error {
 	return nil
 }
 
-func (u *units) remove(cgroupPath string) error {
+func (u *units) remove(ctx context.Context, cgroupPath string) error {
 	if _, err := os.Stat(filepath.Join(Mountpoint, cgroupPath)); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return u.do(func(ctx context.Context, c *dbus.Conn) error {
+	return u.do(ctx, func(ctx context.Context, c *dbus.Conn) error {
 		done := make(chan string, 1)
 		name := path.Base(cgroupPath)
 		_, err := c.StopUnitContext(ctx, name, "replace", done)
@@ -237,12 +237,12 @@ func (u *units) remove(cgroupPath string) error {
 }
 
 // removeEmpty stops a slice without children. A scope ends by itself, with its last process.
-func (u *units) removeEmpty(cgroupPath string) bool {
+func (u *units) removeEmpty(ctx context.Context, cgroupPath string) bool {
 	if path.Ext(cgroupPath) != ".slice" {
 		return false
 	}
 	dirs, err := subtree(filepath.Join(Mountpoint, cgroupPath))
-	return err == nil && len(dirs) == 1 && u.remove(cgroupPath) == nil
+	return err == nil && len(dirs) == 1 && u.remove(ctx, cgroupPath) == nil
 }
 
 // ScopeAnnotations tell the OCI runtime what a container's scope is to be given beside limits. At a shutdown systemd stops
@@ -272,7 +272,7 @@ func (m *Manager) HoldShims(pid int) error {
 	if m.Service != "" {
 		properties = append(properties, dbus.PropBefore(m.Service))
 	}
-	err := u.do(func(ctx context.Context, c *dbus.Conn) error { return startUnit(ctx, c, name, properties) })
+	err := u.do(context.Background(), func(ctx context.Context, c *dbus.Conn) error { return startUnit(ctx, c, name, properties) })
 	if isDBus(err, "org.freedesktop.systemd1.UnitExists") { // shims hold it; the process that held it before was killed
 		err = tell(filepath.Join(Mountpoint, m.shims(), "cgroup.procs"), strconv.Itoa(pid))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/volume"
@@ -62,7 +63,7 @@ type Config struct {
 	Devices   *device.Table
 	Kills     KillWatch
 	Keeper    logs.Keeper
-	Limits    logs.Limits
+	Limits    logfile.Limits
 	// Slots bounds how many containers the runtime creates at the same time.
 	Slots *Slots
 	// Memory is the machine's, in bytes.
@@ -79,17 +80,14 @@ type Config struct {
 // Containers makes those of all pods. It is safe for concurrent use. Detach ends it.
 type Containers struct {
 	Config
-	spool    *logs.Spool
+	outputs  *outputs
 	accounts sync.Map // image chain id -> accounts
-
-	mu      sync.Mutex
-	outputs map[string]*output // by container id
 }
 
 // New makes nothing yet. ctx bounds the writing of what the log's disk did not take.
 func New(ctx context.Context, c Config) *Containers {
-	out := &Containers{Config: c, spool: logs.NewSpool(c.Dirs.Unwritten()), outputs: map[string]*output{}}
-	go out.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
+	out := &Containers{Config: c, outputs: newOutputs(&c)}
+	go out.outputs.spool.Run(ctx) // it may be stuck in a disk, so that nobody waits for it
 	return out
 }
 
@@ -110,7 +108,7 @@ const closeLimit = 10 * time.Second
 
 // CloseStdin ends the input of a container for ever, soon; failed is told if it cannot be.
 func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(error)) {
-	p := c.pump(id)
+	p := c.outputs.pump(id)
 	if p == nil {
 		return
 	}
@@ -126,3 +124,6 @@ func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(erro
 		}
 	}()
 }
+
+// Detach lets go of all that belongs to this process; the containers run on. It returns with ctx, and a moment, at the latest.
+func (c *Containers) Detach(ctx context.Context) { c.outputs.detach(ctx) }

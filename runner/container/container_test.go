@@ -78,8 +78,8 @@ func TestLife(t *testing.T) {
 	if _, err := os.Stat(l.Dirs.ContainerDir("uid-of-web", "c", 2)); err == nil {
 		t.Error("its directory is left")
 	}
-	if len(l.outputs) != 0 || l.completed != 1 {
-		t.Errorf("%d outputs are left, and who follows the log was told %d times", len(l.outputs), l.completed)
+	if len(l.outputs.list) != 0 || l.completed != 1 {
+		t.Errorf("%d outputs are left, and who follows the log was told %d times", len(l.outputs.list), l.completed)
 	}
 }
 
@@ -176,8 +176,8 @@ func TestCreateProblems(t *testing.T) {
 			if got := l.Delete(t.Context(), plan.Delete{Target: w.Target, Kill: true}); got != (state.LeftoverGone{}) {
 				t.Errorf("what is left cannot be removed: %+v", got)
 			}
-			if entries, _ := os.ReadDir(filepath.Join(l.Dirs.StateDir(string(pod.UID)), "containers", "c")); len(entries) > 0 || len(l.outputs) > 0 {
-				t.Errorf("there is left: %v, and %d outputs", entries, len(l.outputs))
+			if entries, _ := os.ReadDir(filepath.Join(l.Dirs.StateDir(string(pod.UID)), "containers", "c")); len(entries) > 0 || len(l.outputs.list) > 0 {
+				t.Errorf("there is left: %v, and %d outputs", entries, len(l.outputs.list))
 			}
 		})
 	}
@@ -335,6 +335,55 @@ func TestSignal(t *testing.T) {
 	}
 }
 
+// A process that lives although the runtime says that it has ended is killed by its cgroup; another signal is tried again.
+func TestSignalUnsent(t *testing.T) {
+	l := newLab(t)
+	target := plan.Target{Pod: testbox.Pod(t, "web", oneContainer), Name: "c", ID: "id-1"}
+	l.engine.Put(engine.Container{ID: "id-1", State: engine.Running})
+	l.engine.Fail("Kill", fmt.Errorf("runc's note is lost: %w", engine.ErrNotRunning))
+	if got := l.Signal(t.Context(), plan.Signal{Target: target, Signal: 15}); got.Found != nil || !strings.Contains(got.Problem.Message, "runc's note is lost") {
+		t.Errorf("%+v", got)
+	}
+	process := sleeper(t, l.cgroupDirs(target)...)
+	if got := l.Signal(t.Context(), plan.Signal{Target: target, Signal: 9}); got != (state.SignalSent{Signal: 9}) {
+		t.Errorf("%+v", got)
+	}
+	killed(t, process)
+}
+
+// killed waits for the end of a process, which must be SIGKILL's.
+func killed(t *testing.T, process *exec.Cmd) {
+	t.Helper()
+	err := process.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the process has ended with %v", err)
+	}
+}
+
+// cgroupDirs are those of a container, one where all processes are listed and one for its memory.
+func (l *lab) cgroupDirs(target plan.Target) (dirs []string) {
+	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
+			dirs = append(dirs, root+l.cgroupOf(target))
+		}
+	}
+	return dirs
+}
+
+// Files of the pod that are lost make its sandbox be made anew.
+func TestFilesLost(t *testing.T) {
+	l := newLab(t)
+	pod := l.pod("web", oneContainer, state.Grant{})
+	if err := os.Remove(l.Sandboxes.Files(pod)["/etc/hosts"]); err != nil {
+		t.Fatal(err)
+	}
+	made := l.Create(t.Context(), l.create(pod, "c", "id-1"))
+	if !made.Problem.Sandbox || len(l.engine.Calls("Create")) > 0 {
+		t.Errorf("it says %+v", made)
+	}
+}
+
 func TestFound(t *testing.T) {
 	for from, want := range map[string]state.FoundStatus{
 		engine.Created: state.FoundCreated, engine.Running: state.FoundRunning, engine.Stopped: state.FoundStopped, engine.Unknown: state.FoundUnknown,
@@ -377,21 +426,11 @@ func TestTerminationMessage(t *testing.T) {
 func TestExamineLost(t *testing.T) {
 	l := newLab(t)
 	target := plan.Target{Pod: testbox.Pod(t, "web", oneContainer), Name: "c", ID: "id-1"}
-	var dirs []string
-	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
-		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
-			dirs = append(dirs, root+l.cgroupOf(target))
-		}
-	}
-	process := sleeper(t, dirs...)
+	process := sleeper(t, l.cgroupDirs(target)...)
 	if got := l.Examine(t.Context(), plan.Examine{Target: target, Lost: true}); got != (state.Examined{}) {
 		t.Errorf("%+v", got)
 	}
-	err := process.Wait()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Errorf("what is left of the container has ended with %v", err)
-	}
+	killed(t, process)
 	l.kills.err = errors.New("no such cgroup")
 	if got := l.Examine(t.Context(), plan.Examine{Target: target}); got.Kills != 0 {
 		t.Errorf("%+v", got)
@@ -432,8 +471,8 @@ func TestAdoptedOutput(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if len(later.outputs) != 1 {
-		t.Errorf("there are %d outputs", len(later.outputs))
+	if len(later.outputs.list) != 1 {
+		t.Errorf("there are %d outputs", len(later.outputs.list))
 	}
 	if err := l.engine.Write("id-1", "after\n"); err != nil {
 		t.Fatal(err)
@@ -452,7 +491,7 @@ func TestOutputOpensLate(t *testing.T) {
 	l := newLab(t)
 	pod := l.pod("web", oneContainer, state.Grant{})
 	target := plan.Target{Pod: pod, Name: "c", ID: "id-1"}
-	l.outputs["id-1"] = &output{opened: make(chan struct{})}
+	l.outputs.list["id-1"] = &output{opened: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if got := l.ReadOutput(ctx, plan.ReadOutput{Target: target}); got.Problem.Reason != "OutputNotRead" {
@@ -461,11 +500,11 @@ func TestOutputOpensLate(t *testing.T) {
 	if got := l.Drain(ctx, plan.Drain{Target: target}); got.Problem.Reason != "LogIncomplete" {
 		t.Errorf("%+v", got)
 	}
-	if l.pump("id-1") != nil || l.take("id-1") != nil || len(l.outputs) != 0 {
+	if l.outputs.pump("id-1") != nil || l.outputs.take("id-1") != nil || len(l.outputs.list) != 0 {
 		t.Error("an output that is not open is given away")
 	}
 	for _, finish := range []bool{false, true} {
-		p, err := l.openPump(target, false, false)
+		p, err := l.outputs.openPump(target, false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -498,7 +537,7 @@ func TestDrainWithoutPipes(t *testing.T) {
 	}
 	l.engine.Put(engine.Container{ID: "id-1"})
 	made := l.Create(t.Context(), l.create(target.Pod, "c", "id-2"))
-	if made.Problem.Reason != "CreateContainerError" || !made.LeftBehind || len(l.outputs) != 0 {
+	if made.Problem.Reason != "CreateContainerError" || !made.LeftBehind || len(l.outputs.list) != 0 {
 		t.Errorf("%+v", made)
 	}
 }
@@ -550,7 +589,7 @@ func TestWatchKills(t *testing.T) {
 func TestCloseStdin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := testbox.NewEngine()
-		c := &Containers{Config: Config{Changer: e}, outputs: map[string]*output{"id": {pump: new(logs.Pump)}}}
+		c := &Containers{Config: Config{Changer: e}, outputs: &outputs{list: map[string]*output{"id": {pump: new(logs.Pump)}}}}
 		failed := make(chan error, 1)
 		c.CloseStdin(t.Context(), "unknown", func(err error) { failed <- err })
 		c.CloseStdin(t.Context(), "id", func(err error) { failed <- err })
@@ -586,7 +625,7 @@ func TestKilledAsGroup(t *testing.T) {
 		if c.choice != "" {
 			pod.Annotations = map[string]string{"solopod.io/oom-group": c.choice}
 		}
-		if got := (&Containers{Config: Config{SingleProcessOOMKill: c.single}}).killedAsGroup(pod); got != c.want {
+		if got := killedAsGroup(pod, c.single); got != c.want {
 			t.Errorf("%+v: %t", c, got)
 		}
 	}

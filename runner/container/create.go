@@ -34,7 +34,7 @@ func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
 	if err != nil {
 		return state.Made{Problem: problem("ImageInspectError", err)}
 	}
-	pump, err := c.open(ctx, w.Target, w.Spec.TTY, w.Spec.Stdin)
+	pump, err := c.outputs.open(ctx, w.Target, w.Spec.TTY, w.Spec.Stdin)
 	if err != nil {
 		return state.Made{LeftBehind: true, Problem: problem("CreateContainerError", err)}
 	}
@@ -47,6 +47,11 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	defer c.releaseBinds(w) // the container has what was bound for it by then
 	uid := string(w.Pod.UID)
 	ns := c.Sandboxes.Namespaces(w.Pod, w.Grant)
+	if !c.Sandboxes.HasFiles(w.Pod) {
+		p := problem("CreateContainerError", errors.New("files of the pod are missing in the state directory; the pod is made anew"))
+		p.Sandbox = true
+		return state.Made{Problem: p}
+	}
 	if ns.PID != "" && namespace.FirstProcess(c.Dirs.Namespaces(uid)) == 0 {
 		p := problem("CreateContainerError", errors.New("the first process of the pod's shared process namespace was killed"))
 		p.Sandbox = true
@@ -62,13 +67,13 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	}
 	defer release()
 	warnings := warnings(w)
-	limits, err := c.Sandboxes.Limit(w.Pod)
+	limits, err := c.Sandboxes.Limit(ctx, w.Pod)
 	if err != nil { // the other containers may use more than an edit leaves them
 		warnings = append(warnings, state.Report{Warning: true, Reason: "FailedResize",
 			Message: "the pod keeps its old limits as a whole: " + err.Error()})
 	}
 	pid, err := c.Engine.Create(ctx, engine.CreateRequest{
-		ID: w.ID, Image: image, Labels: c.labels(w), Spec: ociSpec,
+		ID: w.ID, Image: image, Labels: labels(w, c.Dirs.Root), Spec: ociSpec,
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: w.Spec.TTY},
 		ShimCgroup: c.Cgroups.Shim(uid), Runtime: c.RuntimeClasses[sandbox.RuntimeClass(w.Pod)], IDs: sandbox.IDMapping(w.Grant),
 	})
@@ -103,10 +108,10 @@ func warnings(w plan.Create) []state.Report {
 	return out
 }
 
-func (c *Containers) labels(w plan.Create) map[string]string {
+func labels(w plan.Create, root string) map[string]string {
 	return map[string]string{
 		LabelPodName: w.Pod.Name, LabelPodNamespace: w.Pod.Namespace, LabelPodUID: string(w.Pod.UID),
-		LabelContainerName: w.Name, LabelRevision: w.Revision, LabelAttempt: strconv.Itoa(w.Attempt), LabelRoot: c.Dirs.Root,
+		LabelContainerName: w.Name, LabelRevision: w.Revision, LabelAttempt: strconv.Itoa(w.Attempt), LabelRoot: root,
 	}
 }
 

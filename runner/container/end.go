@@ -14,7 +14,8 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/foreign"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/sandbox"
@@ -112,7 +113,7 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 	var out state.LogComplete
 	limited, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
-	pump, err := c.open(limited, w.Target, w.Terminal, w.Stdin) // an earlier run may have had it
+	pump, err := c.outputs.open(limited, w.Target, w.Terminal, w.Stdin) // an earlier run may have had it
 	if err == nil {
 		err = pump.Drain(limited)
 	}
@@ -120,7 +121,7 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 		out.Problem = problem("LogIncomplete", err)
 	}
 	if w.Text {
-		text, err := logs.Tail(ctx, c.Dirs.LogFile(w.Pod, w.Name, w.Attempt), maxLogLines, maxLogMessage)
+		text, err := reader.Tail(ctx, c.Dirs.LogFile(w.Pod, w.Name, w.Attempt), maxLogLines, maxLogMessage)
 		if err != nil {
 			slog.Warn("cannot read a container's last words", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 		}
@@ -138,13 +139,13 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 		return state.LeftoverGone{Problem: problem("FailedRemoveContainer", err)}
 	}
 	var errs []error
-	if pump := c.take(w.ID); pump != nil {
+	if pump := c.outputs.take(w.ID); pump != nil {
 		errs = append(errs, pump.Finish(ctx))
 	}
 	if !w.KeepFiles {
 		errs = append(errs, foreign.RemoveAll(c.Dirs.ContainerDir(string(w.Pod.UID), w.Name, w.Attempt)))
 	}
-	errs = append(errs, logs.PruneAttempts(filepath.Dir(c.Dirs.LogFile(w.Pod, w.Name, w.Attempt)), w.Attempt))
+	errs = append(errs, logfile.PruneAttempts(filepath.Dir(c.Dirs.LogFile(w.Pod, w.Name, w.Attempt)), w.Attempt))
 	if err := errors.Join(errs...); err != nil {
 		slog.Warn("cannot complete the log of an ended container", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -67,7 +67,7 @@ func newLab(t *testing.T) *lab {
 	})
 	l.Containers = l.newContainers(Config{
 		Dirs: dirs, Instance: "test", Engine: l.engine, Changer: l.engine, Images: images, Sandboxes: sandboxes, Cgroups: cgroups, Volumes: volumes,
-		Devices: devices, Kills: l.kills, Keeper: noKeeper{}, Limits: logs.Limits{MaxSize: 1 << 20, MaxFiles: 3}, Slots: NewSlots(1), Memory: 1 << 30,
+		Devices: devices, Kills: l.kills, Keeper: noKeeper{}, Limits: logfile.Limits{MaxSize: 1 << 20, MaxFiles: 3}, Slots: NewSlots(1), Memory: 1 << 30,
 		RuntimeClasses: map[string]string{"other": "/usr/bin/other-runc"}, LogComplete: func() { l.completed++ },
 		Answered: func(kind string, _ *v1.Pod, name string, _ time.Duration, err error) {
 			l.answered <- kind + " " + name + " " + errorText(err)

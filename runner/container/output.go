@@ -6,9 +6,27 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/pod/plan"
 )
+
+// outputs are what carries the output of containers. It is safe for concurrent use.
+type outputs struct {
+	dirs   layout.Dirs
+	limits logfile.Limits
+	keeper logs.Keeper
+	spool  *spool.Spool
+
+	mu   sync.Mutex
+	list map[string]*output // by container id
+}
+
+func newOutputs(c *Config) *outputs {
+	return &outputs{dirs: c.Dirs, limits: c.Limits, keeper: c.Keeper, spool: spool.New(c.Dirs.Unwritten()), list: map[string]*output{}}
+}
 
 // output is what carries the output of one container.
 type output struct {
@@ -16,15 +34,15 @@ type output struct {
 	opened chan struct{}
 	pump   *logs.Pump
 	err    error
-	// finish: it was let go of before it was open, by Delete; by Detach if it is false.
+	// finish: it was let go of before it was open, by Delete; by detach if it is false.
 	finish bool
 }
 
 // pump is what carries a container's output, if that is open.
-func (c *Containers) pump(id string) *logs.Pump {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := c.outputs[id]
+func (s *outputs) pump(id string) *logs.Pump {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.list[id]
 	if o == nil {
 		return nil
 	}
@@ -33,15 +51,15 @@ func (c *Containers) pump(id string) *logs.Pump {
 
 // open makes or reopens what carries a container's output, once: several effects may ask for it at the same time, and two that
 // read the same pipes would tear lines apart. ctx bounds the wait for another effect that is about to open it.
-func (c *Containers) open(ctx context.Context, t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
-	c.mu.Lock()
-	o := c.outputs[t.ID]
+func (s *outputs) open(ctx context.Context, t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
+	s.mu.Lock()
+	o := s.list[t.ID]
 	own := o == nil
 	if own {
 		o = &output{opened: make(chan struct{})}
-		c.outputs[t.ID] = o
+		s.list[t.ID] = o
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 	if !own {
 		select {
 		case <-o.opened:
@@ -51,21 +69,21 @@ func (c *Containers) open(ctx context.Context, t plan.Target, terminal, stdin bo
 		}
 	}
 	defer close(o.opened)
-	pump, err := c.openPump(t, terminal, stdin)
-	c.mu.Lock()
-	kept := c.outputs[t.ID] == o
+	pump, err := s.openPump(t, terminal, stdin)
+	s.mu.Lock()
+	kept := s.list[t.ID] == o
 	switch {
 	case err != nil:
 		o.err = err
 		if kept {
-			delete(c.outputs, t.ID) // the next one tries again
+			delete(s.list, t.ID) // the next one tries again
 		}
 	case kept:
 		o.pump = pump
 	default:
 		o.err = errLetGo
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 	if err == nil && !kept {
 		letGo(ctx, t.ID, pump, o.finish)
 	}
@@ -88,30 +106,30 @@ func letGo(ctx context.Context, id string, p *logs.Pump, finish bool) {
 
 // take forgets what carries a container's output, and returns it for the caller to finish; nil when there is none, or when who
 // is about to open it will.
-func (c *Containers) take(id string) *logs.Pump {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := c.outputs[id]
+func (s *outputs) take(id string) *logs.Pump {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.list[id]
 	if o == nil {
 		return nil
 	}
-	delete(c.outputs, id)
+	delete(s.list, id)
 	o.finish = true
 	return o.pump
 }
 
-// Detach lets go of all that belongs to this process; the containers run on. It returns with ctx, and a moment, at the latest.
-func (c *Containers) Detach(ctx context.Context) {
-	c.mu.Lock()
-	all := c.outputs
-	c.outputs = map[string]*output{}
+// detach lets go of all outputs. It returns with ctx, and a moment, at the latest.
+func (s *outputs) detach(ctx context.Context) {
+	s.mu.Lock()
+	all := s.list
+	s.list = map[string]*output{}
 	pumps := map[string]*logs.Pump{}
 	for id, o := range all {
 		if o.pump != nil { // else who opens it lets go of it
 			pumps[id] = o.pump
 		}
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 	var wait sync.WaitGroup
 	for id, p := range pumps {
 		wait.Go(func() { letGo(ctx, id, p, false) })
@@ -120,8 +138,8 @@ func (c *Containers) Detach(ctx context.Context) {
 }
 
 // openPump makes or reopens what carries a container's output.
-func (c *Containers) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
-	file := logs.NewFile(c.Dirs.LogFile(t.Pod, t.Name, t.Attempt), c.Limits)
-	dir := c.Dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt)
-	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: c.Keeper, Spool: c.spool})
+func (s *outputs) openPump(t plan.Target, terminal, stdin bool) (*logs.Pump, error) {
+	file := logfile.New(s.dirs.LogFile(t.Pod, t.Name, t.Attempt), s.limits)
+	dir := s.dirs.StreamDir(string(t.Pod.UID), t.Name, t.Attempt)
+	return logs.Open(dir, file, logs.Streams{Stdin: stdin, Terminal: terminal, Keeper: s.keeper, Spool: s.spool})
 }

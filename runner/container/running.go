@@ -27,7 +27,7 @@ func (c *Containers) cgroupOf(t plan.Target) string {
 
 // ReadOutput takes over the output of a container that an earlier run started.
 func (c *Containers) ReadOutput(ctx context.Context, w plan.ReadOutput) state.OutputRead {
-	if _, err := c.open(ctx, w.Target, w.Terminal, w.Stdin); err != nil {
+	if _, err := c.outputs.open(ctx, w.Target, w.Terminal, w.Stdin); err != nil {
 		return state.OutputRead{Problem: problem("OutputNotRead", err)}
 	}
 	kills, err := c.Kills.Kills(c.cgroupOf(w.Target))
@@ -105,12 +105,12 @@ func (c *Containers) resize(ctx context.Context, w plan.Resize) (limits string, 
 	}
 	// A part must not have more than the whole: with more for both the pod comes first, with less the container. The first
 	// try may fail for that, and the second then does not.
-	limits, err = c.Sandboxes.Limit(w.Pod)
+	limits, err = c.Sandboxes.Limit(ctx, w.Pod)
 	if err != nil {
 		slog.Debug("the pod's limits come after the container's", "pod", manifests.Key(w.Pod), "err", err)
 	}
 	if err := c.Changer.Update(ctx, w.ID, cgroup.ContainerResources(w.Spec.Resources, nil)); err != nil {
 		return limits, err
 	}
-	return c.Sandboxes.Limit(w.Pod)
+	return c.Sandboxes.Limit(ctx, w.Pod)
 }

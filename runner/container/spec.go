@@ -123,7 +123,7 @@ func (c *Containers) unified(pod *v1.Pod) map[string]string {
 		return nil
 	}
 	files := map[string]string{}
-	if c.killedAsGroup(pod) {
+	if killedAsGroup(pod, c.SingleProcessOOMKill) {
 		files["memory.oom.group"] = "1"
 	}
 	// Containers do not swap, as with a kubelet that is not told otherwise. A kernel without swap has no such file.
@@ -137,9 +137,9 @@ func (c *Containers) unified(pod *v1.Pod) map[string]string {
 // killedAsGroup: when a process of a container is killed for memory, so are its others. That is the kubelet's default with
 // cgroup v2: what is left of a container that lost a process often hangs, and nobody restarts it. A pod whose main
 // process looks after its children chooses otherwise.
-func (c *Containers) killedAsGroup(pod *v1.Pod) bool {
+func killedAsGroup(pod *v1.Pod, single bool) bool {
 	if choice, ok := pod.Annotations[manifests.OOMGroupAnnotation]; ok {
 		return choice == "true"
 	}
-	return !c.SingleProcessOOMKill
+	return !single
 }

@@ -41,10 +41,10 @@ func (c *Containers) resolveUser(ctx context.Context, image engine.Image, w spec
 		cached, _ = c.accounts.LoadOrStore(image.ChainID, accounts{files[0], files[1]})
 	}
 	a := cached.(accounts)
-	return w.Resolve(reader(a.passwd), reader(a.group))
+	return w.Resolve(readable(a.passwd), readable(a.group))
 }
 
-func reader(b []byte) io.Reader {
+func readable(b []byte) io.Reader {
 	if b == nil {
 		return nil
 	}

@@ -12,17 +12,17 @@ import (
 
 // Checkpoint has CRIU write what a running container's processes are to the directory images; they run on. CRIU's own log and
 // scratch files go to work. Both must exist. It returns the container's runtime spec, which a restore needs.
-func (e *Engine) Checkpoint(ctx context.Context, id, images, work string) (spec json.RawMessage, err error) {
+func (p *Processes) Checkpoint(ctx context.Context, id, images, work string) (spec json.RawMessage, err error) {
 	options, err := typeurl.MarshalAny(&runcoptions.CheckpointOptions{ImagePath: images, WorkPath: work, FileLocks: true, ExternalUnixSockets: true, Terminal: true})
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode the options of a checkpoint: %w", err)
 	}
-	record, err := e.record(ctx, id)
+	record, err := p.record(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	err = e.call(ctx, checkpointLimit, "checkpoint the container", func(ctx context.Context) error {
-		_, err := e.client.TaskService().Checkpoint(ctx, &tasksapi.CheckpointTaskRequest{ContainerID: id, Options: typeurl.MarshalProto(options)})
+	err = p.call(ctx, checkpointLimit, "checkpoint the container", func(ctx context.Context) error {
+		_, err := p.client.TaskService().Checkpoint(ctx, &tasksapi.CheckpointTaskRequest{ContainerID: id, Options: typeurl.MarshalProto(options)})
 		return err
 	})
 	if err != nil {

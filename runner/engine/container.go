@@ -8,7 +8,6 @@ import (
 	"time"
 
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
-	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -30,6 +29,9 @@ const (
 	// this process could not load; else by the answer only.
 	Unanswered = "unanswered"
 )
+
+// Containers makes containers, says what there is of them, and ends them.
+type Containers struct{ *connection }
 
 // Container is what containerd knows about one container.
 type Container struct {
@@ -67,34 +69,34 @@ type IO struct {
 }
 
 // Start lets the container's process run.
-func (e *Engine) Start(ctx context.Context, id string) error {
-	return e.call(ctx, startLimit, "start the container's process", func(ctx context.Context) error {
-		_, err := e.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: id})
+func (c *Containers) Start(ctx context.Context, id string) error {
+	return c.call(ctx, startLimit, "start the container's process", func(ctx context.Context) error {
+		_, err := c.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: id})
 		return err
 	})
 }
 
 // Update gives a running container other resources.
-func (e *Engine) Update(ctx context.Context, id string, r *specs.LinuxResources) error {
+func (c *Containers) Update(ctx context.Context, id string, r *specs.LinuxResources) error {
 	resources, err := typeurl.MarshalAny(r)
 	if err != nil {
 		return fmt.Errorf("cannot encode resources: %w", err)
 	}
-	return e.call(ctx, signalLimit, "change the container's resources", func(ctx context.Context) error {
-		_, err := e.client.TaskService().Update(ctx, &tasksapi.UpdateTaskRequest{ContainerID: id, Resources: typeurl.MarshalProto(resources)})
+	return c.call(ctx, signalLimit, "change the container's resources", func(ctx context.Context) error {
+		_, err := c.client.TaskService().Update(ctx, &tasksapi.UpdateTaskRequest{ContainerID: id, Resources: typeurl.MarshalProto(resources)})
 		return err
 	})
 }
 
 // Kill sends a signal to the container's main process, or with all to each of its processes. It returns ErrNotFound or
 // ErrNotRunning when there is nothing to signal, and ErrUnanswered when the signal may or may not have been sent.
-func (e *Engine) Kill(ctx context.Context, id string, signal uint32, all bool) error {
-	err := e.call(ctx, signalLimit, "send the signal", func(ctx context.Context) error {
-		_, err := e.client.TaskService().Kill(ctx, &tasksapi.KillRequest{ContainerID: id, Signal: signal, All: all})
+func (c *Containers) Kill(ctx context.Context, id string, signal uint32, all bool) error {
+	err := c.call(ctx, signalLimit, "send the signal", func(ctx context.Context) error {
+		_, err := c.client.TaskService().Kill(ctx, &tasksapi.KillRequest{ContainerID: id, Signal: signal, All: all})
 		return err
 	})
 	switch {
-	case errors.Is(err, ErrNotFound) && e.config.Silent(id):
+	case errors.Is(err, ErrNotFound) && c.config.Silent(id):
 		return fmt.Errorf("cannot send the signal: %w from the container's shim", ErrUnanswered)
 	case errdefs.IsFailedPrecondition(err):
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
@@ -102,21 +104,9 @@ func (e *Engine) Kill(ctx context.Context, id string, signal uint32, all bool) e
 	return err
 }
 
-// SetLabels merges labels into the container's record.
-func (e *Engine) SetLabels(ctx context.Context, id string, labels map[string]string) error {
-	paths := make([]string, 0, len(labels))
-	for k := range labels {
-		paths = append(paths, "labels."+k)
-	}
-	return e.call(ctx, answerLimit, "label the container", func(ctx context.Context) error {
-		_, err := e.client.ContainerService().Update(ctx, containers.Container{ID: id, Labels: labels}, paths...)
-		return err
-	})
-}
-
 // Process returns the main process of a container's spec, as the pattern for an Exec.
-func (e *Engine) Process(ctx context.Context, id string) (*specs.Process, error) {
-	record, err := e.record(ctx, id)
+func (p *Processes) Process(ctx context.Context, id string) (*specs.Process, error) {
+	record, err := p.record(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -128,9 +118,9 @@ func (e *Engine) Process(ctx context.Context, id string) (*specs.Process, error)
 }
 
 // Usage is how many bytes of the disk a container's own layer takes. It walks the layer.
-func (e *Engine) Usage(ctx context.Context, id string) (size int64, err error) {
-	err = e.call(ctx, snapshotLimit, "measure the container's layer", func(ctx context.Context) error {
-		usage, err := e.client.SnapshotService(e.config.Snapshotter).Usage(ctx, id)
+func (c *Containers) Usage(ctx context.Context, id string) (size int64, err error) {
+	err = c.call(ctx, snapshotLimit, "measure the container's layer", func(ctx context.Context) error {
+		usage, err := c.client.SnapshotService(c.config.Snapshotter).Usage(ctx, id)
 		size = usage.Size
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/sandbox"
@@ -24,37 +25,37 @@ import (
 //
 // On an error what was made is removed, for a few seconds at most, also when ctx has ended. Where that was not enough the error is
 // also ErrLeftBehind: then Delete has to be called, later and until it succeeds.
-func (e *Engine) Create(ctx context.Context, r CreateRequest) (pid uint32, err error) {
+func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, err error) {
 	spec, err := typeurl.MarshalAny(r.Spec)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the runtime spec: %w", err)
 	}
-	options, err := e.shimOptions(r)
+	options, err := c.shimOptions(r)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the shim's options: %w", err)
 	}
 	// The record refers to the snapshot by key only, so both can be made at once. The collector keeps a snapshot that
 	// a record refers to; the lease keeps it until the record is there.
-	leased, done, err := e.lease(ctx)
+	leased, done, err := c.lease(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	if pid, err = e.make(leased, r, spec, options); err != nil {
+	if pid, err = c.make(leased, r, spec, options); err != nil {
 		ctx, cancel := detached(ctx, undoLimit)
 		defer cancel()
-		return 0, errors.Join(err, e.Delete(ctx, r.ID))
+		return 0, errors.Join(err, c.Delete(ctx, r.ID))
 	}
 	return pid, nil
 }
 
-func (e *Engine) make(ctx context.Context, r CreateRequest, spec, options typeurl.Any) (pid uint32, err error) {
-	rootfs, err := e.prepareRecords(ctx, r, spec, options)
+func (c *Containers) make(ctx context.Context, r CreateRequest, spec, options typeurl.Any) (pid uint32, err error) {
+	rootfs, err := c.prepareRecords(ctx, r, spec, options)
 	if err != nil {
 		return 0, err
 	}
-	err = e.call(ctx, createLimit, "create the container's process", func(ctx context.Context) error {
-		resp, err := e.client.TaskService().Create(ctx, &tasksapi.CreateTaskRequest{
+	err = c.call(ctx, createLimit, "create the container's process", func(ctx context.Context) error {
+		resp, err := c.client.TaskService().Create(ctx, &tasksapi.CreateTaskRequest{
 			ContainerID: r.ID,
 			Rootfs:      rootfs,
 			Stdin:       r.IO.Stdin,
@@ -70,13 +71,13 @@ func (e *Engine) make(ctx context.Context, r CreateRequest, spec, options typeur
 }
 
 // prepareRecords makes the snapshot, the container's record and the record that keeps its exit code, side by side.
-func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec, options typeurl.Any) ([]*types.Mount, error) {
+func (c *Containers) prepareRecords(ctx context.Context, r CreateRequest, spec, options typeurl.Any) ([]*types.Mount, error) {
 	var rootfs []*types.Mount
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		var mounts []mount.Mount
-		err := e.call(gctx, snapshotLimit, "prepare the root file system from image "+r.Image.Name, func(ctx context.Context) (err error) {
-			mounts, err = e.client.SnapshotService(e.config.Snapshotter).Prepare(ctx, r.ID, r.Image.ChainID,
+		err := c.call(gctx, snapshotLimit, "prepare the root file system from image "+r.Image.Name, func(ctx context.Context) (err error) {
+			mounts, err = c.client.SnapshotService(c.config.Snapshotter).Prepare(ctx, r.ID, r.Image.ChainID,
 				snapshots.WithLabels(idLabels(map[string]string{"io.solopod.container": r.ID}, r.IDs)))
 			if err == nil {
 				err = checkMapped(mounts, r.IDs)
@@ -96,31 +97,31 @@ func (e *Engine) prepareRecords(ctx context.Context, r CreateRequest, spec, opti
 		return nil
 	})
 	group.Go(func() error {
-		return e.call(gctx, answerLimit, "record the container", func(ctx context.Context) error {
-			_, err := e.client.ContainerService().Create(ctx, containers.Container{
+		return c.call(gctx, answerLimit, "record the container", func(ctx context.Context) error {
+			_, err := c.client.ContainerService().Create(ctx, containers.Container{
 				ID:          r.ID,
 				Labels:      r.Labels,
 				Image:       r.Image.Name,
-				Runtime:     containers.RuntimeInfo{Name: e.config.Shim, Options: options},
+				Runtime:     containers.RuntimeInfo{Name: c.config.Shim, Options: options},
 				Spec:        spec,
-				Snapshotter: e.config.Snapshotter,
+				Snapshotter: c.config.Snapshotter,
 				SnapshotKey: r.ID,
 			})
 			return err
 		})
 	})
-	group.Go(func() error { return e.keepExitCode(gctx, r.ID) })
+	group.Go(func() error { return c.keepExitCode(gctx, r.ID) })
 	return rootfs, group.Wait()
 }
 
 // keepExitCode writes a sandbox record of the container's id. containerd 1.7 and later end a shim without live
 // processes when they start, and the exit code goes with it; a shim whose id has a sandbox record is kept
 // (containerd, core/runtime/v2/shim_load.go). 1.6 has no such store, and keeps exit codes by itself.
-func (e *Engine) keepExitCode(ctx context.Context, id string) error {
-	err := e.call(ctx, answerLimit, "record the container's sandbox", func(ctx context.Context) error {
-		_, err := e.client.SandboxStore().Create(ctx, sandbox.Sandbox{
+func (c *Containers) keepExitCode(ctx context.Context, id string) error {
+	err := c.call(ctx, answerLimit, "record the container's sandbox", func(ctx context.Context) error {
+		_, err := c.client.SandboxStore().Create(ctx, sandbox.Sandbox{
 			ID:        id,
-			Runtime:   sandbox.RuntimeOpts{Name: e.config.Shim},
+			Runtime:   sandbox.RuntimeOpts{Name: c.config.Shim},
 			Sandboxer: "podsandbox",
 		})
 		return err
@@ -133,4 +134,24 @@ func (e *Engine) keepExitCode(ctx context.Context, id string) error {
 
 func isUnimplemented(err error) bool {
 	return errdefs.IsNotImplemented(err) || errdefs.IsNotImplemented(errgrpc.ToNative(err))
+}
+
+// shimOptions are the runc shim's.
+func (c *Containers) shimOptions(r CreateRequest) (typeurl.Any, error) {
+	runtime, ioOwner := r.Runtime, uint32(0)
+	if r.IDs != nil {
+		ioOwner = r.IDs.HostID // root in the container can open its own output again
+	}
+	if runtime == "" {
+		runtime = c.config.Runtime
+	}
+	return typeurl.MarshalAny(&runcoptions.Options{
+		BinaryName: runtime,
+		Root:       c.config.RuntimeRoot,
+		ShimCgroup: r.ShimCgroup,
+		IoUid:      ioOwner,
+		IoGid:      ioOwner,
+
+		SystemdCgroup: c.config.SystemdCgroup,
+	})
 }

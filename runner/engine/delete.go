@@ -16,19 +16,19 @@ import (
 //
 // Every step has its limit. An error is ErrLeftBehind, and names the step that failed or did not end: Delete has to be called again.
 // While the process cannot be removed the records stay, which are what it is known by.
-func (e *Engine) Delete(ctx context.Context, id string) error {
-	if err := e.deleteTask(ctx, id); err != nil {
+func (c *Containers) Delete(ctx context.Context, id string) error {
+	if err := c.deleteTask(ctx, id); err != nil {
 		return leftBehind(id, err)
 	}
 	return leftBehind(id, errors.Join(
-		e.remove(ctx, answerLimit, "delete the container's record", func(ctx context.Context) error {
-			return e.client.ContainerService().Delete(ctx, id)
+		c.remove(ctx, answerLimit, "delete the container's record", func(ctx context.Context) error {
+			return c.client.ContainerService().Delete(ctx, id)
 		}),
-		e.remove(ctx, snapshotLimit, "delete the container's snapshot", func(ctx context.Context) error {
-			return e.client.SnapshotService(e.config.Snapshotter).Remove(ctx, id)
+		c.remove(ctx, snapshotLimit, "delete the container's snapshot", func(ctx context.Context) error {
+			return c.client.SnapshotService(c.config.Snapshotter).Remove(ctx, id)
 		}),
-		e.remove(ctx, answerLimit, "delete the container's sandbox record", func(ctx context.Context) error {
-			return e.client.SandboxStore().Delete(ctx, id)
+		c.remove(ctx, answerLimit, "delete the container's sandbox record", func(ctx context.Context) error {
+			return c.client.SandboxStore().Delete(ctx, id)
 		}),
 	))
 }
@@ -41,39 +41,39 @@ func leftBehind(id string, err error) error {
 }
 
 // remove is call for what need not exist.
-func (e *Engine) remove(ctx context.Context, limit time.Duration, what string, request func(context.Context) error) error {
-	err := e.call(ctx, limit, what, request)
+func (c *connection) remove(ctx context.Context, limit time.Duration, what string, request func(context.Context) error) error {
+	err := c.call(ctx, limit, what, request)
 	if errors.Is(err, ErrNotFound) || isUnimplemented(err) {
 		return nil
 	}
 	return err
 }
 
-func (e *Engine) deleteTask(ctx context.Context, id string) error {
-	err := e.removeTask(ctx, id)
-	if err == nil && e.config.Silent(id) {
+func (c *Containers) deleteTask(ctx context.Context, id string) error {
+	err := c.removeTask(ctx, id)
+	if err == nil && c.config.Silent(id) {
 		return fmt.Errorf("cannot delete the container's process: %w from its shim", ErrUnanswered)
 	}
 	if err == nil || errors.Is(err, ErrUnanswered) || ctx.Err() != nil {
 		return err
 	}
 	// It lives, which is an error without a kind of its own (containerd, cmd/containerd-shim-runc-v2/process/init_state.go).
-	if err := e.Kill(ctx, id, uint32(unix.SIGKILL), true); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNotRunning) {
+	if err := c.Kill(ctx, id, uint32(unix.SIGKILL), true); err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNotRunning) {
 		return fmt.Errorf("cannot kill the container's process: %w", err)
 	}
-	err = e.call(ctx, endLimit, "see the end of the container's process", func(ctx context.Context) error {
-		_, err := e.client.TaskService().Wait(ctx, &tasksapi.WaitRequest{ContainerID: id})
+	err = c.call(ctx, endLimit, "see the end of the container's process", func(ctx context.Context) error {
+		_, err := c.client.TaskService().Wait(ctx, &tasksapi.WaitRequest{ContainerID: id})
 		return err
 	})
 	if errors.Is(err, ErrUnanswered) || ctx.Err() != nil {
 		return err
 	}
-	return e.removeTask(ctx, id) // whatever a wait that failed otherwise has said
+	return c.removeTask(ctx, id) // whatever a wait that failed otherwise has said
 }
 
-func (e *Engine) removeTask(ctx context.Context, id string) error {
-	return e.remove(ctx, removeLimit, "delete the container's process", func(ctx context.Context) error {
-		_, err := e.client.TaskService().Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: id})
+func (c *Containers) removeTask(ctx context.Context, id string) error {
+	return c.remove(ctx, removeLimit, "delete the container's process", func(ctx context.Context) error {
+		_, err := c.client.TaskService().Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: id})
 		return err
 	})
 }

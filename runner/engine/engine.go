@@ -14,11 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/typeurl/v2"
 )
 
 // Namespace is the containerd namespace that holds everything of Solopod's.
@@ -63,13 +61,19 @@ type Config struct {
 	Woken <-chan struct{}
 }
 
-// Engine drives one containerd. It is safe for concurrent use.
+// Engine drives one containerd: what there is to be done is parted by subject. It is safe for concurrent use.
 type Engine struct {
+	*connection
+	*Containers
+	*Processes
+	*Images
+}
+
+// connection is how all parts reach containerd, and what ends with it.
+type connection struct {
 	config  Config
 	client  *containerd.Client
 	version atomic.Pointer[string]
-	// described: digest -> Image, without name and time.
-	described sync.Map
 	// background are the goroutines that clean up after calls that have returned. They end with running, or when the system call
 	// returns that they hang in.
 	background sync.WaitGroup
@@ -94,8 +98,9 @@ func Connect(ctx context.Context, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach containerd at %s (is it running?): %w", c.Address, err)
 	}
-	e := &Engine{config: c, client: client}
-	e.running, e.end = context.WithCancel(context.WithoutCancel(ctx)) // until Close
+	link := &connection{config: c, client: client}
+	link.running, link.end = context.WithCancel(context.WithoutCancel(ctx)) // until Close
+	e := &Engine{link, &Containers{link}, &Processes{link}, &Images{connection: link}}
 	if err := e.prepare(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -127,26 +132,6 @@ func (e *Engine) Answers(ctx context.Context) error {
 			e.version.Store(&v.Version)
 		}
 		return err
-	})
-}
-
-// shimOptions are the runc shim's.
-func (e *Engine) shimOptions(r CreateRequest) (typeurl.Any, error) {
-	runtime, ioOwner := r.Runtime, uint32(0)
-	if r.IDs != nil {
-		ioOwner = r.IDs.HostID // root in the container can open its own output again
-	}
-	if runtime == "" {
-		runtime = e.config.Runtime
-	}
-	return typeurl.MarshalAny(&runcoptions.Options{
-		BinaryName: runtime,
-		Root:       e.config.RuntimeRoot,
-		ShimCgroup: r.ShimCgroup,
-		IoUid:      ioOwner,
-		IoGid:      ioOwner,
-
-		SystemdCgroup: e.config.SystemdCgroup,
 	})
 }
 

@@ -30,13 +30,16 @@ type ExecIO struct {
 	Sizes <-chan Size
 }
 
+// Processes reaches into containers that run.
+type Processes struct{ *connection }
+
 // Exec runs a further process in a running container, waits for its end, and until all that it has written is delivered, and
 // returns its exit code. dir is a directory for FIFOs, which are removed.
 //
 // When ctx ends first the process is sent SIGKILL and ctx's error is returned, within two seconds, whether it has ended or not: a
 // process that is frozen, or in the D state, does not. It is then looked after in the background, until Close at the latest.
-func (e *Engine) Exec(ctx context.Context, id, dir string, process *specs.Process, sio ExecIO) (code uint32, err error) {
-	x := &execution{engine: e, container: id, id: "exec-" + rand.Text(), ended: make(chan exit, 1)}
+func (p *Processes) Exec(ctx context.Context, id, dir string, process *specs.Process, sio ExecIO) (code uint32, err error) {
+	x := &execution{processes: p, container: id, id: "exec-" + rand.Text(), ended: make(chan exit, 1)}
 	spec, err := typeurl.MarshalAny(process)
 	if err != nil {
 		return 0, err
@@ -64,7 +67,7 @@ func (e *Engine) Exec(ctx context.Context, id, dir string, process *specs.Proces
 
 // execution is one process that Exec runs.
 type execution struct {
-	engine        *Engine
+	processes     *Processes
 	container, id string
 	pipes         *fifo.Pipes
 	waited        bool // something will come from ended
@@ -78,8 +81,8 @@ type exit struct {
 }
 
 func (x *execution) start(ctx context.Context, spec typeurl.Any, terminal bool) error {
-	tasks := x.engine.client.TaskService()
-	err := x.engine.call(ctx, startLimit, "create the process", func(ctx context.Context) error {
+	tasks := x.processes.client.TaskService()
+	err := x.processes.call(ctx, startLimit, "create the process", func(ctx context.Context) error {
 		_, err := tasks.Exec(ctx, &tasksapi.ExecProcessRequest{
 			ContainerID: x.container, ExecID: x.id, Stdin: x.pipes.Stdin, Stdout: x.pipes.Stdout, Stderr: x.pipes.Stderr, Terminal: terminal,
 			Spec: typeurl.MarshalProto(spec),
@@ -90,12 +93,12 @@ func (x *execution) start(ctx context.Context, spec typeurl.Any, terminal bool) 
 		return err
 	}
 	x.waited = true
-	x.engine.background.Go(func() {
+	x.processes.background.Go(func() {
 		// No limit but the Engine's end: a session may last for days.
-		w, err := tasks.Wait(inNamespace(x.engine.running), &tasksapi.WaitRequest{ContainerID: x.container, ExecID: x.id})
+		w, err := tasks.Wait(inNamespace(x.processes.running), &tasksapi.WaitRequest{ContainerID: x.container, ExecID: x.id})
 		x.ended <- exit{w.GetExitStatus(), native(err)}
 	})
-	return x.engine.call(ctx, startLimit, "start the process", func(ctx context.Context) error {
+	return x.processes.call(ctx, startLimit, "start the process", func(ctx context.Context) error {
 		_, err := tasks.Start(ctx, &tasksapi.StartRequest{ContainerID: x.container, ExecID: x.id})
 		return err
 	})
@@ -110,7 +113,7 @@ func (x *execution) wait(ctx context.Context, sizes <-chan Size) (exit, error) {
 				sizes = nil
 				continue
 			}
-			x.engine.resize(ctx, x.container, x.id, s)
+			x.processes.resize(ctx, x.container, x.id, s)
 		case w := <-x.ended:
 			if w.err != nil {
 				x.waited = false
@@ -126,12 +129,12 @@ func (x *execution) wait(ctx context.Context, sizes <-chan Size) (exit, error) {
 // abandon kills the process and cleans up after it. It returns when that is done, or after killedLimit.
 func (x *execution) abandon() {
 	done := make(chan struct{})
-	x.engine.background.Go(func() {
+	x.processes.background.Go(func() {
 		defer close(done)
-		ctx, cancel := context.WithTimeout(x.engine.running, abandonedLimit)
+		ctx, cancel := context.WithTimeout(x.processes.running, abandonedLimit)
 		defer cancel()
 		x.kill(ctx)
-		gone, cancel := context.WithTimeout(x.engine.running, killedLimit)
+		gone, cancel := context.WithTimeout(x.processes.running, killedLimit)
 		defer cancel()
 		x.pipes.Finish(gone) //nolint:errcheck // nobody waits for the output any more
 		x.delete()
@@ -149,8 +152,8 @@ const killAgain = 5 * time.Second
 // kill sends SIGKILL until the process has ended.
 func (x *execution) kill(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := x.engine.call(ctx, signalLimit, "kill the process", func(ctx context.Context) error {
-			_, err := x.engine.client.TaskService().Kill(ctx, &tasksapi.KillRequest{
+		err := x.processes.call(ctx, signalLimit, "kill the process", func(ctx context.Context) error {
+			_, err := x.processes.client.TaskService().Kill(ctx, &tasksapi.KillRequest{
 				ContainerID: x.container, ExecID: x.id, Signal: uint32(unix.SIGKILL),
 			})
 			return err
@@ -170,8 +173,8 @@ func (x *execution) kill(ctx context.Context) {
 
 // delete has the shim forget the process. It goes with the container at the latest.
 func (x *execution) delete() {
-	err := x.engine.call(x.engine.running, signalLimit, "delete the process", func(ctx context.Context) error {
-		_, err := x.engine.client.TaskService().DeleteProcess(ctx, &tasksapi.DeleteProcessRequest{ContainerID: x.container, ExecID: x.id})
+	err := x.processes.call(x.processes.running, signalLimit, "delete the process", func(ctx context.Context) error {
+		_, err := x.processes.client.TaskService().DeleteProcess(ctx, &tasksapi.DeleteProcessRequest{ContainerID: x.container, ExecID: x.id})
 		return err
 	})
 	if err != nil {
@@ -180,19 +183,19 @@ func (x *execution) delete() {
 }
 
 func (x *execution) closeStdin() {
-	err := x.engine.closeStdin(x.engine.running, x.container, x.id)
+	err := x.processes.closeStdin(x.processes.running, x.container, x.id)
 	if err != nil {
 		slog.Debug("cannot end a process's input; it may have ended", "container", x.container, "err", err)
 	}
 }
 
 // resize: a size that cannot be set is no reason to end a session.
-func (e *Engine) resize(ctx context.Context, id, execID string, s Size) {
+func (p *Processes) resize(ctx context.Context, id, execID string, s Size) {
 	if s.Width == 0 || s.Height == 0 {
 		return
 	}
-	err := e.call(ctx, signalLimit, "resize the terminal", func(ctx context.Context) error {
-		_, err := e.client.TaskService().ResizePty(ctx, &tasksapi.ResizePtyRequest{
+	err := p.call(ctx, signalLimit, "resize the terminal", func(ctx context.Context) error {
+		_, err := p.client.TaskService().ResizePty(ctx, &tasksapi.ResizePtyRequest{
 			ContainerID: id, ExecID: execID, Width: uint32(s.Width), Height: uint32(s.Height),
 		})
 		return err
@@ -203,14 +206,16 @@ func (e *Engine) resize(ctx context.Context, id, execID string, s Size) {
 }
 
 // Resize sets the size of a container's own terminal.
-func (e *Engine) Resize(ctx context.Context, id string, s Size) { e.resize(ctx, id, "", s) }
+func (p *Processes) Resize(ctx context.Context, id string, s Size) { p.resize(ctx, id, "", s) }
 
 // CloseStdin ends the input of a container's main process.
-func (e *Engine) CloseStdin(ctx context.Context, id string) error { return e.closeStdin(ctx, id, "") }
+func (p *Processes) CloseStdin(ctx context.Context, id string) error {
+	return p.closeStdin(ctx, id, "")
+}
 
-func (e *Engine) closeStdin(ctx context.Context, id, execID string) error {
-	return e.call(ctx, signalLimit, "end the process's input", func(ctx context.Context) error {
-		_, err := e.client.TaskService().CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: id, ExecID: execID, Stdin: true})
+func (p *Processes) closeStdin(ctx context.Context, id, execID string) error {
+	return p.call(ctx, signalLimit, "end the process's input", func(ctx context.Context) error {
+		_, err := p.client.TaskService().CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: id, ExecID: execID, Stdin: true})
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sort"
+	"sync"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -29,20 +30,27 @@ type Image struct {
 	Config    ocispec.ImageConfig
 }
 
+// Images holds the images of one containerd.
+type Images struct {
+	*connection
+	// described: digest -> Image, without name and time.
+	described sync.Map
+}
+
 // Image returns an image that is present, or ErrNotFound.
-func (e *Engine) Image(ctx context.Context, name string) (Image, error) {
-	record, err := e.imageRecord(ctx, name)
+func (s *Images) Image(ctx context.Context, name string) (Image, error) {
+	record, err := s.imageRecord(ctx, name)
 	if err != nil {
 		return Image{}, err
 	}
-	return e.describe(ctx, record)
+	return s.describe(ctx, record)
 }
 
-// Images lists the images that are present, by name.
-func (e *Engine) Images(ctx context.Context) ([]Image, error) {
+// ListImages lists the images that are present, by name.
+func (s *Images) ListImages(ctx context.Context) ([]Image, error) {
 	var records []images.Image
-	err := e.call(ctx, answerLimit, "list images", func(ctx context.Context) (err error) {
-		records, err = e.client.ImageService().List(ctx)
+	err := s.call(ctx, answerLimit, "list images", func(ctx context.Context) (err error) {
+		records, err = s.client.ImageService().List(ctx)
 		return err
 	})
 	if err != nil {
@@ -50,7 +58,7 @@ func (e *Engine) Images(ctx context.Context) ([]Image, error) {
 	}
 	list := make([]Image, 0, len(records))
 	for _, r := range records {
-		image, err := e.describe(ctx, r)
+		image, err := s.describe(ctx, r)
 		if err != nil {
 			// A record without its content still has a name that can be removed.
 			image = Image{Name: r.Name, Digest: r.Target.Digest.String(), CreatedAt: r.CreatedAt}
@@ -63,30 +71,30 @@ func (e *Engine) Images(ctx context.Context) ([]Image, error) {
 
 // describe reads what an image says of itself. That is a dozen calls, and is the same for ever for a digest, so it is kept:
 // it would be in the way of each start of a container.
-func (e *Engine) describe(ctx context.Context, record images.Image) (Image, error) {
-	known, ok := e.described.Load(record.Target.Digest)
+func (s *Images) describe(ctx context.Context, record images.Image) (Image, error) {
+	known, ok := s.described.Load(record.Target.Digest)
 	if !ok {
-		image, err := e.read(ctx, record)
+		image, err := s.read(ctx, record)
 		if err != nil {
 			return Image{}, err
 		}
-		known, _ = e.described.LoadOrStore(record.Target.Digest, image)
+		known, _ = s.described.LoadOrStore(record.Target.Digest, image)
 	}
 	image := known.(Image)
 	image.Name, image.CreatedAt = record.Name, record.CreatedAt
 	return image, nil
 }
 
-func (e *Engine) read(ctx context.Context, record images.Image) (Image, error) {
-	image := containerd.NewImageWithPlatform(e.client, record, platforms.Default())
+func (s *Images) read(ctx context.Context, record images.Image) (Image, error) {
+	image := containerd.NewImageWithPlatform(s.client, record, platforms.Default())
 	var config ocispec.Image
 	var size int64
-	err := e.call(ctx, answerLimit, "read the configuration of image "+record.Name, func(ctx context.Context) error {
+	err := s.call(ctx, answerLimit, "read the configuration of image "+record.Name, func(ctx context.Context) error {
 		desc, err := image.Config(ctx)
 		if err != nil {
 			return err
 		}
-		blob, err := content.ReadBlob(ctx, e.client.ContentStore(), desc)
+		blob, err := content.ReadBlob(ctx, s.client.ContentStore(), desc)
 		if err != nil {
 			return err
 		}
@@ -107,23 +115,23 @@ func (e *Engine) read(ctx context.Context, record images.Image) (Image, error) {
 	}, nil
 }
 
-func (e *Engine) imageRecord(ctx context.Context, name string) (record images.Image, err error) {
-	err = e.call(ctx, answerLimit, "look up image "+name, func(ctx context.Context) (err error) {
-		record, err = e.client.ImageService().Get(ctx, name)
+func (s *Images) imageRecord(ctx context.Context, name string) (record images.Image, err error) {
+	err = s.call(ctx, answerLimit, "look up image "+name, func(ctx context.Context) (err error) {
+		record, err = s.client.ImageService().Get(ctx, name)
 		return err
 	})
 	return record, err
 }
 
 // Synced says whether the image's unpacked files are known to be on the disk.
-func (e *Engine) Synced(ctx context.Context, name string) (bool, error) {
-	record, err := e.imageRecord(ctx, name)
+func (s *Images) Synced(ctx context.Context, name string) (bool, error) {
+	record, err := s.imageRecord(ctx, name)
 	return err == nil && record.Labels[readyLabel] == record.Target.Digest.String(), err
 }
 
 // RemoveImage removes an image's record; its content goes with the next collection, unless a container uses it.
-func (e *Engine) RemoveImage(ctx context.Context, name string) error {
-	return e.call(ctx, snapshotLimit, "remove image "+name, func(ctx context.Context) error {
-		return e.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
+func (s *Images) RemoveImage(ctx context.Context, name string) error {
+	return s.call(ctx, snapshotLimit, "remove image "+name, func(ctx context.Context) error {
+		return s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
 	})
 }

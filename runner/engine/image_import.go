@@ -18,15 +18,15 @@ import (
 //
 // It returns when ctx ends, also while archive does not return from a read: then the read is left behind, and nothing of what it
 // brings is used.
-func (e *Engine) Import(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) (imported []Image, err error) {
-	leased, done, err := e.lease(ctx)
+func (s *Images) Import(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) (imported []Image, err error) {
+	leased, done, err := s.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	var found []Image
-	err = e.within(leased, importLimit, "import the archive", func(ctx context.Context) (err error) {
-		found, err = e.importArchive(ctx, archive, name, sync)
+	err = s.within(leased, importLimit, "import the archive", func(ctx context.Context) (err error) {
+		found, err = s.importArchive(ctx, archive, name, sync)
 		return err
 	})
 	if err != nil {
@@ -35,38 +35,38 @@ func (e *Engine) Import(ctx context.Context, archive io.Reader, name func(string
 	return found, nil
 }
 
-func (e *Engine) importArchive(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) (imported []Image, err error) {
-	records, err := e.client.Import(ctx, archive,
+func (s *Images) importArchive(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) (imported []Image, err error) {
+	records, err := s.client.Import(ctx, archive,
 		containerd.WithImageRefTranslator(name), containerd.WithSkipMissing(),
 		containerd.WithImportPlatform(platforms.Default()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot import the archive: %w", err)
 	}
 	for _, r := range records {
-		image := containerd.NewImageWithPlatform(e.client, r, platforms.Default())
-		if err := image.Unpack(ctx, e.config.Snapshotter); err != nil {
+		image := containerd.NewImageWithPlatform(s.client, r, platforms.Default())
+		if err := image.Unpack(ctx, s.config.Snapshotter); err != nil {
 			return nil, fmt.Errorf("cannot unpack image %s: %w", r.Name, err)
 		}
 	}
-	return e.ready(ctx, sync, records...)
+	return s.ready(ctx, sync, records...)
 }
 
 // Pull fetches an image from its registry by client, unpacks it and, after sync, marks it ready. It returns when ctx ends.
-func (e *Engine) Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
+func (s *Images) Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
 	sync func(context.Context) error,
 ) (image Image, err error) {
 	var ready []Image
-	err = e.within(ctx, pullLimit, "pull "+name, func(ctx context.Context) error {
-		pulled, err := e.client.Pull(ctx, name,
+	err = s.within(ctx, pullLimit, "pull "+name, func(ctx context.Context) error {
+		pulled, err := s.client.Pull(ctx, name,
 			containerd.WithResolver(docker.NewResolver(docker.ResolverOptions{
 				Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost), docker.WithClient(client),
 					docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(login)))),
 			})),
-			containerd.WithPullUnpack, containerd.WithPullSnapshotter(e.config.Snapshotter))
+			containerd.WithPullUnpack, containerd.WithPullSnapshotter(s.config.Snapshotter))
 		if err != nil {
 			return fmt.Errorf("cannot pull %s: %w", name, native(err))
 		}
-		ready, err = e.ready(ctx, sync, pulled.Metadata())
+		ready, err = s.ready(ctx, sync, pulled.Metadata())
 		return err
 	})
 	if err != nil {
@@ -76,7 +76,7 @@ func (e *Engine) Pull(ctx context.Context, name string, client *http.Client, log
 }
 
 // ready makes what was unpacked durable, and marks the images.
-func (e *Engine) ready(ctx context.Context, sync func(context.Context) error, records ...images.Image) (ready []Image, err error) {
+func (s *Images) ready(ctx context.Context, sync func(context.Context) error, records ...images.Image) (ready []Image, err error) {
 	if err := sync(ctx); err != nil {
 		return nil, fmt.Errorf("cannot make the unpacked image durable: %w", err)
 	}
@@ -85,14 +85,14 @@ func (e *Engine) ready(ctx context.Context, sync func(context.Context) error, re
 			r.Labels = map[string]string{}
 		}
 		r.Labels[readyLabel] = r.Target.Digest.String()
-		err := e.call(ctx, answerLimit, fmt.Sprintf("mark image %s as ready", r.Name), func(ctx context.Context) error {
-			_, err := e.client.ImageService().Update(ctx, r, "labels."+readyLabel)
+		err := s.call(ctx, answerLimit, fmt.Sprintf("mark image %s as ready", r.Name), func(ctx context.Context) error {
+			_, err := s.client.ImageService().Update(ctx, r, "labels."+readyLabel)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		image, err := e.describe(ctx, r)
+		image, err := s.describe(ctx, r)
 		if err != nil {
 			return nil, err
 		}

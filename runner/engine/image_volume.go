@@ -17,11 +17,11 @@ const volumeLabel = "io.solopod.volume"
 
 // MountImage mounts the files of an image at target, read-only, as the volume name of the pod uid, for the users ids. The caller unmounts it, and
 // then calls ReleaseImages; also after an error, as a mount that did not end in time may still be made.
-func (e *Engine) MountImage(ctx context.Context, image Image, uid, name, target string, ids *specs.LinuxIDMapping) error {
-	snapshotter, key := e.client.SnapshotService(e.config.Snapshotter), "volume-"+uid+"-"+name
+func (s *Images) MountImage(ctx context.Context, image Image, uid, name, target string, ids *specs.LinuxIDMapping) error {
+	snapshotter, key := s.client.SnapshotService(s.config.Snapshotter), "volume-"+uid+"-"+name
 	labels := idLabels(map[string]string{volumeLabel: uid, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}, ids)
 	var mounts []mount.Mount
-	err := e.call(ctx, snapshotLimit, "look into image "+image.Name, func(ctx context.Context) (err error) {
+	err := s.call(ctx, snapshotLimit, "look into image "+image.Name, func(ctx context.Context) (err error) {
 		mounts, err = snapshotter.View(ctx, key, image.ChainID, snapshots.WithLabels(labels))
 		if errdefs.IsAlreadyExists(err) {
 			mounts, err = snapshotter.Mounts(ctx, key)
@@ -34,7 +34,7 @@ func (e *Engine) MountImage(ctx context.Context, image Image, uid, name, target 
 	if err != nil {
 		return err
 	}
-	return e.within(ctx, unpackedLimit, "mount image "+image.Name, func(context.Context) error {
+	return s.within(ctx, unpackedLimit, "mount image "+image.Name, func(context.Context) error {
 		if err := mountMapped(mounts, target, ids); err != nil {
 			return fmt.Errorf("cannot mount image %s: %w", image.Name, err)
 		}
@@ -43,10 +43,10 @@ func (e *Engine) MountImage(ctx context.Context, image Image, uid, name, target 
 }
 
 // ReleaseImages lets go of the images that MountImage mounted for a pod.
-func (e *Engine) ReleaseImages(ctx context.Context, uid string) error {
-	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
+func (s *Images) ReleaseImages(ctx context.Context, uid string) error {
+	snapshotter := s.client.SnapshotService(s.config.Snapshotter)
 	var keys []string
-	err := e.call(ctx, answerLimit, "list the images mounted as volumes", func(ctx context.Context) error {
+	err := s.call(ctx, answerLimit, "list the images mounted as volumes", func(ctx context.Context) error {
 		return snapshotter.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
 			keys = append(keys, info.Name)
 			return nil
@@ -54,7 +54,7 @@ func (e *Engine) ReleaseImages(ctx context.Context, uid string) error {
 	})
 	errs := []error{err}
 	for _, key := range keys {
-		errs = append(errs, e.remove(ctx, snapshotLimit, "let go of an image that was mounted", func(ctx context.Context) error {
+		errs = append(errs, s.remove(ctx, snapshotLimit, "let go of an image that was mounted", func(ctx context.Context) error {
 			return snapshotter.Remove(ctx, key)
 		}))
 	}

@@ -17,36 +17,36 @@ const leaseOwner = "io.solopod.root"
 const leaseTime = 24 * time.Hour
 
 // lease protects what is made with the returned context from containerd's garbage collector until done is called.
-func (e *Engine) lease(ctx context.Context) (leased context.Context, done func(), err error) {
+func (c *connection) lease(ctx context.Context) (leased context.Context, done func(), err error) {
 	ctx = inNamespace(ctx)
 	var lease leases.Lease
-	err = e.call(ctx, answerLimit, "take a lease", func(ctx context.Context) (err error) {
-		lease, err = e.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime),
-			leases.WithLabel(leaseOwner, e.config.Owner))
+	err = c.call(ctx, answerLimit, "take a lease", func(ctx context.Context) (err error) {
+		lease, err = c.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime),
+			leases.WithLabel(leaseOwner, c.config.Owner))
 		return err
 	})
 	if err != nil {
 		return ctx, func() {}, err
 	}
-	return leases.WithLease(ctx, lease.ID), func() { e.endLease(ctx, lease) }, nil
+	return leases.WithLease(ctx, lease.ID), func() { c.endLease(ctx, lease) }, nil
 }
 
 // endLease does not keep its caller waiting: an answer is a transaction on the disk. What is not ended the next start's prepare takes.
-func (e *Engine) endLease(ctx context.Context, lease leases.Lease) {
+func (c *connection) endLease(ctx context.Context, lease leases.Lease) {
 	ctx, cancel := detached(ctx, answerLimit)
-	e.background.Go(func() {
+	c.background.Go(func() {
 		defer cancel()
-		if err := e.client.LeasesService().Delete(ctx, lease); err != nil {
+		if err := c.client.LeasesService().Delete(ctx, lease); err != nil {
 			slog.Debug("cannot end a lease", "err", err)
 		}
 	})
 }
 
 // dropLeases ends the leases of an earlier run, which was killed: nothing else would keep what it had half made.
-func (e *Engine) dropLeases(ctx context.Context) error {
-	service := e.client.LeasesService()
-	return e.call(ctx, answerLimit, "end the leases of an earlier run", func(ctx context.Context) error {
-		list, err := service.List(ctx, fmt.Sprintf("labels.%q==%q", leaseOwner, e.config.Owner))
+func (c *connection) dropLeases(ctx context.Context) error {
+	service := c.client.LeasesService()
+	return c.call(ctx, answerLimit, "end the leases of an earlier run", func(ctx context.Context) error {
+		list, err := service.List(ctx, fmt.Sprintf("labels.%q==%q", leaseOwner, c.config.Owner))
 		if err != nil {
 			return err
 		}

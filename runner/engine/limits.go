@@ -33,7 +33,7 @@ const (
 	removeLimit = 30 * time.Second
 	// snapshotLimit is for the making and removal of a snapshot: directories, and a removal deletes a container's files.
 	snapshotLimit = time.Minute
-	// undoLimit is how long a Create that failed may take, all in all, to remove what it has made.
+	// undoLimit is how long what failed, or is over, may take, all in all, to remove what it has made, also when its context has ended.
 	undoLimit = 5 * time.Second
 	// killedLimit is how long an Exec that is over waits for its process, which was sent SIGKILL, before it returns without it.
 	killedLimit = 2 * time.Second
@@ -58,7 +58,7 @@ const (
 
 // call runs one request to containerd, for at most limit. Its error says what could not be done, and is of this package's kinds
 // where it has one.
-func (e *Engine) call(ctx context.Context, limit time.Duration, what string, request func(context.Context) error) error {
+func (c *connection) call(ctx context.Context, limit time.Duration, what string, request func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(inNamespace(ctx), limit)
 	defer cancel()
 	err := request(bounded)
@@ -80,10 +80,10 @@ func detached(ctx context.Context, limit time.Duration) (context.Context, contex
 
 // within runs f, which may hang in a system call, and returns when f does, or when ctx or limit ends: then f is left behind, its
 // context ended, until the system call returns. What f writes to may not be used by the caller in that case.
-func (e *Engine) within(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
+func (c *connection) within(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(inNamespace(ctx), limit)
 	done := make(chan error, 1)
-	e.background.Go(func() {
+	c.background.Go(func() {
 		defer cancel()
 		done <- f(bounded)
 	})

@@ -71,7 +71,7 @@ func TestQueueOutlivesItsListener(t *testing.T) {
 
 // Whatever hangs, a call returns at its limit or its caller's, and says which it was.
 func TestLimits(t *testing.T) {
-	e := &Engine{}
+	e := &connection{}
 	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	if err := e.call(t.Context(), time.Millisecond, "ask", hang); !errors.Is(err, ErrUnanswered) {
 		t.Errorf("at the limit: %v", err)

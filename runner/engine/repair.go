@@ -21,24 +21,24 @@ import (
 // with what was made from them, and damaged content. containerd's own records say that all of it is good, and an import
 // would believe them. It is for the first start after a boot, when no container runs. It returns the names of the
 // images that have to be imported or pulled again.
-func (e *Engine) Repair(ctx context.Context) (removed []string, err error) {
+func (s *Images) Repair(ctx context.Context) (removed []string, err error) {
 	ctx, cancel := context.WithTimeout(inNamespace(ctx), repairLimit)
 	defer cancel()
-	records, err := e.client.ImageService().List(ctx)
+	records, err := s.client.ImageService().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list images: %w", err)
 	}
 	good := inventory{chains: map[string]bool{}, blobs: map[digest.Digest]bool{}}
 	for _, r := range records {
-		if r.Labels[readyLabel] == r.Target.Digest.String() && e.take(ctx, r, &good) == nil {
+		if r.Labels[readyLabel] == r.Target.Digest.String() && s.take(ctx, r, &good) == nil {
 			continue
 		}
-		if err := e.client.ImageService().Delete(ctx, r.Name); err != nil && !errdefs.IsNotFound(err) {
+		if err := s.client.ImageService().Delete(ctx, r.Name); err != nil && !errdefs.IsNotFound(err) {
 			return removed, fmt.Errorf("cannot remove image %s, which a power cut may have damaged: %w", r.Name, err)
 		}
 		removed = append(removed, r.Name)
 	}
-	return removed, errors.Join(e.removeSnapshots(ctx, good.chains), e.removeContent(ctx, good.blobs))
+	return removed, errors.Join(s.removeSnapshots(ctx, good.chains), s.removeContent(ctx, good.blobs))
 }
 
 // inventory is what ready images consist of.
@@ -48,14 +48,14 @@ type inventory struct {
 }
 
 // take notes what an image consists of.
-func (e *Engine) take(ctx context.Context, record images.Image, into *inventory) error {
-	image := containerd.NewImageWithPlatform(e.client, record, platforms.Default())
+func (s *Images) take(ctx context.Context, record images.Image, into *inventory) error {
+	image := containerd.NewImageWithPlatform(s.client, record, platforms.Default())
 	diffs, err := image.RootFS(ctx)
 	if err != nil {
 		return err
 	}
 	var blobs []digest.Digest
-	store := e.client.ContentStore()
+	store := s.client.ContentStore()
 	err = images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		blobs = append(blobs, d.Digest)
 		children, err := images.Children(ctx, store, d)
@@ -77,8 +77,8 @@ func (e *Engine) take(ctx context.Context, record images.Image, into *inventory)
 }
 
 // removeSnapshots removes the committed snapshots that no ready image names, after what was made from them.
-func (e *Engine) removeSnapshots(ctx context.Context, good map[string]bool) error {
-	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
+func (s *Images) removeSnapshots(ctx context.Context, good map[string]bool) error {
+	snapshotter := s.client.SnapshotService(s.config.Snapshotter)
 	children, bad := map[string][]string{}, []string{}
 	err := snapshotter.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
 		children[info.Parent] = append(children[info.Parent], info.Name)
@@ -108,8 +108,8 @@ func (e *Engine) removeSnapshots(ctx context.Context, good map[string]bool) erro
 }
 
 // removeContent removes content that belongs to no ready image and is not what its digest says.
-func (e *Engine) removeContent(ctx context.Context, good map[digest.Digest]bool) error {
-	store := e.client.ContentStore()
+func (s *Images) removeContent(ctx context.Context, good map[digest.Digest]bool) error {
+	store := s.client.ContentStore()
 	var doubtful []content.Info
 	err := store.Walk(ctx, func(info content.Info) error {
 		if !good[info.Digest] {

@@ -18,16 +18,16 @@ const maxAccountFile = 1 << 20
 
 // ReadFiles reads small regular files of an image's root file system. A file that does not exist, that is something else, or that
 // leads out of the image, is nil in the answer.
-func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
-	ctx, done, err := e.lease(ctx)
+func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
+	ctx, done, err := s.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	snapshotter := e.client.SnapshotService(e.config.Snapshotter)
+	snapshotter := s.client.SnapshotService(s.config.Snapshotter)
 	key := "view-" + rand.Text()
 	var mounts []mount.Mount
-	err = e.call(ctx, snapshotLimit, "look into image "+image.Name, func(ctx context.Context) (err error) {
+	err = s.call(ctx, snapshotLimit, "look into image "+image.Name, func(ctx context.Context) (err error) {
 		mounts, err = snapshotter.View(ctx, key, image.ChainID)
 		return err
 	})
@@ -35,14 +35,14 @@ func (e *Engine) ReadFiles(ctx context.Context, image Image, names ...string) (f
 		return nil, err
 	}
 	defer func() {
-		ctx, cancel := detached(ctx, answerLimit)
+		ctx, cancel := detached(ctx, undoLimit)
 		defer cancel()
 		if err := snapshotter.Remove(ctx, key); err != nil {
 			slog.Warn("cannot remove the view of an image; it goes with its lease", "image", image.Name, "err", err)
 		}
 	}()
 	var read [][]byte
-	err = e.within(ctx, unpackedLimit, "read files of image "+image.Name, func(ctx context.Context) error {
+	err = s.within(ctx, unpackedLimit, "read files of image "+image.Name, func(ctx context.Context) error {
 		return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
 			for _, name := range names {
 				b, err := foreign.ReadIn(dir, name, maxAccountFile)

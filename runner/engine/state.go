@@ -16,10 +16,10 @@ const statesAtOnce = 128
 
 // List returns every container in Solopod's namespace with the state of its process. Shims are asked side by side: one that does not
 // answer makes its container Unanswered, and nothing else. The list fails only when containerd itself does not list its records.
-func (e *Engine) List(ctx context.Context) ([]Container, error) {
+func (c *Containers) List(ctx context.Context) ([]Container, error) {
 	var records []containers.Container
-	err := e.call(ctx, answerLimit, "list containers", func(ctx context.Context) (err error) {
-		records, err = e.client.ContainerService().List(ctx)
+	err := c.call(ctx, answerLimit, "list containers", func(ctx context.Context) (err error) {
+		records, err = c.client.ContainerService().List(ctx)
 		return err
 	})
 	if err != nil {
@@ -31,7 +31,7 @@ func (e *Engine) List(ctx context.Context) ([]Container, error) {
 	for i, r := range records {
 		slots <- struct{}{}
 		group.Go(func() {
-			list[i] = e.withState(ctx, r)
+			list[i] = c.withState(ctx, r)
 			<-slots
 		})
 	}
@@ -40,44 +40,44 @@ func (e *Engine) List(ctx context.Context) ([]Container, error) {
 }
 
 // Get returns one container, or ErrNotFound. Its State is Unanswered when only its record could be read.
-func (e *Engine) Get(ctx context.Context, id string) (Container, error) {
-	r, err := e.record(ctx, id)
+func (c *Containers) Get(ctx context.Context, id string) (Container, error) {
+	r, err := c.record(ctx, id)
 	if err != nil {
 		return Container{}, err
 	}
-	return e.withState(ctx, r), ctx.Err()
+	return c.withState(ctx, r), ctx.Err()
 }
 
 // record reads what containerd was told at the container's creation.
-func (e *Engine) record(ctx context.Context, id string) (r containers.Container, err error) {
-	err = e.call(ctx, answerLimit, "read the container's record", func(ctx context.Context) (err error) {
-		r, err = e.client.ContainerService().Get(ctx, id)
+func (c *connection) record(ctx context.Context, id string) (r containers.Container, err error) {
+	err = c.call(ctx, answerLimit, "read the container's record", func(ctx context.Context) (err error) {
+		r, err = c.client.ContainerService().Get(ctx, id)
 		return err
 	})
 	return r, err
 }
 
 // withState asks the container's shim.
-func (e *Engine) withState(ctx context.Context, r containers.Container) Container {
-	c := Container{ID: r.ID, Labels: r.Labels, CreatedAt: r.CreatedAt, State: Unanswered}
-	if e.config.Silent(c.ID) {
-		return c
+func (c *Containers) withState(ctx context.Context, r containers.Container) Container {
+	found := Container{ID: r.ID, Labels: r.Labels, CreatedAt: r.CreatedAt, State: Unanswered}
+	if c.config.Silent(r.ID) {
+		return found
 	}
 	var process *tasktypes.Process
-	err := e.call(ctx, stateLimit, "read the state of container "+c.ID, func(ctx context.Context) error {
-		resp, err := e.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: c.ID})
+	err := c.call(ctx, stateLimit, "read the state of container "+r.ID, func(ctx context.Context) error {
+		resp, err := c.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: r.ID})
 		process = resp.GetProcess()
 		return err
 	})
 	switch {
 	case errors.Is(err, ErrNotFound):
-		c.State = Unknown
+		found.State = Unknown
 	case err != nil:
-		slog.Debug("a container's state is not known", "id", c.ID, "err", err)
+		slog.Debug("a container's state is not known", "id", r.ID, "err", err)
 	default:
-		c.fill(process)
+		found.fill(process)
 	}
-	return c
+	return found
 }
 
 // fill takes a process's state. One that containerd does not know either, as its shim has given an error or (1.6) no answer, leaves

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,7 +35,7 @@ type Engine interface {
 // Library knows the images that are present, by their full references.
 type Library interface {
 	Image(ctx context.Context, name string) (engine.Image, error)
-	Images(ctx context.Context) ([]engine.Image, error)
+	ListImages(ctx context.Context) ([]engine.Image, error)
 	RemoveImage(ctx context.Context, name string) error
 	// Synced says whether the files of an image were known to be on the disk.
 	Synced(ctx context.Context, name string) (bool, error)
@@ -67,7 +66,7 @@ func NewStore(e Engine, root string, elsewhere bool, changed func([]string), rep
 	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}
 	s.puller = pull.New(s.fetch)
 	s.importer = archive.NewImporter(s.read)
-	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), s.synced, s.ready, report)
+	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), archive.Outcome{Present: s.synced, Imported: s.ready, Report: report})
 	return s
 }
 
@@ -105,7 +104,7 @@ func (s *Store) Get(ctx context.Context, ref string) (engine.Image, error) {
 }
 
 // List returns all images.
-func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.Images(ctx) }
+func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.ListImages(ctx) }
 
 // Remove removes an image by reference.
 func (s *Store) Remove(ctx context.Context, ref string) error {
@@ -131,7 +130,7 @@ func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, 
 }
 
 // read implements archive.Import.
-func (s *Store) read(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
+func (s *Store) read(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
 	began := time.Now()
 	images, err := s.engine.Import(ctx, archive, func(name string) string {
 		full, err := Normalize(name)
@@ -139,7 +138,12 @@ func (s *Store) read(ctx context.Context, archive io.Reader) ([]engine.Image, er
 			return name
 		}
 		return full
-	}, s.disk.sync)
+	}, func(ctx context.Context) error {
+		if err := whole(); err != nil {
+			return err
+		}
+		return s.disk.sync(ctx)
+	})
 	s.count("import", began, err)
 	return images, err
 }
@@ -183,13 +187,22 @@ func (s *Store) ready(images []engine.Image) {
 	s.changed(names)
 }
 
-// Watch imports the archives of dir, calls scanned, and goes on with every change until ctx ends. A directory that cannot be made or
-// watched is reported, and read at intervals.
+// makeLimit is how long the images directory may take to be made.
+const makeLimit = 5 * time.Second
+
+// Watch imports the archives of dir, calls scanned when all that lay there was tried, or after two minutes, and goes on with every change
+// until ctx ends. A directory that cannot be made or watched is reported.
 func (s *Store) Watch(ctx context.Context, dir string, scanned func()) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		slog.Warn("cannot make the images directory", "err", err)
-		s.report(dir, fmt.Errorf("cannot use the images directory: %w", err))
+	made := make(chan error, 1)
+	go func() { made <- os.MkdirAll(dir, 0o755) }()
+	select {
+	case err := <-made:
+		if err != nil {
+			s.report(dir, fmt.Errorf("cannot make the images directory: %w", err))
+		}
+	case <-time.After(makeLimit): // a network file system; the directory tells of it
+	case <-ctx.Done():
+		return nil
 	}
-	s.directory.Run(ctx, dir, archive.Changes(ctx, dir), scanned)
-	return nil
+	return s.directory.Run(ctx, dir, scanned)
 }

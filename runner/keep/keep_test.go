@@ -259,7 +259,11 @@ func TestReplacedKeeper(t *testing.T) {
 	path := filepath.Join(dir, "fifo")
 	fill(t, first, path, "text")
 	first.Close()
-	old := keepers(t, dir)
+	var old []int
+	eventually(t, "the first runs, and knows its socket", func() bool {
+		old = keepers(t, dir)
+		return len(old) == 1 && holds(old[0], path)
+	})
 	if err := os.Remove(first.socket); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/reader"
+	"github.com/solopod/solopod/runner/logs/spool"
 )
+
+// journalSize is how long a journal's file is.
+const journalSize = 64 << 10
 
 // tinyDisk mounts a file system of so many KiB for the test.
 func tinyDisk(t *testing.T, kib int) string {
@@ -57,7 +65,7 @@ func fill(t *testing.T, dir string) (free func()) {
 func start(t *testing.T, dir, log string, s Streams) (*Pump, *os.File) {
 	t.Helper()
 	s.Keeper = noKeeper{}
-	p, err := Open(dir, NewFile(log, Limits{}), s)
+	p, err := Open(dir, logfile.New(log, logfile.Limits{}), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +87,7 @@ func within(d time.Duration) context.Context {
 func texts(t *testing.T, log string) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := Read(context.Background(), log, ReadOptions{Tail: -1}, &out, nil); err != nil {
+	if err := reader.Read(context.Background(), log, reader.Options{Tail: -1}, &out, nil); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -117,10 +125,10 @@ func TestFullStateFileSystem(t *testing.T) {
 	if err := sparse.Truncate(journalSize); err != nil {
 		t.Fatal(err)
 	}
-	left := newJournal(make([]byte, 4096), "", false)
-	copy(left.buf, "before ")
-	left.store(phaseIdle, 0, 7)
-	if _, err := sparse.WriteAt(left.mem, 0); err != nil {
+	const end = len("before ")
+	left := binary.NativeEndian.AppendUint64(nil, uint64(end)) // its first word: idle, and what is pending ends there
+	left = append(left, make([]byte, 64-len(left))...)
+	if _, err := sparse.WriteAt(append(left, "before "...), 0); err != nil {
 		t.Fatal(err)
 	}
 	sparse.Close()
@@ -254,13 +262,13 @@ func TestFullLogDisk(t *testing.T) {
 	}
 }
 
-// The end of a container whose log's disk is full is in the log when there is room again, also after a kill, once.
+// The end of a container whose log's disk is full is in the log when there is room again.
 func TestSpool(t *testing.T) {
 	disk := tinyDisk(t, 256)
 	state := t.TempDir()
 	log := filepath.Join(disk, "pod", "c", "0.log")
-	spool := NewSpool(filepath.Join(state, "unwritten"))
-	p, out := start(t, filepath.Join(state, "io"), log, Streams{Spool: spool})
+	kept := filepath.Join(state, "unwritten")
+	p, out := start(t, filepath.Join(state, "io"), log, Streams{Spool: spool.New(kept)})
 	fmt.Fprintln(out, "first")
 	appears(t, log, "first")
 	free := fill(t, disk)
@@ -277,25 +285,16 @@ func TestSpool(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %s, though nothing was to be waited for", took)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if !spool.deliver(ctx) {
-		t.Error("it was delivered to a full disk")
-	}
 	free()
-	// A run that is killed while it delivers has written the beginning.
-	paths, err := spool.files(spoolSuffix)
-	if err != nil || len(paths) != 1 {
-		t.Fatalf("kept: %v, %v", paths, err)
-	}
-	tearDelivery(t, paths[0], log)
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
-		NewSpool(spool.dir).Run(ctx)
+		spool.New(kept).Run(ctx) // as the next run does
 		close(ended)
 	}()
 	appears(t, log, "the end")
 	eventually(t, "nothing is kept any more", func() bool {
-		entries, err := os.ReadDir(spool.dir)
+		entries, err := os.ReadDir(kept)
 		return err == nil && len(entries) == 0
 	})
 	cancel()
@@ -309,89 +308,6 @@ func TestSpool(t *testing.T) {
 	}
 }
 
-// tearDelivery does what a run does that is killed while it writes to the log.
-func tearDelivery(t *testing.T, path, log string) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, _, text, err := parseSpool(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.Size = sizeOf(info.Size())
-	line, err := h.line()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(line, 0); err != nil {
-		t.Fatal(err)
-	}
-	l, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if _, err := l.Write(text[:5000]); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Damaged files are set aside, and what belongs to a pod that goes is forgotten.
-func TestSpoolDamaged(t *testing.T) {
-	dir := t.TempDir()
-	s := NewSpool(dir)
-	for name, text := range map[string]string{
-		"empty": "", "zeros": strings.Repeat("\x00", 1000), "version": `{"version":2,"log":"/a/b.log","size":"-1"}` + "\n",
-		"relative": `{"version":1,"log":"b.log","size":"-1"}` + "\n", "size": `{"version":1,"log":"/a/b.log","size":"x"}` + "\n",
-		"dots": `{"version":1,"log":"/a/../b.log","size":"-1"}` + "\n", "big": strings.Repeat("x", maxSpooled+1),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name+spoolSuffix), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "directory"+spoolSuffix), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if s.deliver(context.Background()) {
-		t.Error("something is to be tried again")
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 8 {
-		t.Errorf("there are %v, %v", entries, err)
-	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), damagedSuffix) {
-			t.Errorf("%s was not set aside", e.Name())
-		}
-	}
-	for _, log := range []string{"/log/pod/c/0.log", "/log/pod2/c/0.log"} {
-		sp, err := s.take(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := sp.close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Forget("/log/pod"); err != nil {
-		t.Error(err)
-	}
-	if left, err := s.files(spoolSuffix); err != nil || len(left) != 1 {
-		t.Errorf("left: %v, %v", left, err)
-	}
-}
-
 // A disk that does not answer holds nobody up but the streams that write to it, and these go on when it does.
 func TestStuckDisk(t *testing.T) {
 	disk := t.TempDir()
@@ -401,7 +317,7 @@ func TestStuckDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { unmount(t, disk) })
 	log := filepath.Join(disk, "pod", "c", "0.log")
-	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{Spool: NewSpool(t.TempDir())})
+	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{Spool: spool.New(t.TempDir())})
 	fmt.Fprintln(out, "before")
 	appears(t, log, "before")
 	root, err := os.Open(disk)

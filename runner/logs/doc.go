@@ -1,18 +1,11 @@
-// Package logs carries containers' output into CRI log files, without losing or doubling a line when Solopod is killed,
-// and reads these files.
+// Package logs carries containers' output into CRI log files, without losing or doubling a line when Solopod is killed.
+// Below it: package cri is the files' format, logfile their places and rotation, journal what was read and is not written yet, spool
+// what a disk did not take, and reader what shows logs.
 //
 // A container writes into FIFOs. Both ends of each are held by the shim too, so that a container is only held back,
 // never broken, while Solopod is away. A Pump reads a FIFO into a journal, a small shared mapping of a file in the state
 // directory, and writes from there to the log file. The mapping outlives the process: whatever was read and not yet
 // written is written by the next run, and what was half written is cut off and written again.
-//
-// The journal's life for each batch (the phase is one 64-bit word, stored in one instruction):
-//
-//	idle ──▶ reading(n) ──read(2)──▶ writing(log size) ──write(2)──▶ idle
-//
-// Killed while reading: n bytes were announced (FIONREAD) and their first bytes were filled with a marker that no text
-// holds; where the marker is gone, the read happened. Killed while writing: what the log has behind the size noted before
-// is cut off if it is the beginning of the batch, and the batch is written again.
 //
 // Nothing here trusts a disk. A journal's file has its blocks before it is mapped, and a fault of the mapping is an error;
 // without a file the journal is in memory, and only a kill can then cost output. A log file that cannot be written holds

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Links is the directory, /var/log/containers, whose links log shippers follow. A link is called
@@ -63,11 +65,16 @@ func parseLink(name string) (pod, namespace, container, id string, ok bool) {
 
 // remove removes the links that which selects; what is no link is not touched.
 func (l Links) remove(which func(pod, namespace, container, id string) bool) error {
-	dir, err := os.Open(l.Root)
+	found, err := foreign.FindFollowing(l.Root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
+		return fmt.Errorf("cannot look for links to logs: %w", err)
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	dir, err := foreign.Reopen(found, foreign.Directory, os.O_RDONLY)
+	if err != nil {
 		return fmt.Errorf("cannot look for links to logs: %w", err)
 	}
 	defer dir.Close() //nolint:errcheck // only read from

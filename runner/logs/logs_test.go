@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/keep"
+	"github.com/solopod/solopod/runner/logs/cri"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // A pump in a process of its own is killed with SIGKILL at random moments while a writer runs at full speed: no line may
@@ -52,7 +54,7 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 		}
 		child.Wait() //nolint:errcheck // it was killed
 	}
-	file := NewFile(log, Limits{})
+	file := logfile.New(log, logfile.Limits{})
 	p, err := Open(dir, file, Streams{Keeper: noKeeper{}})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +75,7 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 	defer f.Close()
 	n := 0
 	for sc := bufio.NewScanner(f); sc.Scan(); n++ {
-		l, err := ParseLine(sc.Bytes())
+		l, err := cri.Parse(sc.Bytes())
 		if want := fmt.Sprintf("line %d of the test, and some text so that lines cross the ends of buffers", n); err != nil || string(l.Text) != want {
 			t.Fatalf("line %d is %q (%v)", n, sc.Text(), err)
 		}
@@ -120,7 +122,7 @@ func TestPumpProcess(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	file := NewFile(os.Getenv("PUMP_LOG"), Limits{})
+	file := logfile.New(os.Getenv("PUMP_LOG"), logfile.Limits{})
 	if _, err := Open(dir, file, Streams{Keeper: noKeeper{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -128,35 +130,9 @@ func TestPumpProcess(t *testing.T) {
 	select {}
 }
 
-func TestFormat(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	stamp := "2026-01-02T03:04:05.000000006Z stdout "
-	long := strings.Repeat("x", maxLine)
-	for name, c := range map[string]struct {
-		in    string
-		force bool
-		want  string
-		used  int
-	}{
-		"two lines":              {"a\nb\n", false, stamp + "F a\n" + stamp + "F b\n", 4},
-		"an unfinished line":     {"a\nb", false, stamp + "F a\n", 2},
-		"forced":                 {"b", true, stamp + "P b\n", 1},
-		"empty lines":            {"\n\n", false, stamp + "F \n" + stamp + "F \n", 2},
-		"a line of maximal size": {long + "\n", false, stamp + "F " + long + "\n", maxLine + 1},
-		"a longer line":          {long + "y\n", false, stamp + "P " + long + "\n" + stamp + "F y\n", maxLine + 2},
-		"long without an end":    {long, false, stamp + "P " + long + "\n", maxLine},
-		"nothing":                {"", true, "", 0},
-	} {
-		out, used := format(nil, "stdout", at, []byte(c.in), c.force)
-		if string(out) != c.want || used != c.used {
-			t.Errorf("%s: %q, used %d", name, out, used)
-		}
-	}
-}
-
 func TestRotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ctr", "0.log")
-	file := NewFile(path, Limits{MaxSize: 1000, MaxFiles: 3})
+	file := logfile.New(path, logfile.Limits{MaxSize: 1000, MaxFiles: 3})
 	p, err := Open(filepath.Join(t.TempDir(), "io"), file, Streams{Keeper: noKeeper{}})
 	if err != nil {
 		t.Fatal(err)
@@ -172,12 +148,12 @@ func TestRotation(t *testing.T) {
 	if err := finish(p); err != nil {
 		t.Fatal(err)
 	}
-	files, err := allFiles(path)
+	files, err := filepath.Glob(path + "*")
 	if err != nil || len(files) < 2 || len(files) > 3 {
 		t.Fatalf("the files of the log: %v, %v", files, err)
 	}
 	var out bytes.Buffer
-	if err := Read(context.Background(), path, ReadOptions{Tail: 5}, &out, nil); err != nil {
+	if err := reader.Read(context.Background(), path, reader.Options{Tail: 5}, &out, nil); err != nil {
 		t.Fatal(err)
 	}
 	if out.String() != "line 195\nline 196\nline 197\nline 198\nline 199\n" {
@@ -185,34 +161,10 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-func TestReadOptions(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "0.log")
-	text := "2026-01-01T00:00:01Z stdout F one\n2026-01-01T00:00:02Z stderr P tw\n2026-01-01T00:00:02Z stderr F o\ntorn li\n2026-01-01T00:00:03Z stdout F three\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		o    ReadOptions
-		want string
-	}{
-		"all":        {ReadOptions{Tail: -1}, "one\ntwo\nthree\n"},
-		"tail":       {ReadOptions{Tail: 2}, "two\nthree\n"},
-		"tail zero":  {ReadOptions{Tail: 0}, ""},
-		"since":      {ReadOptions{Tail: -1, Since: time.Date(2026, 1, 1, 0, 0, 3, 0, time.UTC)}, "three\n"},
-		"timestamps": {ReadOptions{Tail: 1, Timestamps: true}, "2026-01-01T00:00:03Z three\n"},
-		"bytes":      {ReadOptions{Tail: -1, LimitBytes: 5}, "one\nt"},
-	} {
-		var out bytes.Buffer
-		if err := Read(context.Background(), path, c.o, &out, nil); err != nil || out.String() != c.want {
-			t.Errorf("%s: %q, %v", name, out.String(), err)
-		}
-	}
-}
-
 // A reader that follows sees every line, over rotations, and ends with the container.
 func TestFollowOverRotations(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ctr", "0.log")
-	file := NewFile(path, Limits{MaxSize: 5000, MaxFiles: 50})
+	file := logfile.New(path, logfile.Limits{MaxSize: 5000, MaxFiles: 50})
 	p, err := Open(filepath.Join(t.TempDir(), "io"), file, Streams{Keeper: noKeeper{}})
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +173,7 @@ func TestFollowOverRotations(t *testing.T) {
 	ended := make(chan struct{})
 	followed := make(chan error, 1)
 	go func() {
-		err := Read(context.Background(), path, ReadOptions{Tail: -1, Follow: true}, w, ended)
+		err := reader.Read(context.Background(), path, reader.Options{Tail: -1, Follow: true}, w, ended)
 		followed <- errors.Join(err, w.Close())
 	}()
 	fifo, err := os.OpenFile(p.Paths().Stdout, os.O_WRONLY, 0)
@@ -250,16 +202,6 @@ func TestFollowOverRotations(t *testing.T) {
 	if err := <-followed; err != nil {
 		t.Error(err)
 	}
-}
-
-func FuzzParseLine(f *testing.F) {
-	f.Add([]byte("2026-01-01T00:00:01Z stdout F one"))
-	f.Add([]byte("2026-01-01T00:00:01Z stderr P "))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if l, err := ParseLine(b); err == nil && l.Stream != "stdout" && l.Stream != "stderr" {
-			t.Errorf("stream %q", l.Stream)
-		}
-	})
 }
 
 // inPipe is how many bytes nobody has read yet.

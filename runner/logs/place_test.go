@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // What a pod with a mount of the log directory puts there leads Solopod nowhere else, neither to write nor to read.
@@ -51,12 +54,12 @@ func TestForeignFiles(t *testing.T) {
 			for _, follow := range []bool{false, true} {
 				ctx := within(5 * time.Second)
 				var out bytes.Buffer
-				err := Read(ctx, log, ReadOptions{Tail: -1, Follow: follow}, &out, nil)
-				if !errors.Is(err, ErrForeign) && !errors.Is(err, os.ErrNotExist) || out.Len() > 0 || ctx.Err() != nil {
+				err := reader.Read(ctx, log, reader.Options{Tail: -1, Follow: follow}, &out, nil)
+				if !errors.Is(err, logfile.ErrForeign) && !errors.Is(err, os.ErrNotExist) || out.Len() > 0 || ctx.Err() != nil {
 					t.Errorf("following %t: %v, read %q", follow, err, out.String())
 				}
 			}
-			if err := PruneAttempts(filepath.Dir(log), 5); err != nil && !errors.Is(err, ErrForeign) && !errors.Is(err, unix.EISDIR) {
+			if err := logfile.PruneAttempts(filepath.Dir(log), 5); err != nil && !errors.Is(err, logfile.ErrForeign) && !errors.Is(err, unix.EISDIR) {
 				t.Error(err)
 			}
 			p, w := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
@@ -96,49 +99,6 @@ func TestRemovedLog(t *testing.T) {
 	}
 	if got := texts(t, log); got != "last\n" {
 		t.Errorf("the log: %q", got)
-	}
-}
-
-// A write that the last run did not complete is cut off; what others wrote behind it is not.
-func TestTornWrites(t *testing.T) {
-	const before, batch = "before\n", "one\ntwo\n"
-	for name, c := range map[string]struct {
-		content string
-		size    int64
-		want    string
-	}{
-		"nothing was written": {before, 7, before},
-		"half":                {before + "one\ntw", 7, before},
-		"all":                 {before + batch, 7, before},
-		"more":                {before + batch + "three\n", 7, before + batch + "three\n"},
-		"something else":      {before + "two\n", 7, before + "two\n"},
-		"zeros":               {before + "\x00\x00", 7, before + "\x00\x00"},
-		"a damaged size":      {before, 0, before},
-		"a negative size":     {before, -1, before},
-		"the log is shorter":  {"", 7, ""},
-	} {
-		path := filepath.Join(t.TempDir(), "0.log")
-		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f := NewFile(path, Limits{})
-		f.interrupted(c.size, []byte(batch))
-		if err := errors.Join(f.Make(), f.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := os.ReadFile(path); err != nil || string(b) != c.want {
-			t.Errorf("%s: %q, %v", name, b, err)
-		}
-	}
-}
-
-func TestNextRotated(t *testing.T) {
-	old := []string{"0.log.20260101-000000.000000000", "0.log.29990101-000000.000000001"}
-	if got := nextRotated("0.log", old); got != "0.log.29990101-000000.000000002" {
-		t.Errorf("behind one of the future: %s", got)
-	}
-	if got := nextRotated("0.log", old[:1]); got <= old[0] || got >= old[1] {
-		t.Errorf("now: %s", got)
 	}
 }
 

@@ -13,13 +13,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/keep"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/spool"
 )
 
 // Pump carries the output of one container. It owns its FIFOs, their journals and the log file. Its methods are safe for
 // concurrent use, and those with a context wait no longer than that: what is stuck in a disk is left behind.
 type Pump struct {
-	file    *File
+	file    *logfile.File
 	streams []*stream
 	dir     string
 	keeper  Keeper
@@ -45,7 +48,7 @@ type Streams struct {
 	Terminal bool // one output stream
 	Keeper   Keeper
 	// Spool takes what the log's disk does not when the container has ended; nil means that it is lost then.
-	Spool *Spool
+	Spool *spool.Spool
 }
 
 // Paths of the FIFOs, for the shim.
@@ -55,7 +58,7 @@ type Paths struct{ Stdin, Stdout, Stderr string }
 // written first. The log is opened by the Pump's goroutines: where it cannot be, output waits, and the container may be
 // started nevertheless. A journal that cannot be had is no error, see Degraded. The caller owns the Pump and must Detach
 // it, or Drain and Finish it; the File is the Pump's if there is no error.
-func Open(dir string, file *File, s Streams) (*Pump, error) {
+func Open(dir string, file *logfile.File, s Streams) (*Pump, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
@@ -81,7 +84,7 @@ func Open(dir string, file *File, s Streams) (*Pump, error) {
 		}
 	}
 	if p.trouble != nil {
-		slog.Warn("a container's log is written without a journal", "log", file.path, "err", p.trouble)
+		slog.Warn("a container's log is written without a journal", "log", file.Path(), "err", p.trouble)
 	}
 	for _, st := range p.streams {
 		st.expectTorn()
@@ -148,34 +151,20 @@ func openFIFO(path string) (*os.File, error) {
 		if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
 			return nil, fmt.Errorf("cannot make a FIFO: %w", &os.PathError{Op: "mkfifo", Path: path, Err: err})
 		}
-		fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		f, err := reopenFIFO(fd, path, unix.O_RDWR)
-		unix.Close(fd) //nolint:errcheck // only referred to
-		if !errors.Is(err, errNoFIFO) || try > 0 {
+		f, err := foreign.OpenFIFO(path, os.O_RDWR)
+		var kind *foreign.KindError
+		if !errors.As(err, &kind) || try > 0 {
 			return f, err
 		}
-		slog.Warn("what is in the place of a FIFO is set aside", "file", path+damagedSuffix)
+		slog.Warn("what is in the place of a FIFO is set aside", "file", path+damagedSuffix, "err", err)
 		if err := os.Rename(path, path+damagedSuffix); err != nil {
 			return nil, err
 		}
 	}
 }
 
-var errNoFIFO = errors.New("it is no FIFO")
-
-func reopenFIFO(fd int, path string, flags int) (*os.File, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		return nil, fmt.Errorf("%s: %w", path, errNoFIFO)
-	}
-	return reopen(fd, path, flags)
-}
+// damagedSuffix marks what was set aside. A later one replaces it.
+const damagedSuffix = ".damaged"
 
 // Paths returns where the FIFOs lie.
 func (p *Pump) Paths() Paths {
@@ -212,7 +201,7 @@ func (p *Pump) Drain(ctx context.Context) error {
 func (p *Pump) Finish(ctx context.Context) error {
 	err := p.end(ctx, (*stream).finish, p.file.Close)
 	p.keeper.Drop(p.dir)
-	return errors.Join(err, os.RemoveAll(p.dir))
+	return errors.Join(err, foreign.RemoveAll(p.dir))
 }
 
 // end stops reading, has every stream end itself, and at last calls last.
@@ -281,10 +270,10 @@ func (p *Pump) each(ctx context.Context, do func(*stream) error) error {
 				for range len(waiting) {
 					r := <-results
 					r.stream.returned()
-					slog.Warn("a container's log that was stuck has been let go of", "log", p.file.path, "stream", r.stream.name, "err", r.err)
+					slog.Warn("a container's log that was stuck has been let go of", "log", p.file.Path(), "stream", r.stream.name, "err", r.err)
 				}
 			}()
-			return errors.Join(append(errs, fmt.Errorf("%s: %w", p.file.path, ErrLeftBehind))...)
+			return errors.Join(append(errs, fmt.Errorf("%s: %w", p.file.Path(), ErrLeftBehind))...)
 		}
 	}
 	return errors.Join(errs...)

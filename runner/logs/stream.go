@@ -11,6 +11,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/logs/cri"
+	"github.com/solopod/solopod/runner/logs/journal"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/spool"
 )
 
 // retryWrite is how long a container's output waits before a write that failed, on a full disk, is tried again.
@@ -22,36 +28,35 @@ type stream struct {
 	name    string // stdout or stderr, as the CRI log format has it
 	path    string // of the FIFO
 	fifo    *os.File
-	journal *journal
-	file    *File
-	spool   *Spool
-	spooled *spooled // what takes the output in place of the log
+	journal *journal.Journal
+	file    *logfile.File
+	spool   *spool.Spool
+	rest    *spool.Rest // what takes the output in place of the log
 	turn    chan struct{}
 	// batch is the formatted text of the batch at hand; kept to be used again.
-	batch  []byte
-	looked bool // what an earlier run left was looked at
-	broke  bool // it was said that the log cannot be written
-	closed bool
-	left   atomic.Int32 // how many have left it behind
+	batch   []byte
+	settled bool // what is pending is no whole line; not so at first, with what an earlier run left
+	broke   bool // it was said that the log cannot be written
+	closed  bool
+	left    atomic.Int32 // how many have left it behind
 }
 
-func openStream(dir, name string, file *File, spool *Spool) (st *stream, trouble, err error) {
+func openStream(dir, name string, file *logfile.File, spool *spool.Spool) (st *stream, trouble, err error) {
 	fifo, err := openFIFO(filepath.Join(dir, name))
 	if err != nil {
 		return nil, nil, err
 	}
-	j, trouble := openJournal(filepath.Join(dir, name+".journal"))
+	j, trouble := journal.Open(filepath.Join(dir, name+".journal"))
 	return &stream{name: name, path: fifo.Name(), fifo: fifo, journal: j, file: file, spool: spool, turn: make(chan struct{}, 1)}, trouble, nil
 }
 
 // expectTorn tells the file of the batch that the last run was writing when it ended. It is told before any stream writes, so
 // that the log's size fits.
 func (s *stream) expectTorn() {
-	err := s.journal.guarded(func() error {
-		phase, start, end := s.journal.load()
-		if phase == phaseWriting {
-			text, _ := format(nil, s.name, s.journal.when(), s.journal.buf[start:end], false)
-			s.file.interrupted(int64(atomic.LoadUint64(s.journal.size)), text)
+	err := s.journal.Guard(func() error {
+		if size, pending, ok := s.journal.Interrupted(); ok {
+			text, _ := cri.Format(nil, s.name, s.journal.Time(), pending, false)
+			s.file.Interrupted(size, text)
 		}
 		return nil
 	})
@@ -90,7 +95,7 @@ func (s *stream) run(ending <-chan struct{}, made chan<- struct{}) {
 // complain says that the log cannot be written, once: a full disk would repeat it with every line.
 func (s *stream) complain(err error) {
 	if err != nil && !s.broke {
-		slog.Error("cannot write a container's log; its output waits", "log", s.file.path, "err", err)
+		slog.Error("cannot write a container's log; its output waits", "log", s.file.Path(), "err", err)
 	}
 	s.broke = err != nil
 }
@@ -109,11 +114,11 @@ func (s *stream) waitReadable() error {
 
 // step moves one batch from the FIFO into the log. It returns the number of bytes read.
 func (s *stream) step() (n int, err error) {
-	err = s.journal.guarded(func() error {
+	err = s.journal.Guard(func() error {
 		n, err = s.move()
 		return err
 	})
-	if errors.Is(err, errFault) || errors.Is(err, unix.EFAULT) {
+	if errors.Is(err, journal.ErrFault) || errors.Is(err, unix.EFAULT) {
 		s.renewJournal(err)
 		return 0, nil
 	}
@@ -122,97 +127,83 @@ func (s *stream) step() (n int, err error) {
 
 // renewJournal goes on with another journal after a fault of this one.
 func (s *stream) renewJournal(fault error) {
-	path := s.journal.path
-	errs := []error{s.journal.close()}
+	path := s.journal.Path()
+	errs := []error{s.journal.Close()}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		errs = append(errs, err)
 	}
 	var trouble error
-	s.journal, trouble = openJournal(path)
+	s.journal, trouble = journal.Open(path)
+	s.settled = false
 	err := errors.Join(append(errs, fault, trouble)...)
-	slog.Error("the journal of a container's output was damaged while in use; some output may be lost", "log", s.file.path, "stream", s.name, "err", err)
+	slog.Error("the journal of a container's output was damaged while in use; some output may be lost", "log", s.file.Path(), "stream", s.name, "err", err)
 }
 
 func (s *stream) move() (int, error) {
 	if err := s.settle(); err != nil {
 		return 0, err
 	}
-	_, start, end := s.journal.load()
-	start, end, full := s.journal.room(start, end)
-	if full {
-		if err := s.flush(start, end, true); err != nil {
+	if s.journal.Room() {
+		if err := s.flush(true); err != nil {
 			return 0, err
 		}
-		start, end, _ = s.journal.room(0, 0)
+		s.journal.Room()
 	}
 	fd := int(s.fifo.Fd())
 	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	n = min(n, bufferSize-1-end) // one byte is kept for the newline that endLine adds
-	s.journal.announce(start, end, n, time.Now())
-	got, err := unix.Read(fd, s.journal.buf[end:end+n])
+	got, err := s.journal.Read(n, time.Now(), func(b []byte) (int, error) { return unix.Read(fd, b) })
 	if err != nil || got <= 0 {
-		s.journal.store(phaseIdle, start, end)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			return 0, nil
 		}
 		return 0, err
 	}
-	return got, s.flush(start, end+got, false)
+	return got, s.flush(false)
 }
 
 // settle writes what an earlier run, or a write that failed, has left.
 func (s *stream) settle() error {
-	phase, start, end := s.journal.load()
-	if phase == phaseReading {
-		end = s.journal.recovered(end)
-		s.journal.store(phaseIdle, start, end)
-	}
-	if phase == phaseIdle && s.looked {
+	if s.settled {
 		return nil
 	}
-	if err := s.flush(start, end, false); err != nil {
-		return err
-	}
-	s.looked = true
-	return nil
+	s.journal.Recover()
+	return s.flush(false)
 }
 
-// flush writes the whole lines of buf[start:end] to the log; with force also what has no end yet.
-func (s *stream) flush(start, end int, force bool) error {
-	var next int
-	s.batch, next = format(s.batch[:0], s.name, s.journal.when(), s.journal.buf[start:end], force)
-	if next == 0 {
-		s.journal.store(phaseIdle, start, end)
+// flush writes the whole lines of what is pending to the log; with force also what has no end yet.
+func (s *stream) flush(force bool) (err error) {
+	defer func() { s.settled = err == nil }()
+	var used int
+	s.batch, used = cri.Format(s.batch[:0], s.name, s.journal.Time(), s.journal.Pending(), force)
+	done := func() { s.journal.Written(used) }
+	if used == 0 {
+		done()
 		return nil
 	}
-	done := func() { s.journal.store(phaseIdle, start+next, end) }
-	if s.spooled != nil {
-		if err := s.spooled.write(s.batch); err != nil {
+	if s.rest != nil {
+		if err := s.rest.Write(s.batch); err != nil {
 			return err
 		}
 		done()
 		return nil
 	}
-	return s.file.transaction(s.batch, func(size int64) {
-		atomic.StoreUint64(s.journal.size, uint64(size))
-		s.journal.store(phaseWriting, start, end)
-	}, done)
+	return s.file.Transaction(s.batch, s.journal.Writing, done)
 }
 
 // useSpool has the rest of the output kept elsewhere, because the log cannot be written.
 func (s *stream) useSpool(why error) error {
-	if s.spool == nil || s.spooled != nil {
+	if s.spool == nil || s.rest != nil {
 		return why
 	}
-	sp, err := s.spool.take(s.file.path)
+	rest, err := s.spool.Take(s.file.Path())
 	if err != nil {
 		return errors.Join(why, err)
 	}
-	slog.Warn("the end of a container's log is kept until its disk takes it", "log", s.file.path, "stream", s.name, "kept", sp.path, "err", why)
-	s.spooled = sp
+	slog.Warn("the end of a container's log is kept until its disk takes it", "log", s.file.Path(), "stream", s.name, "kept", rest.Path(), "err", why)
+	s.rest = rest
 	return nil
 }
 
@@ -248,7 +239,7 @@ func (s *stream) drain(ctx context.Context) error {
 
 // becomeReader lets go of the FIFO's writing end, so that the end of the others can be seen.
 func (s *stream) becomeReader() error {
-	next, err := reopenFIFO(int(s.fifo.Fd()), s.path, unix.O_RDONLY)
+	next, err := foreign.Reopen(s.fifo, foreign.FIFO, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("cannot reopen the container's %s: %w", s.name, err)
 	}
@@ -280,16 +271,12 @@ func (s *stream) wait(ctx context.Context) (over bool, err error) {
 
 // endLine writes what has no line end yet.
 func (s *stream) endLine() error {
-	return s.journal.guarded(func() error {
+	return s.journal.Guard(func() error {
 		if err := s.settle(); err != nil {
 			return err
 		}
-		_, start, end := s.journal.load()
-		if start == end {
-			return nil
-		}
-		s.journal.buf[end] = '\n'
-		return s.flush(start, end+1, false)
+		s.journal.EndLine()
+		return s.flush(false)
 	})
 }
 
@@ -299,9 +286,8 @@ func (s *stream) detach() error {
 		return nil
 	}
 	var err error
-	if !s.journal.mapped {
-		_, start, end := s.journal.load()
-		err = s.flush(start, end, true)
+	if !s.journal.InFile() {
+		err = s.flush(true)
 	}
 	return errors.Join(err, s.close())
 }
@@ -323,9 +309,9 @@ func (s *stream) finish() error {
 
 func (s *stream) close() error {
 	s.closed = true
-	errs := []error{s.fifo.Close(), s.journal.close()}
-	if s.spooled != nil {
-		errs = append(errs, s.spooled.close())
+	errs := []error{s.fifo.Close(), s.journal.Close()}
+	if s.rest != nil {
+		errs = append(errs, s.rest.Close())
 	}
 	return errors.Join(errs...)
 }

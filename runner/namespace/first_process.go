@@ -111,7 +111,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 }
 
 // startLimit is for a process to begin; it takes milliseconds, but its program is read from the state directory.
-const startLimit = 10 * time.Second
+const startLimit = 5 * time.Second
 
 // start starts a command, or leaves it behind: it is killed then as soon as it has begun. For its end process.Kill's limit holds.
 func start(cmd *exec.Cmd) error {

@@ -146,8 +146,20 @@ func (b *bridge) ensure() error {
 	return nil
 }
 
+// whole asks the kernel for a list until nothing has changed while it was made: a list with a gap may hide just what is looked for
+// (netlink(7), NLM_F_DUMP_INTR).
+func whole[T any](ask func() ([]T, error)) (list []T, err error) {
+	const tries = 20 // on a machine whose network changes all the time
+	for range tries {
+		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
+}
+
 func (b *bridge) existingSubnet(link netlink.Link) (netip.Prefix, error) {
-	addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil || len(addrs) == 0 {
 		return netip.Prefix{}, err
 	}
@@ -165,7 +177,7 @@ func (b *bridge) chooseSubnet() (netip.Prefix, error) {
 		}
 		return p.Masked(), nil
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return netip.Prefix{}, err
 	}

@@ -24,8 +24,9 @@ const (
 	addLimit = time.Minute
 	// delLimit is for giving back what they gave.
 	delLimit = 30 * time.Second
-	// undoLimit is for giving back what an ADD that failed, or was cancelled, has left; Detach tries again.
-	undoLimit = 5 * time.Second
+	// undoLimit is for giving back what an ADD that failed, or was cancelled, has left; Detach tries again. With what plugins take
+	// to be killed, before and after, it is all that goes on when the context has ended: seven seconds.
+	undoLimit = 3 * time.Second
 	// killDelay is for a plugin to end after SIGKILL, and for the output of one that has ended while a child of its holds it open.
 	killDelay = time.Second
 	// busyDelay is between two tries to run a plugin that is just being written.

@@ -117,16 +117,24 @@ func isUnanswered(found map[string][]state.Found) bool {
 
 // listed tells each pod what there is of it. What belongs to no pod is an orphan's.
 func (o *Owner) listed(asked time.Time, found map[string][]state.Found) {
+	for _, uid := range o.tell(asked, found) {
+		slog.Info("removing what is left of a pod that no manifest has named since", "uid", uid)
+	}
+}
+
+// tell gives every pod what was found of it, and returns the orphans that were not known.
+func (o *Owner) tell(asked time.Time, found map[string][]state.Found) (orphans []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
 	for uid := range found {
 		if o.pods[uid] == nil && uid != "" && o.ctx.Err() == nil {
-			slog.Info("removing what is left of a pod that no manifest has named since", "uid", uid)
 			o.begin(state.Orphan(o.config.Host, o.config.ClockOffset(), uid))
+			orphans = append(orphans, uid)
 		}
 	}
 	for uid, w := range o.pods {
 		w.Send(state.Listed{Asked: asked, At: now, Found: found[uid]})
 	}
+	return orphans
 }

@@ -194,7 +194,7 @@ func (o *Owner) Broadcast(e state.Event) {
 	}
 }
 
-// ImagesScanned: the archives that lay in the images directory at the start have been read.
+// ImagesScanned tells the pods that the archives that lay in the images directory at the start have been read.
 func (o *Owner) ImagesScanned() {
 	o.mu.Lock()
 	o.scanned = true

@@ -17,6 +17,7 @@ import (
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/status"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 // Doer does effects.
@@ -180,6 +181,9 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-w.recordGone:
 			w.recordGone, w.removal = nil, done
 		}
+		if ctx.Err() != nil {
+			return // what is begun now would end at once, and be begun again
+		}
 		if wait := time.Until(w.hold); wait > 0 {
 			timer.Reset(wait)
 			continue
@@ -251,7 +255,7 @@ func (w *Worker) take(m message) {
 }
 
 func (w *Worker) step(e state.Event) {
-	w.s = state.Step(w.s, e)
+	w.s = step.Step(w.s, e)
 	for _, r := range w.s.Reports {
 		if !w.s.Orphan {
 			w.owner.Report(w.s.Pod, r)
@@ -393,7 +397,7 @@ func (w *Worker) publish(now time.Time) {
 	}
 	pod := status.Of(shown, now)
 	if w.s.Anything() && !reflect.DeepEqual(pod.Status.Conditions, w.s.Conditions) {
-		w.s = state.Step(w.s, state.ConditionsNoted{Conditions: pod.Status.Conditions})
+		w.s = step.Step(w.s, state.ConditionsNoted{Conditions: pod.Status.Conditions})
 	}
 	if old != nil {
 		pod.ResourceVersion = old.Pod.ResourceVersion
@@ -479,7 +483,7 @@ func (w *Worker) restore(flying map[string]*state.Flight, now time.Time) {
 		next.Dirty, next.Adoption = old.Anything(), state.Adoption{Containers: true}
 	}
 	next.StopBy, next.Steps, next.UnclearUntil = old.StopBy, old.Steps, now
-	w.s = state.Step(next, state.Voided{Flights: flying})
+	w.s = step.Step(next, state.Voided{Flights: flying})
 }
 
 // end lets go of everything that belongs to this process; the containers run on.

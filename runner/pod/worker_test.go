@@ -346,6 +346,30 @@ func TestStopWhileEffectHangs(t *testing.T) {
 	})
 }
 
+// TestNothingBeginsAtTheEnd: when the worker ends, no effect is begun for one that ends with it.
+func TestNothingBeginsAtTheEnd(t *testing.T) {
+	for range 50 {
+		h := &house{}
+		begun := 0
+		synctest.Test(t, func(t *testing.T) {
+			w := pod.New(state.New(host, 0, manifest(), true), h, h, h)
+			ctx, cancel := context.WithCancel(t.Context())
+			go w.Run(ctx)
+			w.Send(state.Desired{At: time.Now(), Pod: manifest()})
+			pass(time.Second)
+			h.mu.Lock()
+			begun = len(h.kinds)
+			h.mu.Unlock()
+			cancel()
+			w.Send(state.ClaimsFree{})
+			<-w.Ended()
+		})
+		if n := len(h.kinds); n > begun {
+			t.Fatalf("%d effects were begun: %v", n-begun, h.kinds[begun:])
+		}
+	}
+}
+
 // TestDiskFails: a pod whose record cannot be written runs, and that is told once; when the disk is well again it is written.
 func TestDiskFails(t *testing.T) {
 	h := &house{writeErr: errors.New("no space left on device")}

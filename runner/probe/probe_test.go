@@ -189,7 +189,8 @@ func TestWorker(t *testing.T) {
 	cancel()
 	select {
 	case <-ended:
-	case <-answers:
+	case err := <-answers:
 		<-ended
+		t.Logf("one more answer was on its way: %v", err)
 	}
 }

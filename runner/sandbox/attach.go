@@ -3,10 +3,12 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -87,9 +89,9 @@ func fill(path, content string) error {
 	return errors.Join(err, f.Close())
 }
 
-// hasFiles: the files are there. What lies on the state directory can be lost while the mounts below it, as those of the
-// namespaces, stay.
-func (s *Sandboxes) hasFiles(pod *v1.Pod) bool {
+// HasFiles says whether the files are there. What lies in the state directory can be lost while the mounts below it, as those of
+// the namespaces, stay.
+func (s *Sandboxes) HasFiles(pod *v1.Pod) bool {
 	for _, name := range fileNames {
 		f, err := foreign.Open(s.file(pod, name))
 		if err != nil {
@@ -98,6 +100,15 @@ func (s *Sandboxes) hasFiles(pod *v1.Pod) bool {
 		f.Close() //nolint:errcheck // only looked at
 	}
 	return true
+}
+
+// mendFiles makes files anew that were lost. What runs keeps what it has; its next attempt finds them.
+func (s *Sandboxes) mendFiles(pod *v1.Pod, ips []string) error {
+	if s.HasFiles(pod) {
+		return nil
+	}
+	slog.Warn("files of a pod were lost from the state directory; they are made anew", "pod", manifests.Key(pod))
+	return errors.Join(s.touchFiles(pod), s.writeFiles(pod, ips))
 }
 
 // touchFiles makes the files, empty.

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -42,7 +44,7 @@ func (s *Sandboxes) clearShared(ctx context.Context, w plan.Clear) error {
 	if mayShowImages(w.Pod) {
 		errs = append(errs, s.Engine.ReleaseImages(ctx, uid))
 	}
-	errs = append(errs, s.Cgroups.Remove(uid))
+	errs = append(errs, s.Cgroups.Remove(ctx, uid))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -57,7 +59,12 @@ func (s *Sandboxes) clearShared(ctx context.Context, w plan.Clear) error {
 
 // removeLogs: the pod does not come back. What cannot be removed is no reason to keep the pod.
 func (s *Sandboxes) removeLogs(w plan.Clear) {
-	for _, err := range []error{foreign.RemoveAll(s.Dirs.LogDir(w.Pod)), s.links().UnlinkPod(w.Pod.Name, w.Pod.Namespace)} {
+	dir := s.Dirs.LogDir(w.Pod)
+	for _, err := range []error{
+		spool.Forget(s.Dirs.Unwritten(), dir), // first: what is delivered later would make the directory anew
+		foreign.RemoveAll(dir),
+		logs.Links{Root: s.Dirs.LinkRoot()}.UnlinkPod(w.Pod.Name, w.Pod.Namespace),
+	} {
 		if err != nil {
 			slog.Warn("cannot remove a pod's logs", "pod", w.Pod.Namespace+"/"+w.Pod.Name, "err", err)
 		}

@@ -72,11 +72,23 @@ type Sandboxes struct {
 // New makes nothing yet.
 func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 
+// Keep notes what a pod of an earlier run has that no other can have, until its sandbox was looked at: before any other pod may
+// ask for it.
+func (s *Sandboxes) Keep(pod *v1.Pod, g state.Grant) {
+	if err := s.Claims.Adopt(pod, grant(g)); err != nil {
+		slog.Warn("two pods of an earlier run have the same", "pod", manifests.Key(pod), "err", err)
+	}
+}
+
 // Find looks at what an earlier run left of a pod's sandbox, and takes it over where it is complete.
-func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFound {
+func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
 	_, pinned := namespace.Pinned(s.Dirs.Namespaces(uid), share(pod, w.Grant))
-	if !w.SameBoot || !pinned || w.Network == nil || !s.hasFiles(pod) {
+	if !w.SameBoot || !pinned || w.Network == nil {
+		return state.SandboxFound{}
+	}
+	if err := s.mendFiles(pod, w.Network.IPs); err != nil {
+		slog.Warn("cannot mend a pod's files; it is made anew", "pod", manifests.Key(pod), "err", err)
 		return state.SandboxFound{}
 	}
 	if err := s.Claims.Adopt(pod, grant(w.Grant)); err != nil {
@@ -85,11 +97,10 @@ func (s *Sandboxes) Find(_ context.Context, w plan.FindSandbox) state.SandboxFou
 	if !pod.Spec.HostNetwork {
 		s.Network.Adopt(uid, attachment(w.Network))
 	}
-	limits := s.podResources(pod)
-	if err := s.Cgroups.Adopt(uid, manifests.QOSClass(pod), limits); err != nil {
+	limits := cgroup.PodResources(pod, s.PodPids)
+	if err := s.Cgroups.Adopt(ctx, uid, manifests.QOSClass(pod), limits); err != nil {
 		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
 	}
-	s.limits.Store(pod.UID, state.Hash(limits))
 	return state.SandboxFound{Complete: true, Limits: state.Hash(limits)}
 }
 
@@ -154,20 +165,15 @@ func (s *Sandboxes) Cgroup(pod *v1.Pod) string {
 	return s.Cgroups.Pod(manifests.QOSClass(pod), string(pod.UID))
 }
 
-// podResources are the limits of the pod as a whole.
-func (s *Sandboxes) podResources(pod *v1.Pod) *specs.LinuxResources {
-	return cgroup.PodResources(pod, s.PodPids)
-}
-
 // Limit gives the pod's cgroup the limits that its manifest has as a whole, and returns what identifies them.
-func (s *Sandboxes) Limit(pod *v1.Pod) (limits string, err error) {
-	resources := s.podResources(pod)
+func (s *Sandboxes) Limit(ctx context.Context, pod *v1.Pod) (limits string, err error) {
+	resources := cgroup.PodResources(pod, s.PodPids)
 	limits = state.Hash(resources)
 	if has, ok := s.limits.Load(pod.UID); ok && has == limits {
 		return limits, nil
 	}
 	s.limits.Delete(pod.UID) // until it is done nobody knows
-	if _, err := s.Cgroups.Create(string(pod.UID), manifests.QOSClass(pod), resources); err != nil {
+	if _, err := s.Cgroups.Create(ctx, string(pod.UID), manifests.QOSClass(pod), resources); err != nil {
 		return "", err
 	}
 	s.limits.Store(pod.UID, limits)
@@ -175,8 +181,8 @@ func (s *Sandboxes) Limit(pod *v1.Pod) (limits string, err error) {
 }
 
 // SetLimits is Limit for an edit of the pod as a whole.
-func (s *Sandboxes) SetLimits(_ context.Context, w plan.SetLimits) state.LimitsSet {
-	limits, err := s.Limit(w.Pod)
+func (s *Sandboxes) SetLimits(ctx context.Context, w plan.SetLimits) state.LimitsSet {
+	limits, err := s.Limit(ctx, w.Pod)
 	if err != nil {
 		return state.LimitsSet{Problem: state.Problem{Reason: "FailedResize", Message: err.Error()}}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
+	"github.com/solopod/solopod/runner/logs/spool"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -414,6 +415,55 @@ func TestSetLimits(t *testing.T) {
 	l.clear(pod)
 }
 
+// Limits that the pod's cgroup has are not written again, and are known no longer when the cgroup goes.
+func TestLimitOnce(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "limits", oneContainer)
+	l.setUp(pod, state.Grant{})
+	file := memoryCgroup(l.Cgroup(pod))
+	if err := os.WriteFile(file, []byte("1073741824"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Limit(t.Context(), pod); err != nil || strings.TrimSpace(read(t, file)) != "1073741824" {
+		t.Errorf("limits that it has were written again: %s (%v)", read(t, file), err)
+	}
+	l.clear(pod)
+	l.setUp(pod, state.Grant{})
+	if got := strings.TrimSpace(read(t, file)); got != "67108864" {
+		t.Errorf("a sandbox that was made anew has the limit %s", got)
+	}
+	l.clear(pod)
+}
+
+// Files that were lost from the state directory, while the mounts in it stay, are made anew.
+func TestFilesMended(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "mended", "containers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	a := l.Attach(t.Context(), plan.Attach{Pod: pod}).Attachment
+	files := l.Files(pod)
+	want := read(t, files["/etc/hosts"])
+	for _, path := range files {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.HasFiles(pod) {
+		t.Error("files that are gone count as there")
+	}
+	w := plan.FindSandbox{Pod: pod, Network: &a, SameBoot: true}
+	if found := l.Find(t.Context(), w); !found.Complete || read(t, files["/etc/hosts"]) != want {
+		t.Errorf("%+v, and /etc/hosts is %q", found, read(t, files["/etc/hosts"]))
+	}
+	if err := errors.Join(os.Remove(files["/etc/hosts"]), os.Mkdir(files["/etc/hosts"], 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if found := l.Find(t.Context(), w); found.Complete {
+		t.Error("a sandbox with a directory for /etc/hosts counts as complete")
+	}
+	l.clear(pod)
+}
+
 // Mounted volumes show new content, and keep what they have while something is missing.
 func TestShowVolumes(t *testing.T) {
 	l := newLab(t)
@@ -447,5 +497,34 @@ func TestOrphan(t *testing.T) {
 	l.clear(orphan.Pod)
 	if len(l.engine.Calls("ReleaseImages")) == 0 {
 		t.Error("images that it may have shown are not let go of")
+	}
+}
+
+// What was kept of a pod's logs, because their disk did not take it, is not delivered after the pod has gone.
+func TestClearForgetsLogs(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "gone", "containers: [{name: c, image: app}]")
+	l.setUp(pod, state.Grant{})
+	rest, err := spool.New(l.Dirs.Unwritten()).Take(l.Dirs.LogFile(pod, "c", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rest.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() int {
+		t.Helper()
+		entries, err := os.ReadDir(l.Dirs.Unwritten())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	if got := l.Clear(t.Context(), plan.Clear{Pod: pod, All: true}); got.Problem != (state.Problem{}) || kept() != 1 {
+		t.Errorf("the pod comes back, and %d rests are kept: %+v", kept(), got)
+	}
+	l.clear(pod)
+	if n := kept(); n != 0 {
+		t.Errorf("%d rests are kept of a pod that is gone", n)
 	}
 }

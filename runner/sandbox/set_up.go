@@ -15,7 +15,6 @@ import (
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
-	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/volume"
 )
 
@@ -72,13 +71,13 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	if err := s.Volumes.SetUp(pod, s.files(w.Inputs), s.mountImage(ctx, w)); err != nil {
+	if err := s.Volumes.SetUp(pod, w.Inputs.Files, s.mountImage(ctx, w)); err != nil {
 		return "", fmt.Errorf("cannot set the volumes up: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	if limits, err = s.Limit(pod); err != nil {
+	if limits, err = s.Limit(ctx, pod); err != nil {
 		return "", err
 	}
 	if first := namespace.FirstProcess(s.Dirs.Namespaces(uid)); first != 0 {
@@ -88,9 +87,6 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 	}
 	return limits, s.makeShm(pod)
 }
-
-// files computes what filled volumes show.
-func (s *Sandboxes) files(in *reference.Inputs) volume.Files { return in.Files }
 
 // mountImage mounts a volume's image.
 func (s *Sandboxes) mountImage(ctx context.Context, w plan.SetUp) volume.MountImage {
@@ -106,7 +102,7 @@ func (s *Sandboxes) mountImage(ctx context.Context, w plan.SetUp) volume.MountIm
 // ShowVolumes gives mounted volumes their new content, in place.
 func (s *Sandboxes) ShowVolumes(_ context.Context, w plan.ShowVolumes) state.VolumesShown {
 	out := state.VolumesShown{Content: w.Content}
-	if err := s.Volumes.Refresh(w.Pod, s.files(w.Inputs)); err != nil {
+	if err := s.Volumes.Refresh(w.Pod, w.Inputs.Files); err != nil {
 		out.Problem = state.Problem{Reason: "FailedMount", Message: err.Error()}
 	}
 	return out

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // Attach connects to a container's main process until that ends, or ctx does. Output comes by way of the log, from this moment
@@ -26,7 +26,7 @@ func (s *Sessions) Attach(ctx context.Context, ns, pod, container string, sio en
 	defer helpers.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o := logs.ReadOptions{Tail: 0, Follow: true, Stderr: sio.Stderr}
+	o := reader.Options{Tail: 0, Follow: true, Stderr: sio.Stderr}
 	if sio.Stdin != nil {
 		// What the container says to its input must not pass for old.
 		if o.Positioned, err = s.attachStdin(ctx, in, sio.Stdin); err != nil {
@@ -45,7 +45,7 @@ func (s *Sessions) Attach(ctx context.Context, ns, pod, container string, sio en
 	}
 	ended, stop := s.whenEnded(ctx, in.uid(), in.spec.Name, in.attempt)
 	defer stop()
-	return logs.Read(ctx, s.dirs.LogFile(in.pod, in.spec.Name, in.attempt), o, out, ended)
+	return reader.Read(ctx, s.dirs.LogFile(in.pod, in.spec.Name, in.attempt), o, out, ended)
 }
 
 // resize tells the container's terminal its sizes, until the session ends.

@@ -2,17 +2,19 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // Logs writes a container's log to w; an empty container name means the pod's only one. With o.Follow it goes on until the
 // container has ended and its log is complete, or ctx ends.
-func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, previous bool, o logs.ReadOptions, w io.Writer) error {
+func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, previous bool, o reader.Options, w io.Writer) error {
 	pod, err := s.Pod(namespace, name)
 	if err != nil {
 		return err
@@ -29,10 +31,14 @@ func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, 
 		o.Follow = false
 	}
 	path := s.dirs.LogFile(pod, status.Name, attempt)
-	if there, err := exists(ctx, path); err != nil {
+	none := func(err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("container %s of pod %s/%s has no log yet: %w", status.Name, namespace, name, ErrNotFound)
+		}
 		return err
-	} else if !there {
-		return fmt.Errorf("container %s of pod %s/%s has no log yet: %w", status.Name, namespace, name, ErrNotFound)
+	}
+	if err := find(ctx, path); err != nil {
+		return none(err)
 	}
 	ended, stop := s.whenEnded(ctx, string(pod.UID), status.Name, attempt)
 	defer stop()
@@ -46,14 +52,13 @@ func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, 
 		case <-ctx.Done():
 		}
 	}
-	return logs.Read(ctx, path, o, w, ended)
+	return none(reader.Read(ctx, path, o, w, ended))
 }
 
-func exists(ctx context.Context, path string) (bool, error) {
-	return within(ctx, lookUp, "looking for the log", func() (bool, error) {
-		_, err := os.Stat(path)
-		return err == nil, nil
-	})
+// find looks for the log, for a moment: its disk may not answer.
+func find(ctx context.Context, path string) error {
+	_, err := within(ctx, lookUp, "looking for the log", func() (struct{}, error) { return struct{}{}, reader.Find(path) })
+	return err
 }
 
 // whenEnded closes its channel once an attempt of a container is over and its log is complete: the directory of its FIFOs is then

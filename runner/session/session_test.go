@@ -23,7 +23,8 @@ import (
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
-	"github.com/solopod/solopod/runner/logs"
+	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/logs/reader"
 )
 
 // box holds pods in memory, and is an engine that only notes what it is asked for.
@@ -242,21 +243,28 @@ func TestLogs(t *testing.T) {
 	s, b := sessions(t, podOf("web", container("one", 0, running)), podOf("next", container("one", 1, running)))
 	makeLog(t, s, "first", "second")
 	var out strings.Builder
-	if err := s.Logs(t.Context(), "ns", "web", "", false, logs.ReadOptions{Tail: 1}, &out); err != nil || out.String() != "second\n" {
+	if err := s.Logs(t.Context(), "ns", "web", "", false, reader.Options{Tail: 1}, &out); err != nil || out.String() != "second\n" {
 		t.Errorf("the log is %q, %v", out.String(), err)
 	}
-	if err := s.Logs(t.Context(), "ns", "web", "", true, logs.ReadOptions{Tail: -1}, &out); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no earlier attempt") {
+	if err := s.Logs(t.Context(), "ns", "web", "", true, reader.Options{Tail: -1}, &out); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no earlier attempt") {
 		t.Errorf("an earlier attempt: %v", err)
 	}
-	if err := s.Logs(t.Context(), "ns", "next", "", false, logs.ReadOptions{Tail: -1}, &out); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no log yet") {
+	if err := s.Logs(t.Context(), "ns", "next", "", false, reader.Options{Tail: -1}, &out); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no log yet") {
 		t.Errorf("a log that is not there: %v", err)
+	}
+	foreign := s.dirs.LogFile(podOf("next"), "one", 1)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(foreign), 0o700), os.Symlink("/etc/hostname", foreign)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Logs(t.Context(), "ns", "next", "", false, reader.Options{Tail: -1}, &out); !errors.Is(err, logfile.ErrForeign) || out.String() != "second\n" {
+		t.Errorf("a link in the place of a log: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	if err := os.MkdirAll(s.dirs.ContainerDir("uid-x", "one", 0), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	go func() { done <- s.Logs(ctx, "ns", "web", "", false, logs.ReadOptions{Follow: true}, io.Discard) }()
+	go func() { done <- s.Logs(ctx, "ns", "web", "", false, reader.Options{Follow: true}, io.Discard) }()
 	cancel()
 	if err := await(t, done, "following for nobody"); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)

@@ -51,7 +51,10 @@ func TestSeeds(t *testing.T) {
 	n := *seeds
 	if n == 0 {
 		n = 20000
-		if testing.Short() || raceDetector {
+		switch {
+		case raceDetector:
+			n = 100
+		case testing.Short():
 			n = 500
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/solopod/solopod/runner/logs"
 )
 
 // Telemetry is one daemon's. It is safe for concurrent use.
@@ -17,8 +19,10 @@ type Telemetry struct {
 	Evictions      prometheus.Counter
 	// EffectsLeft counts effects that did not heed their cancellation, and have not ended since.
 	EffectsLeft prometheus.Gauge
-	probes      *prometheus.CounterVec
-	probeTimes  *prometheus.HistogramVec
+	// streams of logs that are left behind; the logs count them.
+	streams    prometheus.Collector
+	probes     *prometheus.CounterVec
+	probeTimes *prometheus.HistogramVec
 }
 
 // seconds from 10 ms, when a small machine starts a container, to a minute, when something is wrong.
@@ -41,6 +45,9 @@ func New() *Telemetry {
 		OOMKills:    prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_oom_kills_total", Help: "Processes of containers that the kernel killed for memory"}),
 		Evictions:   prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_evictions_total", Help: "Pods that were ended because they exceeded a limit of disk space"}),
 		EffectsLeft: prometheus.NewGauge(prometheus.GaugeOpts{Name: "solopod_effects_left_behind", Help: "Effects on pods that hang: they did not heed their cancellation, and what they work on waits for them"}),
+		streams: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "solopod_log_streams_left_behind", Help: "Output streams of containers that hang in the disk of their logs, and that nobody waits for any more",
+		}, func() float64 { return float64(logs.LeftBehind()) }),
 		// Names and labels are the kubelet's (pkg/kubelet/prober/prober_manager.go).
 		probes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prober_probe_total", Help: "Cumulative number of a liveness, readiness or startup probe for a container by result",
@@ -60,7 +67,7 @@ func New() *Telemetry {
 
 // Own are the collectors for /metrics, Probes those for /metrics/probes.
 func (t *Telemetry) Own() []prometheus.Collector {
-	return []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.OOMKills, t.Evictions, t.EffectsLeft}
+	return []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.OOMKills, t.Evictions, t.EffectsLeft, t.streams}
 }
 
 // Probes are the collectors for /metrics/probes.

@@ -59,9 +59,10 @@ var heart = map[string][]string{
 
 	"runner/reference":  {"manifests"},
 	"runner/pod/state":  {"manifests", "runner/reference"},
+	"runner/pod/step":   {"manifests", "runner/pod/state"},
 	"runner/pod/plan":   {"manifests", "runner/reference", "runner/pod/state"},
 	"runner/pod/status": {"manifests", "runner/reference", "runner/pod/state", "runner/pod/plan"},
-	"runner/pod":        {"manifests", "runner/pod/state", "runner/pod/plan", "runner/pod/status"},
+	"runner/pod":        {"manifests", "runner/pod/state", "runner/pod/step", "runner/pod/plan", "runner/pod/status"},
 	"runner/owner":      {"manifests", "runner/reference", "runner/pod", "runner/pod/state"},
 	"runner/simulation": {"manifests", "runner/reference", "runner/pod", "runner/pod/state", "runner/pod/plan", "runner/pod/status", "runner/owner"},
 }
@@ -131,7 +132,7 @@ func TestWhoMayImport(t *testing.T) {
 var effects = []string{"runner/sandbox", "runner/container"}
 
 // ofPods are what the rooms know nothing of: they serve whoever asks, and could be used without pods' workers.
-var ofPods = []string{"runner", "runner/owner", "runner/pod", "runner/pod/state", "runner/pod/plan", "runner/pod/status", "runner/sandbox", "runner/container", "runner/session"}
+var ofPods = []string{"runner", "runner/owner", "runner/pod", "runner/pod/state", "runner/pod/step", "runner/pod/plan", "runner/pod/status", "runner/sandbox", "runner/container", "runner/session"}
 
 // isRoom: a package below runner that is neither of the heart nor does effects.
 func isRoom(name string) bool {

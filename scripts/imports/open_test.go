@@ -21,7 +21,6 @@ var opens = map[string][]string{
 var mayOpen = map[string]string{
 	"runner/foreign/":           "it is how the others open",
 	"monitor/":                  "files of the kernel in /proc, /sys and cgroupfs",
-	"runner/logs/place.go":      "directories and files by descriptor, each with O_NOFOLLOW and looked at before it is read",
 	"manifests/source/check.go": "a command of the user, who names the file, a pipe maybe, and waits for it",
 	"cli/images.go":             "a command of the user, who names the file, a pipe maybe, and waits for it",
 	"scripts/":                  "tools for this repository",

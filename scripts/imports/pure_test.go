@@ -10,7 +10,7 @@ import (
 // pure are the packages that do no I/O, wait for nobody, and know no clock.
 var pure = []string{
 	"manifests", "manifests/spelling",
-	"runner/reference", "runner/pod/state", "runner/pod/plan", "runner/pod/status",
+	"runner/reference", "runner/pod/state", "runner/pod/step", "runner/pod/plan", "runner/pod/status",
 }
 
 // harmless is all that a pure package may import of others: values, types and their encodings. What of Kubernetes is here holds

@@ -275,8 +275,8 @@ func TestReadOnlyRoot(t *testing.T) {
 		}
 		return nil
 	})
-	if out := b.run("get", "events", "-A") + b.daemonOutput(); !strings.Contains(out, "read-only") {
-		t.Error("nothing tells that the root is read-only")
+	if events := b.run("get", "events", "-A"); !strings.Contains(events, "RootReadOnly") {
+		t.Errorf("no event tells that the root is read-only:\n%s", events)
 	}
 
 	// The machine is switched off, and its disk repaired.

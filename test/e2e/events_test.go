@@ -15,7 +15,9 @@ import (
 func TestEvents(t *testing.T) {
 	b := newBox(t, embedded)
 	b.apply("crash.yaml", shell("crash", "exit 3", ""))
-	b.waitPod("crash", "restarted", func(p *v1.Pod) bool { return status(p, "main").RestartCount >= 1 })
+	b.waitPod("crash", "restarted, and ended again", func(p *v1.Pod) bool {
+		return status(p, "main").RestartCount >= 1 && status(p, "main").State.Waiting != nil
+	})
 	before := b.run("get", "events")
 	for _, want := range []string{"Pulled", "Created", "Started", "Exited", "BackOff", "(x2 over"} {
 		if !strings.Contains(before, want) {

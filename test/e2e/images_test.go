@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -76,4 +79,64 @@ func TestImagePolicy(t *testing.T) {
 		b.run("images", "import", archive)
 		b.waitReady("never")
 	})
+}
+
+// An archive that is copied in slowly is imported when the copy has ended, and not before; nothing waits for it meanwhile, and its
+// removal with that of all others removes no image.
+func TestSlowArchive(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, embedded)
+	packed := b.path("slow.tar")
+	if out, err := exec.Command("../../bin/pack", "-o", packed, "-name", "solopod.example/slow:1", "-link", "/bin/sh=busybox", "/bin/busybox:/bin/busybox").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	data, err := os.ReadFile(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, err := os.Create(b.path("images/slow.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if _, err := slow.Write(data[:len(data)/2]); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("it is told that the archive waits", func() error {
+		if !strings.Contains(b.daemonOutput(), "an archive waits to be imported") {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	b.apply("web.yaml", web("web", ""))
+	b.waitReady("web")
+	if _, err := slow.Write(data[len(data)/2:]); err != nil {
+		t.Fatal(err)
+	}
+	if out := b.run("images", "ls"); strings.Contains(out, "slow") {
+		t.Errorf("it was imported while it was written:\n%s", out)
+	}
+	if err := slow.Close(); err != nil {
+		t.Fatal(err)
+	}
+	imported := func() error {
+		if out := b.run("images", "ls"); !strings.Contains(out, "solopod.example/slow:1") || !strings.Contains(out, "solopod.example/box:1") {
+			return fmt.Errorf("there are\n%s", out)
+		}
+		return nil
+	}
+	b.eventually("it is imported", imported)
+	for _, name := range []string{"box.tar", "slow.tar"} {
+		if err := os.Remove(b.path("images/" + name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.crash()
+	b.start()
+	if err := imported(); err != nil {
+		t.Error(err)
+	}
+	if out := b.run("get", "events"); strings.Contains(out, "ImageImportFailed") && !strings.Contains(out, "has lost all of its files") {
+		t.Errorf("something failed:\n%s", out)
+	}
 }

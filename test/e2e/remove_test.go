@@ -159,6 +159,9 @@ func (b *box) unmount() {
 // interfaces finds this daemon's bridge: its name is derived from the state directory.
 func (b *box) interfaces() []string {
 	links, err := netlink.LinkList()
+	for try := 0; try < 100 && errors.Is(err, netlink.ErrDumpInterrupted); try++ { // other tests make links, too
+		links, err = netlink.LinkList()
+	}
 	if err != nil {
 		b.t.Error(err)
 		return nil

@@ -11,6 +11,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // CheckCommand is the program's argument for CheckDatabases.
@@ -35,7 +37,7 @@ func setAside(c Config) (message string, err error) {
 		return "", nil
 	}
 	aside := c.Root + ".damaged"
-	if err := os.RemoveAll(aside); err != nil { // an earlier one: flash is small
+	if err := foreign.RemoveAll(aside); err != nil { // an earlier one: flash is small
 		return "", fmt.Errorf("cannot make room for a damaged database: %w", err)
 	}
 	if err := os.Rename(c.Root, aside); err != nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Names below containerd's root and state directories (its plugins' URIs).
@@ -69,7 +71,7 @@ func filled(dir string) bool {
 // clearState removes what stands where containerd wants a directory or a socket of its own in its state directory.
 func clearState(state string, sockets ...string) error {
 	for _, path := range sockets { // one that a killed server left behind would be refused by bind
-		if err := os.RemoveAll(path); err != nil {
+		if err := foreign.RemoveAll(path); err != nil {
 			return fmt.Errorf("cannot remove the stale socket %s: %w", path, err)
 		}
 	}

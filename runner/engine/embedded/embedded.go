@@ -49,6 +49,8 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/services/warning"
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/native/plugin"
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
+
+	"github.com/solopod/solopod/runner/durable"
 )
 
 // Config says where the server keeps its data.
@@ -223,7 +225,7 @@ func (s *Server) Stop() {
 		slog.Warn("containerd does not stop; it is left behind")
 		return
 	}
-	if f, err := os.Create(mark(s.state)); err == nil { // without the mark the next start takes a little longer
+	if f, err := durable.OpenFile(mark(s.state), os.O_CREATE|os.O_WRONLY, 0o600); err == nil { // without the mark the next start takes a little longer
 		f.Close() //nolint:errcheck // it is empty
 	}
 }

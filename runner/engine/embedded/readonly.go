@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // A root that cannot be written (a disk that the kernel has made read-only after an error) would bar every start: containerd opens its
@@ -63,7 +65,7 @@ func retire(standIn string) error {
 	old := standIn + ".old"
 	for _, dir := range []string{standIn, old} {
 		if _, err := os.Lstat(dir); err == nil && !mounted(dir) {
-			if err := os.RemoveAll(dir); err != nil {
+			if err := foreign.RemoveAll(dir); err != nil {
 				return fmt.Errorf("cannot remove what stood in for a read-only root: %w", err)
 			}
 		}
@@ -78,13 +80,13 @@ func retire(standIn string) error {
 
 // mounted says whether the files below dir are part of a mounted file system (as an overlay's directories).
 func mounted(dir string) bool {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := foreign.ReadKernel("/proc/self/mountinfo")
 	return err != nil || strings.Contains(string(mounts), strings.TrimSuffix(dir, ".old")+"/")
 }
 
 func makeStandIn(root, standIn string) error {
 	building := standIn + ".new"
-	if err := os.RemoveAll(building); err != nil {
+	if err := foreign.RemoveAll(building); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(building, 0o700); err != nil {
@@ -148,12 +150,12 @@ func copyFile(from, to string) (err error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return err // misshapen tells
 	}
-	src, err := os.Open(from)
+	src, err := foreign.Open(from)
 	if err != nil {
 		return err
 	}
 	defer src.Close() //nolint:errcheck // only read from
-	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	dst, err := foreign.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

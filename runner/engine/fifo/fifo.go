@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Streams are where a process reads and writes. A nil field is like /dev/null.
@@ -58,7 +60,7 @@ func Open(prefix string, sio Streams) (p *Pipes, err error) {
 		if err := unix.Mkfifo(p.Stdin, 0o600); err != nil {
 			return nil, fmt.Errorf("cannot make a FIFO for the process's input: %w", err)
 		}
-		if p.input, err = os.OpenFile(p.Stdin, os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
+		if p.input, err = foreign.OpenFIFO(p.Stdin, os.O_RDWR); err != nil {
 			return nil, fmt.Errorf("cannot open the FIFO of the process's input: %w", err)
 		}
 	}
@@ -86,11 +88,11 @@ func (p *Pipes) open(path string, to io.Writer) error {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		return fmt.Errorf("cannot make a FIFO for the process's output: %w", err)
 	}
-	read, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	read, err := foreign.OpenFIFO(path, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("cannot open the FIFO of the process's output: %w", err)
 	}
-	hold, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	hold, err := foreign.OpenFIFO(path, os.O_WRONLY)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot open the FIFO of the process's output: %w", err), read.Close())
 	}

@@ -14,8 +14,9 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 )
 
-// Import reads an archive to its end and returns its images. It returns when ctx ends, also when a read does not.
-type Import func(ctx context.Context, archive io.Reader) ([]engine.Image, error)
+// Import reads an archive to its end and returns its images. Before they count as ready it asks whole whether what was read is of use; its
+// error is an error of Import's. Import returns when ctx ends, also when a read does not.
+type Import func(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error)
 
 // Imports at once: one file, as flash and memory are small, and beside it two streams, which may be as slow as the link that they
 // come by, and must not hold the files up.
@@ -44,12 +45,12 @@ func NewImporter(read Import) *Importer {
 
 // Stream imports an archive that somebody sends. It returns when ctx ends or nothing comes for a minute; then a read may still go on.
 func (i *Importer) Stream(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
-	images, _, err := i.importOne(ctx, archive, i.streams)
+	images, _, err := i.importOne(ctx, archive, func() error { return nil }, i.streams)
 	return images, err
 }
 
 // importOne also returns the archive's reader, which tells whether a read that was left behind still goes on.
-func (i *Importer) importOne(ctx context.Context, archive io.Reader, slots chan struct{}) ([]engine.Image, *reader, error) {
+func (i *Importer) importOne(ctx context.Context, archive io.Reader, whole func() error, slots chan struct{}) ([]engine.Image, *reader, error) {
 	r := &reader{from: archive, quiet: i.quiet}
 	select {
 	case slots <- struct{}{}:
@@ -62,7 +63,7 @@ func (i *Importer) importOne(ctx context.Context, archive io.Reader, slots chan 
 	r.timer = time.AfterFunc(i.quiet, func() { cancel(fmt.Errorf("%w for %s", ErrStalled, i.quiet)) })
 	defer r.timer.Stop()
 	r.timer.Stop() // it runs during reads
-	images, err := i.read(ctx, r)
+	images, err := i.read(ctx, r, whole)
 	if err != nil {
 		return nil, r, explain(err)
 	}

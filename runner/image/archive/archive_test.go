@@ -4,20 +4,25 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/engine"
 )
 
 // images reads an archive and takes its text for an image's name. It returns when ctx ends, as the engine's Import does.
-func images(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
+func images(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
 	type result struct {
 		text []byte
 		err  error
@@ -32,7 +37,10 @@ func images(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
 		if strings.HasPrefix(string(r.text), "bad") {
 			return nil, errors.New("unrecognized image format")
 		}
-		return []engine.Image{{Name: string(r.text)}}, r.err
+		if err := errors.Join(r.err, whole()); err != nil {
+			return nil, err
+		}
+		return []engine.Image{{Name: string(r.text)}}, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -46,24 +54,58 @@ type outcomes struct {
 	all     chan struct{}
 }
 
-func newDirectory(t *testing.T, ledger string, quiet time.Duration) (*Directory, *outcomes) {
+func newDirectory(t *testing.T, ledger string, read Import) (*Directory, *outcomes) {
 	t.Helper()
-	i := NewImporter(images)
-	i.quiet = quiet
 	o := &outcomes{reports: map[string]error{}, all: make(chan struct{}, 100)}
-	d := NewDirectory(i, ledger, func(context.Context, string) bool { return true }, func(list []engine.Image) {
+	d := NewDirectory(NewImporter(read), ledger, Outcome{Present: func(context.Context, string) bool { return true }, Imported: func(list []engine.Image) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		for _, image := range list {
 			o.ready = append(o.ready, image.Name)
 		}
-	}, func(file string, err error) {
+	}, Report: func(file string, err error) {
+		if !isArchive(filepath.Base(file)) {
+			return // the machine's inotify instances may be used up, which this holds against nobody
+		}
 		o.mu.Lock()
 		o.reports[filepath.Base(file)] = err
 		o.mu.Unlock()
 		o.all <- struct{}{}
-	})
+	}})
 	return d, o
+}
+
+// run runs d until the test ends, or stop is called, and returns when what lay in dir was tried.
+func run(t *testing.T, d *Directory, dir string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	scanned, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- d.Run(ctx, dir, func() { close(scanned) }) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("it does not end")
+		}
+	})
+	t.Cleanup(stop)
+	select {
+	case <-scanned:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the first round does not end")
+	}
+	return stop
+}
+
+// soFar are the outcomes until now.
+func (o *outcomes) soFar() (ready []string, reports map[string]error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.ready), maps.Clone(o.reports)
 }
 
 func write(t *testing.T, path, text string) {
@@ -103,20 +145,25 @@ func TestScan(t *testing.T) {
 		}
 	}
 	ledger := filepath.Join(t.TempDir(), "archives.json")
-	d, o := newDirectory(t, ledger, time.Minute)
-	d.Scan(t.Context(), dir)
+	d, o := newDirectory(t, ledger, images)
+	run(t, d, dir)()
 	if err := o.reports["good.tar"]; err != nil || len(o.ready) != 2 {
 		t.Errorf("good archives: %v, %v", o.ready, err)
 	}
 	if err := o.reports["bad.tar"]; err == nil || !strings.Contains(err.Error(), "is it a complete") {
 		t.Errorf("a bad archive: %v", err)
 	}
-	if len(o.reports) != 4 || o.reports["self.tar"] == nil { // and a link that leads nowhere, ever
+	for _, name := range []string{"fifo.tar", "nowhere.tar", "zero.tar", "self.tar"} {
+		if o.reports[name] == nil {
+			t.Errorf("nothing is told of %s", name)
+		}
+	}
+	if len(o.reports) != 7 { // and link.tar
 		t.Errorf("told of %v", o.reports)
 	}
 	// What was imported is not imported again, in the next run either.
-	d, o = newDirectory(t, ledger, time.Minute)
-	d.Scan(t.Context(), dir)
+	d, o = newDirectory(t, ledger, images)
+	run(t, d, dir)()
 	if len(o.ready) != 0 || o.reports["bad.tar"] == nil {
 		t.Errorf("imported again: %v; told %v", o.ready, o.reports)
 	}
@@ -140,13 +187,13 @@ func TestDamagedLedger(t *testing.T) {
 			}
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "good.tar"), "one")
-			d, o := newDirectory(t, ledger, time.Minute)
-			d.Scan(t.Context(), dir)
+			d, o := newDirectory(t, ledger, images)
+			run(t, d, dir)()
 			if len(o.ready) != 1 || o.reports["good.tar"] != nil {
 				t.Errorf("ready %v, told %v", o.ready, o.reports)
 			}
-			d, o = newDirectory(t, ledger, time.Minute)
-			if d.Scan(t.Context(), dir); len(o.ready) != 0 {
+			d, o = newDirectory(t, ledger, images)
+			if run(t, d, dir)(); len(o.ready) != 0 {
 				t.Error("it was not written anew")
 			}
 			if _, err := os.Lstat(ledger + ".damaged"); err != nil {
@@ -181,25 +228,185 @@ func TestStalledStream(t *testing.T) {
 	if _, err := i.Stream(ctx, strings.NewReader("one more")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("one more stream: %v", err)
 	}
-	if list, _, err := i.importOne(t.Context(), strings.NewReader("file"), i.files); err != nil || len(list) != 1 {
+	if list, _, err := i.importOne(t.Context(), strings.NewReader("file"), func() error { return nil }, i.files); err != nil || len(list) != 1 {
 		t.Errorf("a file: %v, %v", list, err)
 	}
 }
 
-// New archives are imported as they come; a directory that comes later, or again, is watched too.
+// New archives are imported as they come, each once, when nobody writes to it any more. What goes takes nothing with it.
 func TestRun(t *testing.T) {
-	dir := t.TempDir()
-	d, o := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), time.Minute)
-	ctx, cancel := context.WithCancel(t.Context())
-	scanned, done := make(chan struct{}), make(chan struct{})
-	go func() { d.Run(ctx, dir, Changes(ctx, dir), func() { close(scanned) }); close(done) }()
-	<-scanned
-	write(t, filepath.Join(dir, "new.tar"), "new")
+	dir, ledger := t.TempDir(), filepath.Join(t.TempDir(), "archives.json")
+	write(t, filepath.Join(dir, "first.tar"), "first")
+	d, o := newDirectory(t, ledger, images)
+	stop := run(t, d, dir)
 	o.await(t, 1)
-	cancel()
-	select {
-	case <-done:
-	case <-time.After(5 * time.Second):
-		t.Fatal("it does not end")
+	slow, err := os.Create(filepath.Join(dir, "slow.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "new.tar"), "new")
+	if _, err := slow.WriteString("slow"); err != nil {
+		t.Fatal(err)
+	}
+	o.await(t, 1)
+	if ready, reports := o.soFar(); len(ready) != 2 || reports["slow.tar"] != nil {
+		t.Errorf("while one is written: %v, %v", ready, reports)
+	}
+	if err := slow.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.await(t, 1)
+	write(t, filepath.Join(dir, "bad.tar"), "bad")
+	o.await(t, 1)
+	write(t, filepath.Join(dir, "bad.tar"), "good after all")
+	o.await(t, 1)
+	stop()
+	if ready, reports := o.soFar(); strings.Join(ready, ",") != "first,new,slow,good after all" || reports["bad.tar"] != nil {
+		t.Errorf("imported %v, told %v", ready, reports)
+	}
+	// The next run forgets what is gone, and reads nothing again.
+	if err := os.Remove(filepath.Join(dir, "new.tar")); err != nil {
+		t.Fatal(err)
+	}
+	d, o = newDirectory(t, ledger, images)
+	run(t, d, dir)
+	for end := time.Now().Add(10 * time.Second); len(d.ledger.names(dir)) != 3; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it knows %v", d.ledger.names(dir))
+		}
+	}
+	if ready, _ := o.soFar(); len(ready) != 0 {
+		t.Errorf("imported again: %v", ready)
+	}
+}
+
+// An import that hangs does not keep pods from trying a registry, and not the daemon from its end.
+func TestHangingImport(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.tar"), "a")
+	d, o := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), func(ctx context.Context, _ io.Reader, _ func() error) ([]engine.Image, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	})
+	d.first = 50 * time.Millisecond
+	run(t, d, dir)()
+	if len(o.reports) != 0 {
+		t.Errorf("told %v", o.reports)
+	}
+}
+
+// What fails for a full disk is tried again at growing intervals while it lies there; what is bad is not.
+func TestRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		var full atomic.Bool
+		full.Store(true)
+		var mu sync.Mutex
+		tries := map[string]int{}
+		count := func(name string) (n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			tries[name]++
+			return tries[name] - 1
+		}
+		d, o := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), func(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
+			list, err := images(ctx, archive, whole)
+			if err != nil {
+				count("bad")
+				return nil, err
+			}
+			count(list[0].Name)
+			if full.Load() {
+				return nil, errors.New("rpc error: code = Unknown desc = write /blob: no space left on device")
+			}
+			return list, nil
+		})
+		d.dir = dir
+		queue(t, d, "a.tar", "large", 0)
+		queue(t, d, "b.tar", "gone", 0)
+		queue(t, d, "c.tar", "bad", 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		go d.work(ctx, func() {})
+		synctest.Wait()
+		d.apply(source.Round[struct{}]{Gone: []string{"b.tar"}})
+		<-time.After(10 * time.Minute)
+		synctest.Wait()
+		if large, gone, bad := count("large"), count("gone"), count("bad"); large != 6 || gone != 1 || bad != 1 { // at 0 s, 10, 30, 70, 150, 310
+			t.Errorf("tried %d, %d and %d times", large, gone, bad)
+		}
+		full.Store(false)
+		<-time.After(lastPause)
+		synctest.Wait()
+		if ready, reports := o.soFar(); len(ready) != 1 || reports["a.tar"] != nil {
+			t.Errorf("with space: %v, %v", ready, reports)
+		}
+		cancel()
+	})
+}
+
+// queue puts an archive where the watcher's rounds put it. older is by how much its file has grown since.
+func queue(t *testing.T, d *Directory, name, text string, older int64) {
+	t.Helper()
+	write(t, d.path(name), text)
+	info, err := os.Stat(d.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := source.VersionOf(info)
+	v.Size -= older
+	d.apply(source.Round[struct{}]{Loaded: map[string]source.Loaded[struct{}]{name: {Version: v}}})
+}
+
+// A file system that hangs holds one archive up, until it answers; a file that changes is read when it is still.
+func TestHangingFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, o := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), images)
+		d.dir = t.TempDir()
+		release := make(chan struct{})
+		d.open = func(path string) (*source.File, error) {
+			if filepath.Base(path) == "a.tar" {
+				<-release
+			}
+			return source.Open(path)
+		}
+		queue(t, d, "a.tar", "hung", 0)
+		queue(t, d, "b.tar", "good", 0)
+		queue(t, d, "c.tar", "grown", 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		var scanned atomic.Bool
+		go d.work(ctx, func() { scanned.Store(true) })
+		<-time.After(quietLimit + time.Second)
+		synctest.Wait()
+		if ready, reports := o.soFar(); !errors.Is(reports["a.tar"], errHangs) || strings.Join(ready, ",") != "good" || !scanned.Load() {
+			t.Errorf("while one hangs: %v, %v, %v", ready, reports, scanned.Load())
+		}
+		close(release)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if ready, reports := o.soFar(); strings.Join(ready, ",") != "good,hung,grown" || len(reports) != 3 || reports["a.tar"] != nil {
+			t.Errorf("at last: %v, %v", ready, reports)
+		}
+		cancel()
+	})
+}
+
+// What was written to while it was read is not used.
+func TestChangedWhileRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tar")
+	write(t, path, "one")
+	f, err := source.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := whole(f)(); err != nil {
+		t.Errorf("another mode: %v", err)
+	}
+	write(t, path, "other")
+	if err := whole(f)(); !errors.Is(err, errChanged) || !passes(err) {
+		t.Errorf("another content: %v", err)
 	}
 }

@@ -2,147 +2,217 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/engine"
-	"github.com/solopod/solopod/runner/foreign"
 )
 
-// Directory imports the archives that lie in a directory, and those that come later.
+// Outcome is told what comes of a Directory. Its functions may be called from any goroutine.
+type Outcome struct {
+	// Present says whether an image is ready.
+	Present func(ctx context.Context, name string) bool
+	// Imported is told of images that have become ready.
+	Imported func(images []engine.Image)
+	// Report is told of each archive that was tried, and of the directory itself when something is wrong with it.
+	Report func(file string, err error)
+}
+
+const (
+	// firstLimit is how long the archives that lie there at the start may take: they are reported as tried then, whatever hangs.
+	firstLimit = 2 * time.Minute
+	// patience is how long a file that is being written at the start is waited for: on a file system without leases every file
+	// looks so for a moment.
+	patience = 5 * time.Second
+	// endLimit is how long the end waits for what is being imported. Only a write of the ledger, on a disk that hangs, takes longer.
+	endLimit = time.Second
+)
+
+// Directory imports the archives that lie in a directory, and those that come later. What is complete, new or gone is the business of
+// package source; here is a queue of what it finds, which is worked off one by one.
 type Directory struct {
 	importer *Importer
-	// present says whether an image is ready.
-	present func(ctx context.Context, name string) bool
-	// imported is told of images that have become ready, report of the outcome for each archive.
-	imported func(images []engine.Image)
-	report   func(file string, err error)
+	outcome  Outcome
 	ledger   *ledger
+	first    time.Duration
+	// open opens a file; it may hang.
+	open func(path string) (*source.File, error)
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	dir  string
+	jobs map[string]job // by the file's name
+	// waited is until when the first round waits for files that are being written; zero before it.
+	waited time.Time
+	told   map[string]string // what was last told of the directory and of files that are being written
 	// hung are the paths that a system call has not come back from; they are left alone until it has.
 	hung map[string]func() bool
+	kick chan struct{}
 }
 
-// NewDirectory makes a Directory that remembers in the file ledgerPath what it has imported. imported is told of images that have become
-// ready, and report of the outcome for each archive; both may be called from any goroutine.
-func NewDirectory(i *Importer, ledgerPath string, present func(ctx context.Context, name string) bool, imported func([]engine.Image),
-	report func(file string, err error),
-) *Directory {
-	return &Directory{importer: i, present: present, imported: imported, report: report, ledger: openLedger(ledgerPath), hung: map[string]func() bool{}}
-}
-
-// Run scans dir, calls scanned, and scans again whenever changes receives, until ctx ends. It returns at once then, whatever hangs.
-func (d *Directory) Run(ctx context.Context, dir string, changes <-chan struct{}, scanned func()) {
-	for {
-		done := make(chan struct{})
-		go func() { d.Scan(ctx, dir); close(done) }()
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return
-		}
-		if scanned != nil {
-			scanned()
-			scanned = nil
-		}
-		select {
-		case <-changes:
-		case <-ctx.Done():
-			return
-		}
+// NewDirectory makes a Directory that remembers in the file ledgerPath what it has imported.
+func NewDirectory(i *Importer, ledgerPath string, o Outcome) *Directory {
+	return &Directory{
+		importer: i, outcome: o, ledger: openLedger(ledgerPath), first: firstLimit, open: source.Open,
+		jobs: map[string]job{}, told: map[string]string{}, hung: map[string]func() bool{}, kick: make(chan struct{}, 1),
 	}
 }
 
-// Scan imports what is new in dir. It does not fail as a whole: each archive's outcome is reported.
-func (d *Directory) Scan(ctx context.Context, dir string) {
-	var entries []os.DirEntry
-	err := d.look(ctx, dir, func() (err error) { entries, err = os.ReadDir(dir); return err })
-	if err != nil {
-		if !os.IsNotExist(err) && ctx.Err() == nil {
-			d.report(dir, err)
-		}
-		return
-	}
-	for _, e := range entries {
-		if ctx.Err() != nil {
-			return
-		}
-		if isArchive(e.Name()) {
-			d.scanFile(ctx, filepath.Join(dir, e.Name()))
-		}
-	}
-}
-
-// scanFile imports one archive when it is new. What is no file, a FIFO or a directory of that name, is none.
-func (d *Directory) scanFile(ctx context.Context, path string) {
-	if d.hangs(path) {
-		return
-	}
-	var f *os.File
-	var info fs.FileInfo
-	err := d.look(ctx, path, func() (err error) {
-		f, info, err = open(path)
-		return err
+// Run imports what lies in dir, calls scanned when all of that was tried, or after two minutes, and goes on with what changes until ctx
+// ends. It returns within a moment then, whatever hangs. It is called once.
+func (d *Directory) Run(ctx context.Context, dir string, scanned func()) error {
+	d.dir = filepath.Clean(dir)
+	watcher := source.New(source.Options[struct{}]{
+		Dir: d.dir, Wanted: isArchive, Known: d.ledger.names(d.dir), LoadLimit: min(d.importer.quiet, 5*time.Second),
+		// An import takes longer than a look at the directory may: only which version is complete is learned here.
+		Load:  func(f *source.File) (struct{}, error) { return struct{}{}, f.Close() },
+		Apply: d.apply,
 	})
-	if err != nil || f == nil {
-		if err != nil && !os.IsNotExist(err) && ctx.Err() == nil {
-			d.report(path, err)
+	scanned = sync.OnceFunc(scanned)
+	limit := time.AfterFunc(d.first, scanned)
+	defer limit.Stop()
+	ended := make(chan struct{})
+	go func() { d.work(ctx, scanned); close(ended) }()
+	err := watcher.Run(ctx)
+	select {
+	case <-ended:
+	case <-time.After(endLimit):
+		slog.Warn("the list of imported archives cannot be written; the disk does not answer")
+	}
+	return err
+}
+
+// apply takes over what a look at the directory has brought. That a file is gone removes no image.
+func (d *Directory) apply(r source.Round[struct{}]) {
+	d.mu.Lock()
+	for _, name := range r.Gone {
+		delete(d.jobs, name)
+		d.ledger.forget(d.path(name))
+	}
+	for name, l := range r.Loaded {
+		d.jobs[name] = job{version: l.Version}
+	}
+	for name := range r.Failed {
+		delete(d.jobs, name)
+	}
+	switch now := time.Now(); {
+	case r.Pending == 0:
+		d.waited = now
+	case d.waited.IsZero():
+		d.waited = now.Add(patience)
+	}
+	tell := d.news(r)
+	d.mu.Unlock()
+	for name, err := range r.Failed {
+		d.outcome.Report(d.path(name), err)
+	}
+	tell()
+	select {
+	case d.kick <- struct{}{}:
+	default: // one is waiting
+	}
+}
+
+// news notes, with mu held, what is to be told that was not told before; the function tells it, without mu.
+func (d *Directory) news(r source.Round[struct{}]) (tell func()) {
+	now, out := map[string]string{}, []func(){}
+	note := func(about, text string, tell func()) {
+		if now[about] = text; d.told[about] != text {
+			out = append(out, tell)
 		}
-		return
+	}
+	if r.Warning != "" {
+		note("warning", r.Warning, func() { d.outcome.Report(d.dir, errors.New("the images directory "+r.Warning)) })
+	}
+	if r.Unwatched != "" {
+		// The reason may differ from look to look; it is told once for as long as it lasts.
+		note("unwatched", "is", func() { d.outcome.Report(d.dir, errors.New("the images directory "+r.Unwatched)) })
+	}
+	for name, err := range r.Waiting {
+		note("/"+name, err.Error(), func() { slog.Info("an archive waits to be imported", "archive", d.path(name), "why", err) })
+	}
+	d.told = now
+	return func() {
+		for _, f := range out {
+			f()
+		}
+	}
+}
+
+func (d *Directory) path(name string) string { return filepath.Join(d.dir, name) }
+
+// try imports one archive when it is new. temporary says that it has failed for something that passes by itself.
+func (d *Directory) try(ctx context.Context, name string, j *job) (temporary bool) {
+	path := d.path(name)
+	if d.hangs(path) {
+		return true
+	}
+	if d.known(ctx, path, j.version) {
+		return false
+	}
+	f, err := d.reach(ctx, path)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.outcome.Report(path, err)
+		}
+		return errors.Is(err, errHangs)
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	if d.known(ctx, path, info) {
-		return
+	if !same(f.Version, j.version) {
+		// The watcher tells of this version too, or cannot see the change; then it must stay as it is for a while.
+		j.version = f.Version
+		return true
 	}
-	images, r, err := d.importer.importOne(ctx, f, d.importer.files)
+	images, r, err := d.importer.importOne(ctx, f, whole(f), d.importer.files)
 	if r.reading.Load() {
-		d.set(path, func() bool { return !r.reading.Load() })
+		d.leave(path, func() bool { return !r.reading.Load() })
 	}
 	if ctx.Err() != nil {
-		return // it is not the archive's fault
+		return false // it is not the archive's fault
 	}
 	if err != nil {
 		d.ledger.forget(path)
+		if temporary = passes(err); temporary {
+			err = fmt.Errorf("%w; it is tried again after a while", err)
+		}
 	} else {
-		d.imported(images)
-		d.note(path, info, images)
+		d.outcome.Imported(images)
+		d.note(path, f.Version, images)
 	}
-	d.report(path, err)
+	d.outcome.Report(path, err)
+	return temporary
 }
 
-// open opens a regular file; another kind of file is no error and no file.
-func open(path string) (*os.File, fs.FileInfo, error) {
-	found, err := foreign.FindFollowing(path)
-	if err != nil {
-		return nil, nil, err
+// whole makes a check that what was read is one version of the file.
+func whole(f *source.File) func() error {
+	return func() error {
+		info, err := f.Stat()
+		if err != nil || !same(source.VersionOf(info), f.Version) {
+			return errors.Join(errChanged, err)
+		}
+		return nil
 	}
-	defer found.Close() //nolint:errcheck // only looked at
-	if kind, err := foreign.KindOf(found); err != nil || kind != foreign.Regular {
-		return nil, nil, err
-	}
-	f, err := foreign.Reopen(found, foreign.Regular, os.O_RDONLY)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	return f, info, err
 }
 
-// known: the archive is as it was when it was last read, and what came of it is still there.
-func (d *Directory) known(ctx context.Context, path string, info fs.FileInfo) bool {
-	entry, ok := d.ledger.find(path, info)
+// same: both hold the same. Another owner, mode or name, which source also counts as a change, is none here.
+func same(a, b source.Version) bool {
+	a.Changed = b.Changed
+	return a == b
+}
+
+// known: that version of the archive was imported, and what came of it is still there.
+func (d *Directory) known(ctx context.Context, path string, v source.Version) bool {
+	entry, ok := d.ledger.find(path, v)
 	if !ok {
 		return false
 	}
 	for _, name := range entry.Images {
-		if !d.present(ctx, name) {
+		if !d.outcome.Present(ctx, name) {
 			return false
 		}
 	}
@@ -150,41 +220,61 @@ func (d *Directory) known(ctx context.Context, path string, info fs.FileInfo) bo
 }
 
 // note: an import that is not remembered is done again at the next start, and no more.
-func (d *Directory) note(path string, info fs.FileInfo, images []engine.Image) {
+func (d *Directory) note(path string, v source.Version, images []engine.Image) {
 	names := make([]string, len(images))
 	for i, image := range images {
 		names[i] = image.Name
 	}
-	if err := d.ledger.note(path, info, names); err != nil {
+	if err := d.ledger.note(path, v, names); err != nil {
 		slog.Warn("cannot note that an archive was imported; it will be imported again at the next start", "archive", path, "err", err)
 	}
 }
 
-// look runs a look at path, which a network file system may not return from: then path hangs.
-func (d *Directory) look(ctx context.Context, path string, look func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- look() }()
+// reach opens a file, which a network file system may not return from: then the path hangs, and the file is closed when it does.
+func (d *Directory) reach(ctx context.Context, path string) (*source.File, error) {
+	type result struct {
+		f   *source.File
+		err error
+	}
+	done, back, left := make(chan result), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(back)
+		f, err := d.open(path)
+		select {
+		case done <- result{f, err}:
+		case <-left:
+			if err == nil {
+				f.Close() //nolint:errcheck // only opened
+			}
+		}
+	}()
 	limit := time.NewTimer(d.importer.quiet)
 	defer limit.Stop()
-	var err error
 	select {
-	case err := <-done:
-		return err
+	case r := <-done:
+		return r.f, r.err
 	case <-limit.C:
-		err = fmt.Errorf("the file system of %s does not answer", path)
 	case <-ctx.Done():
-		err = context.Cause(ctx)
 	}
-	d.set(path, func() bool { return len(done) > 0 })
-	return err
+	close(left)
+	d.leave(path, func() bool {
+		select {
+		case <-back:
+			return true
+		default:
+			return false
+		}
+	})
+	return nil, errHangs
 }
 
-func (d *Directory) set(path string, over func() bool) {
+func (d *Directory) leave(path string, over func() bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.hung[path] = over
 }
 
+// hangs says whether something that was left behind still works on path.
 func (d *Directory) hangs(path string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
+	"path/filepath"
 	"sync"
 
+	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/durable"
 )
 
@@ -19,15 +20,16 @@ const maxLedger = 4 << 20
 type ledger struct {
 	path    string
 	mu      sync.Mutex
-	entries map[string]ledgerEntry
-
-	writing sync.Mutex // one write at a time; mu is not held meanwhile
+	entries map[string]ledgerEntry // by the archive's path
 }
 
 type ledgerEntry struct {
 	Size     int64    `json:"size"`
 	Modified int64    `json:"modified"` // nanoseconds since 1970
 	Images   []string `json:"images"`
+	// inode tells archives apart that are made to have the same time and size. It is zero for what an earlier run imported: not every
+	// file system has numbers that last.
+	inode uint64
 }
 
 // openLedger reads the file. One that is missing means that every archive is read again; one that is damaged is also set aside.
@@ -49,39 +51,44 @@ func openLedger(path string) *ledger {
 	return l
 }
 
-func (l *ledger) find(path string, info fs.FileInfo) (ledgerEntry, bool) {
+// names are the archives of dir that were imported. Those of other directories are forgotten.
+func (l *ledger) names(dir string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+	for path := range l.entries {
+		if filepath.Dir(path) != dir {
+			delete(l.entries, path)
+			continue
+		}
+		out = append(out, filepath.Base(path))
+	}
+	return out
+}
+
+func (l *ledger) find(path string, v source.Version) (ledgerEntry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, ok := l.entries[path]
-	return e, ok && e.Size == info.Size() && e.Modified == info.ModTime().UnixNano()
+	if !ok || e.Size != v.Size || e.Modified != v.Modified || e.inode != 0 && e.inode != v.Inode {
+		return ledgerEntry{}, false
+	}
+	e.inode = v.Inode
+	l.entries[path] = e
+	return e, true
 }
 
+// forget takes effect on the disk with the next note.
 func (l *ledger) forget(path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.entries, path)
 }
 
-func (l *ledger) note(path string, info fs.FileInfo, images []string) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
+// note writes the file. It is called by one at a time.
+func (l *ledger) note(path string, v source.Version, images []string) error {
 	l.mu.Lock()
-	known := make([]string, 0, len(l.entries))
-	for old := range l.entries {
-		known = append(known, old)
-	}
-	l.mu.Unlock()
-	var gone []string
-	for _, old := range known {
-		if _, err := os.Lstat(old); os.IsNotExist(err) {
-			gone = append(gone, old)
-		}
-	}
-	l.mu.Lock()
-	for _, old := range gone {
-		delete(l.entries, old)
-	}
-	l.entries[path] = ledgerEntry{info.Size(), info.ModTime().UnixNano(), images}
+	l.entries[path] = ledgerEntry{v.Size, v.Modified, images, v.Inode}
 	data, err := json.MarshalIndent(l.entries, "", "  ")
 	l.mu.Unlock()
 	if err != nil {

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -18,18 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Engine is a containerd in memory. It behaves as package engine does: what it is asked for it does, in the order of the calls,
 // and a call that hangs ends with its context.
 type Engine struct {
+	*trace
+	*shelf
+
 	mu         sync.Mutex
 	containers map[string]*held
-	images     map[string]*Image
-	faults     map[string]*fault
-	calls      []string
 	pids       uint32
-	listener   engine.Listener
 	exits      chan engine.Exit
 	resyncs    chan struct{}
 
@@ -45,15 +43,6 @@ type Engine struct {
 	Written int64
 }
 
-// Image is one that the Engine has.
-type Image struct {
-	engine.Image
-	// Files of the image, by their paths without the first slash.
-	Files map[string]string
-	// Unsynced: it is not known to be on the disk.
-	Unsynced bool
-}
-
 type held struct {
 	engine.Container
 	request engine.CreateRequest
@@ -61,94 +50,13 @@ type held struct {
 	out     []*os.File
 }
 
-type fault struct {
-	err   error
-	until chan struct{} // hangs until it is closed
-	deaf  bool          // a hang that does not heed its context
-}
-
 // NewEngine makes one without images and containers.
 func NewEngine() *Engine {
+	t := &trace{faults: map[string]*fault{}}
 	return &Engine{
-		containers: map[string]*held{}, images: map[string]*Image{}, faults: map[string]*fault{}, pids: 1 << 22,
+		trace: t, shelf: &shelf{trace: t, images: map[string]*Image{}}, containers: map[string]*held{}, pids: 1 << 22,
 		exits: make(chan engine.Exit, 100), resyncs: make(chan struct{}, 1),
 	}
-}
-
-// Fail lets calls of an operation, by its method's name, fail; nil lets them succeed again.
-func (e *Engine) Fail(operation string, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.faults, operation)
-	if err != nil {
-		e.faults[operation] = &fault{err: err}
-	}
-}
-
-// Hang lets calls of an operation hang until their context ends or release is called. deaf: they do not heed their context.
-func (e *Engine) Hang(operation string, deaf bool) (release func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f := &fault{until: make(chan struct{}), deaf: deaf}
-	e.faults[operation] = f
-	return sync.OnceFunc(func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		close(f.until)
-		if e.faults[operation] == f {
-			delete(e.faults, operation)
-		}
-	})
-}
-
-// begin notes a call, and fails or hangs as it shall.
-func (e *Engine) begin(ctx context.Context, operation, of string) error {
-	e.mu.Lock()
-	e.calls = append(e.calls, strings.TrimSpace(operation+" "+of))
-	f := e.faults[operation]
-	e.mu.Unlock()
-	switch {
-	case f == nil:
-		return ctx.Err()
-	case f.until == nil:
-		return f.err
-	case f.deaf:
-		<-f.until
-		return nil
-	}
-	select {
-	case <-f.until:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// Calls are the calls so far: the operation, and what it was about.
-func (e *Engine) Calls(operations ...string) []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []string
-	for _, c := range e.calls {
-		name, _, _ := strings.Cut(c, " ")
-		if len(operations) == 0 || slices.Contains(operations, name) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// AddImage adds, or replaces, an image by its name in the full form.
-func (e *Engine) AddImage(i Image) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if i.Digest == "" {
-		i.Digest = "sha256:" + strings.Repeat("1", 64)
-	}
-	if i.ChainID == "" {
-		i.ChainID = "chain of " + i.Name
-	}
-	e.images[i.Name] = &i
 }
 
 // Request is what a container was made from; false when there is no such container.
@@ -231,7 +139,7 @@ func (e *Engine) exit(id string, code uint32, tell bool) {
 	ran := c.State == engine.Running
 	c.State, c.ExitCode, c.ExitedAt = engine.Stopped, code, time.Now()
 	for _, f := range c.out {
-		f.Close()
+		f.Close() //nolint:errcheck // a pipe
 	}
 	c.out = nil
 	if tell && ran {
@@ -247,8 +155,6 @@ func (e *Engine) Reconnect() {
 	}
 }
 
-// ---- containers
-
 // Create implements container.Engine.
 func (e *Engine) Create(ctx context.Context, r engine.CreateRequest) (uint32, error) {
 	if err := e.begin(ctx, "Create", r.ID); err != nil {
@@ -259,7 +165,7 @@ func (e *Engine) Create(ctx context.Context, r engine.CreateRequest) (uint32, er
 		if path == "" {
 			continue
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0) // as the shim's open, it needs a reader
+		f, err := foreign.OpenFIFO(path, os.O_WRONLY) // as the shim's open, it needs a reader
 		if err != nil {
 			return 0, err
 		}
@@ -430,129 +336,4 @@ func (e *Engine) Checkpoint(context.Context, string, string, string) (json.RawMe
 // Usage implements sandbox.Engine.
 func (e *Engine) Usage(ctx context.Context, id string) (int64, error) {
 	return e.Written, e.begin(ctx, "Usage", id)
-}
-
-// ---- images
-
-// MountImage implements sandbox.Engine: the image's files lie on a tmpfs.
-func (e *Engine) MountImage(ctx context.Context, image engine.Image, _, name, target string, _ *specs.LinuxIDMapping) error {
-	if err := e.begin(ctx, "MountImage", name+" "+image.Name); err != nil {
-		return err
-	}
-	return unix.Mount("image", target, "tmpfs", 0, "")
-}
-
-// ReleaseImages implements sandbox.Engine.
-func (e *Engine) ReleaseImages(ctx context.Context, uid string) error {
-	return e.begin(ctx, "ReleaseImages", uid)
-}
-
-// ReadFiles implements container.Changer.
-func (e *Engine) ReadFiles(ctx context.Context, image engine.Image, names ...string) ([][]byte, error) {
-	if err := e.begin(ctx, "ReadFiles", image.Name); err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := make([][]byte, len(names))
-	for i, name := range names {
-		if text, ok := e.images[image.Name].Files[name]; ok {
-			out[i] = []byte(text)
-		}
-	}
-	return out, nil
-}
-
-func (e *Engine) image(name string) (*Image, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if i := e.images[name]; i != nil {
-		return i, nil
-	}
-	return nil, fmt.Errorf("image %s: %w", name, engine.ErrNotFound)
-}
-
-// Image implements image.Library.
-func (e *Engine) Image(ctx context.Context, name string) (engine.Image, error) {
-	if err := e.begin(ctx, "Image", name); err != nil {
-		return engine.Image{}, err
-	}
-	i, err := e.image(name)
-	if err != nil {
-		return engine.Image{}, err
-	}
-	return i.Image, nil
-}
-
-// Synced implements image.Library.
-func (e *Engine) Synced(ctx context.Context, name string) (bool, error) {
-	if err := e.begin(ctx, "Synced", name); err != nil {
-		return false, err
-	}
-	i, err := e.image(name)
-	if err != nil {
-		return false, err
-	}
-	return !i.Unsynced, nil
-}
-
-// Images implements image.Library.
-func (e *Engine) Images(ctx context.Context) ([]engine.Image, error) {
-	if err := e.begin(ctx, "Images", ""); err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []engine.Image
-	for _, name := range slices.Sorted(maps.Keys(e.images)) {
-		out = append(out, e.images[name].Image)
-	}
-	return out, nil
-}
-
-// RemoveImage implements image.Library.
-func (e *Engine) RemoveImage(ctx context.Context, name string) error {
-	if err := e.begin(ctx, "RemoveImage", name); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.images, name)
-	return nil
-}
-
-// Import implements image.Engine: an archive is the image's name.
-func (e *Engine) Import(ctx context.Context, archive io.Reader, name func(string) string, _ func(context.Context) error) ([]engine.Image, error) {
-	text, err := io.ReadAll(archive)
-	if err != nil {
-		return nil, err
-	}
-	full := name(strings.TrimSpace(string(text)))
-	if err := e.begin(ctx, "Import", full); err != nil {
-		return nil, err
-	}
-	e.AddImage(Image{Image: engine.Image{Name: full}})
-	i, err := e.image(full)
-	if err != nil {
-		return nil, err
-	}
-	return []engine.Image{i.Image}, nil
-}
-
-// Pull implements image.Engine: every registry is empty but for what AddImage adds meanwhile. It asks for a login.
-func (e *Engine) Pull(ctx context.Context, name string, _ *http.Client, login func(host string) (string, string, error), _ func(context.Context) error) (engine.Image, error) {
-	host, _, _ := strings.Cut(name, "/")
-	user, _, err := login(host)
-	if err != nil {
-		return engine.Image{}, err
-	}
-	if err := e.begin(ctx, "Pull", strings.TrimSpace(name+" "+user)); err != nil {
-		return engine.Image{}, err
-	}
-	e.AddImage(Image{Image: engine.Image{Name: name}})
-	i, err := e.image(name)
-	if err != nil {
-		return engine.Image{}, err
-	}
-	return i.Image, nil
 }

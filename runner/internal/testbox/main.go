@@ -17,6 +17,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // inside is set for the process that has namespaces of its own.
@@ -37,7 +39,7 @@ func Main(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	if err := removeCgroups(); err != nil {
+	if err := removeCgroups(CgroupRoot()); err != nil {
 		fmt.Println("cannot remove the tests' cgroups:", err) //nolint:forbidigo // the test's output
 		code = 1
 	}
@@ -57,6 +59,9 @@ func again() int {
 	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread() // whose death Pdeathsig is about
 	err := c.Run()
+	if c.Process != nil {
+		err = errors.Join(err, removeCgroups(cgroupRoot(c.Process.Pid))) // also of tests that were cut off
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1)
@@ -80,17 +85,19 @@ func prepare() error {
 }
 
 // CgroupRoot is the cgroup below which the tests of this process have theirs.
-func CgroupRoot() string { return fmt.Sprintf("/solopod-test-%d", os.Getpid()) }
+func CgroupRoot() string { return cgroupRoot(os.Getpid()) }
 
-// removeCgroups removes what the tests have made below CgroupRoot, in every hierarchy.
-func removeCgroups() error {
-	roots, err := filepath.Glob("/sys/fs/cgroup/*" + CgroupRoot())
+func cgroupRoot(pid int) string { return fmt.Sprintf("/solopod-test-%d", pid) }
+
+// removeCgroups removes what tests have made below root, in every hierarchy.
+func removeCgroups(root string) error {
+	roots, err := filepath.Glob("/sys/fs/cgroup/*" + root)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, root := range append(roots, "/sys/fs/cgroup"+CgroupRoot()) {
-		errs = append(errs, removeCgroup(root))
+	for _, dir := range append(roots, "/sys/fs/cgroup"+root) {
+		errs = append(errs, removeCgroup(dir))
 	}
 	return errors.Join(errs...)
 }
@@ -163,7 +170,7 @@ func Dir(t testing.TB) string {
 }
 
 func unmountAll(t testing.TB, dir string) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	data, err := foreign.ReadKernel("/proc/self/mountinfo")
 	if err != nil {
 		t.Error(err)
 		return

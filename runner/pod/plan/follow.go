@@ -125,7 +125,7 @@ func (p *planner) pull(ref string) {
 func (p *planner) clear(all bool) {
 	s := p.s
 	if f := s.Flights[state.ThingSandbox]; s.Quiet() && (p.due(s.ClearRetry) || f != nil && f.Kind == state.KindClear) {
-		p.want(Clear{Pod: p.applied(), All: all, Gone: all && !s.Wanted()})
+		p.want(Clear{Pod: applied(p.s), All: all, Gone: all && !s.Wanted()})
 	}
 }
 
@@ -163,7 +163,7 @@ func (p *planner) start(a StartContainer) {
 		p.pull(spec.Image)
 		return
 	}
-	if p.creates || p.flies(state.KindCreate) || p.flies(state.KindDelete) || p.flies(state.KindSetLimits) {
+	if p.creates || flies(p.s, state.KindCreate) || flies(p.s, state.KindDelete) || flies(p.s, state.KindSetLimits) {
 		return // one after the other: they share a shim
 	}
 	if s.Resized != s.Revisions.Resized || s.Network == nil && reference.NeedsAddress(spec) {
@@ -252,7 +252,7 @@ func manifestOf(d *Desired, name string) *Container {
 	return nil
 }
 
-// Waits: the container has ended and its restart has to wait, as its status says.
+// Waits says whether the container has ended and its restart has to wait, as its status says.
 func Waits(s *state.State, name string) bool {
 	c := s.Containers[name]
 	if c == nil || c.Ended == nil || c.Replaced || s.Failed != nil || !Restarts(Described(s), ObservedOf(s), name) {

@@ -32,8 +32,12 @@ var limits = map[string]time.Duration{
 // Limit is how long an effect of a kind may take; zero means for as long as it is wanted.
 func Limit(kind string) time.Duration { return limits[kind] }
 
-// Heed is how long an effect may take to end after its context has ended, before it is left behind.
-const Heed = 5 * time.Second
+// Heed is how long an effect may take to end after its context has ended, before it is left behind. What goes on then, and has limits
+// of its own, must end well before, or who does as it should is told of as one that hangs: Attach kills a plugin (2 s), has the
+// others give back what they gave (3 s), and kills the one that does not (2 s); Create removes what it has made (5 s); Examine and
+// Clear wait for killed processes (5 s), SetUp for a first process to begin (5 s), probes and hooks for a command that was killed
+// (2 s), Drain and Delete for the streams of a log (1 s). The longest take 7 s.
+const Heed = 10 * time.Second
 
 // runsOut: an effect of this kind goes on to its end, or its limit, also when the plan has changed: stopping half way would
 // leave more to do.

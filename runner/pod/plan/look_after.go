@@ -14,7 +14,7 @@ import (
 func (p *planner) lookAfter() {
 	s := p.s
 	if s.Adoption.Sandbox {
-		p.want(FindSandbox{Pod: p.applied(), Grant: s.Grant, Network: s.Network, SameBoot: s.BootID == s.Host.BootID})
+		p.want(FindSandbox{Pod: applied(p.s), Grant: s.Grant, Network: s.Network, SameBoot: s.BootID == s.Host.BootID})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Containers)) {
 		if c := s.Containers[name]; c.Running {
@@ -30,12 +30,12 @@ func (p *planner) lookAfter() {
 }
 
 func (p *planner) leftover(id string, l *state.Leftover) Target {
-	return Target{Pod: p.applied(), Name: l.Name, ID: id, Attempt: l.Attempt}
+	return Target{Pod: applied(p.s), Name: l.Name, ID: id, Attempt: l.Attempt}
 }
 
 func (p *planner) lookAfterRunning(name string, c *state.Container) {
 	s := p.s
-	pod := p.applied()
+	pod := applied(p.s)
 	spec := state.ContainerOf(pod, name)
 	t := Target{Pod: pod, Name: name, ID: c.ID, Attempt: c.Attempt}
 	if c.Now.Exit != nil {
@@ -80,7 +80,7 @@ func (p *planner) lookAfterRunning(name string, c *state.Container) {
 // keeps the pod's shim, which ends with its last container: nothing may be created in that moment.
 func (p *planner) deletions() {
 	s := p.s
-	if p.creates || p.flies(state.KindCreate) {
+	if p.creates || flies(p.s, state.KindCreate) {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.Leftovers)) {
@@ -88,19 +88,19 @@ func (p *planner) deletions() {
 		if l.Drain || s.Saved < l.Step || !p.due(l.Retry) {
 			continue // how it ended must be on the disk before the container, which could tell it again, is gone
 		}
-		p.want(Delete{Target: p.leftover(id, l), KeepFiles: p.attemptInUse(l), Kill: l.Kill})
+		p.want(Delete{Target: p.leftover(id, l), KeepFiles: attemptInUse(p.s, l), Kill: l.Kill})
 	}
 }
 
 // attemptInUse: another container has the directory of this attempt.
-func (p *planner) attemptInUse(l *state.Leftover) bool {
-	c := p.s.Containers[l.Name]
+func attemptInUse(s *state.State, l *state.Leftover) bool {
+	c := s.Containers[l.Name]
 	return c != nil && (c.Running && c.Attempt == l.Attempt || c.Making != nil && c.Making.Attempt == l.Attempt)
 }
 
 // flies: an effect of this kind works, and was not left behind.
-func (p *planner) flies(kind string) bool {
-	for _, f := range p.s.Flights {
+func flies(s *state.State, kind string) bool {
+	for _, f := range s.Flights {
 		if f.Kind == kind && !f.Left {
 			return true
 		}
@@ -129,7 +129,7 @@ func (p *planner) measure() {
 	if !s.SetUp || s.Failed != nil || !s.Wanted() || !limitsStorage(s.Pod) {
 		return
 	}
-	if s.MeasureAt.After(p.now) && !p.flies(state.KindMeasure) {
+	if s.MeasureAt.After(p.now) && !flies(p.s, state.KindMeasure) {
 		p.at(s.MeasureAt)
 		return
 	}

@@ -148,11 +148,11 @@ func (p *planner) host(pod *v1.Pod) string {
 }
 
 // applied is the pod as its sandbox was made.
-func (p *planner) applied() *v1.Pod {
-	if p.s.Applied != nil {
-		return p.s.Applied
+func applied(s *state.State) *v1.Pod {
+	if s.Applied != nil {
+		return s.Applied
 	}
-	return p.s.Pod
+	return s.Pod
 }
 
 // wantedPod is the pod of the manifests in the rules' terms; nil when it shall go.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
 )
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -81,7 +82,7 @@ func begin(p *v1.Pod) *scene {
 
 func (c *scene) happens(events ...state.Event) *scene {
 	for _, e := range events {
-		c.s = state.Step(c.s, e)
+		c.s = step.Step(c.s, e)
 	}
 	return c
 }
@@ -237,7 +238,7 @@ func TestPlanAfterRestart(t *testing.T) {
 	if got := text(plan.Plan(s, start)); got != "FindSandbox, ReadOutput main" {
 		t.Errorf("got %q", got)
 	}
-	s = state.Step(s, state.Listed{Asked: start, At: start})
+	s = step.Step(s, state.Listed{Asked: start, At: start})
 	if got := text(plan.Plan(s, start)); got != "FindSandbox, Examine main" {
 		t.Errorf("got %q", got)
 	}

@@ -27,7 +27,7 @@ func TestAnswers(t *testing.T) {
 		got := ""
 		for _, a := range c.answers {
 			var decided bool
-			answers, decided = answers.count(p, a == '+')
+			answers, decided = answers.Count(p, a == '+')
 			switch {
 			case !decided:
 				got += "."

@@ -47,8 +47,8 @@ func (b Backoff) Next(finished, now time.Time) Backoff {
 // Failed returns the back-off after one more failure: 10 s, doubling to 5 min, as the kubelet's image back-off.
 func (b Backoff) Failed(now time.Time) Backoff { return b.failed(now, InitialBackoff, MaxBackoff) }
 
-// failedBriefly is Failed for what must get done: 1 s, doubling to 30 s.
-func (b Backoff) failedBriefly(now time.Time) Backoff {
+// FailedBriefly is Failed for what must get done: 1 s, doubling to 30 s.
+func (b Backoff) FailedBriefly(now time.Time) Backoff {
 	return b.failed(now, briefly, 30*time.Second)
 }
 
@@ -67,3 +67,6 @@ func (b Backoff) Due() time.Time {
 	}
 	return b.Set.Add(b.Delay)
 }
+
+// MinimumGrace is the kubelet's: even a grace period of zero, or one that a hook used up, leaves a moment to end in order.
+const MinimumGrace = 2 * time.Second

@@ -136,8 +136,8 @@ type Answers struct {
 	Last bool
 }
 
-// count takes one answer and says whether the verdict is new: the first one, or another one.
-func (a Answers) count(p *v1.Probe, success bool) (next Answers, decided bool) {
+// Count takes one answer and says whether the verdict is new: the first one, or another one.
+func (a Answers) Count(p *v1.Probe, success bool) (next Answers, decided bool) {
 	if success == a.Last && a.Run > 0 {
 		a.Run++
 	} else {
@@ -196,3 +196,58 @@ func (c *Container) Phase() Phase {
 	}
 	return Absent
 }
+
+// Hinder clears what hindered the next attempt, and notes another reason.
+func (c *Container) Hinder(reason, message string) {
+	c.Now.WaitingReason, c.Now.WaitingMessage, c.Now.Lacks, c.Now.Retry = reason, message, "", Backoff{}
+}
+
+// PreStopOver notes that the preStop hook is over: the stop signal comes now; a moment is left for it in any case.
+func (c *Container) PreStopOver(at time.Time) {
+	c.Now.PreStop = false
+	if least := at.Add(MinimumGrace); c.Now.KillAt.Before(least) {
+		c.Now.KillAt = least
+	}
+}
+
+// WantedSignal is the signal that the container shall get, or 0.
+func (c *Container) WantedSignal() int {
+	switch {
+	case !c.Running || !c.Now.Stopping || c.Now.Exit != nil:
+		return 0
+	case c.Now.Killed:
+		return SIGKILL
+	case c.Now.PreStop || c.Now.Signalled == c.StopSignal:
+		return 0
+	}
+	return c.StopSignal
+}
+
+// Had says whether the container with this id is, or was, c's.
+func (c *Container) Had(id string) bool {
+	return c != nil && (c.ID == id || c.Ended != nil && c.Ended.ID == id || c.Last != nil && c.Last.ID == id)
+}
+
+// ProbeOf is a container's probe of a kind, or nil.
+func ProbeOf(c *v1.Container, kind ProbeKind) *v1.Probe {
+	switch {
+	case c == nil:
+		return nil
+	case kind == Liveness:
+		return c.LivenessProbe
+	case kind == Readiness:
+		return c.ReadinessProbe
+	}
+	return c.StartupProbe
+}
+
+// Reasons of ended containers, as the kubelet gives them.
+const (
+	ReasonCompleted = "Completed"
+	ReasonError     = "Error"
+	ReasonOOM       = "OOMKilled"
+	ReasonUnknown   = "ContainerStatusUnknown"
+)
+
+// SIGKILL is the signal that a process cannot ignore (signal(7)).
+const SIGKILL = 9

@@ -8,8 +8,8 @@ import (
 	"github.com/solopod/solopod/runner/reference"
 )
 
-// Event is something that happened. Its apply changes s, which is a copy.
-type Event interface{ apply(s *State) }
+// Event is something that happened; runner/pod/step says what it changes.
+type Event interface{ event() }
 
 // Failure kinds of effects, as far as they matter for what is done next.
 type (
@@ -27,11 +27,12 @@ type (
 	}
 )
 
-func (p Problem) failed() bool { return p != Problem{} }
+// Failed says whether there is a problem.
+func (p Problem) Failed() bool { return p != Problem{} }
 
 // What comes from outside of the pod.
 type (
-	// Desired: the manifests name the pod in this version, or, with a nil Pod, no longer do.
+	// Desired says that the manifests name the pod in this version, or, with a nil Pod, no longer do.
 	Desired struct {
 		At   time.Time
 		Pod  *v1.Pod
@@ -39,7 +40,7 @@ type (
 		// Objects are those that the pod refers to.
 		Objects reference.Objects
 	}
-	// Exited: a container's main process ended.
+	// Exited says that a container's main process ended.
 	Exited struct {
 		ID   string
 		Code int32
@@ -51,22 +52,22 @@ type (
 		Asked, At time.Time
 		Found     []Found
 	}
-	// ImagesReady: images were imported or pulled; the names are complete references.
+	// ImagesReady says that images were imported or pulled; the names are complete references.
 	ImagesReady struct{ Names []string }
-	// ImagesScanned: the archives that lay in the images directory at the start have been read.
+	// ImagesScanned says that the archives that lay in the images directory at the start have been read.
 	ImagesScanned struct{}
-	// ClaimsFree: some pod has given ports of the host or devices back.
+	// ClaimsFree says that some pod has given ports of the host or devices back.
 	ClaimsFree struct{}
-	// RestartAsked: somebody wants a container, or all of the pod (an empty name), to begin anew.
+	// RestartAsked says that somebody wants a container, or all of the pod (an empty name), to begin anew.
 	RestartAsked struct{ Container string }
-	// Drained: the machine goes down; the pod must have ended by then.
+	// Drained says that the machine goes down; the pod must have ended by then.
 	Drained struct{ StopBy time.Time }
-	// ClockMoved: the machine's clock was set; Offset is its new one, Booted when the machine was booted by the old one.
+	// ClockMoved says that the machine's clock was set; Offset is its new one, Booted when the machine was booted by the old one.
 	ClockMoved struct {
 		Moved  time.Duration
 		Booted time.Time
 	}
-	// Saved: the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, as Problem
+	// Saved says that the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, as Problem
 	// says, and nobody waits for it.
 	Saved struct {
 		Step    uint64
@@ -92,9 +93,9 @@ type FoundStatus int
 
 // The states of a container's process.
 const (
-	// FoundUnknown: there is a record and no process; how it ended cannot be learned.
+	// FoundUnknown says that there is a record and no process; how it ended cannot be learned.
 	FoundUnknown FoundStatus = iota
-	// FoundUnanswered: nobody could say in time; it may run.
+	// FoundUnanswered says that nobody could say in time; it may run.
 	FoundUnanswered
 	FoundCreated
 	FoundRunning
@@ -103,7 +104,7 @@ const (
 
 // What plan decides without a look at the world.
 type (
-	// StopBegun: a container's end has begun.
+	// StopBegun says that a container's end has begun.
 	StopBegun struct {
 		At      time.Time
 		Name    string
@@ -112,39 +113,39 @@ type (
 		Replace bool
 		EndsPod bool
 	}
-	// HookOver: a preStop hook's time is over.
+	// HookOver says that a preStop hook's time is over.
 	HookOver struct {
 		At   time.Time
 		Name string
 	}
-	// KillBegun: a container's grace period is over.
+	// KillBegun says that a container's grace period is over.
 	KillBegun struct {
 		At   time.Time
 		Name string
 	}
-	// PodFailed: the pod as a whole has failed.
+	// PodFailed says that the pod as a whole has failed.
 	PodFailed struct{ Reason, Message string }
-	// Initialized: the init containers have done their work.
+	// Initialized says that the init containers have done their work.
 	Initialized struct{}
-	// BegunAnew: all containers run again, in place.
+	// BegunAnew says that all containers run again, in place.
 	BegunAnew struct {
 		Trigger string
 		Backoff Backoff
 	}
-	// BackingOff: a container's restart has to wait.
+	// BackingOff says that a container's restart has to wait.
 	BackingOff struct{ Name string }
 	// ConditionsNoted are the pod's conditions as they were published; their times outlive Solopod.
 	ConditionsNoted struct{ Conditions []v1.PodCondition }
-	// Removed: the manifest no longer names the container, which does not run.
+	// Removed says that the manifest no longer names the container, which does not run.
 	Removed struct{ Name string }
-	// Unmade: an attempt that was created is no longer wanted.
+	// Unmade says that an attempt that was created is no longer wanted.
 	Unmade struct{ Name string }
-	// NotPrepared: the set-up lacks something that no effect is needed to see.
+	// NotPrepared says that the set-up lacks something that no effect is needed to see.
 	NotPrepared struct {
 		At      time.Time
 		Problem Problem
 	}
-	// LeftBehind: an effect did not heed its cancellation.
+	// LeftBehind says that an effect did not heed its cancellation.
 	LeftBehind struct {
 		Thing string
 		At    time.Time
@@ -153,44 +154,42 @@ type (
 
 // The life of effects.
 type (
-	// Begun: an effect began.
+	// Begun says that an effect began.
 	Begun struct {
 		Thing  string
 		Flight Flight
 		// Making is the attempt that it makes, if it makes one.
 		Making *Making
 	}
-	// Told: an effect was cancelled.
+	// Told says that an effect was cancelled.
 	Told struct {
 		Thing string
 		At    time.Time
 	}
-	// Returned: an effect has ended; Result says how.
+	// Returned says that an effect has ended; Result says how.
 	Returned struct {
 		Thing  string
 		Token  uint64
 		At     time.Time
 		Result Result
 	}
-	// Said: an effect that goes on has something to say.
+	// Said says that an effect that goes on has something to say.
 	Said struct {
 		Thing string
 		Token uint64
 		At    time.Time
 		News  Result
 	}
-	// Voided: the results of all effects that run do not count: the state was restored from the record.
+	// Voided says that the results of all effects that run do not count: the state was restored from the record.
 	Voided struct{ Flights map[string]*Flight }
 )
 
-// Result is what an effect has to say. take changes s, which is a copy; f is the effect's flight.
-type Result interface {
-	take(s *State, f *Flight, at time.Time)
-}
+// Result is what an effect has to say; runner/pod/step says what it changes.
+type Result interface{ result() }
 
 // Results of effects.
 type (
-	// SandboxFound: what an earlier run left of the sandbox.
+	// SandboxFound is what an earlier run left of the sandbox.
 	SandboxFound struct {
 		// Complete: all of it is there.
 		Complete bool
@@ -200,37 +199,37 @@ type (
 		// Problem: it could not be looked at.
 		Problem Problem
 	}
-	// Claimed: the pod has what no other can have.
+	// Claimed says that the pod has what no other can have.
 	Claimed struct {
 		Grant   Grant
 		Problem Problem
 	}
-	// SandboxMade: what the containers share is there, but for the network.
+	// SandboxMade says that what the containers share is there, but for the network.
 	SandboxMade struct {
 		Limits  string
 		Problem Problem
 	}
-	// Attached: the pod is connected to the network.
+	// Attached says that the pod is connected to the network.
 	Attached struct {
 		Attachment Attachment
 		Problem    Problem
 	}
-	// Cleared: what the containers share is gone. All: what the pod has on the disk, too.
+	// Cleared says that what the containers share is gone. All: what the pod has on the disk, too.
 	Cleared struct {
 		All     bool
 		Problem Problem
 	}
-	// VolumesShown: filled volumes show Content, or keep what they have.
+	// VolumesShown says that filled volumes show Content, or keep what they have.
 	VolumesShown struct {
 		Content string
 		Problem Problem
 	}
-	// LimitsSet: the pod's cgroup has the limits of this revision.
+	// LimitsSet says that the pod's cgroup has the limits of this revision.
 	LimitsSet struct {
 		Limits, Resized string
 		Problem         Problem
 	}
-	// Made: a container was created, and its process waits. LeftBehind: it failed, and something of it may be there.
+	// Made says that a container was created, and its process waits. LeftBehind: it failed, and something of it may be there.
 	Made struct {
 		Pid            uint32
 		Image, ImageID string
@@ -241,31 +240,31 @@ type (
 		LeftBehind bool
 		Problem    Problem
 	}
-	// Started: a container's process runs.
+	// Started says that a container's process runs.
 	Started struct {
 		When    time.Time
 		Problem Problem
 	}
-	// OutputRead: a running container's output is read by this Solopod.
+	// OutputRead says that a running container's output is read by this Solopod.
 	OutputRead struct {
 		Kills   uint64
 		Problem Problem
 	}
-	// KillsSeen: the kernel has killed processes of a container for memory.
+	// KillsSeen says that the kernel has killed processes of a container for memory.
 	KillsSeen struct{ Kills uint64 }
-	// WatchEnded: an effect that goes on while a container runs has ended.
+	// WatchEnded says that an effect that goes on while a container runs has ended.
 	WatchEnded struct{ Problem Problem }
 	// Probed is one answer of a probe; an empty Failure is a success.
 	Probed struct {
 		Kind    ProbeKind
 		Failure string
 	}
-	// HookEnded: a lifecycle hook has ended; an empty Failure is a success.
+	// HookEnded says that a lifecycle hook has ended; an empty Failure is a success.
 	HookEnded struct {
 		PreStop bool
 		Failure string
 	}
-	// SignalSent: a container was sent a signal. Found is what there was instead of its process, if that had ended.
+	// SignalSent says that a container was sent a signal. Found is what there was instead of its process, if that had ended.
 	SignalSent struct {
 		Signal  int
 		Found   *Found
@@ -277,26 +276,29 @@ type (
 		Kills   uint64
 		Message string
 	}
-	// LogComplete: what an ended container has written is in its log. Text is the end of that, where it was asked for.
+	// LogComplete says that what an ended container has written is in its log. Text is the end of that, where it was asked for.
 	LogComplete struct {
 		Text    string
 		Problem Problem
 	}
-	// LeftoverGone: an ended container is deleted.
+	// LeftoverGone says that an ended container is deleted.
 	LeftoverGone struct{ Problem Problem }
-	// Resized: a running container has other resources.
+	// Resized says that a running container has other resources.
 	Resized struct {
 		Resources string
 		Limits    string
 		Problem   Problem
 	}
-	// ImagePulled: an image is present.
+	// ImagePulled says that an image is present.
 	ImagePulled struct{ Problem Problem }
 	// Measured is what a pod has written; Over says which limit it exceeds.
 	Measured struct {
 		Over    string
 		Problem Problem
 	}
-	// Panicked: an effect's own code failed.
+	// Panicked says that an effect's own code failed.
 	Panicked struct{ Message string }
 )
+
+// PodStarted is the reason of a report that is a measurement, not an event.
+const PodStarted = "PodStarted"

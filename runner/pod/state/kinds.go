@@ -70,3 +70,12 @@ func ThingOf(kind, name string) string {
 	}
 	return thingContainer + name // Create, Start, Resize
 }
+
+// Things that effects work on, beside those of containers and images.
+const (
+	ThingSandbox = "sandbox"
+	ThingNetwork = "network"
+	ThingVolumes = "volumes"
+	ThingLimits  = "limits"
+	ThingStorage = "storage"
+)

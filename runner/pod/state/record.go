@@ -41,8 +41,8 @@ func (s *State) enliven(host Host, scanned bool) {
 	}
 	s.Images, s.Flights, s.Pauses = map[string]*Image{}, map[string]*Flight{}, map[string]Backoff{}
 	s.Objects = reference.Select(s.Pod, reference.Objects{})
-	s.Revisions = s.revisions()
-	s.Shown = s.wantedContent()
+	s.Revisions = s.Revise()
+	s.Shown = s.WantedContent()
 }
 
 // Encode is the pod's record.

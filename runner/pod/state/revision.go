@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,13 +24,13 @@ type Revisions struct {
 	Resized string
 }
 
-// revisions of the pod as it is wanted.
-func (s *State) revisions() Revisions {
+// Revise returns the revisions of the pod as it is wanted.
+func (s *State) Revise() Revisions {
 	r := Revisions{
 		Shared: sharedRevision(s.Pod), Containers: map[string]string{}, Resources: map[string]string{}, Resized: ResizedRevision(s.Pod),
 	}
 	for _, c := range manifests.AllContainers(s.Pod) {
-		r.Containers[c.Name], r.Resources[c.Name] = s.revisionOf(c), resourceRevision(c)
+		r.Containers[c.Name], r.Resources[c.Name] = s.revisionOf(c), ResourceRevision(c)
 	}
 	return r
 }
@@ -73,15 +72,15 @@ func initRevisions(pod *v1.Pod) []string {
 		if c := &pod.Spec.InitContainers[i]; manifests.IsSidecar(c) {
 			out = append(out, c.Name)
 		} else {
-			out = append(out, containerRevision(c))
+			out = append(out, ContainerRevision(c))
 		}
 	}
 	return out
 }
 
-// containerRevision identifies a container's own part, but for what can change while it runs. The pod's identity defaults are
+// ContainerRevision identifies a container's own part, but for what can change while it runs. The pod's identity defaults are
 // in the shared revision.
-func containerRevision(c *v1.Container) string {
+func ContainerRevision(c *v1.Container) string {
 	fixed := c.DeepCopy()
 	limited := map[v1.ResourceName]bool{}
 	for _, name := range resizable(c) {
@@ -95,8 +94,8 @@ func containerRevision(c *v1.Container) string {
 	return Hash([]any{fixed, limited})
 }
 
-// resourceRevision identifies what of a container can change while it runs.
-func resourceRevision(c *v1.Container) string {
+// ResourceRevision identifies what of a container can change while it runs.
+func ResourceRevision(c *v1.Container) string {
 	var out []any
 	for _, name := range resizable(c) {
 		out = append(out, c.Resources.Requests[name], c.Resources.Limits[name])
@@ -128,7 +127,7 @@ func ResizedRevision(pod *v1.Pod) string {
 // revisionOf identifies a container's own part of the manifest and, where the pod asks to be restarted when they change, the
 // objects that it uses. While one of these is missing the revision stays what it was.
 func (s *State) revisionOf(c *v1.Container) string {
-	revision := containerRevision(c)
+	revision := ContainerRevision(c)
 	choice := s.Pod.Annotations[manifests.RestartOnChangeAnnotation]
 	if choice == "" {
 		return revision
@@ -175,9 +174,9 @@ func Addresses(s *State, status *v1.PodStatus) {
 	}
 }
 
-// wantedContent identifies what the pod's filled volumes should show. While something that they need is missing they keep
+// WantedContent identifies what the pod's filled volumes should show. While something that they need is missing they keep
 // what they have.
-func (s *State) wantedContent() string {
+func (s *State) WantedContent() string {
 	var all []any
 	in := s.Inputs(s.Pod)
 	for i := range s.Pod.Spec.Volumes {
@@ -248,5 +247,3 @@ func ForwardedPorts(pod *v1.Pod) []Port {
 	}
 	return HostPorts(pod)
 }
-
-func itoa(n int32) string { return strconv.Itoa(int(n)) }

@@ -42,8 +42,8 @@ func SignalNumber(name string) int {
 	return sigterm
 }
 
-// stopSignalOf is the signal that the manifest names; empty when it names none.
-func stopSignalOf(c *v1.Container) string {
+// StopSignalOf is the signal that the manifest names; empty when it names none.
+func StopSignalOf(c *v1.Container) string {
 	if l := c.Lifecycle; l != nil && l.StopSignal != nil {
 		return string(*l.StopSignal)
 	}
@@ -52,15 +52,15 @@ func stopSignalOf(c *v1.Container) string {
 
 // StopSignal is what ends a container: the manifest's signal before the image's.
 func StopSignal(c *v1.Container, image string) int {
-	if named := stopSignalOf(c); named != "" {
+	if named := StopSignalOf(c); named != "" {
 		return SignalNumber(named)
 	}
 	return SignalNumber(image)
 }
 
-// preStopOf is the hook as it is kept for the container's end: the manifest may have changed until then, so names of ports
+// PreStopOf is the hook as it is kept for the container's end: the manifest may have changed until then, so names of ports
 // are resolved now.
-func preStopOf(c *v1.Container) *v1.LifecycleHandler {
+func PreStopOf(c *v1.Container) *v1.LifecycleHandler {
 	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil {
 		return nil
 	}

@@ -243,3 +243,7 @@ type Report struct {
 	// Count is how many of it there were, where that is counted.
 	Count int
 }
+
+// MeasureInterval is the kubelet's (eviction manager, monitoring interval). The kernel has no event for the size of a
+// directory, so pods that limit theirs are measured; the others are not.
+const MeasureInterval = 10 * time.Second

@@ -1,0 +1,266 @@
+// Package reader reads containers' logs over their rotations, and follows what is written to them.
+package reader
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/solopod/solopod/runner/logs/cri"
+	"github.com/solopod/solopod/runner/logs/logfile"
+)
+
+// Options select what Read returns.
+type Options struct {
+	// Tail is the number of last lines; negative means all.
+	Tail int64
+	// Since drops older lines; zero means none.
+	Since      time.Time
+	Timestamps bool
+	// Follow goes on with what is written later, until ctx ends or ended says that nothing more comes.
+	Follow bool
+	// LimitBytes ends the output after so many bytes; zero means no limit.
+	LimitBytes int64
+	// Positioned is called when it is settled which lines are old: what is written from then on is followed.
+	Positioned func()
+	// Stderr gets what the container wrote to its stderr; nil means that it goes where the rest goes.
+	Stderr io.Writer
+}
+
+// Read writes the lines of the log at path, rotated files included, to w. With Follow, ended is asked after each wait;
+// it must return a channel that is closed when the container has ended and its log is complete. A log that does not exist
+// is os.ErrNotExist; what is in its place and was not made by Solopod is logfile.ErrForeign. It waits for the disk and for w,
+// whatever ctx says: who must not wait leaves it behind.
+func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan struct{}) error {
+	out := &printer{w: w, o: o}
+	if o.Tail >= 0 {
+		if err := out.skipTo(ctx, path, o.Tail); err != nil {
+			return err
+		}
+	}
+	if o.Positioned != nil {
+		o.Positioned()
+	}
+	if o.Follow {
+		return done(out.follow(ctx, path, ended))
+	}
+	files, err := allFiles(path)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := out.file(ctx, file); err != nil {
+			return done(err)
+		}
+	}
+	return nil
+}
+
+// Find says whether there is a log at path that can be read; its errors are those of Read.
+func Find(path string) error {
+	_, err := allFiles(path)
+	return err
+}
+
+// allFiles are the paths of a log's files, the oldest first.
+func allFiles(path string) ([]string, error) {
+	dir, err := logfile.OpenDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close() //nolint:errcheck // only read from
+	names, err := dir.Rotated(filepath.Base(path))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range names {
+		out = append(out, filepath.Join(filepath.Dir(path), name))
+	}
+	f, err := logfile.Open(path)
+	if err == nil {
+		err = f.Close()
+	} else if errors.Is(err, os.ErrNotExist) && len(out) > 0 {
+		err = nil // it is being rotated
+	}
+	return append(out, path), err
+}
+
+// printer writes selected lines.
+type printer struct {
+	w       io.Writer
+	o       Options
+	skip    int64 // lines still to be skipped for Tail
+	written int64
+	partial bool // the last line written was partial: the next one continues it
+}
+
+var errEnough = errors.New("enough")
+
+func done(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// skipTo counts the lines, so that only the last tail are printed.
+func (p *printer) skipTo(ctx context.Context, path string, tail int64) error {
+	files, err := allFiles(path)
+	if err != nil {
+		return err
+	}
+	total := int64(0)
+	for _, name := range files {
+		n, err := countLines(ctx, name)
+		if err != nil {
+			return err
+		}
+		total += n
+	}
+	p.skip = max(total-tail, 0)
+	return nil
+}
+
+// countLines counts full lines; partial pieces belong to the line that follows.
+func countLines(ctx context.Context, name string) (int64, error) {
+	f, err := openOlder(name)
+	if f == nil || err != nil {
+		return 0, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	n := int64(0)
+	lines := newLineReader(f)
+	for ctx.Err() == nil {
+		b, err := lines.next()
+		if err != nil {
+			return n, nil //nolint:nilerr // io.EOF
+		}
+		if line, err := cri.Parse(b); err == nil && !line.Partial {
+			n++
+		}
+	}
+	return n, ctx.Err()
+}
+
+// openOlder opens a file that may have been rotated away; it is nil then. So it is for what only looks like a file of the log.
+func openOlder(name string) (*os.File, error) {
+	f, err := logfile.Open(name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, logfile.ErrForeign) {
+		return nil, nil
+	}
+	return f, err
+}
+
+func (p *printer) file(ctx context.Context, name string) error {
+	f, err := openOlder(name)
+	if f == nil || err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	return p.copy(ctx, newLineReader(f))
+}
+
+// maxLogLine is the longest line, in bytes, that Read takes for one: a line of the log format holds cri.MaxLine of text.
+const maxLogLine = 64 << 10
+
+// lineReader reads whole lines of a file that may grow, in a fixed amount of memory.
+type lineReader struct {
+	r       *bufio.Reader
+	rest    []byte // of a line without an end yet
+	tooLong bool   // the line at hand was, and is left out
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, maxLogLine)}
+}
+
+// next returns a line without its newline, valid until it is called again. At the end of the file it returns io.EOF, and may
+// be called again when the file has grown.
+func (l *lineReader) next() ([]byte, error) {
+	if len(l.rest) > 0 && l.rest[len(l.rest)-1] == '\n' {
+		l.rest = l.rest[:0]
+	}
+	for {
+		b, err := l.r.ReadSlice('\n')
+		if len(l.rest)+len(b) > maxLogLine {
+			l.tooLong, l.rest = true, l.rest[:0]
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			l.tooLong, l.rest = true, l.rest[:0]
+		case err != nil:
+			if !l.tooLong {
+				l.rest = append(l.rest, b...)
+			}
+			return nil, err
+		case l.tooLong: // its end
+			l.tooLong = false
+		case len(l.rest) > 0:
+			l.rest = append(l.rest, b...)
+			return l.rest[:len(l.rest)-1], nil
+		default:
+			return b[:len(b)-1], nil
+		}
+	}
+}
+
+// copy prints the whole lines until the reader's end.
+func (p *printer) copy(ctx context.Context, lines *lineReader) error {
+	for {
+		b, err := lines.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if err := p.line(b); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *printer) line(b []byte) error {
+	line, err := cri.Parse(b)
+	if err != nil {
+		return nil //nolint:nilerr // a torn line, as a power cut leaves it
+	}
+	if p.skip > 0 {
+		if !line.Partial {
+			p.skip--
+		}
+		return nil
+	}
+	if line.Time.Before(p.o.Since) {
+		return nil
+	}
+	var out []byte
+	if p.o.Timestamps && !p.partial {
+		out = append(line.Time.AppendFormat(out, time.RFC3339Nano), ' ')
+	}
+	out = append(out, line.Text...)
+	if p.partial = line.Partial; !p.partial {
+		out = append(out, '\n')
+	}
+	if p.o.LimitBytes > 0 && p.written+int64(len(out)) > p.o.LimitBytes {
+		out = out[:p.o.LimitBytes-p.written]
+	}
+	w := p.w
+	if line.Stream == "stderr" && p.o.Stderr != nil {
+		w = p.o.Stderr
+	}
+	n, err := w.Write(out)
+	p.written += int64(n)
+	if err == nil && p.o.LimitBytes > 0 && p.written >= p.o.LimitBytes {
+		return errEnough
+	}
+	return err
+}

@@ -1,0 +1,144 @@
+package reader
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOptions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "0.log")
+	text := "2026-01-01T00:00:01Z stdout F one\n2026-01-01T00:00:02Z stderr P tw\n2026-01-01T00:00:02Z stderr F o\ntorn li\n2026-01-01T00:00:03Z stdout F three\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"all":        {Options{Tail: -1}, "one\ntwo\nthree\n"},
+		"tail":       {Options{Tail: 2}, "two\nthree\n"},
+		"tail zero":  {Options{Tail: 0}, ""},
+		"since":      {Options{Tail: -1, Since: time.Date(2026, 1, 1, 0, 0, 3, 0, time.UTC)}, "three\n"},
+		"timestamps": {Options{Tail: 1, Timestamps: true}, "2026-01-01T00:00:03Z three\n"},
+		"bytes":      {Options{Tail: -1, LimitBytes: 5}, "one\nt"},
+	} {
+		var out bytes.Buffer
+		if err := Read(context.Background(), path, c.o, &out, nil); err != nil || out.String() != c.want {
+			t.Errorf("%s: %q, %v", name, out.String(), err)
+		}
+	}
+}
+
+// Who is too slow misses the files that are removed, and goes on with the oldest that is left.
+func TestFollowRemovedFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pod", "c")
+	path := filepath.Join(dir, "0.log")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	line := func(n int) []byte { return fmt.Appendf(nil, "2026-01-01T00:00:00Z stdout F %d\n", n) }
+	rotated := func(n int) string { return fmt.Sprintf("%s.20260101-00000%d.000000000", path, n) }
+	for n, name := range []string{rotated(0), rotated(1), rotated(2), path} {
+		if err := os.WriteFile(name, line(n), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		Read(context.Background(), path, Options{Tail: -1, Follow: true}, w, ended) //nolint:errcheck // what it read is compared
+		w.Close()
+	}()
+	if b := make([]byte, 2); true {
+		if _, err := io.ReadFull(r, b); err != nil || string(b) != "0\n" {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+	for _, n := range []int{0, 1} {
+		if err := os.Remove(rotated(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(ended)
+	rest, err := io.ReadAll(r)
+	if got := string(rest); err != nil || got != "2\n3\n" && got != "1\n2\n3\n" { // as it had opened the second before
+		t.Errorf("then came %q, %v", got, err)
+	}
+}
+
+// Lines without an end, and longer than any of Solopod's, cost no memory and hide only themselves.
+func TestLongLines(t *testing.T) {
+	const before, after = "2026-01-01T00:00:00Z stdout F before\n", "2026-01-01T00:00:00Z stdout F after\n"
+	text := before + strings.Repeat("x", 10*maxLogLine) + "\n" + after + strings.Repeat("y", maxLogLine) + "\n" + after + strings.Repeat("z", 5*maxLogLine)
+	path := filepath.Join(t.TempDir(), "0.log")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Read(context.Background(), path, Options{Tail: -1}, &out, nil); err != nil || out.String() != "before\nafter\nafter\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	if got, err := Tail(context.Background(), path, 1, 4); err != nil || got != "ter\n" {
+		t.Errorf("its end: %q, %v", got, err)
+	}
+}
+
+// A line that is written piece by piece is one.
+func TestLineReaderGrows(t *testing.T) {
+	var grown bytes.Buffer
+	l := newLineReader(&grown)
+	var got []string
+	for _, piece := range []string{"a", "b", "c\nd", "\n", "", "\n", strings.Repeat("e", maxLogLine), "e\nf", "\ng\n"} {
+		grown.WriteString(piece)
+		for {
+			b, err := l.next()
+			if err != nil {
+				break
+			}
+			got = append(got, string(b))
+		}
+	}
+	if want := "[abc d  f g]"; fmt.Sprint(got) != want {
+		t.Errorf("%v", got)
+	}
+}
+
+// FuzzRead reads a log as others may have left it: the last lines are the end of all.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("2026-01-01T00:00:01Z stdout F one\n2026-01-01T00:00:02Z stderr P tw\n2026-01-01T00:00:02Z stderr F o\ntorn li"), 2)
+	f.Add([]byte("\n\n\x00\xff"), 0)
+	path := filepath.Join(f.TempDir(), "0.log")
+	f.Fuzz(func(t *testing.T, b []byte, tail int) {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		close(ended)
+		read := func(o Options) string {
+			var out bytes.Buffer
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if err := Read(ctx, path, o, &out, ended); err != nil {
+				t.Fatal(err)
+			}
+			return out.String()
+		}
+		all := read(Options{Tail: -1})
+		if len(all) > len(b) {
+			t.Errorf("%d bytes of %d", len(all), len(b))
+		}
+		if got := read(Options{Tail: int64(max(tail, 0))}); !strings.HasSuffix(all, got) {
+			t.Errorf("the last %d: %q of %q", tail, got, all)
+		}
+		if got := read(Options{Tail: -1, Follow: true}); got != all {
+			t.Errorf("followed: %q, not %q", got, all)
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package state
+
+import (
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+)
+
+// Wanted says whether the pod shall exist, as far as the manifests have spoken.
+func (s *State) Wanted() bool { return s.Decided && s.DeletedAt.IsZero() }
+
+// Anything says whether something of the pod exists, be it only a part.
+func (s *State) Anything() bool { return s.SharedRevision != "" || s.Dirty || s.GrantedFor != "" }
+
+// Over says whether the pod is gone for good, and nothing of it is left.
+func (s *State) Over() bool {
+	return s.Decided && !s.DeletedAt.IsZero() && s.Adoption == (Adoption{}) && !s.Anything() && s.Quiet() && s.Flights[ThingSandbox] == nil
+}
+
+// AnyRuns says whether a container's process may exist.
+func (s *State) AnyRuns() bool {
+	for _, c := range s.Containers {
+		if c.Running {
+			return true
+		}
+	}
+	return false
+}
+
+// Quiet says whether nothing of the pod's sandbox is in use: no container exists or is being made or cleared, and no effect works on one.
+func (s *State) Quiet() bool {
+	for _, c := range s.Containers {
+		if c.Running || c.Making != nil {
+			return false
+		}
+	}
+	if len(s.Leftovers) > 0 {
+		return false
+	}
+	for thing, f := range s.Flights {
+		if f.ID != "" || thing == ThingNetwork || thing == ThingVolumes || thing == ThingLimits || thing == ThingStorage {
+			return false
+		}
+	}
+	return true
+}
+
+// Suspended says whether nothing of the pod runs any more, and what its containers shared is gone.
+func (s *State) Suspended() bool {
+	return !s.SetUp && !s.Dirty && s.Quiet() && s.Flights[ThingSandbox] == nil
+}
+
+// Settled says whether the pod is not just being brought up: all that could be started has been, or waits for something.
+func (s *State) Settled() bool {
+	if !s.Decided || s.Adoption != (Adoption{}) {
+		return false
+	}
+	for thing, f := range s.Flights {
+		if f.Left {
+			continue
+		}
+		switch {
+		case thing == ThingSandbox, thing == ThingNetwork, f.Kind == "Create", f.Kind == "Start":
+			return false
+		}
+	}
+	return true
+}
+
+// AwaitsRecord says whether something is not done before the record was noted, or saved.
+func (s *State) AwaitsRecord() (noted, saved bool) {
+	for _, l := range s.Leftovers {
+		saved = saved || l.Step > s.Saved
+	}
+	return s.AttachedAt > s.Noted, saved
+}
+
+// StartsUnclear says whether a container may just be being made, or started, and its result will not count.
+func (s *State) StartsUnclear() bool {
+	for _, f := range s.Flights {
+		if f.Void && !f.Left && (f.Kind == KindCreate || f.Kind == KindStart) {
+			return true
+		}
+	}
+	return false
+}
+
+// Restartable says whether a container can be restarted by hand: init containers that run to their end cannot.
+func Restartable(pod *v1.Pod, container string) bool {
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name == container {
+			return manifests.IsSidecar(c)
+		}
+	}
+	return ContainerOf(pod, container) != nil
+}
+
+// SizeLimit is what an emptyDir on the disk may hold, in bytes; zero means no limit.
+func SizeLimit(v *v1.Volume) int64 {
+	if e := v.EmptyDir; e != nil && e.Medium == v1.StorageMediumDefault && e.SizeLimit != nil {
+		return e.SizeLimit.Value()
+	}
+	return 0
+}

@@ -1,0 +1,187 @@
+package status_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/status"
+	"github.com/solopod/solopod/runner/pod/step"
+)
+
+var t0 = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// pod has an init container, a sidecar and a container.
+func pod() *v1.Pod {
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default", UID: "uid"},
+		Spec: v1.PodSpec{
+			RestartPolicy: v1.RestartPolicyAlways, TerminationGracePeriodSeconds: ptr.To[int64](30),
+			InitContainers: []v1.Container{{Name: "prepare", Image: "busybox:1"}, {Name: "car", Image: "car:1", RestartPolicy: ptr.To(v1.ContainerRestartPolicyAlways)}},
+			Containers:     []v1.Container{{Name: "main", Image: "main:1"}},
+		},
+	}
+}
+
+func fresh() state.State {
+	p := pod()
+	return step.Step(state.New(state.Host{Node: "box", IP: "192.0.2.1"}, 0, p, true), state.Desired{At: t0, Pod: p, File: "web.yaml"})
+}
+
+// up has a sandbox, and all containers as they should be.
+func up(s state.State) state.State {
+	s.SetUp, s.SharedRevision, s.Applied, s.StartTime, s.Initialized = true, s.Revisions.Shared, s.Pod, t0, true
+	s.Network = &state.Attachment{IPs: []string{"10.0.0.2", "fd00::2"}}
+	s.Containers = map[string]*state.Container{
+		"prepare": {Revision: s.Revisions.Containers["prepare"], Ended: &state.Ending{ID: "p", Reason: state.ReasonCompleted, FinishedAt: t0}},
+		"car":     {ID: "c", Revision: s.Revisions.Containers["car"], Running: true, Started: true, Ready: true},
+		"main":    {ID: "m", Revision: s.Revisions.Containers["main"], Running: true, Started: true, Ready: true, Attempt: 2, Last: &state.Ending{ID: "l", ExitCode: 137, Reason: state.ReasonOOM}},
+	}
+	return s
+}
+
+// ended is main with an end.
+func ended(s *state.State, e state.Ending, backoff state.Backoff) {
+	e.ID, e.FinishedAt = "e", t0
+	s.Containers["main"] = &state.Container{Revision: s.Revisions.Containers["main"], Ended: &e, Backoff: backoff}
+}
+
+// says is a status in one line.
+func says(p *v1.Pod, container string) string {
+	ready := v1.ConditionUnknown
+	for _, c := range p.Status.Conditions {
+		if c.Type == v1.PodReady {
+			ready = c.Status
+		}
+	}
+	out := fmt.Sprintf("%s ready=%s", p.Status.Phase, ready)
+	for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		if c.Name != container {
+			continue
+		}
+		out += fmt.Sprintf("; restarts=%d ready=%v", c.RestartCount, c.Ready)
+		switch s := c.State; {
+		case s.Running != nil:
+			out += " running"
+		case s.Waiting != nil:
+			out += " waiting:" + s.Waiting.Reason
+		case s.Terminated != nil:
+			out += fmt.Sprintf(" terminated:%s,%d,%d", s.Terminated.Reason, s.Terminated.ExitCode, s.Terminated.Signal)
+		}
+		if last := c.LastTerminationState.Terminated; last != nil {
+			out += " last:" + last.Reason
+		}
+	}
+	return out
+}
+
+func TestOf(t *testing.T) {
+	crash := state.Backoff{Delay: 10 * time.Second, Set: t0}
+	for name, test := range map[string]struct {
+		change    func(s *state.State)
+		container string
+		want      string
+	}{
+		"new":               {func(s *state.State) { *s = fresh() }, "main", "Pending ready=False; restarts=0 ready=false waiting:PodInitializing"},
+		"new, init":         {func(s *state.State) { *s = fresh() }, "prepare", "Pending ready=False; restarts=0 ready=false waiting:PodInitializing"},
+		"up":                {func(*state.State) {}, "main", "Running ready=True; restarts=2 ready=true running last:OOMKilled"},
+		"init done":         {func(*state.State) {}, "prepare", "Running ready=True; restarts=0 ready=true terminated:Completed,0,0"},
+		"init history lost": {func(s *state.State) { delete(s.Containers, "prepare") }, "prepare", "Running ready=True; restarts=0 ready=true waiting:PodInitializing"},
+		"sidecar":           {func(*state.State) {}, "car", "Running ready=True; restarts=0 ready=true running"},
+		"sidecar not ready": {func(s *state.State) { s.Containers["car"].Ready = false }, "car", "Running ready=False; restarts=0 ready=false running"},
+		"crash loop":        {func(s *state.State) { ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, crash) }, "main", "Running ready=False; restarts=0 ready=false waiting:CrashLoopBackOff last:Error"},
+		"restarts at once":  {func(s *state.State) { ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, state.Backoff{}) }, "main", "Running ready=False; restarts=0 ready=false terminated:Error,1,0"},
+		"killed": {func(s *state.State) {
+			ended(s, state.Ending{ExitCode: 137, Reason: state.ReasonError}, state.Backoff{})
+		}, "main", "Running ready=False; restarts=0 ready=false terminated:Error,137,9"},
+		"succeeded": {func(s *state.State) { never(s); ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{}) }, "main", "Succeeded ready=False; restarts=0 ready=false terminated:Completed,0,0"},
+		"failed": {func(s *state.State) {
+			never(s)
+			ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, state.Backoff{})
+		}, "main", "Failed ready=False; restarts=0 ready=false terminated:Error,1,0"},
+		"evicted":           {func(s *state.State) { s.Failed = &state.Failure{Reason: "Evicted"} }, "main", "Failed ready=False; restarts=2 ready=true running last:OOMKilled"},
+		"create failed":     {func(s *state.State) { hindered(s, "CreateContainerError") }, "main", "Pending ready=False; restarts=0 ready=false waiting:CreateContainerError"},
+		"pulling":           {func(s *state.State) { lacks(s, state.Image{}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ContainerCreating"},
+		"archives are read": {func(s *state.State) { lacks(s, state.Image{AwaitsScan: true}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ContainerCreating"},
+		"pull failed":       {func(s *state.State) { lacks(s, state.Image{Reason: "ErrImagePull", Retry: state.Backoff{Failures: 1}}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ErrImagePull"},
+		"pull failed again": {func(s *state.State) { lacks(s, state.Image{Reason: "ErrImagePull", Retry: state.Backoff{Failures: 2}}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ImagePullBackOff"},
+		"replaced by an edit": {func(s *state.State) {
+			ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, crash)
+			s.Containers["main"].Replaced = true
+		}, "main", "Running ready=False; restarts=0 ready=false terminated:Error,1,0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := up(fresh())
+			test.change(&s)
+			if got := says(status.Of(s, t0), test.container); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+// never makes a pod's end final.
+func never(s *state.State) {
+	p := pod()
+	p.Spec.RestartPolicy = v1.RestartPolicyNever
+	*s = up(step.Step(*s, state.Desired{At: t0, Pod: p}))
+}
+
+func hindered(s *state.State, reason string) {
+	s.Containers["main"] = &state.Container{Now: state.Now{WaitingReason: reason}}
+}
+
+func lacks(s *state.State, image state.Image) {
+	s.Containers["main"] = &state.Container{Now: state.Now{Lacks: "main:1"}}
+	s.Images = map[string]*state.Image{"main:1": &image}
+}
+
+// TestDeletion: that a pod is going shows at once, with the time when that began.
+func TestDeletion(t *testing.T) {
+	s := step.Step(up(fresh()), state.Desired{At: t0})
+	p := status.Of(s, t0.Add(time.Hour))
+	if p.DeletionTimestamp == nil || !p.DeletionTimestamp.Time.Equal(t0) || *p.DeletionGracePeriodSeconds != 30 {
+		t.Errorf("%v, %v", p.DeletionTimestamp, p.DeletionGracePeriodSeconds)
+	}
+	if p.Status.PodIP != "10.0.0.2" || len(p.Status.PodIPs) != 2 || p.Spec.NodeName != "box" || p.Annotations["solopod.io/manifest"] != "web.yaml" {
+		t.Errorf("%+v", p.Status)
+	}
+}
+
+// TestConditionsKeepTheirTimes: a condition that does not change keeps its time.
+func TestConditionsKeepTheirTimes(t *testing.T) {
+	s := up(fresh())
+	s.Conditions = status.Of(s, t0).Status.Conditions
+	s.Containers["main"].Ready = false
+	for _, c := range status.Of(s, t0.Add(time.Hour)).Status.Conditions {
+		moved := c.Type == v1.PodReady || c.Type == v1.ContainersReady
+		if got := !c.LastTransitionTime.Time.Equal(t0); got != moved {
+			t.Errorf("%s: moved %v", c.Type, got)
+		}
+	}
+}
+
+// TestSame: what changes the status changes what is compared.
+func TestSame(t *testing.T) {
+	a := up(fresh())
+	for name, change := range map[string]func(s *state.State){
+		"a message": func(s *state.State) { s.Message = "no" },
+		"an image":  func(s *state.State) { s.Images = map[string]*state.Image{"x": {}} },
+		"ready":     func(s *state.State) { s.Containers["main"].Ready = false },
+		"a failure": func(s *state.State) { s.Failed = &state.Failure{} },
+		"its going": func(s *state.State) { s.DeletedAt = t0 },
+	} {
+		b := step.Step(a, state.ClaimsFree{})
+		if !status.Same(&a, &b) {
+			t.Fatal("nothing has changed")
+		}
+		if change(&b); status.Same(&a, &b) {
+			t.Errorf("%s does not count", name)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package step
+
+import (
+	"github.com/solopod/solopod/runner/pod/state"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+func applyDesired(s *next, e state.Desired) {
+	s.Decided = true
+	if e.Pod == nil {
+		if s.DeletedAt.IsZero() {
+			s.DeletedAt = wall(e.At)
+			s.Dirty = s.Dirty || !s.Anything() && len(s.Containers) > 0 // there are logs
+		}
+		return
+	}
+	old := s.Pod
+	s.DeletedAt, s.Orphan, s.Gone = time.Time{}, false, false
+	changed := old == nil || e.Pod != old && state.Hash(e.Pod.Spec) != state.Hash(old.Spec)
+	if (changed || !s.SetUp) && s.StartSince.IsZero() {
+		s.StartSince = e.At
+	}
+	s.Pod, s.File = e.Pod, e.File
+	if changed {
+		s.edited(old, e.At)
+	}
+	others := state.Hash(e.Objects) != state.Hash(s.Objects)
+	if others {
+		s.Objects = e.Objects
+		s.objectsChanged()
+	}
+	if others || e.Pod != old {
+		s.Revisions = s.Revise()
+		s.Shown = s.WantedContent()
+		s.pruneImages()
+	}
+	if s.SetUp && s.MeasureAt.IsZero() {
+		s.MeasureAt = e.At.Add(state.MeasureInterval)
+	}
+}
+
+// edited lets what has failed be tried at once: the edit may have mended it.
+func (s *next) edited(old *v1.Pod, at time.Time) {
+	if s.Failed != nil { // an edit makes it another pod, as for a kubelet
+		s.Failed.Revive = wall(at)
+	}
+	s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
+	if old == nil {
+		return
+	}
+	for name, c := range s.Containers {
+		is, was := state.ContainerOf(s.Pod, name), state.ContainerOf(old, name)
+		if is != nil && was != nil && state.ContainerRevision(is) != state.ContainerRevision(was) {
+			c.Hinder("", "")
+		}
+	}
+}
+
+// objectsChanged: what was missing may be there.
+func (s *next) objectsChanged() {
+	s.Retry = state.Backoff{}
+	for _, c := range s.Containers {
+		if c.Now.WaitingReason == "CreateContainerConfigError" {
+			c.Now.Retry = state.Backoff{}
+		}
+	}
+}
+
+func applyRestartAsked(s *next, e state.RestartAsked) {
+	for name, c := range s.Containers {
+		if e.Container != "" && name != e.Container || !state.Restartable(s.Pod, name) {
+			continue
+		}
+		c.Revision = "" // of no version of the manifest: it is replaced, as after an edit
+		c.Backoff, c.Now.Retry = state.Backoff{}, state.Backoff{}
+		if img := s.Images[c.Now.Lacks]; img != nil {
+			img.Retry = state.Backoff{}
+		}
+	}
+	s.normal(e.Container, "RestartRequested", "a restart was asked for")
+}
+
+func applyDrained(s *next, e state.Drained) {
+	if s.StopBy.IsZero() || e.StopBy.Before(s.StopBy) {
+		s.StopBy = e.StopBy
+	}
+}
+
+func applyClaimsFree(s *next, _ state.ClaimsFree) {
+	if s.WaitsFor == state.WantsClaim {
+		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
+	}
+}
+
+// apply moves the times of this boot to the clock as it is now. Times of earlier boots stay: their clock may have been right.
+func applyClockMoved(s *next, e state.ClockMoved) {
+	move := func(t time.Time) time.Time {
+		if t.IsZero() || t.Before(e.Booted) {
+			return t
+		}
+		return t.Add(e.Moved)
+	}
+	s.StartTime, s.DeletedAt = move(s.StartTime), move(s.DeletedAt)
+	if s.Failed != nil {
+		s.Failed.Revive = move(s.Failed.Revive)
+	}
+	s.Conditions = slices.Clone(s.Conditions)
+	for i := range s.Conditions {
+		s.Conditions[i].LastTransitionTime.Time = move(s.Conditions[i].LastTransitionTime.Time)
+	}
+	moved := func(e *state.Ending) *state.Ending {
+		if e == nil {
+			return nil
+		}
+		next := *e
+		next.StartedAt, next.FinishedAt = move(e.StartedAt), move(e.FinishedAt)
+		return &next
+	}
+	for _, c := range s.Containers {
+		c.StartedAt, c.Backoff.Set = move(c.StartedAt), move(c.Backoff.Set)
+		c.Ended, c.Last = moved(c.Ended), moved(c.Last)
+	}
+	s.ClockOffset += e.Moved
+}
+
+func applyPodFailed(s *next, e state.PodFailed) {
+	s.Failed = &state.Failure{Reason: e.Reason, Message: e.Message}
+	s.warn("", e.Reason, "%s", e.Message)
+}
+
+func applyInitialized(s *next, _ state.Initialized) { s.Initialized = true }
+
+func applyBegunAnew(s *next, e state.BegunAnew) {
+	s.Initialized = false
+	s.EndBy = time.Time{}
+	for name, c := range s.Containers {
+		c.Replaced = c.Ended != nil
+		if name == e.Trigger {
+			c.Backoff = e.Backoff
+			c.Backoff.Set = wall(c.Backoff.Set)
+		}
+	}
+	s.normal("", "RestartingAllContainers", "container %s has ended with an exit code for which its rules restart all containers", e.Trigger)
+}
+
+func applyRemoved(s *next, e state.Removed) {
+	delete(s.Containers, e.Name)
+	s.applied(e.Name, nil)
+}
+
+func applyConditionsNoted(s *next, e state.ConditionsNoted) { s.Conditions = e.Conditions }

@@ -1,0 +1,205 @@
+package step_test
+
+import (
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/reference"
+)
+
+func TestSignalNumber(t *testing.T) {
+	for name, want := range map[string]int{
+		"": 15, "SIGTERM": 15, "term": 15, "SIGKILL": 9, "9": 9, "SIGRTMIN+3": 37, "rtmin+3": 37, "SIGNONE": 15, "65": 15, "-1": 15, "USR1": 10,
+	} {
+		if got := state.SignalNumber(name); got != want {
+			t.Errorf("%q: %d, not %d", name, got, want)
+		}
+	}
+	named := v1.Signal("SIGUSR1")
+	c := v1.Container{Lifecycle: &v1.Lifecycle{StopSignal: &named}}
+	if state.StopSignal(&c, "SIGINT") != 10 || state.StopSignal(&v1.Container{}, "SIGINT") != 2 {
+		t.Error("the manifest's signal does not count before the image's")
+	}
+}
+
+// TestPreStopPorts: names of ports are resolved when the container starts.
+func TestPreStopPorts(t *testing.T) {
+	p := web()
+	p.Spec.Containers[0].Ports = []v1.ContainerPort{{Name: "http", ContainerPort: 80}}
+	p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{
+		HTTPGet: &v1.HTTPGetAction{Port: intstr.FromString("http")}, TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(1)},
+	}}
+	s := steps(restored(t, running()), state.Desired{At: t0, Pod: p})
+	s = steps(s, state.Listed{Asked: t0, At: t0, Found: []state.Found{{ID: "m1", Name: "main", Attempt: 1, Status: state.FoundRunning}}})
+	if hook := s.Containers["main"].PreStop; hook == nil || hook.HTTPGet.Port.IntVal != 80 || hook.TCPSocket.Port.IntVal != 1 {
+		t.Errorf("%+v", hook)
+	}
+}
+
+// TestEviction: a pod that has written too much begins anew, later each time; one that is not to be restarted stays failed.
+func TestEviction(t *testing.T) {
+	over := effect(state.KindMeasure, "", "", "", state.Measured{Over: "too much"})
+	s := steps(running(), over...)
+	if s.Failed == nil || !s.Failed.Revive.After(t0) || s.Evictions != 1 || !s.MeasureAt.After(t0) {
+		t.Errorf("failed %+v, %d evictions", s.Failed, s.Evictions)
+	}
+	if again := steps(s, over...); again.Evictions != 1 {
+		t.Error("it was evicted twice")
+	}
+	s = steps(s, state.Desired{At: at(time.Second), Pod: func() *v1.Pod { p := web(); p.Spec.Hostname = "x"; return p }()})
+	if !s.Failed.Revive.Equal(at(time.Second)) {
+		t.Error("an edit does not revive it")
+	}
+	p := web()
+	p.Spec.RestartPolicy = v1.RestartPolicyNever
+	if s = steps(steps(fresh(), state.Desired{At: t0, Pod: p}), over...); s.Failed == nil || !s.Failed.Revive.IsZero() {
+		t.Errorf("failed %+v", s.Failed)
+	}
+	limit := resource.MustParse("1Gi")
+	for want, e := range map[int64]*v1.EmptyDirVolumeSource{1 << 30: {SizeLimit: &limit}, 0: {Medium: v1.StorageMediumMemory, SizeLimit: &limit}} {
+		if got := state.SizeLimit(&v1.Volume{VolumeSource: v1.VolumeSource{EmptyDir: e}}); got != want {
+			t.Errorf("%d, not %d", got, want)
+		}
+	}
+}
+
+// TestKillsForMemory: a main process that dies with a kill was killed for memory; one that dies some time after was not.
+func TestKillsForMemory(t *testing.T) {
+	for after, want := range map[time.Duration]string{time.Second: state.ReasonOOM, time.Minute: state.ReasonError} {
+		s := steps(running(), state.Begun{Thing: "kills/main", Flight: state.Flight{Kind: state.KindWatchKills, Name: "main", ID: "m0", Token: 3}})
+		s = steps(s, state.Said{Thing: "kills/main", Token: 3, At: t0, News: state.KillsSeen{Kills: 2}})
+		if r := s.Reports; len(r) != 1 || r[0].Count != 2 {
+			t.Errorf("told %+v", r)
+		}
+		s = steps(s, state.Exited{ID: "m0", Code: 137, When: at(after), At: at(after)},
+			state.Begun{Thing: "end/main", Flight: state.Flight{Kind: state.KindExamine, Name: "main", ID: "m0", Token: 4}},
+			state.Returned{Thing: "end/main", Token: 4, At: at(after), Result: state.Examined{Kills: 2}})
+		if c := s.Containers["main"]; c.Ended.Reason != want || c.OOMKills != 2 {
+			t.Errorf("after %s: %+v", after, c.Ended)
+		}
+	}
+}
+
+// TestMessageFromLog: where the manifest asks for it, the log's end is the message.
+func TestMessageFromLog(t *testing.T) {
+	s := running()
+	s.Applied = s.Applied.DeepCopy()
+	s.Applied.Spec.Containers[0].TerminationMessagePolicy = v1.TerminationMessageFallbackToLogsOnError
+	s = steps(s, state.Exited{ID: "m0", Code: 1, When: t0, At: t0})
+	s = steps(s, effect(state.KindExamine, "main", "m0", "m0", state.Examined{})...)
+	if !s.Leftovers["m0"].FromLog {
+		t.Fatal("nobody reads the log")
+	}
+	s = steps(s, effect(state.KindDrain, "m0", "m0", "", state.LogComplete{Text: "oh"})...)
+	if e := s.Containers["main"].Ended; e.Message != "oh" || e.FromLog || s.Leftovers["m0"].Drain {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestSmallEvents: decisions and results that change one thing.
+func TestSmallEvents(t *testing.T) {
+	s := steps(up(), state.Initialized{}, state.PodFailed{Reason: "DeadlineExceeded", Message: "long"})
+	if !s.Initialized || s.Failed.Reason != "DeadlineExceeded" {
+		t.Errorf("initialized %v, failed %+v", s.Initialized, s.Failed)
+	}
+	s = steps(up(), effect(state.KindShowVolumes, "", "", "c", state.VolumesShown{Content: "c", Problem: state.Problem{Message: "no"}})...)
+	if s.Content != "c" || len(s.Reports) != 1 {
+		t.Errorf("content %q", s.Content)
+	}
+	s = steps(up(), effect(state.KindSetLimits, "", "", "r", state.LimitsSet{Resized: "r", Problem: state.Problem{Message: "no"}})...)
+	if s.Resized == "r" || s.Pauses[state.ThingLimits].Failures != 1 {
+		t.Error("limits that could not be set are set")
+	}
+	if s = steps(s, effect(state.KindSetLimits, "", "", "r", state.LimitsSet{Resized: "r"})...); s.Resized != "r" || len(s.Pauses) != 0 {
+		t.Error("limits that were set are not")
+	}
+	s = steps(running(), effect(state.KindResize, "main", "m0", "k", state.Resized{Problem: state.Problem{Message: "no"}})...)
+	if s.Containers["main"].Now.Retry.Failures != 1 {
+		t.Error("a resize that failed is tried at once")
+	}
+	s = steps(running(), effect(state.KindWatchKills, "main", "m0", "m0", state.WatchEnded{Problem: state.Problem{Reason: "NotWatched", Message: "no"}})...)
+	if s.Pauses["kills/main"].Failures != 1 {
+		t.Error("a watch that broke is begun at once")
+	}
+	s = steps(running(), state.Drained{StopBy: at(time.Minute)}, state.Drained{StopBy: at(time.Hour)}, state.StopBegun{At: t0, Name: "main", EndsPod: true}, state.HookOver{At: t0, Name: "main"})
+	if !s.StopBy.Equal(at(time.Minute)) || s.EndBy.IsZero() || s.Suspended() {
+		t.Errorf("stop by %s, end by %s", s.StopBy, s.EndBy)
+	}
+	ended := steps(running(), state.Exited{ID: "m0", When: t0, At: t0})
+	ended = steps(ended, effect(state.KindExamine, "main", "m0", "m0", state.Examined{})...)
+	s = steps(ended, state.BegunAnew{Trigger: "main", Backoff: state.Backoff{Delay: time.Second}}, state.BackingOff{Name: "main"})
+	if c := s.Containers["main"]; !c.Replaced || c.Backoff.Delay != time.Second || !c.Now.BackoffTold {
+		t.Errorf("%+v", c)
+	}
+	busy := steps(s, state.Begun{Thing: state.ThingSandbox, Flight: state.Flight{Kind: state.KindClear}})
+	if !s.Settled() || busy.Settled() {
+		t.Error("it is settled while its sandbox is cleared, or not otherwise")
+	}
+}
+
+// TestVolumeImage: a volume whose image is missing waits for it, or says what to do.
+func TestVolumeImage(t *testing.T) {
+	for policy, waits := range map[v1.PullPolicy]bool{v1.PullIfNotPresent: true, v1.PullNever: false} {
+		p := web()
+		p.Spec.Volumes = []v1.Volume{{Name: "data", VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: "data:1", PullPolicy: policy}}}}
+		s := steps(state.New(host, 0, p, true), state.Desired{At: t0, Pod: p})
+		s = steps(s, effect(state.KindSetUp, "", "", "", state.SandboxMade{Problem: state.Problem{Lacks: "data:1"}})...)
+		if got := s.WaitsFor == state.WantsImage && s.Images["data:1"] != nil; got != waits {
+			t.Errorf("%s: waits %v", policy, got)
+		}
+		if s = steps(s, state.ImagesReady{Names: []string{"docker.io/library/data:1"}}); waits && s.WaitsFor != state.WantsNothing {
+			t.Error("it still waits")
+		}
+	}
+	s := steps(state.New(host, 0, web(), false), state.Desired{At: t0, Pod: web()})
+	s = making(s, "m0", 0)
+	s = steps(s, state.Returned{Thing: "container/main", Token: 8, At: t0, Result: state.Made{Problem: state.Problem{Lacks: "main:1"}}})
+	if !s.Images["main:1"].AwaitsScan {
+		t.Error("it is pulled before the archives were read")
+	}
+	if s = steps(s, state.ImagesScanned{}); s.Images["main:1"] != nil {
+		t.Error("it still waits for the archives")
+	}
+}
+
+// TestRestartOnChange: a container that asks for it is of another revision when an object that it uses changes, and keeps its
+// revision while that is missing.
+func TestRestartOnChange(t *testing.T) {
+	p := web()
+	p.Annotations = map[string]string{manifests.RestartOnChangeAnnotation: "environment"}
+	p.Spec.Containers[0].EnvFrom = []v1.EnvFromSource{{ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "cfg"}}}}
+	objects := func(value string) reference.Objects {
+		return reference.Objects{ConfigMaps: map[string]*v1.ConfigMap{"cfg": {ObjectMeta: metav1.ObjectMeta{Name: "cfg"}, Data: map[string]string{"A": value}}}}
+	}
+	s := steps(state.New(host, 0, p, true), state.Desired{At: t0, Pod: p, Objects: objects("1")})
+	first := s.Revisions.Containers["main"]
+	if steps(s, state.Desired{At: t0, Pod: p, Objects: objects("2")}).Revisions.Containers["main"] == first {
+		t.Error("a change does not count")
+	}
+	s.Containers["main"] = &state.Container{Revision: first, Running: true}
+	if steps(s, state.Desired{At: t0, Pod: p}).Revisions.Containers["main"] != first {
+		t.Error("an object that is missing restarts the container")
+	}
+}
+
+// TestOrphan: what is left of a pod that nobody knows is to be cleared, and then it is over.
+func TestOrphan(t *testing.T) {
+	s := state.Orphan(host, 0, "uid")
+	if s.Over() || !s.Orphan {
+		t.Error("an orphan is over before it was cleared")
+	}
+	s = steps(s, state.Listed{Asked: t0, At: t0})
+	if s = steps(s, effect(state.KindClear, "", "", state.ClearGone, state.Cleared{All: true})...); !s.Over() {
+		t.Error("it is not over")
+	}
+	if noted, saved := s.AwaitsRecord(); noted || saved {
+		t.Error("it waits for a record that it does not have")
+	}
+}

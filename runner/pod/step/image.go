@@ -1,0 +1,106 @@
+package step
+
+import (
+	"github.com/solopod/solopod/runner/pod/state"
+	"slices"
+	"time"
+
+	"github.com/distribution/reference"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+)
+
+// lack notes that an image is not present.
+func (s *next) lack(ref string, policy v1.PullPolicy) {
+	if s.Images[ref] == nil {
+		s.Images[ref] = &state.Image{AwaitsScan: !s.Scanned, Policy: policy}
+	}
+}
+
+// present lets those go on that waited for an image.
+func (s *next) present(ref string) {
+	delete(s.Images, ref)
+	for name, c := range s.Containers {
+		if spec := state.ContainerOf(s.Pod, name); spec != nil && spec.Image == ref && (c.Now.Lacks == ref || c.Now.Retry.Failures > 0) {
+			c.Hinder("", "")
+		}
+	}
+	if volumeShows(s.Pod, ref) {
+		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
+	}
+}
+
+func volumeShows(pod *v1.Pod, ref string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.Image != nil && v.Image.Reference == ref })
+}
+
+// refs are the images that the pod names.
+func refs(pod *v1.Pod) []string {
+	var out []string
+	for _, c := range manifests.AllContainers(pod) {
+		out = append(out, c.Image)
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.Image != nil {
+			out = append(out, v.Image.Reference)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// pruneImages forgets images that the pod no longer names.
+func (s *next) pruneImages() {
+	named := refs(s.Pod)
+	for ref := range s.Images {
+		if !slices.Contains(named, ref) {
+			delete(s.Images, ref)
+		}
+	}
+	for _, c := range s.Containers {
+		if c.Now.Lacks != "" && !slices.Contains(named, c.Now.Lacks) {
+			c.Hinder("", "")
+		}
+	}
+}
+
+func applyImagesReady(s *next, e state.ImagesReady) {
+	for _, ref := range refs(s.Pod) {
+		if named, err := reference.ParseDockerRef(ref); err == nil && slices.Contains(e.Names, named.String()) {
+			s.present(ref)
+		}
+	}
+}
+
+func applyImagesScanned(s *next, _ state.ImagesScanned) {
+	s.Scanned = true
+	for ref, image := range s.Images {
+		if image.AwaitsScan {
+			s.present(ref) // whether it is shows at the next try
+		}
+	}
+}
+
+func takeImagePulled(s *next, r state.ImagePulled, f *state.Flight, at time.Time) {
+	ref := f.Name
+	image := s.Images[ref]
+	switch {
+	case image == nil || !f.Cancelled.IsZero() && r.Problem.Failed():
+		return
+	case !r.Problem.Failed():
+		s.present(ref)
+		return
+	}
+	image.Retry = image.Retry.Failed(at)
+	image.Reason, image.Message = r.Problem.Reason, r.Problem.Message
+	for name, c := range s.Containers {
+		if c.Now.Lacks == ref {
+			s.warn(name, "Failed", "%s: %s; next try in %s", image.Reason, image.Message, image.Retry.Delay)
+		}
+	}
+	if volumeShows(s.Pod, ref) && !s.SetUp {
+		s.Message = r.Problem.Message
+		s.warn("", "FailedMount", "%s", r.Problem.Message)
+	}
+}

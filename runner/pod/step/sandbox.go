@@ -1,0 +1,232 @@
+package step
+
+import (
+	"fmt"
+	"github.com/solopod/solopod/runner/pod/state"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Time) {
+	if r.Problem.Failed() || !f.Cancelled.IsZero() { // nobody could say; what runs goes on meanwhile
+		s.Pauses[state.ThingSandbox] = s.Pauses[state.ThingSandbox].FailedBriefly(at)
+		if s.Pauses[state.ThingSandbox].Failures == 1 {
+			s.warn("", "SandboxNotFound", "what an earlier run left of the pod cannot be looked at: %s; it is tried again", r.Problem.Message)
+		}
+		return
+	}
+	delete(s.Pauses, state.ThingSandbox)
+	s.Adoption.Sandbox = false
+	sameBoot := s.BootID == s.Host.BootID
+	if !sameBoot {
+		// The clock may have been another before, so no restart waits for a time that was set by it. A back-off begins anew,
+		// as after a restart of the kubelet.
+		for _, c := range s.Containers {
+			c.Backoff = state.Backoff{}
+		}
+		s.Network, s.Conditions = nil, nil
+	}
+	if r.Complete && sameBoot && s.Network != nil {
+		s.SetUp, s.GrantedFor, s.Limits = true, s.SharedRevision, r.Limits
+		s.Resized = state.ResizedRevision(s.Applied)
+		s.MeasureAt = at.Add(state.MeasureInterval)
+		return
+	}
+	s.Dirty = !r.Absent
+}
+
+func takeClaimed(s *next, r state.Claimed, f *state.Flight, at time.Time) {
+	if r.Problem.Failed() {
+		if f.Cancelled.IsZero() {
+			s.notPrepared(r.Problem, at)
+		}
+		return
+	}
+	s.Grant, s.GrantedFor = r.Grant, f.Key
+}
+
+func applyNotPrepared(s *next, e state.NotPrepared) { s.notPrepared(e.Problem, e.At) }
+
+// notPrepared waits for what the set-up needs.
+func (s *next) notPrepared(p state.Problem, at time.Time) {
+	s.Message = p.Message
+	s.WaitsFor = state.WantsRetry
+	if p.Claim {
+		s.WaitsFor = state.WantsClaim
+	}
+	s.Retry = s.Retry.Failed(at)
+	s.warn("", p.Reason, "%s", p.Message)
+}
+
+// setUpBegun: from now on something of the sandbox exists.
+func (s *next) setUpBegun(at time.Time) {
+	s.Dirty = true
+	s.BootID = s.Host.BootID
+	s.Applied = s.Pod
+	s.SharedRevision = s.Revisions.Shared
+	s.Initialized = false
+	s.Network = nil // an earlier one's address is not the new one's
+	s.EndBy = time.Time{}
+	for i := range s.Pod.Spec.InitContainers {
+		if c := s.Containers[s.Pod.Spec.InitContainers[i].Name]; c != nil {
+			c.Replaced = c.Ended != nil // what they did was for an earlier set-up
+		}
+	}
+	if s.StartTime.IsZero() {
+		s.StartTime = wall(at)
+	}
+	s.Content = s.Shown
+}
+
+func takeSandboxMade(s *next, r state.SandboxMade, f *state.Flight, at time.Time) {
+	switch {
+	case !f.Cancelled.IsZero():
+		return // what there is of it is cleared
+	case r.Problem.Lacks != "":
+		s.setUpLacks(r.Problem.Lacks, at)
+	case r.Problem.Failed():
+		s.setUpFailed(r.Problem, at)
+	default:
+		s.SetUp, s.Dirty, s.Message = true, false, ""
+		s.Limits, s.Resized = r.Limits, state.ResizedRevision(s.Applied)
+		s.MeasureAt = at.Add(state.MeasureInterval)
+	}
+}
+
+// setUpFailed: what there is of the sandbox is cleared, and it is made anew after a back-off.
+func (s *next) setUpFailed(p state.Problem, at time.Time) {
+	s.SetUp, s.Dirty, s.Network = false, true, nil
+	s.WaitsFor = state.WantsRetry
+	s.Retry = s.Retry.Failed(at)
+	s.Message = p.Message
+	reason := p.Reason
+	if reason == "" {
+		reason = "FailedCreatePodSandBox"
+	}
+	s.warn("", reason, "cannot set the pod up: %s; next try in %s", p.Message, s.Retry.Delay)
+}
+
+func takeAttached(s *next, r state.Attached, f *state.Flight, at time.Time) {
+	switch {
+	case r.Problem.Failed() && !f.Cancelled.IsZero():
+		return
+	case r.Problem.Failed():
+		s.setUpFailed(r.Problem, at)
+	case s.SetUp:
+		attachment := r.Attachment
+		s.Network, s.AttachedAt = &attachment, s.Steps
+		s.Message, s.Retry, s.WaitsFor = "", state.Backoff{}, state.WantsNothing
+		s.Shown = s.WantedContent()
+	}
+}
+
+func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
+	if r.Problem.Failed() {
+		s.Dirty, s.SetUp = true, false
+		s.ClearRetry = s.ClearRetry.FailedBriefly(at)
+		message := "cannot remove everything of the pod: " + r.Problem.Message + "; it is tried again"
+		if s.Message != message {
+			s.warn("", "FailedKillPod", "%s", message)
+		}
+		s.Message = message
+		return
+	}
+	s.Dirty, s.SetUp, s.GrantedFor, s.ClearRetry = false, false, "", state.Backoff{}
+	s.FirstID, s.SELinuxLevel = 0, ""
+	if !r.All {
+		if !s.StopBy.IsZero() {
+			// At the next start they begin anew. What has ended for good goes on showing what it had.
+			s.Network, s.Conditions = nil, nil
+		}
+		return
+	}
+	s.Retry, s.WaitsFor, s.Message = state.Backoff{}, state.WantsNothing, ""
+	s.SharedRevision, s.Applied, s.Network, s.Conditions = "", nil, nil, nil
+	s.Failed, s.StartTime, s.EndBy = nil, time.Time{}, time.Time{}
+	if s.Wanted() {
+		if f.Key == state.ClearGone { // it has come back, and its logs are gone
+			s.Containers = map[string]*state.Container{}
+		}
+		// An edit: histories go on, so that log files keep their numbers.
+		for _, c := range s.Containers {
+			c.Replaced, c.Backoff = c.Ended != nil, state.Backoff{}
+		}
+		return
+	}
+	if f.Key != state.ClearGone { // it was for an edit, and the pod's logs are still there
+		s.Dirty = true
+		return
+	}
+	s.Gone = true
+	s.Containers = map[string]*state.Container{}
+	if !s.Orphan {
+		s.normal("", "Removed", "the pod is gone")
+	}
+}
+
+func takeVolumesShown(s *next, r state.VolumesShown, f *state.Flight, _ time.Time) {
+	if !f.Cancelled.IsZero() {
+		return
+	}
+	if r.Problem.Failed() {
+		s.warn("", "FailedMount", "volumes keep their old content: %s", r.Problem.Message)
+	}
+	s.Content = r.Content // what cannot be shown stays as it was until the next change
+}
+
+func takeLimitsSet(s *next, r state.LimitsSet, f *state.Flight, at time.Time) {
+	if !f.Cancelled.IsZero() {
+		return
+	}
+	if r.Problem.Failed() {
+		s.Pauses[state.ThingLimits] = s.Pauses[state.ThingLimits].Failed(at)
+		s.warn("", "FailedResize", "the pod keeps its old limits as a whole: %s", r.Problem.Message)
+		return
+	}
+	delete(s.Pauses, state.ThingLimits)
+	s.Limits, s.Resized = r.Limits, r.Resized
+}
+
+// calm is how long a pod must have run for its next eviction to count as the first.
+const calm = 2 * state.MaxBackoff
+
+// take ends a pod that has written more than it may, and takes away what it has written. A kubelet would leave a static pod at
+// that until somebody comes; on a box where nobody does, a pod that is to be restarted begins anew, with a back-off.
+func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
+	s.MeasureAt = at.Add(state.MeasureInterval)
+	if r.Problem.Failed() || r.Over == "" || !f.Cancelled.IsZero() || s.Failed != nil {
+		return
+	}
+	s.Failed = &state.Failure{Reason: "Evicted", Message: r.Over}
+	if s.Pod.Spec.RestartPolicy != v1.RestartPolicyNever {
+		if at.Sub(s.StartTime) > calm {
+			s.Evictions = 0
+		}
+		s.Evictions++
+		pace := state.Backoff{Failures: s.Evictions - 1}.Failed(at)
+		s.Failed.Revive = wall(pace.Due())
+	}
+	s.tell(state.Report{Warning: true, Reason: "Evicted", Message: r.Over, Count: 1})
+}
+
+// setUpLacks: a volume shows an image that is not present.
+func (s *next) setUpLacks(ref string, at time.Time) {
+	policy, volume := v1.PullIfNotPresent, ""
+	for i := range s.Pod.Spec.Volumes {
+		if v := &s.Pod.Spec.Volumes[i]; v.Image != nil && v.Image.Reference == ref {
+			policy, volume = v.Image.PullPolicy, v.Name
+		}
+	}
+	if policy == v1.PullNever && s.Scanned {
+		s.notPrepared(state.Problem{Reason: "FailedMount", Message: fmt.Sprintf(
+			"volume %q: image %s is not present and pullPolicy is Never; import it: solopod images import FILE", volume, ref)}, at)
+		return
+	}
+	s.lack(ref, policy)
+	s.WaitsFor = state.WantsImage
+	s.Message = fmt.Sprintf("volume %q: an image is being pulled", volume)
+	if !s.Scanned {
+		s.Message = "image archives are being imported"
+	}
+}

@@ -1,0 +1,247 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/solopod/solopod/runner/pod"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/status"
+)
+
+// check looks at what must hold at any time. Nothing runs meanwhile.
+func (s *script) check() {
+	d := s.box.daemon
+	s.answered(false)
+	if d == nil {
+		return
+	}
+	if _, of, took := d.owner.Longest(); of != nil {
+		s.box.violated("the worker of %s has been in one turn for %s", of.UID(), took)
+	}
+	s.unchanged()
+	for _, uid := range slices.Sorted(maps.Keys(s.latest)) {
+		w := d.owner.Worker(uid)
+		if w == nil {
+			if s.wanted[uid] != nil && !s.applied.IsZero() {
+				s.box.violated("nobody cares for %s", uid)
+			}
+			s.forget(uid)
+			continue
+		}
+		snapshot := w.Snapshot()
+		if gone := s.box.gone(uid); gone != s.gone[uid] {
+			s.gone[uid] = gone
+			s.forget(uid)
+		}
+		s.checkRemoval(uid, snapshot)
+		if snapshot.State.Adoption == (state.Adoption{}) && !snapshot.State.Over() { // the record may hang, too
+			s.checkRemoved(uid)
+		}
+		s.checkCounts(uid, snapshot)
+		s.checkEndings(uid, snapshot)
+		s.checkShown(uid, snapshot)
+		s.keep(uid, snapshot)
+	}
+}
+
+func (s *script) forget(uid string) {
+	delete(s.removed, uid)
+	for key := range s.restart {
+		if strings.HasPrefix(key, uid+"/") {
+			delete(s.restart, key)
+		}
+	}
+}
+
+// held: the pod's code panicked not long ago, and it pauses.
+func (s *script) held(uid string) bool {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	at, ok := s.box.daemon.panics[uid]
+	return ok && time.Since(at) < state.MaxBackoff+time.Second
+}
+
+// checkRemoval: that a pod is going shows at once, with one time.
+func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
+	shown := snapshot.Pod.DeletionTimestamp
+	if s.wanted[uid] != nil || s.applied.IsZero() {
+		if shown != nil && s.wanted[uid] != nil && !s.held(uid) && !s.applied.IsZero() {
+			s.box.violated("%s is wanted, and shown as going", uid)
+		}
+		return
+	}
+	if shown == nil {
+		if snapshot.State.Anything() && !s.held(uid) {
+			s.box.violated("%s is going, and that is not shown", uid)
+		}
+		return
+	}
+	before, ok := s.removed[uid]
+	if ok && !before.Equal(shown.Time) {
+		s.box.violated("the deletionTimestamp of %s has moved from %s to %s", uid, before, shown.Time)
+	}
+	s.removed[uid] = shown.Time
+}
+
+const (
+	// tooLong is how long after a panic a pod may pause.
+	tooLong = 10 * time.Minute
+	// still is how long nothing need happen in a removal: between tries.
+	still = 2 * time.Minute
+)
+
+// checkRemoved: a removal waits for what works on the pod's own things, and for nothing else.
+func (s *script) checkRemoved(uid string) {
+	b := s.box
+	if s.wanted[uid] != nil || s.applied.IsZero() || time.Since(s.since[uid]) < still || time.Since(s.applied) < still {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.running(uid)) > 0 || time.Since(b.daemon.panics[uid]) < tooLong || time.Since(b.cleared[uid]) < time.Minute {
+		return
+	}
+	for key, on := range b.daemon.active {
+		if on && strings.HasPrefix(key, uid+" ") && !strings.HasPrefix(key, uid+" image/") {
+			return
+		}
+	}
+	if time.Since(b.daemon.last[uid]) > still {
+		b.violatedLocked("%s is not removed, and nothing but a pull can hold it", uid)
+	}
+}
+
+// checkShown: what is published is what the state is, though it is not made anew for every step.
+func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
+	if s.n%6 != 1 {
+		return
+	}
+	as := snapshot.State
+	as.Conditions = snapshot.Pod.Status.Conditions // for their times
+	now := status.Of(as, time.Now())
+	now.ResourceVersion = snapshot.Pod.ResourceVersion
+	if !reflect.DeepEqual(now, snapshot.Pod) {
+		a, _ := json.Marshal(snapshot.Pod)
+		b, _ := json.Marshal(now)
+		s.box.violated("%s is published as\n%s\nand is\n%s", uid, a, b)
+	}
+}
+
+// checkCounts: restarts are counted, never back.
+func (s *script) checkCounts(uid string, snapshot *pod.Snapshot) {
+	all := append(slices.Clone(snapshot.Pod.Status.InitContainerStatuses), snapshot.Pod.Status.ContainerStatuses...)
+	for _, c := range all {
+		key := uid + "/" + c.Name
+		if snapshot.State.Containers[c.Name] == nil || s.held(uid) {
+			delete(s.restart, key)
+			continue
+		}
+		if c.RestartCount < s.restart[key] && time.Since(s.box.wentAt(uid)) > 2*time.Minute {
+			s.box.violated("the restart count of %s went from %d to %d", key, s.restart[key], c.RestartCount)
+		}
+		s.restart[key] = c.RestartCount
+	}
+}
+
+// checkEndings: exit codes are those of the processes.
+func (s *script) checkEndings(uid string, snapshot *pod.Snapshot) {
+	b := s.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, c := range snapshot.State.Containers {
+		for _, e := range []*state.Ending{c.Ended, c.Last} {
+			if e == nil {
+				continue
+			}
+			end, ok := b.ends[e.ID]
+			switch {
+			case !ok && e.Reason != state.ReasonUnknown:
+				b.violatedLocked("the end of %s/%s %.6s is told, and was none: %+v", uid, name, e.ID, *e)
+			case ok && e.Reason != state.ReasonUnknown && e.ExitCode != end.code:
+				b.violatedLocked("%s/%s %.6s ended with %d, and %d is told", uid, name, e.ID, end.code, e.ExitCode)
+			case ok && e.Reason == state.ReasonUnknown && end.at.After(b.lastCut) && end.at.After(b.stale[uid]) && !end.lost:
+				b.violatedLocked("the end of %s/%s %.6s was lost: it ended with %d", uid, name, e.ID, end.code)
+			}
+		}
+	}
+}
+
+// ending is how a process ended; lost: Solopod ended it without knowing it.
+type ending struct {
+	code int32
+	at   time.Time
+	lost bool
+}
+
+// keptState is a snapshot that nobody may change.
+type keptState struct {
+	uid      string
+	snapshot *pod.Snapshot
+	print    string
+}
+
+// keep remembers some snapshots.
+func (s *script) keep(uid string, snapshot *pod.Snapshot) {
+	if s.n%12 == 3 && len(s.kept) < 2 {
+		s.kept = append(s.kept, keptState{uid, snapshot, fingerprint(snapshot)})
+	}
+}
+
+// unchanged: neither Step nor Plan has changed what they were given.
+func (s *script) unchanged() {
+	if s.n%12 != 7 {
+		return
+	}
+	for _, k := range s.kept {
+		if after := fingerprint(k.snapshot); after != k.print {
+			s.box.violated("a state of %s was changed:\n%s\n%s", k.uid, k.print, after)
+		}
+	}
+	s.kept = nil
+}
+
+func fingerprint(snapshot *pod.Snapshot) string {
+	s := snapshot.State
+	record, err := s.Encode()
+	parts := []any{string(record), err, s.Live, snapshot.Pod}
+	for _, name := range slices.Sorted(maps.Keys(s.Containers)) {
+		c := s.Containers[name]
+		parts = append(parts, name, c.Making, c.Now)
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.Leftovers)) {
+		l := s.Leftovers[id]
+		parts = append(parts, id, l.Step, l.Retry, l.Told)
+	}
+	text, err := json.Marshal(parts)
+	return fmt.Sprint(string(text), err)
+}
+
+// answered: questions are answered in time, at the latest with the end of the daemon.
+func (s *script) answered(all bool) {
+	var left []question
+	for _, q := range s.asked {
+		select {
+		case <-q.answer:
+			continue
+		default:
+		}
+		s.box.mu.Lock()
+		alive := q.d.alive
+		s.box.mu.Unlock()
+		switch {
+		case !alive && q.what != "Reconciled":
+			s.box.violated("%s was not answered by the daemon's end", q.what)
+		case all || time.Now().After(q.by):
+			s.box.violated("%s was not answered", q.what)
+		case alive:
+			left = append(left, q)
+		}
+	}
+	s.asked = left
+}

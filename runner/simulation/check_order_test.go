@@ -1,0 +1,108 @@
+package simulation
+
+import (
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/state"
+)
+
+// checkStart looks at a container that is about to run. b.mu is held.
+func (b *box) checkStart(c *container, p *v1.Pod) {
+	name := c.uid + "/" + c.name
+	for _, other := range b.containers {
+		if other != c && other.uid == c.uid && other.name == c.name && other.status == state.FoundRunning {
+			b.violatedLocked("%s runs twice: %.6s and %.6s", name, other.id, c.id)
+		}
+	}
+	s := b.sandboxes[c.uid]
+	if s == nil || !s.mounted || !s.attached {
+		b.violatedLocked("%s starts without a complete sandbox", name)
+		return
+	}
+	for i := range p.Spec.InitContainers {
+		before := &p.Spec.InitContainers[i]
+		if before.Name == c.name {
+			break
+		}
+		if !s.done[before.Name] && !b.stale[c.uid].After(b.cleared[c.uid]) {
+			b.violatedLocked("%s starts before %s (sidecar: %v)", name, before.Name, manifests.IsSidecar(before))
+		}
+	}
+	h := b.history(c.uid, c.name)
+	want := 0
+	if h.last != nil {
+		want = h.last.attempt + 1
+	}
+	if c.attempt != want && !h.free {
+		b.violatedLocked("%s starts its attempt %d, and %d was next", name, c.attempt, want)
+	}
+	h.free = false
+	h.attempts[c.attempt] = c.id
+	b.checkBackoff(h, c, name)
+}
+
+// checkBackoff: a container that has crashed waits, longer each time. b.mu is held.
+func (b *box) checkBackoff(h *history, c *container, name string) {
+	last := h.last
+	if last == nil || last.status != state.FoundStopped || last.signalled || last.revision != c.revision || last.boot != b.boot {
+		h.streak = -1
+		return
+	}
+	if last.ended.Sub(last.started) > 2*state.MaxBackoff {
+		h.streak = 0
+	}
+	h.streak++
+	if h.streak < 2 {
+		return
+	}
+	least := state.InitialBackoff
+	for range h.streak - 2 {
+		least = min(2*least, state.MaxBackoff)
+	}
+	if waited := time.Since(last.ended); waited < least {
+		b.violatedLocked("%s was restarted %s after its crash no. %d", name, waited, h.streak)
+	}
+}
+
+// Reasons of stops that end the whole pod.
+var podEnds = []string{
+	"the pod's manifest is gone", "the pod's manifest changed in a part", "the machine goes down", "the pod has ended", "what the pod's containers share is gone",
+}
+
+// checkStopOrder: with the pod, its sidecars end after all others, in the reverse order of their start.
+func (d *daemon) checkStopOrder(uid string, r state.Report) {
+	if r.Reason != "Killing" || !strings.HasPrefix(r.Message, "Stopping container") {
+		return
+	}
+	ends := false
+	for _, reason := range podEnds {
+		ends = ends || strings.Contains(r.Message, reason)
+	}
+	b := d.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var stopped *container
+	for _, c := range b.containers {
+		if c.uid == uid && c.name == r.Container && c.status == state.FoundRunning {
+			stopped = c
+		}
+	}
+	if b.stale[uid].After(b.cleared[uid]) || !ends || stopped == nil || !stopped.sidecar {
+		return
+	}
+	for _, c := range b.containers {
+		if c.uid != uid || c == stopped || c.late || c.status != state.FoundRunning {
+			continue
+		}
+		if began := d.begins[uid+" container/"+c.name+" Start"]; d.active[uid+" container/"+c.name] && time.Since(began[len(began)-1]) > 2*time.Minute {
+			continue // its start was left behind
+		}
+		if !c.sidecar || c.order > stopped.order {
+			b.violatedLocked("sidecar %s/%s is stopped before %s", uid, stopped.name, c.name)
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package simulation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod"
+	"github.com/solopod/solopod/runner/pod/state"
+)
+
+// unlike says how a pod is not as its manifest says.
+func (s *script) unlike(uid string) (out []string) {
+	b := s.box
+	w := b.daemon.owner.Worker(uid)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	differ := func(format string, args ...any) { out = append(out, uid+": "+fmt.Sprintf(format, args...)) }
+	p := s.wanted[uid]
+	running := b.running(uid)
+	if p == nil {
+		if w != nil {
+			differ("it still has a worker")
+		}
+		if (b.disk.written[uid] != nil || b.disk.synced[uid] != nil) && !b.disk.unremoved[uid] {
+			differ("its record is left")
+		}
+		if b.sandboxes[uid] != nil {
+			differ("its sandbox is left")
+		}
+		return out
+	}
+	if w == nil {
+		return []string{uid + ": nobody cares for it"}
+	}
+	snapshot := w.Snapshot()
+	expected := s.expected(p, snapshot, differ)
+	for _, name := range slices.Sorted(maps.Keys(expected)) {
+		c := running[name]
+		switch {
+		case c == nil:
+			differ("%s does not run", name)
+		case c.revision != snapshot.State.Revisions.Containers[name]:
+			differ("%s runs in an old version", name)
+		case !ready(snapshot.Pod, name):
+			differ("%s is not ready", name)
+		}
+		delete(running, name)
+	}
+	for name := range running {
+		differ("%s should not run", name)
+	}
+	return append(out, b.recordDiffers(uid, snapshot)...)
+}
+
+func (b *box) running(uid string) map[string]*container {
+	out := map[string]*container{}
+	for _, c := range b.containers {
+		if c.uid == uid && c.status == state.FoundRunning {
+			out[c.name] = c
+		}
+	}
+	return out
+}
+
+func ready(p *v1.Pod, name string) bool {
+	for _, list := range [][]v1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+		for _, c := range list {
+			if c.Name == name {
+				return c.Ready && c.State.Running != nil
+			}
+		}
+	}
+	return false
+}
+
+func statusOf(p *v1.Pod, name string) v1.ContainerStatus {
+	for _, c := range append(slices.Clone(p.Status.InitContainerStatuses), p.Status.ContainerStatuses...) {
+		if c.Name == name {
+			return c
+		}
+	}
+	return v1.ContainerStatus{}
+}
+
+// expected are the containers of a pod that should run. b.mu is held.
+func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string, ...any)) map[string]bool {
+	b, out := s.box, map[string]bool{}
+	uid := string(p.UID)
+	sandbox := b.sandboxes[uid]
+	if phase := snapshot.Pod.Status.Phase; phase == v1.PodSucceeded || phase == v1.PodFailed {
+		if p.Spec.RestartPolicy == v1.RestartPolicyAlways {
+			differ("it is %s (%s), and should always run", phase, snapshot.Pod.Status.Reason)
+		}
+		if p.Spec.RestartPolicy == v1.RestartPolicyOnFailure && phase == v1.PodFailed {
+			differ("it is %s (%s), and should begin anew", phase, snapshot.Pod.Status.Reason)
+		}
+		if sandbox != nil && sandbox.mounted {
+			differ("it has ended, and its sandbox is left")
+		}
+		return out
+	}
+	for _, port := range state.HostPorts(p) {
+		if owner := b.daemon.ports[port.HostPort]; owner != uid && s.wanted[owner] != nil {
+			return out // another has its port
+		}
+	}
+	if sandbox == nil || !sandbox.mounted || !sandbox.attached {
+		differ("it has no sandbox (%s)", snapshot.Pod.Status.Message)
+		return out
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		switch {
+		case manifests.IsSidecar(c) && b.blocked(c) && (!sandbox.done[c.Name] || !snapshot.State.Initialized):
+			return out
+		case manifests.IsSidecar(c):
+			if !b.blocked(c) {
+				out[c.Name] = true
+			}
+		case sandbox.done[c.Name]:
+		case snapshot.State.Initialized && !b.stale[uid].IsZero(): // the record was of an earlier set-up
+		case b.blocked(c):
+			return out
+		default:
+			differ("init container %s has not done its work", c.Name)
+		}
+	}
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		t := statusOf(snapshot.Pod, c.Name).State.Terminated
+		switch {
+		case b.blocked(c):
+		case t != nil && p.Spec.RestartPolicy == v1.RestartPolicyNever, t != nil && t.ExitCode == 0 && p.Spec.RestartPolicy == v1.RestartPolicyOnFailure:
+		case c.Name == "task" && p.Spec.RestartPolicy != v1.RestartPolicyAlways:
+			differ("the task has not ended")
+		default:
+			out[c.Name] = true
+		}
+	}
+	return out
+}
+
+// blocked: the container's image cannot be had.
+func (b *box) blocked(c *v1.Container) bool {
+	return !b.images[c.Image] && (c.ImagePullPolicy == v1.PullNever || !b.registry[c.Image])
+}
+
+// recordDiffers compares the record on the disk with the state. b.mu is held.
+func (b *box) recordDiffers(uid string, snapshot *pod.Snapshot) []string {
+	s := snapshot.State
+	if !s.Anything() {
+		return nil
+	}
+	want, err := s.Encode()
+	if err != nil {
+		return []string{uid + ": " + err.Error()}
+	}
+	if string(b.disk.written[uid]) != string(want) || string(b.disk.synced[uid]) != string(want) {
+		return []string{fmt.Sprintf("%s: the record is not the state:\n%s\n%s", uid, b.disk.written[uid], want)}
+	}
+	return nil
+}
+
+// left is what nobody wants, and what is left of nothing.
+func (s *script) left() (out []string) {
+	b := s.box
+	workers, _, _ := b.daemon.owner.Longest()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(b.containers)) {
+		if c := b.containers[id]; c.status != state.FoundRunning {
+			out = append(out, fmt.Sprintf("container %s/%s %.6s is left (%v)", c.uid, c.name, c.id, c.status))
+		} else if s.wanted[c.uid] == nil {
+			out = append(out, fmt.Sprintf("container %s/%s %.6s runs for nobody", c.uid, c.name, c.id))
+		}
+	}
+	for port, uid := range b.daemon.ports {
+		if s.wanted[uid] == nil || len(state.HostPorts(s.wanted[uid])) == 0 {
+			out = append(out, fmt.Sprintf("%s still has port %d", uid, port))
+		}
+	}
+	for key, on := range b.daemon.active {
+		if uid := key[:len(podUID(0))]; on && s.wanted[uid] == nil {
+			out = append(out, "an effect still runs: "+key)
+		}
+	}
+	if workers != len(s.wanted) {
+		out = append(out, fmt.Sprintf("there are %d workers for %d pods", workers, len(s.wanted)))
+	}
+	return out
+}

@@ -1,0 +1,249 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/owner"
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+)
+
+// daemon is one life of the process.
+type daemon struct {
+	n     int // of its life
+	box   *box
+	owner *owner.Owner
+	dead  chan struct{} // closed with its end
+
+	// under box.mu
+	alive  bool
+	ports  map[int32]string // host ports that pods have
+	active map[string]bool  // effects that run, by pod and thing
+	begins map[string][]time.Time
+	panics map[string]time.Time // by UID: when the pod's code panicked last
+	last   map[string]time.Time // by UID: when an effect other than a pull ended last
+}
+
+func (b *box) host() state.Host {
+	return state.Host{Node: "box", IP: "192.0.2.1", BootID: fmt.Sprintf("boot-%d", b.boot)}
+}
+
+// start begins a life of the daemon with what is on the disk.
+func (b *box) start() *daemon {
+	b.mu.Lock()
+	d := &daemon{
+		box: b, dead: make(chan struct{}), alive: true, ports: map[int32]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
+		panics: map[string]time.Time{}, last: map[string]time.Time{},
+	}
+	b.lives++
+	d.n = b.lives
+	b.daemon = d
+	host := b.host()
+	var states []state.State
+	for _, uid := range slices.Sorted(maps.Keys(b.disk.written)) {
+		s, err := state.Decode(b.disk.written[uid], uid, host, false)
+		if err != nil {
+			b.violatedLocked("the record of %s cannot be read: %v", uid, err)
+			continue
+		}
+		states = append(states, s)
+		if sandbox := b.sandboxes[uid]; s.Applied != nil && sandbox != nil && sandbox.mounted { // it has its ports before others ask
+			for _, p := range state.HostPorts(s.Applied) {
+				d.ports[p.HostPort] = uid
+			}
+		}
+	}
+	for _, uid := range slices.Sorted(maps.Keys(b.sandboxes)) {
+		if b.disk.written[uid] == nil {
+			states = append(states, state.Orphan(host, 0, uid))
+		}
+	}
+	b.mu.Unlock()
+	b.note("---- the daemon starts (%s)", host.BootID)
+	d.owner = owner.New(owner.Config{
+		Host: host, ClockOffset: func() time.Duration { return 0 }, Doer: doer{d}, Records: records{d}, Lister: lister{d}, Report: d.report,
+	})
+	d.owner.Adopt(states)
+	d.owner.Resync()
+	return d
+}
+
+// kill ends the daemon at once.
+func (b *box) kill() {
+	b.mu.Lock()
+	d := b.daemon
+	if d == nil {
+		b.mu.Unlock()
+		return
+	}
+	d.alive = false
+	b.daemon = nil
+	for _, h := range b.histories {
+		h.streak = -1
+	}
+	close(d.dead)
+	b.mu.Unlock()
+	b.note("---- the daemon is killed")
+	d.owner.Stop()
+}
+
+// cut ends the power.
+func (b *box) cut() {
+	b.kill()
+	b.note("---- the power is cut")
+	r := b.draw("cut")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reboot(func() bool { return r.IntN(2) == 0 })
+}
+
+// reboot takes away what does not outlive one. b.mu is held.
+func (b *box) reboot(lucky func() bool) {
+	b.boot++
+	b.lastCut = time.Now()
+	b.disk.cut(lucky)
+	for _, c := range b.containers {
+		c.status, c.pid = state.FoundUnknown, 0
+	}
+	for _, s := range b.sandboxes {
+		s.mounted, s.attached = false, false
+		s.done = map[string]bool{}
+	}
+	for _, h := range b.histories {
+		h.free, h.streak = true, -1
+	}
+}
+
+// report is the owner's.
+func (d *daemon) report(p *v1.Pod, r state.Report) {
+	b := d.box
+	uid := string(p.UID)
+	b.note("%s told: %s %s: %s", uid, r.Container, r.Reason, r.Message)
+	b.mu.Lock()
+	b.told[r.Reason]++
+	if r.Reason == "InternalError" {
+		d.panics[uid] = time.Now()
+	}
+	b.mu.Unlock()
+	d.checkStopOrder(uid, r)
+	if r.Reason != "InternalError" && !b.isCalm() && !b.spared(uid) && b.draw("report", uid, r.Reason).Float64() < b.temper.reports {
+		panic("injected: a fault in the pod's own code")
+	}
+}
+
+// lister is containerd's list.
+type lister struct{ d *daemon }
+
+// List implements owner.Lister.
+func (l lister) List(ctx context.Context) (map[string][]state.Found, error) {
+	b := l.d.box
+	f := l.d.fate("", "List", "")
+	wait, gate := time.After(f.before), (<-chan struct{})(nil)
+	if f.hang {
+		wait, gate = nil, b.gate()
+	}
+	done := ctx.Done()
+	if f.deaf {
+		done = nil
+	}
+	select {
+	case <-wait:
+	case <-gate:
+	case <-done:
+		return nil, ctx.Err()
+	case <-l.d.dead:
+		return nil, errDead
+	}
+	if f.fail {
+		return nil, errors.New("containerd does not answer")
+	}
+	b.mu.Lock()
+	out := map[string][]state.Found{}
+	for _, id := range slices.Sorted(maps.Keys(b.containers)) {
+		c := b.containers[id]
+		found := c.found()
+		if found.Status == state.FoundRunning && !b.calm && f.late {
+			found.Status = state.FoundUnanswered
+		}
+		out[c.uid] = append(out[c.uid], found)
+		if b.options.Trace {
+			b.trace = append(b.trace, fmt.Sprintf("              %s listed: %s attempt %d %.6s status %d", c.uid, c.name, c.attempt, c.id, found.Status))
+		}
+	}
+	b.mu.Unlock()
+	select {
+	case <-time.After(f.after):
+	case <-l.d.dead:
+	}
+	return out, nil
+}
+
+func (c *container) found() state.Found {
+	return state.Found{
+		ID: c.id, Name: c.name, Attempt: c.attempt, Revision: c.revision, CreatedAt: c.created, Pid: c.pid, Status: c.status,
+		ExitCode: c.code, ExitedAt: c.ended,
+	}
+}
+
+// begin notes that an effect begins, and checks that it may.
+func (d *daemon) begin(uid string, w plan.Work) (end func()) {
+	is := w.Is()
+	key := uid + " " + is.Thing()
+	b := d.box
+	b.note("%s begins %s %s %.6s", uid, is.Kind, is.Name, is.ID)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.effects[is.Kind]++
+	if d.active[key] && is.Kind != state.KindPull { // a pod that is gone does not wait for its pulls
+		b.violatedLocked("two effects work on %s", key)
+	}
+	d.active[key] = true
+	if d.alive { // when it is dead all ends at once
+		d.checkPace(key + " " + is.Kind)
+	}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		d.active[key] = false
+		if is.Kind != state.KindPull {
+			d.last[uid] = time.Now()
+		}
+	}
+}
+
+// Most effects of a kind on one thing that a window of time may see, for whatever reasons.
+const (
+	window     = 10 * time.Second
+	mostBegins = 12
+)
+
+// checkPace: nothing spins. b.mu is held.
+func (d *daemon) checkPace(key string) {
+	now := time.Now()
+	list := append(d.begins[key], now)
+	for len(list) > 0 && now.Sub(list[0]) > window {
+		list = list[1:]
+	}
+	d.begins[key] = list
+	if len(list) > mostBegins {
+		d.box.violatedLocked("%s was begun %d times within %s", key, len(list), window)
+		d.begins[key] = nil
+	}
+}
+
+// desired is what the manifests say, as the owner takes it.
+func (s *script) desired() map[string]manifests.Desired {
+	out := map[string]manifests.Desired{}
+	for uid, p := range s.wanted {
+		out[uid] = manifests.Desired{Pod: p, File: uid + ".yaml"}
+	}
+	return out
+}
