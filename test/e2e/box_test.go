@@ -228,10 +228,14 @@ func (b *box) stopWithin(limit time.Duration, s syscall.Signal) {
 	if err := daemon.Process.Signal(s); err != nil {
 		b.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- daemon.Wait() }()
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = daemon.Wait()
+	}()
 	select {
-	case err := <-ended:
+	case <-ended:
 		if s != syscall.SIGKILL && err != nil {
 			b.t.Errorf("the daemon ended with %v", err)
 		}
