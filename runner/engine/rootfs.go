@@ -16,8 +16,8 @@ import (
 // maxAccountFile bounds what is read of an image's /etc/passwd and /etc/group.
 const maxAccountFile = 1 << 20
 
-// ReadFiles reads small regular files of an image's root file system. A file that does not exist, that is something else, or that
-// leads out of the image, is nil in the answer.
+// ReadFiles reads small regular files of an image's root file system. A file that does not exist, is too large, or leads out of the
+// image, is nil in the answer. One that is a FIFO or a device is an error: an OCI runtime opens it too, and would wait for ever.
 func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
 	ctx, done, err := s.lease(ctx)
 	if err != nil {
@@ -46,6 +46,9 @@ func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (f
 		return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
 			for _, name := range names {
 				b, err := foreign.ReadIn(dir, name, maxAccountFile)
+				if kind := new(foreign.KindError); errors.As(err, &kind) && waits(kind.Got) {
+					return fmt.Errorf("image %s cannot be run: its /%s is a %s", image.Name, name, kind.Got)
+				}
 				if err != nil {
 					slog.Debug("a file of an image is not read", "image", image.Name, "file", name, "err", err)
 				}
@@ -58,6 +61,11 @@ func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (f
 		return nil, err
 	}
 	return read, nil
+}
+
+// waits says whether opening something of this kind may wait for ever.
+func waits(k foreign.Kind) bool {
+	return k == foreign.FIFO || k == foreign.Socket || k == foreign.CharDevice || k == foreign.BlockDevice
 }
 
 // clearTempDir makes containerd's packages use dir for short-lived mounts, and unmounts what is left there.
