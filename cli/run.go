@@ -70,7 +70,12 @@ func runDaemon(ctx context.Context, c config) error {
 	quietKlog()
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
-	if err = daemon(ctx, c, queue); err != nil {
+	supervisor := newSupervisor(ctx)
+	defer supervisor.Close()
+	for err = errRootLost; errors.Is(err, errRootLost); {
+		err = daemon(ctx, c, queue, supervisor)
+	}
+	if err != nil {
 		fmt.Fprintln(queue, "error:", err)
 		err = exitError{code: 1}
 	}
@@ -78,13 +83,15 @@ func runDaemon(ctx context.Context, c config) error {
 	return err
 }
 
+// errRootLost: the root directory cannot be written any more. The daemon begins anew, as after a start with such a root: pods run on,
+// and what has to be written goes to the state directory.
+var errRootLost = errors.New("the root directory has become read-only")
+
 // daemon wires the daemon together and runs it until ctx ends. log gets what containerd says.
-func daemon(ctx context.Context, c config, log io.Writer) error {
+func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
 	}
-	supervisor := newSupervisor(ctx)
-	defer supervisor.Close()
 	unlock, err := lock(c)
 	if err != nil {
 		return err
@@ -106,6 +113,10 @@ func daemon(ctx context.Context, c config, log io.Writer) error {
 	defer r.Stop()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
 	err = serve(ctx, c, r, e, known, supervisor)
+	if errors.Is(err, errRootLost) && ctx.Err() == nil {
+		slog.Error("the root directory has become read-only; Solopod begins anew without it, and pods run on", "root", c.Root)
+		return err
+	}
 	supervisor.end(c, r)
 	slog.Info("Solopod ends")
 	return err
@@ -115,6 +126,14 @@ func daemon(ctx context.Context, c config, log io.Writer) error {
 func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired, s *supervisor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.WatchImages(ctx, c.Images) })
+	group.Go(func() error {
+		select {
+		case <-r.RootLost():
+			return errRootLost
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	changes, unsubscribe := r.Subscribe()
 	defer unsubscribe()
 	group.Go(func() error { return rest(ctx, changes) })

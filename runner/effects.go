@@ -18,6 +18,12 @@ type effects struct{ r *Runner }
 
 // Do implements pod.Doer.
 func (e effects) Do(ctx context.Context, w plan.Work, say func(state.Result)) state.Result {
+	result := e.do(ctx, w, say)
+	e.r.root.look(result)
+	return result
+}
+
+func (e effects) do(ctx context.Context, w plan.Work, say func(state.Result)) state.Result {
 	s := e.r.sandboxes
 	switch w := w.(type) {
 	case plan.FindSandbox:

@@ -111,6 +111,7 @@ type Runner struct {
 	containers *container.Containers
 	events     *event.Log
 	manifests  *manifestFiles
+	root       *root
 	telemetry  *telemetry.Telemetry
 	host       state.Host
 	claims     *claimWriter
@@ -138,6 +139,7 @@ func New(c Config) (*Runner, error) {
 		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, ClusterDomain: c.ClusterDomain, Capacity: host.Capacity(c.Root)},
 	}
 	r.manifests = &manifestFiles{events: r.events}
+	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}
 	r.cgroups.Service = c.Service
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)

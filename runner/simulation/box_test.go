@@ -83,6 +83,8 @@ type history struct {
 	last     *container
 	streak   int // crashes in a row
 	free     bool
+	// dropped: the manifest no longer names it; a start that had begun may still land.
+	dropped bool
 }
 
 func newBox(seed uint64, o Options) *box {

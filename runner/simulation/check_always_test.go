@@ -69,6 +69,9 @@ func (s *script) held(uid string) bool {
 
 // checkRemoval: that a pod is going shows at once, with one time.
 func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
+	if snapshot.State.Orphan { // nobody is shown it
+		return
+	}
 	shown := snapshot.Pod.DeletionTimestamp
 	if s.wanted[uid] != nil || s.applied.IsZero() {
 		if shown != nil && s.wanted[uid] != nil && !s.held(uid) && !s.applied.IsZero() {

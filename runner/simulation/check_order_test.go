@@ -40,7 +40,7 @@ func (b *box) checkStart(c *container, p *v1.Pod) {
 	if c.attempt != want && !h.free {
 		b.violatedLocked("%s starts its attempt %d, and %d was next", name, c.attempt, want)
 	}
-	h.free = false
+	h.free = h.dropped
 	h.attempts[c.attempt] = c.id
 	b.checkBackoff(h, c, name)
 }

@@ -205,9 +205,13 @@ func (s *script) dropHistories(old, next *v1.Pod) {
 	}
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
+	for name := range named {
+		s.box.history(string(old.UID), name).dropped = false
+	}
 	for _, c := range allContainers(old) {
 		if !named[c.Name] {
-			s.box.history(string(old.UID), c.Name).free = true
+			h := s.box.history(string(old.UID), c.Name)
+			h.free, h.dropped = true, true
 			delete(s.restart, string(old.UID)+"/"+c.Name)
 		}
 	}

@@ -253,7 +253,18 @@ func TestReadOnlyRoot(t *testing.T) {
 		return s.State.Running == nil || s.RestartCount > 0
 	})
 	b.apply("new.yaml", shell("new", forever, ""))
-	b.waitPod("new", "known", func(*v1.Pod) bool { return true })
+	b.eventually("the daemon has begun anew without the disk", func() error {
+		text, err := b.get("/events")
+		if err == nil && !strings.Contains(string(text), "RootReadOnly") {
+			err = fmt.Errorf("%s", text)
+		}
+		return err
+	})
+	b.waitReady("new")
+	b.waitReady("ends")
+	if after := b.waitReady("stays"); status(before, "main").ContainerID != status(after, "main").ContainerID {
+		t.Error("the container did not live on")
+	}
 	b.lives()
 	for range 2 {
 		b.crash()

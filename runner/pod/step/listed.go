@@ -35,6 +35,9 @@ func applyListed(s *next, e state.Listed) {
 		}
 	}
 	for _, c := range s.Containers {
+		if m := c.Making; m != nil && m.Exit == nil && found[m.ID] != nil && found[m.ID].Status == state.FoundStopped {
+			m.Exit = &state.Exit{Code: found[m.ID].ExitCode, At: found[m.ID].ExitedAt} // before it was known to have started
+		}
 		if c.Running && (adopting || !c.StartedAt.After(e.Asked)) {
 			s.compare(c, found[c.ID], e.At, why)
 		}
