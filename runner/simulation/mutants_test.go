@@ -33,8 +33,8 @@ var mutants = []mutant{
 	{
 		name: "a SIGKILL that has failed is not sent again",
 		patches: []patch{
-			{"runner/pod/step/end.go", "case c.Now.Killed:\n", "case c.Now.Killed && c.Now.Signalled == sigkill:\n\t\treturn 0\n\tcase c.Now.Killed:\n"},
-			{"runner/pod/step/end.go", "case r.Problem.failed():\n\t\tc.Now.Signals =", "case r.Problem.failed():\n\t\tc.Now.Signalled = r.Signal\n\t\tc.Now.Signals ="},
+			{"runner/pod/state/container.go", "case c.Now.Killed:\n", "case c.Now.Killed && c.Now.Signalled == SIGKILL:\n\t\treturn 0\n\tcase c.Now.Killed:\n"},
+			{"runner/pod/step/end.go", "case r.Problem.Failed():\n\t\tc.Now.Signals =", "case r.Problem.Failed():\n\t\tc.Now.Signalled = r.Signal\n\t\tc.Now.Signals ="},
 		},
 		says: "not what it should be",
 	},
@@ -51,7 +51,7 @@ var mutants = []mutant{
 	{
 		name: "a removal waits for a pull that hangs",
 		patches: []patch{
-			{"runner/pod/state/step.go", `if f.ID != "" || thing == ThingNetwork`, `if f.ID != "" || f.Kind == KindPull || thing == ThingNetwork`},
+			{"runner/pod/state/questions.go", `if f.ID != "" || thing == ThingNetwork`, `if f.ID != "" || f.Kind == KindPull || thing == ThingNetwork`},
 		},
 		says: "is not removed",
 	},
