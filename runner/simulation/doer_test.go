@@ -59,6 +59,11 @@ func (d doer) do(ctx context.Context, uid string, w plan.Work, say func(state.Re
 
 // wait passes the time until the effect changes the world; a problem says that it does not.
 func (d doer) wait(ctx context.Context, uid string, is plan.Identity, w plan.Work, f fate) *state.Problem {
+	select {
+	case <-d.dead: // a process that was killed begins nothing more, and no other completes it
+		return &state.Problem{Message: "the daemon is dead"}
+	default:
+	}
 	wait, gate, done := time.After(f.before), (<-chan struct{})(nil), ctx.Done()
 	if f.hang {
 		d.box.note("%s hangs  %s %s %.6s (deaf: %v)", uid, is.Kind, is.Name, is.ID, f.deaf)
