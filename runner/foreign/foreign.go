@@ -60,11 +60,6 @@ func OpenFile(path string, flags int, mode os.FileMode) (*os.File, error) {
 	})
 }
 
-// OpenDirectory opens a directory for listing and syncing; path itself must be no link. The caller closes it.
-func OpenDirectory(path string) (*os.File, error) {
-	return openFound(Directory, os.O_RDONLY, func() (*os.File, error) { return Find(path) })
-}
-
 // OpenDirectoryFollowing opens the directory that path leads to, for listing and syncing: for directories that an operator names, and may
 // have moved and left a link. The caller closes it.
 func OpenDirectoryFollowing(path string) (*os.File, error) {

@@ -37,11 +37,6 @@ func (l Links) Link(pod, namespace, container, id, target string) error {
 	return errors.Join(err, os.Symlink(target, filepath.Join(l.Root, name)))
 }
 
-// Unlink removes the links of a container.
-func (l Links) Unlink(pod, namespace, container string) error {
-	return l.remove(func(p, ns, c, _ string) bool { return p == pod && ns == namespace && c == container })
-}
-
 // UnlinkPod removes the links of a pod.
 func (l Links) UnlinkPod(pod, namespace string) error {
 	return l.remove(func(p, ns, _, _ string) bool { return p == pod && ns == namespace })

@@ -122,18 +122,22 @@ func TestLinks(t *testing.T) {
 		}
 		return out
 	}
+	next := func(container string) func(Links) error {
+		return func(l Links) error { return l.Link("web", "default", container, id("8"), "/target") }
+	}
 	for what, c := range map[string]struct {
 		do   func(Links) error
 		want map[string]bool
+		made string
 	}{
-		"unlink a container":     {func(l Links) error { return l.Unlink("web", "default", "web") }, without(0)},
-		"unlink its suffixed":    {func(l Links) error { return l.Unlink("web", "default", "web-log") }, without(1)},
-		"unlink a pod":           {func(l Links) error { return l.UnlinkPod("web", "default") }, without(0, 1, 4)},
-		"a pattern is none":      {func(l Links) error { return l.UnlinkPod("*", "default") }, without()},
-		"another pattern":        {func(l Links) error { return l.Unlink("web", "default", "[w]eb") }, without()},
-		"the same again":         {func(l Links) error { return l.Link("web", "default", "web", id("a"), "/target") }, without()},
-		"the next attempt":       {func(l Links) error { return l.Link("web", "default", "we", id("a"), "/target") }, without(4)},
-		"a directory is missing": {func(l Links) error { return Links{l.Root + "/none"}.UnlinkPod("web", "default") }, without()},
+		"a container's next":     {next("web"), without(0), name("web", "default", "web", id("8"))},
+		"its suffixed's next":    {next("web-log"), without(1), name("web", "default", "web-log", id("8"))},
+		"another pattern":        {next("[w]eb"), without(), name("web", "default", "[w]eb", id("8"))},
+		"a shorter name's next":  {next("we"), without(4), name("web", "default", "we", id("8"))},
+		"the same again":         {func(l Links) error { return l.Link("web", "default", "web", id("a"), "/target") }, without(), all[0]},
+		"unlink a pod":           {func(l Links) error { return l.UnlinkPod("web", "default") }, without(0, 1, 4), ""},
+		"a pattern is none":      {func(l Links) error { return l.UnlinkPod("*", "default") }, without(), ""},
+		"a directory is missing": {func(l Links) error { return Links{l.Root + "/none"}.UnlinkPod("web", "default") }, without(), ""},
 	} {
 		root := t.TempDir()
 		for _, n := range all {
@@ -144,8 +148,8 @@ func TestLinks(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(root, "web_default_file-"+id("9")+".log"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if what == "the next attempt" {
-			c.want[name("web", "default", "we", id("a"))] = true
+		if c.made != "" {
+			c.want[c.made] = true
 		}
 		if err := c.do(Links{root}); err != nil {
 			t.Errorf("%s: %v", what, err)

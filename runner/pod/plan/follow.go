@@ -261,13 +261,3 @@ func manifestOf(d *Desired, name string) *Container {
 	}
 	return nil
 }
-
-// Waits says whether the container has ended and its restart has to wait, as its status says.
-func Waits(s *state.State, name string) bool {
-	c := s.Containers[name]
-	if c == nil || c.Ended == nil || c.Replaced || s.Failed != nil || !Restarts(Described(s), ObservedOf(s), name) {
-		return false
-	}
-	_, wait := c.Backoff.Until(c.Ended.FinishedAt)
-	return wait
-}
