@@ -64,6 +64,20 @@ func content(t *testing.T, path string) string {
 	return string(b[:max(n, 0)])
 }
 
+// workdir is a directory whose keepers end with the test, also when it fails.
+func workdir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		for _, pid := range keepers(t, dir) {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				t.Error(err)
+			}
+		}
+	})
+	return dir
+}
+
 // keepers finds the processes that keep for a directory.
 func keepers(t *testing.T, dir string) []int {
 	t.Helper()
@@ -96,7 +110,7 @@ func eventually(t *testing.T, what string, check func() bool) {
 // What is in a pipe stays while nobody but the keeper has it, is still there for the next Solopod, and the keeper ends
 // when it holds nothing.
 func TestContentStays(t *testing.T) {
-	dir := t.TempDir()
+	dir := workdir(t)
 	first := New(dir, program)
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	fill(t, first, a, "last words")
@@ -122,7 +136,7 @@ func TestContentStays(t *testing.T) {
 
 // A keeper that is killed is replaced, and the new one holds what the old one did.
 func TestKilledKeeper(t *testing.T) {
-	dir := t.TempDir()
+	dir := workdir(t)
 	k := New(dir, program)
 	path := filepath.Join(dir, "fifo")
 	fill(t, k, path, "text")
@@ -155,7 +169,7 @@ func TestKilledKeeper(t *testing.T) {
 
 // A process that is stopped holds nobody up; when it goes on it is told how things are then.
 func TestStoppedKeeper(t *testing.T) {
-	dir := t.TempDir()
+	dir := workdir(t)
 	k := New(dir, program)
 	first := filepath.Join(dir, "first")
 	fill(t, k, first, "text")
@@ -227,7 +241,7 @@ func holds(pid int, path string) bool {
 
 // A keeper that cannot be started holds nobody up, and is started when it can be.
 func TestMissingKeeper(t *testing.T) {
-	dir := t.TempDir()
+	dir := workdir(t)
 	missing := filepath.Join(dir, "solopod-keep")
 	if err := os.MkdirAll(filepath.Join(dir, "keep.sock", "full"), 0o700); err != nil { // what is in its place goes
 		t.Fatal(err)
@@ -254,7 +268,7 @@ func TestMissingKeeper(t *testing.T) {
 
 // A keeper whose socket was removed, and another's made, ends when nobody is connected to it any more.
 func TestReplacedKeeper(t *testing.T) {
-	dir := t.TempDir()
+	dir := workdir(t)
 	first := New(dir, program)
 	path := filepath.Join(dir, "fifo")
 	fill(t, first, path, "text")
