@@ -2,48 +2,19 @@ package cli
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/solopod/solopod/internal/stuck"
 )
-
-// fullPipe returns a pipe that takes nothing more: to write to it waits. size is how many bytes are in it.
-func fullPipe(t *testing.T) (r, w *os.File, size int) {
-	t.Helper()
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	r, w = os.NewFile(uintptr(fds[0]), "read end"), os.NewFile(uintptr(fds[1]), "write end")
-	t.Cleanup(func() { r.Close() }) // w too fails then, and is closed by nobody: a write may hang in it
-	if err := unix.SetNonblock(fds[1], true); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		n, err := unix.Write(fds[1], make([]byte, 4096))
-		if errors.Is(err, unix.EAGAIN) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		size += n
-	}
-	if err := unix.SetNonblock(fds[1], false); err != nil {
-		t.Fatal(err)
-	}
-	return r, w, size
-}
 
 // Nobody waits for a reader that does not read; what it missed is counted, and what comes behind is in order.
 func TestLogQueue(t *testing.T) {
 	const lines, most = 10_000, 10_000
-	r, w, full := fullPipe(t)
+	r, w, full := stuck.Pipe(t)
 	q := newLogQueue(w, most, func(lost int) []byte { return fmt.Appendf(nil, "lost %d\n", lost) })
 	began := time.Now()
 	for i := range lines {

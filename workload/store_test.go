@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/manifests"
 )
 
@@ -80,23 +80,8 @@ func (r runs) Subscribe() (changes <-chan struct{}, cancel func()) {
 // While the disk does not answer pods of Jobs are made, and Solopod ends.
 func TestStuckDisk(t *testing.T) {
 	root := t.TempDir()
-	image := filepath.Join(t.TempDir(), "disk")
-	if out, err := exec.Command("sh", "-ec", "truncate -s 4M $0; mke2fs -q -t ext4 $0; mount -o loop $0 $1", image, root).CombinedOutput(); err != nil {
-		t.Fatalf("cannot mount a disk of its own: %v\n%s", err, out)
-	}
-	dir, err := os.Open(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
-	if err := unix.IoctlSetInt(int(dir.Fd()), freeze, 0); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(unix.IoctlSetInt(int(dir.Fd()), thaw, 0), dir.Close(), unix.Unmount(root, unix.MNT_DETACH)); err != nil {
-			t.Error(err)
-		}
-	}()
+	freeze, _ := stuck.Disk(t, root)
+	freeze()
 	applied := make(runs)
 	c, err := New(applied, filepath.Join(root, "workloads.json"), func(string, string, string, string, string, string) {})
 	if err != nil {

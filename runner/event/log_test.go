@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/internal/stuck"
 )
 
 // said are the messages of a log, with how often each was.
@@ -266,31 +267,16 @@ func TestDamagedFiles(t *testing.T) {
 // While the disk does not answer events are reported, watched and listed, and Solopod ends.
 func TestStuckDisk(t *testing.T) {
 	root := t.TempDir()
-	image := filepath.Join(t.TempDir(), "disk")
-	if out, err := exec.Command("sh", "-ec", "truncate -s 4M $0; mke2fs -q -t ext4 $0; mount -o loop $0 $1", image, root).CombinedOutput(); err != nil {
-		t.Fatalf("cannot mount a disk of its own: %v\n%s", err, out)
-	}
-	dir, err := os.Open(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
-	if err := unix.IoctlSetInt(int(dir.Fd()), freeze, 0); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(unix.IoctlSetInt(int(dir.Fd()), thaw, 0), dir.Close(), unix.Unmount(root, unix.MNT_DETACH)); err != nil {
-			t.Error(err)
-		}
-	}()
+	freeze, _ := stuck.Disk(t, root)
+	freeze()
 	l := New("node", t.TempDir(), root)
 	l.Manifest("a", v1.EventTypeWarning, "R", "first")
-	stuck := make(chan struct{})
+	stands := make(chan struct{})
 	go func() {
 		l.store.flushes <- make(chan struct{})
-		close(stuck)
+		close(stands)
 	}()
-	<-stuck
+	<-stands
 	began := time.Now()
 	for i := range 3 * maxPending {
 		l.Manifest("a", v1.EventTypeNormal, "R", fmt.Sprint(i))

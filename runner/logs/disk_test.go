@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/runner/logs/spool"
@@ -311,30 +311,12 @@ func TestSpool(t *testing.T) {
 // A disk that does not answer holds nobody up but the streams that write to it, and these go on when it does.
 func TestStuckDisk(t *testing.T) {
 	disk := t.TempDir()
-	image := filepath.Join(t.TempDir(), "disk")
-	if out, err := exec.Command("sh", "-ec", "truncate -s 4M $0; mke2fs -q -t ext4 $0; mount -o loop $0 $1", image, disk).CombinedOutput(); err != nil {
-		t.Fatalf("cannot mount a disk of its own: %v\n%s", err, out)
-	}
-	t.Cleanup(func() { unmount(t, disk) })
+	freeze, thaw := stuck.Disk(t, disk)
 	log := filepath.Join(disk, "pod", "c", "0.log")
 	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{Spool: spool.New(t.TempDir())})
 	fmt.Fprintln(out, "before")
 	appears(t, log, "before")
-	root, err := os.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
-	if err := unix.IoctlSetInt(int(root.Fd()), freeze, 0); err != nil {
-		t.Fatal(err)
-	}
-	frozen := true
-	defer func() {
-		if frozen {
-			unix.IoctlSetInt(int(root.Fd()), thaw, 0) //nolint:errcheck // the test has failed
-		}
-	}()
+	freeze()
 	fmt.Fprintln(out, "while it is frozen")
 	eventually(t, "the stream reads", func() bool {
 		n, err := unix.IoctlGetInt(int(out.Fd()), unix.TIOCINQ)
@@ -353,10 +335,7 @@ func TestStuckDisk(t *testing.T) {
 	if n := LeftBehind(); n != 1 {
 		t.Errorf("%d streams are left behind", n)
 	}
-	if err := unix.IoctlSetInt(int(root.Fd()), thaw, 0); err != nil {
-		t.Fatal(err)
-	}
-	frozen = false
+	thaw()
 	eventually(t, "nobody is left behind", func() bool { return LeftBehind() == 0 })
 	if got := texts(t, log); got != "before\nwhile it is frozen\n" {
 		t.Errorf("the log: %q", got)

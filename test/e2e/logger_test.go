@@ -1,44 +1,16 @@
 package e2e
 
 import (
-	"errors"
 	"io"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// fullPipe returns a pipe that takes nothing more: to write to it waits. size is how many bytes are in it.
-func fullPipe(t *testing.T) (r, w *os.File, size int) {
-	t.Helper()
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	r, w = os.NewFile(uintptr(fds[0]), "read end"), os.NewFile(uintptr(fds[1]), "write end")
-	t.Cleanup(func() { r.Close(); w.Close() })
-	if err := unix.SetNonblock(fds[1], true); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		n, err := unix.Write(fds[1], make([]byte, 4096))
-		if errors.Is(err, unix.EAGAIN) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		size += n
-	}
-	if err := unix.SetNonblock(fds[1], false); err != nil {
-		t.Fatal(err)
-	}
-	return r, w, size
-}
+	"github.com/solopod/solopod/internal/stuck"
+)
 
 // Who does not read the daemon's log, or has gone, stops neither pods nor the daemon's health nor its end.
 func TestLoggerUnread(t *testing.T) {
@@ -46,7 +18,8 @@ func TestLoggerUnread(t *testing.T) {
 	b := prepareBox(t, embedded, "--log-level", "debug")
 	file := b.output
 	defer func() { b.output = file }()
-	r, w, full := fullPipe(t)
+	r, w, full := stuck.Pipe(t)
+	defer w.Close()
 	b.link(imageArchive, "images/box.tar")
 	b.apply("before.yaml", shell("before", forever, ""))
 	b.output = w
@@ -66,7 +39,8 @@ func TestLoggerUnread(t *testing.T) {
 		t.Errorf("there were %d bytes in the pipe and now there are %d: %v", full, n, err)
 	}
 	// A reader that comes late is told what it missed; one that goes leaves the daemon alone.
-	r, w, full = fullPipe(t)
+	r, w, full = stuck.Pipe(t)
+	defer w.Close()
 	b.output = w
 	b.start()
 	b.waitReady("web")

@@ -1,0 +1,76 @@
+// Package stuck makes things that do not answer, for tests: a disk that is frozen, a pipe that is full.
+package stuck
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Disk mounts an empty ext4 of 4 MiB at root and returns how it is frozen: who writes to it waits until thaw is called, or the test
+// has ended. It is unmounted with the test.
+func Disk(t *testing.T, root string) (freeze, thaw func()) {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "disk")
+	if out, err := exec.Command("sh", "-ec", "truncate -s 4M $0; mke2fs -q -t ext4 $0; mount -o loop $0 $1", image, root).CombinedOutput(); err != nil {
+		t.Fatalf("cannot mount a disk of its own: %v\n%s", err, out)
+	}
+	dir, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(errors.Join(err, unix.Unmount(root, unix.MNT_DETACH)))
+	}
+	frozen := false
+	set := func(to bool) {
+		t.Helper()
+		request := uint(0xC0045878) // FITHAW of linux/fs.h
+		if to {
+			request = 0xC0045877 // FIFREEZE
+		}
+		if err := unix.IoctlSetInt(dir, request, 0); err != nil {
+			t.Fatal(err)
+		}
+		frozen = to
+	}
+	t.Cleanup(func() {
+		if frozen {
+			set(false)
+		}
+		if err := errors.Join(unix.Close(dir), unix.Unmount(root, unix.MNT_DETACH)); err != nil {
+			t.Error(err)
+		}
+	})
+	return func() { set(true) }, func() { set(false) }
+}
+
+// Pipe returns a pipe that takes nothing more: to write to it waits. size is how many bytes are in it. The read end is closed with the
+// test, and a write that still waits fails then; the write end is the caller's.
+func Pipe(t *testing.T) (r, w *os.File, size int) {
+	t.Helper()
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r, w = os.NewFile(uintptr(fds[0]), "read end"), os.NewFile(uintptr(fds[1]), "write end")
+	t.Cleanup(func() { r.Close() }) //nolint:errcheck // the test may have closed it
+	if err := unix.SetNonblock(fds[1], true); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, err := unix.Write(fds[1], make([]byte, 4096))
+		if errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += n
+	}
+	if err := unix.SetNonblock(fds[1], false); err != nil {
+		t.Fatal(err)
+	}
+	return r, w, size
+}
