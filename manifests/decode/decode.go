@@ -179,20 +179,6 @@ func (d *decoder) decodeList(node *yaml.Node, path string) {
 	}
 }
 
-func (d *decoder) decodePod(node *yaml.Node, path string) {
-	pod := &v1.Pod{}
-	w := d.decodeInto(node, path, pod)
-	if w == nil {
-		return
-	}
-	pod.Status = v1.PodStatus{}
-	manifests.SetDefaults(pod)
-	d.report(w, path, validate.Pod(pod, d.opts.node()))
-	if d.unique("Pod", pod, node) {
-		d.contents.Pods = append(d.contents.Pods, pod)
-	}
-}
-
 // decodeInto walks the node as the type of object, a pointer to a struct, and fills that. It returns nil when there are
 // errors, which it reports, and otherwise the walker, which knows where fields stand.
 func (d *decoder) decodeInto(node *yaml.Node, path string, object any) *walker {

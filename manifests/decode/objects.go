@@ -2,49 +2,61 @@ package decode
 
 import (
 	"go.yaml.in/yaml/v3"
+	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/validate"
 )
 
-func (d *decoder) decodeConfigMap(node *yaml.Node, path string) {
-	c := &v1.ConfigMap{}
-	w := d.decodeInto(node, path, c)
+// take decodes an object that is used as the file has it, with its defaults, and adds it to those of its kind. It returns nil when
+// the object cannot be read.
+func take[T any, P interface {
+	*T
+	metav1.Object
+}](d *decoder, node *yaml.Node, path, kind string, to *[]P, defaults func(P), check func(P) manifests.Problems) P {
+	object := P(new(T))
+	w := d.decodeInto(node, path, object)
 	if w == nil {
-		return
+		return nil
 	}
-	manifests.SetNamespace(c)
-	d.report(w, path, validate.ConfigMap(c))
-	if d.unique("ConfigMap", c, node) {
-		d.contents.ConfigMaps = append(d.contents.ConfigMaps, c)
+	defaults(object)
+	d.report(w, path, check(object))
+	if d.unique(kind, object, node) {
+		*to = append(*to, object)
 	}
+	return object
+}
+
+func (d *decoder) decodePod(node *yaml.Node, path string) {
+	take(d, node, path, "Pod", &d.contents.Pods, func(pod *v1.Pod) {
+		pod.Status = v1.PodStatus{}
+		manifests.SetDefaults(pod)
+	}, func(pod *v1.Pod) manifests.Problems { return validate.Pod(pod, d.opts.node()) })
+}
+
+func (d *decoder) decodeConfigMap(node *yaml.Node, path string) {
+	take(d, node, path, "ConfigMap", &d.contents.ConfigMaps, func(c *v1.ConfigMap) { manifests.SetNamespace(c) }, validate.ConfigMap)
 }
 
 func (d *decoder) decodeSecret(node *yaml.Node, path string) {
-	s := &v1.Secret{}
-	w := d.decodeInto(node, path, s)
-	if w == nil {
-		return
-	}
-	manifests.SetSecretDefaults(s)
-	d.report(w, path, validate.Secret(s))
-	s.StringData = nil
-	if d.unique("Secret", s, node) {
-		d.contents.Secrets = append(d.contents.Secrets, s)
+	if s := take(d, node, path, "Secret", &d.contents.Secrets, manifests.SetSecretDefaults, validate.Secret); s != nil {
+		s.StringData = nil // it is in Data
 	}
 }
 
 // decodeClaim: a claim is a directory of this machine; what it asks for is recorded, not enforced.
 func (d *decoder) decodeClaim(node *yaml.Node, path string) {
-	c := &v1.PersistentVolumeClaim{}
-	w := d.decodeInto(node, path, c)
-	if w == nil {
-		return
-	}
-	manifests.SetNamespace(c)
-	d.report(w, path, validate.Claim(c))
-	if d.unique("PersistentVolumeClaim", c, node) {
-		d.contents.Claims = append(d.contents.Claims, c)
-	}
+	take(d, node, path, "PersistentVolumeClaim", &d.contents.Claims, func(c *v1.PersistentVolumeClaim) { manifests.SetNamespace(c) }, validate.Claim)
+}
+
+func (d *decoder) decodeJob(node *yaml.Node, path string) {
+	take(d, node, path, "Job", &d.contents.Jobs, manifests.SetJobDefaults,
+		func(job *batchv1.Job) manifests.Problems { return validate.Job(job, d.opts.node()) })
+}
+
+func (d *decoder) decodeCronJob(node *yaml.Node, path string) {
+	take(d, node, path, "CronJob", &d.contents.CronJobs, manifests.SetCronJobDefaults,
+		func(c *batchv1.CronJob) manifests.Problems { return validate.CronJob(c, d.opts.node()) })
 }
