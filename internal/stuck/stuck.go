@@ -24,26 +24,24 @@ func Disk(t *testing.T, root string) (freeze, thaw func()) {
 		t.Fatal(errors.Join(err, unix.Unmount(root, unix.MNT_DETACH)))
 	}
 	frozen := false
-	set := func(to bool) {
+	set := func(request uint, to bool) {
 		t.Helper()
-		request := uint(0xC0045878) // FITHAW of linux/fs.h
-		if to {
-			request = 0xC0045877 // FIFREEZE
-		}
 		if err := unix.IoctlSetInt(dir, request, 0); err != nil {
 			t.Fatal(err)
 		}
 		frozen = to
 	}
+	const toFreeze, toThaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
 	t.Cleanup(func() {
+		var err error
 		if frozen {
-			set(false)
+			err = unix.IoctlSetInt(dir, toThaw, 0)
 		}
-		if err := errors.Join(unix.Close(dir), unix.Unmount(root, unix.MNT_DETACH)); err != nil {
+		if err := errors.Join(err, unix.Close(dir), unix.Unmount(root, unix.MNT_DETACH)); err != nil {
 			t.Error(err)
 		}
 	})
-	return func() { set(true) }, func() { set(false) }
+	return func() { set(toFreeze, true) }, func() { set(toThaw, false) }
 }
 
 // Pipe returns a pipe that takes nothing more: to write to it waits. size is how many bytes are in it. The read end is closed with the

@@ -285,7 +285,7 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if got := strings.Join(reasons, " "); !strings.Contains(got, "NoSELinux") {
+	if got := strings.Join(reasons, " "); !strings.Contains(got, "NoSELinux") || !strings.Contains(got, "MissingCapabilities") {
 		t.Errorf("it is told of %v", reasons)
 	}
 }

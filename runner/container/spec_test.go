@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -211,7 +212,11 @@ func TestOwnUsersBinds(t *testing.T) {
 	grant := state.Grant{FirstID: 1 << 20}
 	pod := testbox.Pod(t, "users", spec)
 	made := l.Sandboxes.SetUp(t.Context(), plan.SetUp{Pod: pod, Grant: grant, Inputs: &reference.Inputs{Pod: pod}})
-	t.Cleanup(func() { l.Sandboxes.Clear(t.Context(), plan.Clear{Pod: pod, All: true, Gone: true}) })
+	t.Cleanup(func() {
+		if got := l.Sandboxes.Clear(context.Background(), plan.Clear{Pod: pod, All: true, Gone: true}); got.Problem != (state.Problem{}) {
+			t.Errorf("the sandbox cannot be cleared: %+v", got.Problem)
+		}
+	})
 	if made.Problem != (state.Problem{}) {
 		t.Skip("this kernel gives no users of its own: " + made.Problem.Message)
 	}

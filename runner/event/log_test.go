@@ -34,6 +34,7 @@ func written(t *testing.T, l *Log, flush bool) {
 		select {
 		case l.store.flushes <- flushed:
 		case <-over:
+			t.Fatal("no flush begins in time")
 		}
 		select {
 		case <-flushed:

@@ -14,11 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// script writes a plugin. $DIR is a directory of its own, which is returned.
+// script writes a plugin. $DIR is a directory of its own, which is returned; the child whose id it writes there ends with the test.
 func script(t *testing.T, text string) (path, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	path = filepath.Join(dir, "plugin")
+	t.Cleanup(func() {
+		if _, err := os.Stat(filepath.Join(dir, "child")); err == nil {
+			unix.Kill(pidIn(t, filepath.Join(dir, "child")), unix.SIGKILL) //nolint:errcheck // it should have ended
+		}
+	})
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nDIR="+dir+"\n"+text), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +85,6 @@ func TestPluginThatHangs(t *testing.T) {
 	}
 	for deadline := time.Now().Add(5 * time.Second); runs(child); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			unix.Kill(child, unix.SIGKILL) //nolint:errcheck // the test has failed
 			t.Fatal("the plugin's child lives on")
 		}
 	}
@@ -103,8 +107,8 @@ func TestPluginResults(t *testing.T) {
 			if string(out) != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%d bytes, %v", len(out), err)
 			}
-			if child := filepath.Join(dir, "child"); name == "a child lives on" {
-				unix.Kill(pidIn(t, child), unix.SIGKILL) //nolint:errcheck // it sleeps
+			if name == "a child lives on" && !runs(pidIn(t, filepath.Join(dir, "child"))) {
+				t.Error("the child has ended")
 			}
 		})
 	}
@@ -113,7 +117,7 @@ func TestPluginResults(t *testing.T) {
 // A pod whose ADD was cancelled gets nothing, and what a plugin gave goes back: at once, or with Detach.
 func TestCancelledAttach(t *testing.T) {
 	path, dir := script(t, `echo $CNI_COMMAND >> $DIR/log
-[ $CNI_COMMAND = ADD ] && { echo begun > $DIR/begun; sleep 1000; }
+[ $CNI_COMMAND = ADD ] && { sleep 1000 & echo $! > $DIR/child; echo begun > $DIR/begun; wait; }
 [ -e $DIR/broken ] && exit 1
 exit 0
 `)

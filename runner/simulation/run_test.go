@@ -13,8 +13,6 @@ import (
 type Options struct {
 	// Trace: what happens is written down, for people.
 	Trace bool
-	// Steps is how many things happen to the box before the faults stop; zero means some twenty.
-	Steps int
 }
 
 // Result is what a run has shown.
@@ -23,10 +21,10 @@ type Result struct {
 	Trace []string
 	// Virtual is how long it took in the box.
 	Virtual time.Duration
-	// Turns and Steps are those of all workers; Effects counts effects by kind, Told what was told by reason.
-	Turns, Steps uint64
-	Effects      map[string]int
-	Told         map[string]int
+	// Turns are those of all workers; Effects counts effects by kind, Told what was told by reason.
+	Turns   uint64
+	Effects map[string]int
+	Told    map[string]int
 }
 
 // Run runs one seed. It must be called in a bubble of testing/synctest. The error says what did not hold.
@@ -48,11 +46,7 @@ func Run(seed uint64, o Options) (Result, error) {
 func (s *script) run() {
 	b := s.box
 	s.begin()
-	steps := b.options.Steps
-	if steps == 0 {
-		steps = 10 + s.r.IntN(20)
-	}
-	for range steps {
+	for range 10 + s.r.IntN(20) {
 		s.step()
 		if b.failed() {
 			break

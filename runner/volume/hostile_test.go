@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/reference"
 )
 
@@ -108,7 +109,7 @@ func TestGiveToGroup(t *testing.T) {
 
 // What was mounted into volumes is unmounted when they go, the innermost first, and stays as it is where it comes from.
 func TestTearDownMounts(t *testing.T) {
-	m := Manager{Root: t.TempDir(), State: t.TempDir(), Claims: t.TempDir()}
+	m := Manager{Root: testbox.Dir(t), State: testbox.Dir(t), Claims: t.TempDir()}
 	resolved := m.Root
 	m.Root = filepath.Join(t.TempDir(), "link") // an operator may have moved it
 	precious := t.TempDir()

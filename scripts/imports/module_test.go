@@ -28,13 +28,15 @@ type pkg struct {
 	Imports    []string
 	GoFiles    []string // without tests
 	Standard   bool
+
+	TestImports []string
 }
 
 // name is the package's path in the module; ours is false for packages of others.
 func (p pkg) name() (name string, ours bool) { return strings.CutPrefix(p.ImportPath, module) }
 
 var load = sync.OnceValues(func() (map[string]pkg, error) {
-	cmd := exec.Command("go", "list", "-deps", "-json=Dir,ImportPath,Imports,GoFiles,Standard", module+"...")
+	cmd := exec.Command("go", "list", "-deps", "-json=Dir,ImportPath,Imports,GoFiles,Standard,TestImports", module+"...")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

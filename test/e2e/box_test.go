@@ -243,11 +243,12 @@ func (b *box) stopWithin(limit time.Duration, s syscall.Signal) {
 		b.t.Errorf("the daemon has not ended %s after %v", limit, s)
 		daemon.Process.Signal(syscall.SIGQUIT) //nolint:errcheck // it may just have ended
 		select {
-		case err := <-ended:
+		case <-ended:
 			b.t.Logf("it has ended then: %v", err)
 		case <-time.After(limit):
 			daemon.Process.Kill() //nolint:errcheck // it may just have ended
-			b.t.Logf("it was killed: %v", <-ended)
+			<-ended
+			b.t.Logf("it was killed: %v", err)
 		}
 	}
 }

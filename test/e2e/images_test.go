@@ -136,7 +136,9 @@ func TestSlowArchive(t *testing.T) {
 	if err := imported(); err != nil {
 		t.Error(err)
 	}
-	if out := b.run("get", "events"); strings.Contains(out, "ImageImportFailed") && !strings.Contains(out, "has lost all of its files") {
-		t.Errorf("something failed:\n%s", out)
+	for line := range strings.Lines(b.run("get", "events")) {
+		if strings.Contains(line, "ImageImportFailed") && !strings.Contains(line, "has lost all of its files") {
+			t.Errorf("something failed: %s", line)
+		}
 	}
 }

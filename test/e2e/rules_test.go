@@ -193,6 +193,8 @@ func TestFollowOverRotations(t *testing.T) {
 	go func() { seen <- numbered(out, lines, began) }()
 	select {
 	case <-began: // it follows
+	case problem := <-seen:
+		t.Fatal("it does not begin well: ", problem)
 	case <-time.After(patience):
 		t.Fatal("nothing is followed")
 	}
