@@ -177,7 +177,7 @@ type listener struct{ r *Runner }
 
 // Exited implements engine.Listener.
 func (l listener) Exited(e engine.Exit) {
-	l.r.owner.Exited(state.Exited{ID: e.ID, Code: int32(e.Code), When: e.At, At: time.Now()})
+	l.r.owner.Exited(state.Exited{ID: e.ID, Code: int32(e.Code), When: e.At})
 }
 
 // Resync implements engine.Listener: exits may have been missed.

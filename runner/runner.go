@@ -91,7 +91,6 @@ type Config struct {
 	ReadOnly string
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
 	OutsideImages bool
-	Version       string
 }
 
 // Runner runs pods. It is safe for concurrent use.
@@ -136,7 +135,7 @@ func New(c Config) (*Runner, error) {
 		volumes: volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
 		events:  event.New(c.Node, c.State, c.Root), claims: newClaimWriter(),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
-		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, ClusterDomain: c.ClusterDomain, Capacity: host.Capacity(c.Root)},
+		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, Capacity: host.Capacity(c.Root)},
 	}
 	r.manifests = &manifestFiles{events: r.events}
 	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}

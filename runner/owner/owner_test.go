@@ -161,8 +161,8 @@ func TestApply(t *testing.T) {
 			t.Errorf("snapshots: %v", list)
 		}
 		o.ImagesScanned()
-		o.Exited(state.Exited{ID: o.Worker("uid-a").Snapshot().State.Containers["main"].ID, Code: 1, When: time.Now(), At: time.Now()})
-		o.Exited(state.Exited{ID: "of nobody", When: time.Now(), At: time.Now()})
+		o.Exited(state.Exited{ID: o.Worker("uid-a").Snapshot().State.Containers["main"].ID, Code: 1, When: time.Now()})
+		o.Exited(state.Exited{ID: "of nobody", When: time.Now()})
 		pass(time.Second)
 		if c := o.Worker("uid-a").Snapshot().State.Containers["main"]; c.Attempt != 1 || !c.Running {
 			t.Errorf("after its exit: %+v", c)

@@ -113,8 +113,6 @@ func (b *box) exitLocked(c *container, code int32) {
 			b.mu.Unlock()
 			if alive {
 				b.note("%s exited: %s %.6s with %d", c.uid, c.name, c.id, code)
-				e := e
-				e.At = time.Now()
 				d.owner.Exited(e)
 			}
 		})

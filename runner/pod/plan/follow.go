@@ -215,7 +215,7 @@ func (p *planner) goOn(c *state.Container, name string, spec *v1.Container) {
 
 // unmake gives attempts up that were created and are no longer wanted.
 func (p *planner) unmake(starts map[string]bool) {
-	for name, c := range sortedContainers(p.s.Containers) {
+	for name, c := range sorted(p.s.Containers) {
 		m := c.Making
 		if m == nil || !m.Created || p.s.Flights[state.ThingOf(state.KindStart, name)] != nil {
 			continue
@@ -240,24 +240,15 @@ func (p *planner) resize(name string) {
 
 // tellBackoff says that restarts have to wait, once for each.
 func (p *planner) tellBackoff(d *Desired, o *Observed) {
-	if d == nil || o.Failed || !p.s.StopBy.IsZero() {
+	if d == nil || !p.s.StopBy.IsZero() {
 		return
 	}
-	for name, c := range sortedContainers(p.s.Containers) {
-		if c.Running || c.Ended == nil || c.Replaced || c.Now.BackoffTold || manifestOf(d, name) == nil || !Restarts(d, o, name) {
+	for name, c := range sorted(p.s.Containers) {
+		if c.Now.BackoffTold {
 			continue
 		}
-		if _, wait := c.Backoff.Until(c.Ended.FinishedAt); wait {
+		if _, wait := BacksOff(d, o, name, c); wait {
 			p.decide(state.BackingOff{Name: name})
 		}
 	}
-}
-
-func manifestOf(d *Desired, name string) *Container {
-	for c := range d.all() {
-		if c.Name == name {
-			return &c
-		}
-	}
-	return nil
 }

@@ -4,13 +4,11 @@ import (
 	"iter"
 	"maps"
 	"slices"
-
-	"github.com/solopod/solopod/runner/pod/state"
 )
 
-// sortedContainers walks containers by name, so that a plan is the same for the same input.
-func sortedContainers(m map[string]*state.Container) iter.Seq2[string, *state.Container] {
-	return func(yield func(string, *state.Container) bool) {
+// sorted walks containers by name, so that a plan is the same for the same input.
+func sorted[T any](m map[string]T) iter.Seq2[string, T] {
+	return func(yield func(string, T) bool) {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			if !yield(name, m[name]) {
 				return

@@ -1,10 +1,6 @@
 package plan
 
 import (
-	"iter"
-	"maps"
-	"slices"
-
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -57,15 +53,4 @@ func Phase(d *Desired, o *Observed) PodPhase {
 // over: the container has ended for good.
 func (d *Desired) over(c Container, s *Status) bool {
 	return s != nil && !s.Running && s.Ended && s.Revision == c.Revision && !s.ReplacedByEdit && !d.restarts(c, s)
-}
-
-// sorted walks the containers by name, so that a plan is the same for the same input.
-func sorted(m map[string]*Status) iter.Seq2[string, *Status] {
-	return func(yield func(string, *Status) bool) {
-		for _, name := range slices.Sorted(maps.Keys(m)) {
-			if !yield(name, m[name]) {
-				return
-			}
-		}
-	}
 }

@@ -68,11 +68,11 @@ func up(containers map[string]*Status) *Observed {
 }
 
 func running() *Status {
-	return &Status{Revision: "r1", Running: true, StartedAt: t0.Add(-time.Minute)}
+	return &Status{Revision: "r1", Running: true}
 }
 
 func ended(code int32, ago time.Duration) *Status {
-	return &Status{Revision: "r1", Ended: true, ExitCode: code, StartedAt: t0.Add(-ago - time.Minute), FinishedAt: t0.Add(-ago)}
+	return &Status{Revision: "r1", Ended: true, ExitCode: code, FinishedAt: t0.Add(-ago)}
 }
 
 func with(s *Status, change func(*Status)) *Status {

@@ -226,7 +226,7 @@ func ObservedOf(s *state.State) *Observed {
 	}
 	for name, c := range s.Containers {
 		status := &Status{
-			Revision: c.Revision, Resources: c.Resources, Running: c.Running, StartedAt: c.StartedAt, Backoff: c.Backoff,
+			Revision: c.Revision, Resources: c.Resources, Running: c.Running, Backoff: c.Backoff,
 			Stopping: c.Now.Stopping, KillAt: c.Now.KillAt, Killed: c.Now.Killed, ReplacedByEdit: c.Replaced,
 			Unhealthy: c.Now.Unhealthy, UnhealthyGrace: c.Now.UnhealthyGrace, Retry: c.Now.Retry.Due(), Started: c.Started,
 			Hook: c.Now.PreStop,

@@ -146,7 +146,7 @@ func (c *scene) started(name string) *scene {
 
 // exits ends a container's process.
 func (c *scene) exits(name string, code int32) *scene {
-	c.happens(state.Exited{ID: c.s.Containers[name].ID, Code: code, When: c.now, At: c.now}).follow()
+	c.happens(state.Exited{ID: c.s.Containers[name].ID, Code: code, When: c.now}).follow()
 	return c.ends(state.ThingOf(state.KindExamine, name), state.Examined{})
 }
 

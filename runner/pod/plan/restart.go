@@ -2,8 +2,11 @@ package plan
 
 import (
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // restarts says whether a container that ended is started again. As the kubelet (ShouldContainerBeRestarted): a rule for its
@@ -34,12 +37,20 @@ func (d *Desired) isInit(name string) bool {
 	return slices.ContainsFunc(d.InitContainers, func(c Container) bool { return c.Name == name })
 }
 
-// Restarts says whether the named container, as it has ended, will be started again.
-func Restarts(d *Desired, o *Observed, name string) bool {
+// willRestart says whether the named container, as it has ended, will be started again.
+func willRestart(d *Desired, o *Observed, name string) bool {
 	for c := range d.all() {
 		if s := o.Containers[name]; c.Name == name && s != nil {
 			return s.ReplacedByEdit || s.Revision != c.Revision || d.restarts(c, s)
 		}
 	}
 	return false
+}
+
+// BacksOff says until when the restart of a container that has ended waits, if it does.
+func BacksOff(d *Desired, o *Observed, name string, c *state.Container) (until time.Time, waits bool) {
+	if o.Failed || c.Running || c.Ended == nil || c.Replaced || !willRestart(d, o, name) {
+		return time.Time{}, false
+	}
+	return c.Backoff.Until(c.Ended.FinishedAt)
 }

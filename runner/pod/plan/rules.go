@@ -82,8 +82,6 @@ type Status struct {
 	Revision, Resources string
 	// Running: a process exists, or may exist.
 	Running bool
-	// StartedAt is when the latest process started; zero when none did.
-	StartedAt time.Time
 	// Started: the startup probe has succeeded and the postStart hook has ended, as far as there are any.
 	Started bool
 	// Ended: a process has run and ended; ExitCode and FinishedAt say how and when.

@@ -45,7 +45,6 @@ type (
 		ID   string
 		Code int32
 		When time.Time
-		At   time.Time
 	}
 	// Listed is what containerd has of this pod. Containers that started after Asked need not be in it.
 	Listed struct {

@@ -103,9 +103,9 @@ type Live struct {
 	Dirty bool
 	// GrantedFor is the shared revision for which Grant holds, and the pod's host ports are its own; empty: they are not.
 	GrantedFor string
-	// Retry paces set-ups that failed, ClearRetry tear-downs; WaitsFor says what a set-up lacked.
+	// Retry paces set-ups that failed, ClearRetry tear-downs. LacksClaim: another pod had what the set-up wanted.
 	Retry, ClearRetry Backoff
-	WaitsFor          Want
+	LacksClaim        bool
 	// Message says why the pod is not set up.
 	Message string
 	// Limits identifies the limits that the pod's cgroup has.
@@ -142,19 +142,16 @@ type Live struct {
 	AttachedAt uint64
 	// Steps counts the steps.
 	Steps uint64
-	// Gone: everything of the pod was removed.
-	Gone bool
 	// Reports are what this step has to tell.
 	Reports []Report
 }
 
 // Host is what a pod's rules need to know of the machine and the daemon. It does not change.
 type Host struct {
-	Node          string
-	IP            string
-	BootID        string
-	ClusterDomain string
-	Capacity      v1.ResourceList
+	Node     string
+	IP       string
+	BootID   string
+	Capacity v1.ResourceList
 }
 
 // Adoption says what is still unknown after a start.
@@ -162,22 +159,6 @@ type Adoption struct {
 	// Sandbox: what is left of it is to be found; Containers: containerd's list is to come.
 	Sandbox, Containers bool
 }
-
-// Want is what a set-up waits for.
-type Want int
-
-// What a set-up may lack.
-const (
-	WantsNothing Want = iota
-	// WantsObject: a ConfigMap or Secret.
-	WantsObject
-	// WantsClaim: a host port or a device that another pod has.
-	WantsClaim
-	// WantsImage: the image of a volume.
-	WantsImage
-	// WantsRetry: something failed.
-	WantsRetry
-)
 
 // Image is one that a pod lacks.
 type Image struct {

@@ -157,10 +157,7 @@ func (v view) waits(c *state.Container) *v1.ContainerStateWaiting {
 
 // backoff describes a container that ended and will be restarted; nil when it stays as it is.
 func (v view) backoff(name string, c *state.Container) *v1.ContainerStateWaiting {
-	if v.observed.Failed || c.Replaced || !plan.Restarts(v.desired, v.observed, name) {
-		return nil
-	}
-	until, wait := c.Backoff.Until(c.Ended.FinishedAt)
+	until, wait := plan.BacksOff(v.desired, v.observed, name, c)
 	if !wait {
 		return nil
 	}

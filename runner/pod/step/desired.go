@@ -1,11 +1,13 @@
 package step
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
+	"reflect"
 	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 func applyDesired(s *next, e state.Desired) {
@@ -18,8 +20,8 @@ func applyDesired(s *next, e state.Desired) {
 		return
 	}
 	old := s.Pod
-	s.DeletedAt, s.Orphan, s.Gone = time.Time{}, false, false
-	changed := old == nil || e.Pod != old && state.Hash(e.Pod.Spec) != state.Hash(old.Spec)
+	s.DeletedAt, s.Orphan = time.Time{}, false
+	changed := old == nil || e.Pod != old && !reflect.DeepEqual(e.Pod.Spec, old.Spec) && state.Hash(e.Pod.Spec) != state.Hash(old.Spec)
 	if (changed || !s.SetUp) && s.StartSince.IsZero() {
 		s.StartSince = e.At
 	}
@@ -27,7 +29,7 @@ func applyDesired(s *next, e state.Desired) {
 	if changed {
 		s.edited(old, e.At)
 	}
-	others := state.Hash(e.Objects) != state.Hash(s.Objects)
+	others := !reflect.DeepEqual(e.Objects, s.Objects) && state.Hash(e.Objects) != state.Hash(s.Objects)
 	if others {
 		s.Objects = e.Objects
 		s.objectsChanged()
@@ -47,7 +49,7 @@ func (s *next) edited(old *v1.Pod, at time.Time) {
 	if s.Failed != nil { // an edit makes it another pod, as for a kubelet
 		s.Failed.Revive = wall(at)
 	}
-	s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
+	s.Retry, s.LacksClaim = state.Backoff{}, false
 	if old == nil {
 		return
 	}
@@ -90,8 +92,8 @@ func applyDrained(s *next, e state.Drained) {
 }
 
 func applyClaimsFree(s *next, _ state.ClaimsFree) {
-	if s.WaitsFor == state.WantsClaim {
-		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
+	if s.LacksClaim {
+		s.Retry, s.LacksClaim = state.Backoff{}, false
 	}
 }
 

@@ -227,7 +227,7 @@ func (d *driver) outside() state.Event {
 	}
 	switch d.r.IntN(14) {
 	case 0, 1, 2:
-		return state.Exited{ID: id, Code: int32(d.r.IntN(2)), When: d.now, At: d.now}
+		return state.Exited{ID: id, Code: int32(d.r.IntN(2)), When: d.now}
 	case 3:
 		d.pod = d.edited()
 		return state.Desired{At: d.now, Pod: d.pod}

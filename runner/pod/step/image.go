@@ -27,7 +27,7 @@ func (s *next) present(ref string) {
 		}
 	}
 	if volumeShows(s.Pod, ref) {
-		s.Retry, s.WaitsFor = state.Backoff{}, state.WantsNothing
+		s.Retry, s.LacksClaim = state.Backoff{}, false
 	}
 }
 

@@ -130,7 +130,7 @@ func TestClearBegunIsNoSandbox(t *testing.T) {
 
 // TestComeBackDuringRemoval: a pod that comes back while all of it goes begins its histories anew, as its logs are gone.
 func TestComeBackDuringRemoval(t *testing.T) {
-	ended := steps(running(), state.Exited{ID: "m0", Code: 1, When: t0, At: t0})
+	ended := steps(running(), state.Exited{ID: "m0", Code: 1, When: t0})
 	ended = steps(ended, effect(state.KindExamine, "main", "m0", "m0", state.Examined{})...)
 	for key, want := range map[string]bool{"all": true, state.ClearGone: false} {
 		s := steps(ended, effect(state.KindClear, "", "", key, state.Cleared{All: true})...)
@@ -143,17 +143,17 @@ func TestComeBackDuringRemoval(t *testing.T) {
 // TestRemovalDuringEdit: a tear-down that was begun for an edit leaves the logs, so that another one follows.
 func TestRemovalDuringEdit(t *testing.T) {
 	s := steps(up(), state.Desired{At: t0})
-	if s = steps(s, effect(state.KindClear, "", "", "all", state.Cleared{All: true})...); s.Gone || !s.Dirty {
-		t.Errorf("gone %v, dirty %v", s.Gone, s.Dirty)
+	if s = steps(s, effect(state.KindClear, "", "", "all", state.Cleared{All: true})...); s.Over() || !s.Dirty {
+		t.Errorf("over %v, dirty %v", s.Over(), s.Dirty)
 	}
-	if s = steps(s, effect(state.KindClear, "", "", state.ClearGone, state.Cleared{All: true})...); !s.Gone || !s.Over() {
-		t.Errorf("gone %v, over %v", s.Gone, s.Over())
+	if s = steps(s, effect(state.KindClear, "", "", state.ClearGone, state.Cleared{All: true})...); !s.Over() {
+		t.Errorf("it is not over: %+v", s)
 	}
 }
 
 // TestRemovalTakesLogs: a pod of which only histories are left is cleared once more, for its logs.
 func TestRemovalTakesLogs(t *testing.T) {
-	s := steps(running(), state.Exited{ID: "m0", When: t0, At: t0})
+	s := steps(running(), state.Exited{ID: "m0", When: t0})
 	s = steps(s, effect(state.KindExamine, "main", "m0", "m0", state.Examined{})...)
 	s = steps(s, effect(state.KindDelete, "m0", "m0", "", state.LeftoverGone{})...)
 	s = steps(s, effect(state.KindClear, "", "", "all", state.Cleared{All: true})...)
@@ -185,7 +185,7 @@ func TestRecognize(t *testing.T) {
 		"an old attempt": {status: state.FoundRunning, attempt: 0, kill: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := steps(running(), state.Exited{ID: "m0", Code: 3, When: t0, At: t0})
+			s := steps(running(), state.Exited{ID: "m0", Code: 3, When: t0})
 			s = steps(s, effect(state.KindExamine, "main", "m0", "m0", state.Examined{})...)
 			s = steps(restored(t, s), state.Listed{Asked: t0, At: t0, Found: []state.Found{{
 				ID: "m1", Name: "main", Attempt: test.attempt, Status: test.status, Revision: s.Revisions.Containers["main"], ExitCode: 4, CreatedAt: t0, ExitedAt: t0,

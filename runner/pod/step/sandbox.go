@@ -51,10 +51,7 @@ func applyNotPrepared(s *next, e state.NotPrepared) { s.notPrepared(e.Problem, e
 // notPrepared waits for what the set-up needs.
 func (s *next) notPrepared(p state.Problem, at time.Time) {
 	s.Message = p.Message
-	s.WaitsFor = state.WantsRetry
-	if p.Claim {
-		s.WaitsFor = state.WantsClaim
-	}
+	s.LacksClaim = p.Claim
 	s.Retry = s.Retry.Failed(at)
 	s.warn("", p.Reason, "%s", p.Message)
 }
@@ -97,7 +94,7 @@ func takeSandboxMade(s *next, r state.SandboxMade, f *state.Flight, at time.Time
 // setUpFailed: what there is of the sandbox is cleared, and it is made anew after a back-off.
 func (s *next) setUpFailed(p state.Problem, at time.Time) {
 	s.SetUp, s.Dirty, s.Network = false, true, nil
-	s.WaitsFor = state.WantsRetry
+	s.LacksClaim = false
 	s.Retry = s.Retry.Failed(at)
 	s.Message = p.Message
 	reason := p.Reason
@@ -116,7 +113,7 @@ func takeAttached(s *next, r state.Attached, f *state.Flight, at time.Time) {
 	case s.SetUp:
 		attachment := r.Attachment
 		s.Network, s.AttachedAt = &attachment, s.Steps
-		s.Message, s.Retry, s.WaitsFor = "", state.Backoff{}, state.WantsNothing
+		s.Message, s.Retry, s.LacksClaim = "", state.Backoff{}, false
 		s.Shown = s.WantedContent()
 	}
 }
@@ -144,7 +141,7 @@ func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
 		}
 		return
 	}
-	s.Retry, s.WaitsFor, s.Message = state.Backoff{}, state.WantsNothing, ""
+	s.Retry, s.LacksClaim, s.Message = state.Backoff{}, false, ""
 	s.SharedRevision, s.Applied, s.Network, s.Conditions = "", nil, nil, nil
 	s.Failed, s.StartTime, s.EndBy = nil, time.Time{}, time.Time{}
 	if s.Wanted() {
@@ -161,7 +158,6 @@ func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
 		s.Dirty = true
 		return
 	}
-	s.Gone = true
 	s.Containers = map[string]*state.Container{}
 	if !s.Orphan {
 		s.normal("", "Removed", "the pod is gone")
@@ -227,7 +223,7 @@ func (s *next) setUpLacks(ref string, at time.Time) {
 		return
 	}
 	s.lack(ref, policy)
-	s.WaitsFor = state.WantsImage
+	s.LacksClaim = false
 	s.Message = fmt.Sprintf("volume %q: an image is being pulled", volume)
 	if !s.Scanned {
 		s.Message = "image archives are being imported"
