@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/selinux/go-selinux"
 
@@ -126,5 +127,5 @@ func (c *Containers) Start(ctx context.Context, w plan.Start) state.Started {
 	if err := c.Engine.Start(ctx, w.ID); err != nil {
 		return state.Started{Problem: problem("RunContainerError", err)}
 	}
-	return state.Started{When: now()}
+	return state.Started{When: time.Now()}
 }

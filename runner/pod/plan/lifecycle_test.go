@@ -1,11 +1,12 @@
 package plan
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 const (

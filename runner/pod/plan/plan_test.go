@@ -2,13 +2,14 @@ package plan
 
 import (
 	"fmt"
-	"github.com/solopod/solopod/runner/pod/state"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 var t0 = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)

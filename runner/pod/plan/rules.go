@@ -1,10 +1,11 @@
 package plan
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // Desired is what the manifest asks for; nil means that the pod should not exist.

@@ -1,11 +1,12 @@
 package plan
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // terminate stops all containers and, when none runs any more, tears the pod down. With a desired pod (its shared part

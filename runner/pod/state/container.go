@@ -77,6 +77,8 @@ type Making struct {
 
 // Now is what is known of a running container only while this Solopod runs, and what hinders the next attempt.
 type Now struct {
+	// Since is when this Solopod started it, with the reading of the process's own clock; zero when an earlier one did.
+	Since time.Time
 	// Attached: its output is read.
 	Attached bool
 	// Stopping: its stop has begun; KillAt is when the grace period ends, Killed that it was over.

@@ -2,7 +2,6 @@ package step
 
 import (
 	"fmt"
-	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // leave turns an attempt that does not run into a leftover.
@@ -101,7 +101,7 @@ func takeStarted(s *next, r state.Started, f *state.Flight, at time.Time) {
 	c.Terminal, c.Stdin, c.StopSignal, c.PreStop = spec.TTY, spec.Stdin, m.StopSignal, state.PreStopOf(spec)
 	c.Hooked = spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil
 	c.Ready, c.Started, c.Replaced, c.Making = false, false, false, nil
-	c.Now = state.Now{Attached: true, Exit: m.Exit}
+	c.Now = state.Now{Since: r.When, Attached: true, Exit: m.Exit}
 	s.applied(f.Name, spec)
 	s.Reports = append(s.Reports, m.Warnings...)
 	s.normal(f.Name, "Pulled", "Container image %q already present on machine", spec.Image)

@@ -1,8 +1,9 @@
 package step
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
 	"time"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 func applyBegun(s *next, e state.Begun) {

@@ -1,7 +1,6 @@
 package step
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // lack notes that an image is not present.

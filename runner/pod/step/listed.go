@@ -1,12 +1,13 @@
 package step
 
 import (
-	"github.com/solopod/solopod/runner/pod/state"
 	"slices"
 	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // apply compares the record with what containerd has: after a start, and when exits may have been missed.
@@ -38,7 +39,7 @@ func applyListed(s *next, e state.Listed) {
 		if m := c.Making; m != nil && m.Exit == nil && found[m.ID] != nil && found[m.ID].Status == state.FoundStopped {
 			m.Exit = &state.Exit{Code: found[m.ID].ExitCode, At: found[m.ID].ExitedAt} // before it was known to have started
 		}
-		if c.Running && (adopting || !c.StartedAt.After(e.Asked)) {
+		if c.Running && (adopting || !c.Now.Since.After(e.Asked)) {
 			s.compare(c, found[c.ID], e.At, why)
 		}
 	}

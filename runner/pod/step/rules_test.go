@@ -302,3 +302,18 @@ func TestAppliedSidecar(t *testing.T) {
 		t.Errorf("applied: %+v", s.Applied.Spec)
 	}
 }
+
+// TestListAcrossAClockSet: a container that started after a list was asked for need not be in it, whatever became of the clock.
+func TestListAcrossAClockSet(t *testing.T) {
+	asked := time.Now()
+	s := making(up(), "m0", 0)
+	s = steps(s, state.Returned{Thing: "container/main", Token: 8, At: t0, Result: state.Made{Pid: 1, StopSignal: 15}})
+	s = steps(s, effect(state.KindStart, "main", "m0", "m0", state.Started{When: asked.Add(time.Millisecond)})...)
+	s = steps(s, state.ClockMoved{Moved: -time.Hour, Booted: asked.Add(-24 * time.Hour)})
+	if s = steps(s, state.Listed{Asked: asked, At: asked.Add(time.Second)}); s.Containers["main"].Now.Exit != nil {
+		t.Errorf("it was taken for lost: %+v", s.Containers["main"].Now.Exit)
+	}
+	if s = steps(s, state.Listed{Asked: asked.Add(time.Minute), At: asked.Add(time.Minute)}); s.Containers["main"].Now.Exit == nil {
+		t.Error("a list that was asked for later does not count")
+	}
+}

@@ -2,10 +2,11 @@ package step
 
 import (
 	"fmt"
-	"github.com/solopod/solopod/runner/pod/state"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Time) {

@@ -2,9 +2,10 @@ package step
 
 import (
 	"fmt"
-	"github.com/solopod/solopod/runner/pod/state"
 	"maps"
 	"time"
+
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // next is the state that a step makes. It is a copy: what it points to may be changed as far as clone has copied it.
