@@ -27,7 +27,7 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 			if err != nil {
 				return nil, err
 			}
-			checkText(set, path, info, data, opts)
+			checkNamed(set, path, info, data, opts)
 			continue
 		}
 		if err := checkWritable(path, info); err != nil {
@@ -62,7 +62,8 @@ func checkDirectory(set *manifests.Set, dir string, opts decode.Options) error {
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}
-		checkText(set, path, f.Info, data, opts)
+		doc := decodeTrusted(path, f, data, opts)
+		set.Put(path, doc.contents, doc.problems, time.Time{})
 	}
 	return nil
 }
@@ -77,12 +78,17 @@ func readNamed(path string) ([]byte, error) {
 	return data, errors.Join(err, f.Close())
 }
 
-func checkText(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options) {
+// checkNamed only warns of who can write or read the file: where the daemon reads it, it may be otherwise.
+func checkNamed(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options) {
 	contents, problems := decode.Decode(path, data, opts)
-	if len(contents.Secrets) > 0 {
-		if err := checkReadable(path, info); err != nil { // where the daemon reads it, it may be otherwise
+	warn := func(err error) {
+		if err != nil && info.Mode().IsRegular() { // a pipe says nothing of the file behind it
 			problems = append(problems, manifests.Problem{File: path, Message: err.Error(), Warning: true})
 		}
+	}
+	warn(checkWritable(path, info))
+	if len(contents.Secrets) > 0 {
+		warn(checkReadable(path, info))
 	}
 	set.Put(path, contents, problems, time.Time{})
 }

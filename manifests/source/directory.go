@@ -61,16 +61,22 @@ func (d *Directory) load(f *File) (document, error) {
 	if !f.Unchanged() {
 		return document{}, ErrBeingWritten
 	}
+	return decodeTrusted(name, f, data, d.opts), nil
+}
+
+// decodeTrusted decodes what a file of a manifests directory holds, if none but those who may can write it, and read its Secrets.
+// name is the file's in problems.
+func decodeTrusted(name string, f *File, data []byte, opts decode.Options) document {
 	if err := checkWritable(f.Name(), f.Info); err != nil {
-		return document{problems: manifests.Problems{{File: name, Message: err.Error()}}}, nil
+		return document{problems: manifests.Problems{{File: name, Message: err.Error()}}}
 	}
-	contents, problems := decode.Decode(name, data, d.opts)
+	contents, problems := decode.Decode(name, data, opts)
 	if len(contents.Secrets) > 0 {
 		if err := checkReadable(f.Name(), f.Info); err != nil {
 			problems = append(problems, manifests.Problem{File: name, Message: err.Error()})
 		}
 	}
-	return document{contents, problems}, nil
+	return document{contents, problems}
 }
 
 // apply takes over what a look at the directory has brought.

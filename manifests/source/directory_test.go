@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,110 @@ func TestCheckDirectory(t *testing.T) {
 	}
 	problems, err := Check([]string{dir}, decode.Options{})
 	if err != nil || !strings.Contains(problems.Error(), "a.yaml:1:1: expected an object") || !strings.Contains(problems.Error(), "b.yaml: cannot be read: it is not a regular file but a device") {
+		t.Errorf("%v %v", problems, err)
+	}
+}
+
+// What check says of a directory is what the daemon says of it, also of files that others can shape or read.
+func TestCheckIsTheDaemon(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: NAME}\nstringData: {k: v}\n"
+	for name, f := range map[string]struct {
+		text string
+		mode os.FileMode
+		gid  int
+	}{
+		"good.yaml":        {podText, 0o644, -1},
+		"bad.yaml":         {strings.Replace(podText, "image", "imag", 1), 0o644, -1},
+		"everyone.yaml":    {podText, 0o666, -1},
+		"group.yaml":       {podText, 0o664, 4711},
+		"both.yaml":        {secret, 0o666, -1},
+		"secret.yaml":      {secret, 0o600, -1},
+		"told-secret.yaml": {secret, 0o644, -1},
+		"behind.txt":       {podText, 0o666, -1},
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(strings.Replace(f.text, "NAME", strings.TrimSuffix(name, ".yaml"), 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f.gid >= 0 && os.Geteuid() == 0 { // else nobody may give it away
+			if err := os.Chown(path, -1, f.gid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chmod(path, f.mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"link.yaml": "behind.txt", "device.yaml": "/dev/tty"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checked, err := Check([]string{dir}, decode.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := verdicts(checked)
+	if count := len(checked.Errors()); count < 6 {
+		t.Errorf("check finds %d errors: %v", count, checked)
+	}
+
+	last, deadline := []string(nil), time.After(patience)
+	snapshots := make(chan manifests.Snapshot, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- NewDirectory(dir, decode.Options{}, nil, func(s manifests.Snapshot) { snapshots <- s }).Run(ctx)
+	}()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for !slices.Equal(last, want) {
+		select {
+		case s := <-snapshots:
+			var all manifests.Problems
+			for _, f := range s.Files {
+				all = append(all, f.Problems...)
+			}
+			last = verdicts(all)
+		case <-deadline:
+			t.Fatalf("check says\n%s\nthe daemon says\n%s", strings.Join(want, "\n"), strings.Join(last, "\n"))
+		}
+	}
+}
+
+// verdicts are problems as the daemon names their files, in order.
+func verdicts(problems manifests.Problems) []string {
+	var out []string
+	for _, p := range problems {
+		p.File = filepath.Base(p.File)
+		out = append(out, p.Error())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Of a file that is named alone check only warns that others can write it, or read its Secrets.
+func TestCheckNamed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s.yaml")
+	if err := os.WriteFile(path, []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: v}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := Check([]string{path}, decode.Options{}); err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := Check([]string{path}, decode.Options{})
+	said := problems.Error()
+	if err != nil || len(problems) != 2 || len(problems.Errors()) > 0 || !strings.Contains(said, "chmod o-w "+path) || !strings.Contains(said, "chmod 0600 "+path) {
 		t.Errorf("%v %v", problems, err)
 	}
 }
