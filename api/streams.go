@@ -105,6 +105,7 @@ func serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
 	}
 }
 
+// toExecIO passes sizes on until there are no more, or ctx ends.
 func toExecIO(ctx context.Context, st streaming.Streams) engine.ExecIO {
 	sio := engine.ExecIO{Stdin: st.Stdin, Stdout: st.Stdout, Stderr: st.Stderr}
 	if st.Sizes == nil {
@@ -113,9 +114,17 @@ func toExecIO(ctx context.Context, st streaming.Streams) engine.ExecIO {
 	sizes := make(chan engine.Size)
 	go func() {
 		defer close(sizes)
-		for size := range st.Sizes {
+		for {
 			select {
-			case sizes <- engine.Size(size):
+			case size, ok := <-st.Sizes:
+				if !ok {
+					return
+				}
+				select {
+				case sizes <- engine.Size(size):
+				case <-ctx.Done():
+					return
+				}
 			case <-ctx.Done():
 				return
 			}

@@ -80,10 +80,11 @@ func (a sessionAdapter) ExecInContainer(ctx context.Context, _, _, _ string, _ [
 		s.Stderr = errOut
 	}
 	if tty {
-		if sizes == nil { // an old protocol has none
-			sizes = make(chan remotecommand.TerminalSize)
+		if s.Sizes = sizes; sizes == nil { // an old protocol has none
+			none := make(chan remotecommand.TerminalSize)
+			close(none)
+			s.Sizes = none
 		}
-		s.Sizes = sizes
 	}
 	return a.session(ctx, s)
 }
