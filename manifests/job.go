@@ -43,10 +43,10 @@ func JobOf(c *batchv1.CronJob, at time.Time) *batchv1.Job {
 	}
 }
 
-// JobPod is pod number n of a Job; index is its completion index, where the mode is Indexed.
-func JobPod(job *batchv1.Job, n, index int) *v1.Pod {
+// JobPod is pod number n of a Job; revision is the Job's, and index the pod's completion index, where the mode is Indexed.
+func JobPod(job *batchv1.Job, revision string, n, index int) *v1.Pod {
 	pod := PodOf(&job.Spec.Template, &job.ObjectMeta, "Job", fmt.Sprintf("%s-%d", job.Name, n))
-	pod.Annotations[revisionAnnotation] = JobRevision(job)
+	pod.Annotations[revisionAnnotation] = revision
 	if job.Spec.CompletionMode != nil && *job.Spec.CompletionMode == batchv1.IndexedCompletion {
 		value := fmt.Sprint(index)
 		pod.Annotations[indexAnnotation] = value

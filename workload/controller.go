@@ -192,12 +192,12 @@ func (c *Controller) job(job *batchv1.Job, key string, existing []*v1.Pod, now t
 	}
 	var d Decision
 	if kept == nil {
-		if d = Next(job, existing, now); d.Outcome != "" {
+		if d = Next(job, revision, existing, now); d.Outcome != "" {
 			kept = &jobState{Revision: revision, Outcome: d.Outcome, Message: d.Message, Succeeded: d.Succeeded, Failed: d.Failures, FinishedAt: d.FinishedAt.Round(0)}
 			c.ended("Job", job.Namespace, job.Name, d)
 		}
 	} else {
-		d = Over(job, existing, kept.Outcome, kept.FinishedAt)
+		d = Over(job, revision, existing, kept.Outcome, kept.FinishedAt)
 	}
 	status := Status{Kind: "Job", Namespace: job.Namespace, Name: job.Name, Active: d.Active, Succeeded: d.Succeeded, Failed: d.Failures}
 	if kept != nil {
@@ -259,9 +259,12 @@ func (c *Controller) runs(key string, pods map[string][]*v1.Pod, now time.Time, 
 	ended := false
 	for _, run := range state.Runs {
 		existing := pods[run.Job.Namespace+"/"+run.Job.Name]
-		d := Over(run.Job, existing, run.Outcome, run.FinishedAt)
+		revision := manifests.JobRevision(run.Job)
+		var d Decision
 		if run.Outcome == "" {
-			d = Next(run.Job, existing, now)
+			d = Next(run.Job, revision, existing, now)
+		} else {
+			d = Over(run.Job, revision, existing, run.Outcome, run.FinishedAt)
 		}
 		if d.Outcome != "" && run.Outcome == "" {
 			run.Outcome, run.FinishedAt, ended = d.Outcome, d.FinishedAt.Round(0), true

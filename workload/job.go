@@ -59,9 +59,9 @@ type tally struct {
 
 // Next decides about a Job from its pods, as the Job controller does (pkg/controller/job): completions and parallelism,
 // failed pods replaced with a back-off up to backoffLimit, the active deadline. existing are all pods that belong to the Job's
-// name; those of another version of it go.
-func Next(job *batchv1.Job, existing []*v1.Pod, now time.Time) Decision {
-	t := count(job, existing)
+// name; those of another version of it than revision, which is the Job's, go.
+func Next(job *batchv1.Job, revision string, existing []*v1.Pod, now time.Time) Decision {
+	t := count(job, revision, existing)
 	d := Decision{Active: len(t.active), Succeeded: len(t.succeeded), Failures: t.failed, Pods: t.ended}
 	d.outcome(job, t, now)
 	if d.Outcome != "" {
@@ -77,14 +77,14 @@ func Next(job *batchv1.Job, existing []*v1.Pod, now time.Time) Decision {
 	if a := job.Spec.ActiveDeadlineSeconds; a != nil && !t.started.IsZero() {
 		d.Wake = t.started.Add(time.Duration(*a) * time.Second)
 	}
-	d.create(job, t, now)
+	d.create(job, revision, t, now)
 	return d
 }
 
 // Over is the decision about a Job that has ended before: what ended stays, nothing starts. Its pods no longer tell all of it:
 // those that ran when it failed are gone.
-func Over(job *batchv1.Job, existing []*v1.Pod, outcome Outcome, finishedAt time.Time) Decision {
-	t := count(job, existing)
+func Over(job *batchv1.Job, revision string, existing []*v1.Pod, outcome Outcome, finishedAt time.Time) Decision {
+	t := count(job, revision, existing)
 	return Decision{Pods: t.ended, Outcome: outcome, FinishedAt: finishedAt, Succeeded: len(t.succeeded), Failures: t.failed}
 }
 
@@ -103,7 +103,7 @@ func (d *Decision) outcome(job *batchv1.Job, t tally, now time.Time) {
 }
 
 // create adds the pods that are missing, unless a failure makes them wait.
-func (d *Decision) create(job *batchv1.Job, t tally, now time.Time) {
+func (d *Decision) create(job *batchv1.Job, revision string, t tally, now time.Time) {
 	want := int(*job.Spec.Parallelism)
 	if c := job.Spec.Completions; c != nil {
 		want = min(want, int(*c)-len(t.succeeded))
@@ -128,15 +128,14 @@ func (d *Decision) create(job *batchv1.Job, t tally, now time.Time) {
 		for t.succeeded[index] || t.running[index] {
 			index++
 		}
-		d.Pods = append(d.Pods, manifests.JobPod(job, n, index))
+		d.Pods = append(d.Pods, manifests.JobPod(job, revision, n, index))
 		t.running[index] = true
 		missing--
 	}
 }
 
-func count(job *batchv1.Job, existing []*v1.Pod) tally {
+func count(job *batchv1.Job, revision string, existing []*v1.Pod) tally {
 	t := tally{succeeded: map[int]bool{}, running: map[int]bool{}, highest: -1}
-	revision := manifests.JobRevision(job)
 	indexed := job.Spec.CompletionMode != nil && *job.Spec.CompletionMode == batchv1.IndexedCompletion
 	for _, p := range existing {
 		n, err := strconv.Atoi(strings.TrimPrefix(p.Name, job.Name+"-"))
@@ -154,7 +153,7 @@ func count(job *batchv1.Job, existing []*v1.Pod) tally {
 				continue
 			}
 		}
-		t.add(manifests.JobPod(job, n, index), p, index)
+		t.add(manifests.JobPod(job, revision, n, index), p, index)
 	}
 	return t
 }

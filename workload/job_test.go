@@ -37,7 +37,7 @@ func completions(completions, parallelism int32) func(*batchv1.JobSpec) {
 func existing(j *batchv1.Job, letters string, ago time.Duration) []*v1.Pod {
 	var out []*v1.Pod
 	for n, l := range letters {
-		p := manifests.JobPod(j, n, n)
+		p := manifests.JobPod(j, manifests.JobRevision(j), n, n)
 		p.Status.StartTime = ptr.To(metav1.NewTime(t0.Add(-time.Minute)))
 		if unicode.IsUpper(l) {
 			p.DeletionTimestamp, l = ptr.To(metav1.NewTime(t0.Add(-ago))), unicode.ToLower(l)
@@ -49,6 +49,10 @@ func existing(j *batchv1.Job, letters string, ago time.Duration) []*v1.Pod {
 		out = append(out, p)
 	}
 	return out
+}
+
+func next(j *batchv1.Job, existing []*v1.Pod, now time.Time) Decision {
+	return Next(j, manifests.JobRevision(j), existing, now)
 }
 
 func text(d Decision) string {
@@ -105,9 +109,9 @@ func TestJob(t *testing.T) {
 		{"one that is told to go and runs has its place", job(), "R", 0, "j-0"},
 		{"suspended: what runs goes", job(completions(2, 1), suspend), "sr", 0, "j-0"},
 	} {
-		got := text(Next(c.job, existing(c.job, c.pods, c.ago), t0))
+		got := text(next(c.job, existing(c.job, c.pods, c.ago), t0))
 		if c.name == "an index that failed" {
-			got = text(Decision{Pods: sortPods(Next(c.job, existing(c.job, c.pods, c.ago), t0).Pods)})
+			got = text(Decision{Pods: sortPods(next(c.job, existing(c.job, c.pods, c.ago), t0).Pods)})
 			c.want = "j-0, j-1, j-2, j-3"
 		}
 		if got != c.want {
@@ -115,27 +119,27 @@ func TestJob(t *testing.T) {
 		}
 	}
 	late := job(deadline)
-	if got := text(Next(late, existing(late, "r", 0), t0.Add(30*time.Second))); got != "Failed DeadlineExceeded" {
+	if got := text(next(late, existing(late, "r", 0), t0.Add(30*time.Second))); got != "Failed DeadlineExceeded" {
 		t.Errorf("the deadline: %s", got)
 	}
 	restarting := job(onFailure)
 	pods := existing(restarting, "r", 0)
 	for restarts, want := range map[int32]string{2: "j-0", 3: "Failed BackoffLimitExceeded"} {
 		pods[0].Status.ContainerStatuses = []v1.ContainerStatus{{RestartCount: restarts}}
-		if got := text(Next(restarting, pods, t0)); got != want {
+		if got := text(next(restarting, pods, t0)); got != want {
 			t.Errorf("%d restarts: got %s, want %s", restarts, got, want)
 		}
 	}
 	// Another version of the job: its pods go, and the names go on.
 	edited := job(func(s *batchv1.JobSpec) { s.Template.Spec.Containers[0].Image = "other" })
-	if got := text(Next(edited, existing(job(), "s", 0), t0)); got != "j-1" {
+	if got := text(next(edited, existing(job(), "s", 0), t0)); got != "j-1" {
 		t.Errorf("an edit: %s", got)
 	}
 	again := job(completions(2, 2), indexed)
-	if d := Next(again, existing(again, "sS", 0), t0); text(d) != "j-0, j-2" || d.Pods[1].Spec.Hostname != "j-1" {
+	if d := next(again, existing(again, "sS", 0), t0); text(d) != "j-0, j-2" || d.Pods[1].Spec.Hostname != "j-1" {
 		t.Errorf("the index of one that was told to go is not taken again: %s", text(d))
 	}
-	index := Next(job(completions(2, 2), indexed), nil, t0).Pods[1]
+	index := next(job(completions(2, 2), indexed), nil, t0).Pods[1]
 	if e := index.Spec.Containers[0].Env; len(e) != 1 || e[0].Value != "1" || index.Spec.Hostname != "j-1" {
 		t.Errorf("the index: %+v %s", e, index.Spec.Hostname)
 	}

@@ -37,7 +37,7 @@ func CronJob(c *batchv1.CronJob, opts Options) manifests.Problems {
 
 // checkJobsPods checks the pods of a Job; prefix is where the Job's spec stands.
 func checkJobsPods(out *collector, prefix string, job *batchv1.Job, opts Options) {
-	for _, p := range Pod(manifests.JobPod(job, 0, 0), opts) {
+	for _, p := range Pod(manifests.JobPod(job, "", 0, 0), opts) {
 		p.Path = prefix + "spec.template." + p.Path
 		out.problems = append(out.problems, p)
 	}
