@@ -170,15 +170,13 @@ func (s *store) flush() {
 
 // rewrite replaces a file by what counts.
 func (s *store) rewrite(path string) {
-	all, ofBoot := s.events()
-	var err error
-	data := lines(all)
-	if path == s.disk {
-		err = durable.WriteFile(path, data, 0o600)
-	} else {
-		data = lines(ofBoot)
-		err = durable.Replace(path, data, 0o600)
+	list, ofBoot := s.events()
+	write := durable.WriteFile
+	if path == s.memory {
+		list, write = ofBoot, durable.Replace
 	}
+	data := lines(list)
+	err := write(path, data, 0o600)
 	s.complain(err)
 	if err != nil {
 		return
