@@ -129,7 +129,7 @@ func (w *Watcher[T]) Run(ctx context.Context) error {
 func (w *Watcher[T]) close() {
 	if n := w.notifier; n.watcher != nil {
 		closed := func() struct{} { n.close(); return struct{}{} }
-		attempt(context.Background(), time.Second/2, closed, func(struct{}) {}) //nolint:errcheck // it is left behind then
+		Attempt(context.Background(), time.Second/2, closed, func(struct{}) {}) //nolint:errcheck // it is left behind then
 	}
 }
 
@@ -210,7 +210,7 @@ func (w *Watcher[T]) moved(ctx context.Context) bool {
 	if w.links || w.hung[""] {
 		return true
 	}
-	now, err := attempt(ctx, w.o.LoadLimit, func() way { return wayTo(w.o.Dir) }, func(way) {})
+	now, err := Attempt(ctx, w.o.LoadLimit, func() way { return wayTo(w.o.Dir) }, func(way) {})
 	return err != nil || !slices.Equal(now.places, w.way.places)
 }
 
@@ -283,7 +283,7 @@ func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
 		s   survey
 	}
 	n, behind, back := w.notifier, w.behind, w.leave("")
-	r, err := attempt(ctx, w.o.LoadLimit, func() result {
+	r, err := Attempt(ctx, w.o.LoadLimit, func() result {
 		way := wayTo(w.o.Dir)
 		return result{n.watch(append(slices.Clone(way.places), behind...), time.Now()), way, surveyOf(w.o.Dir, w.o.Wanted, w.o.Trust)}
 	}, func(r result) {
@@ -311,7 +311,7 @@ func (w *Watcher[T]) follow(ctx context.Context, s *survey) {
 			continue
 		}
 		back := w.leave(name)
-		t, err := attempt(ctx, w.limit(), func() target { return followed(filepath.Join(w.o.Dir, name)) }, func(target) { back() })
+		t, err := Attempt(ctx, w.limit(), func() target { return followed(filepath.Join(w.o.Dir, name)) }, func(target) { back() })
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -337,7 +337,7 @@ type attained[T any] struct {
 // load loads one file, if it is complete, and notes what comes of it.
 func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *Round[T], v *verdict) {
 	back := w.leave(name)
-	a, err := attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(a attained[T]) {
+	a, err := Attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(a attained[T]) {
 		if a.err == nil && w.o.Discard != nil {
 			w.o.Discard(a.value)
 		}
@@ -373,7 +373,7 @@ func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *R
 	}
 }
 
-// attain opens a file and loads it. It runs in an attempt.
+// attain opens a file and loads it. It runs in an Attempt.
 func (w *Watcher[T]) attain(name string, still bool) (a attained[T]) {
 	f, err := Open(filepath.Join(w.o.Dir, name))
 	if err != nil {

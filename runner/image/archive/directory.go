@@ -236,27 +236,19 @@ func (d *Directory) reach(ctx context.Context, path string) (*source.File, error
 		f   *source.File
 		err error
 	}
-	done, back, left := make(chan result), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(back)
+	back := make(chan struct{})
+	r, err := source.Attempt(ctx, d.importer.quiet, func() result {
 		f, err := d.open(path)
-		select {
-		case done <- result{f, err}:
-		case <-left:
-			if err == nil {
-				f.Close() //nolint:errcheck // only opened
-			}
+		return result{f, err}
+	}, func(r result) {
+		if r.err == nil {
+			r.f.Close() //nolint:errcheck // only opened
 		}
-	}()
-	limit := time.NewTimer(d.importer.quiet)
-	defer limit.Stop()
-	select {
-	case r := <-done:
+		close(back)
+	})
+	if err == nil {
 		return r.f, r.err
-	case <-limit.C:
-	case <-ctx.Done():
 	}
-	close(left)
 	d.leave(path, func() bool {
 		select {
 		case <-back:
