@@ -157,6 +157,9 @@ var kinds = map[string]string{
 	"deployment": "Deployment", "replicaset": "ReplicaSet", "statefulset": "StatefulSet", "daemonset": "DaemonSet", "job": "Job", "cronjob": "CronJob",
 }
 
+// resourceEscapes makes a resource's name what kube-state-metrics writes.
+var resourceEscapes = strings.NewReplacer("-", "_", "/", "_", ".", "_")
+
 // resources tells processors in cores and the rest in bytes; a device, or whatever else is counted, is an integer.
 func resources(ch chan<- prometheus.Metric, d *prometheus.Desc, list v1.ResourceList, pod *v1.Pod, container string, with func(...string) []string) {
 	for name, q := range list {
@@ -167,7 +170,7 @@ func resources(ch chan<- prometheus.Metric, d *prometheus.Desc, list v1.Resource
 		case name == v1.ResourceMemory || name == v1.ResourceEphemeralStorage || strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix):
 			unit = "byte"
 		}
-		gauge(ch, d, q.AsApproximateFloat64(), with(container, pod.Spec.NodeName, strings.NewReplacer("-", "_", "/", "_", ".", "_").Replace(string(name)), unit)...)
+		gauge(ch, d, q.AsApproximateFloat64(), with(container, pod.Spec.NodeName, resourceEscapes.Replace(string(name)), unit)...)
 	}
 }
 
