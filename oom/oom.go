@@ -7,6 +7,7 @@ package oom
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,16 +45,12 @@ func (*Watcher) Kills(cgroupPath string) (uint64, error) {
 }
 
 func readCounter(path string) (uint64, error) {
-	f, err := foreign.OpenKernel(path, os.O_RDONLY)
+	counters, err := foreign.ReadKernel(path)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() //nolint:errcheck // only read from
-	return ParseKills(io.LimitReader(f, maxCounters))
+	return ParseKills(bytes.NewReader(counters))
 }
-
-// maxCounters is far more than the kernel writes into such a file.
-const maxCounters = 64 << 10
 
 // ParseKills finds oom_kill in memory.oom_control (v1) or memory.events (v2): one "name number" a line.
 func ParseKills(r io.Reader) (uint64, error) {

@@ -31,8 +31,7 @@ func (c *Claims) portsFree(uid string, ports []network.Port) error {
 }
 
 func sameAddress(a, b string) bool {
-	anyAddress := func(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
-	return a == b || anyAddress(a) || anyAddress(b)
+	return a == b || network.AnyIP(a) || network.AnyIP(b)
 }
 
 // wantedPorts are all ports of the host that the pod's containers name.

@@ -129,7 +129,7 @@ func forwardRule(ip netip.Addr, port Port) []expr.Any {
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(uint16(port.HostPort))},
 	}
-	if hostIP, err := netip.ParseAddr(port.HostIP); err == nil && hostIP.Is4() && !anyIP(port.HostIP) {
+	if hostIP, err := netip.ParseAddr(port.HostIP); err == nil && hostIP.Is4() && !AnyIP(port.HostIP) {
 		match = append(match, matchSubnet(destinationOffset, netip.PrefixFrom(hostIP, 32), expr.CmpOpEq)...)
 	}
 	return append(match,
@@ -152,4 +152,5 @@ func allowLoopbackForwarding(bridge string) error {
 	return foreign.WriteKernel(path, "1")
 }
 
-func anyIP(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
+// AnyIP says whether a port's address of the host means all that it has.
+func AnyIP(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
