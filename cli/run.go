@@ -137,10 +137,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	changes, unsubscribe := r.Subscribe()
 	defer unsubscribe()
 	group.Go(func() error { return rest(ctx, changes) })
-	workloads, err := workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object)
-	if err != nil {
-		return err
-	}
+	workloads := workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object)
 	group.Go(func() error { return workloads.Run(ctx) })
 	directory := source.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
 	group.Go(func() error { return directory.Run(ctx) })

@@ -63,12 +63,11 @@ type Status struct {
 	Next      time.Time `json:"next,omitzero"`
 }
 
-// New makes a Controller that keeps its state in the file at path. A file that is none is set aside, so that the error is always
-// nil.
-func New(runner Runner, path string, report Report) (*Controller, error) {
+// New makes a Controller that keeps its state in the file at path. A file that is none is set aside.
+func New(runner Runner, path string, report Report) *Controller {
 	c := &Controller{runner: runner, report: report, store: newStore(path), kick: make(chan struct{}, 1)}
 	c.state = c.store.load()
-	return c, nil
+	return c
 }
 
 // Apply takes a new desired state, which Run hands on with the pods of Jobs. It does not block.

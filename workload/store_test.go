@@ -83,10 +83,7 @@ func TestStuckDisk(t *testing.T) {
 	freeze, _ := stuck.Disk(t, root)
 	freeze()
 	applied := make(runs)
-	c, err := New(applied, filepath.Join(root, "workloads.json"), func(string, string, string, string, string, string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := New(applied, filepath.Join(root, "workloads.json"), func(string, string, string, string, string, string) {})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)

@@ -17,7 +17,6 @@ type support struct {
 }
 
 const (
-	notYet      = "this field is valid in Kubernetes but not implemented by this version of Solopod; remove it"
 	notKnown    = "this field is newer than this version of Solopod; remove it"
 	onlyCluster = "only a cluster gives it a meaning"
 	noScheduler = "there is no scheduler; every pod of the directory runs on this machine"

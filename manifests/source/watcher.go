@@ -25,11 +25,8 @@ type Options[T any] struct {
 	// Known names files that an earlier run has used: when they are missing at the start they are gone.
 	Known []string
 	// Load makes of a complete file what Apply wants. It is called in a goroutine of its own; it may take LoadLimit, must bound
-	// what it reads, and closes f, or hands it on in its value, and then Discard closes it. An error means that the file cannot
-	// be used; ErrBeingWritten that it is to be tried again.
+	// what it reads, and closes f. An error means that the file cannot be used; ErrBeingWritten that it is to be tried again.
 	Load func(f *File) (T, error)
-	// Discard is given values that nobody wants any more, for they came too late. It may be nil.
-	Discard func(T)
 	// LoadLimit is how long a file system may take to answer; 5 s if it is zero. A file, or a directory, that takes longer is
 	// left behind and told.
 	LoadLimit time.Duration
@@ -71,7 +68,6 @@ type Loaded[T any] struct {
 // its files at once, is told and must settle. Nothing that hangs stops the rest, or the end.
 type Watcher[T any] struct {
 	o     Options[T]
-	times times
 	judge *judge
 
 	notifier notifier
@@ -97,7 +93,7 @@ func New[T any](o Options[T]) *Watcher[T] {
 		o.LoadLimit = 5 * time.Second
 	}
 	return &Watcher[T]{
-		o: o, times: usualTimes, judge: newJudge(usualTimes, o.Known), notifier: notifier{what: o.Dir},
+		o: o, judge: newJudge(usualTimes, o.Known), notifier: notifier{what: o.Dir},
 		hung: map[string]bool{}, kick: make(chan struct{}, 1), waiting: map[string]error{},
 	}
 }
@@ -337,12 +333,7 @@ type attained[T any] struct {
 // load loads one file, if it is complete, and notes what comes of it.
 func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *Round[T], v *verdict) {
 	back := w.leave(name)
-	a, err := Attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(a attained[T]) {
-		if a.err == nil && w.o.Discard != nil {
-			w.o.Discard(a.value)
-		}
-		back()
-	})
+	a, err := Attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(attained[T]) { back() })
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil:

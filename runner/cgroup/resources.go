@@ -24,9 +24,6 @@ const (
 	bestEffortAdj = 1000
 )
 
-// QOSClass is the pod's QoS class, on which its place among the cgroups depends.
-func QOSClass(pod *v1.Pod) v1.PodQOSClass { return manifests.QOSClass(pod) }
-
 // ContainerResources turns requests and limits into what the kernel is told. unified holds files of cgroup v2 and their
 // values; it is nil on a machine without.
 func ContainerResources(r v1.ResourceRequirements, unified map[string]string) *specs.LinuxResources {
@@ -95,7 +92,7 @@ const systemNodeCriticalPriority = 2_000_001_000
 func OOMScoreAdj(pod *v1.Pod, c *v1.Container, machineMemory int64) int {
 	critical := pod.Spec.PriorityClassName == "system-node-critical" ||
 		pod.Spec.Priority != nil && *pod.Spec.Priority >= systemNodeCriticalPriority
-	qos := QOSClass(pod)
+	qos := manifests.QOSClass(pod)
 	switch {
 	case critical, qos == v1.PodQOSGuaranteed:
 		return guaranteedAdj

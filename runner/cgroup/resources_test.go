@@ -5,6 +5,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // container writes requests and limits as "cpu memory"; "-" leaves one out.
@@ -52,7 +54,7 @@ func TestClassesAndScores(t *testing.T) {
 		"critical in the cluster": {containers: []v1.Container{none}, priority: "system-cluster-critical", class: v1.PodQOSBestEffort, score: 1000},
 	} {
 		pod := &v1.Pod{Spec: v1.PodSpec{Containers: c.containers, PriorityClassName: c.priority}}
-		if got := QOSClass(pod); got != c.class {
+		if got := manifests.QOSClass(pod); got != c.class {
 			t.Errorf("%s: class %s, want %s", name, got, c.class)
 		}
 		if got := OOMScoreAdj(pod, &pod.Spec.Containers[0], 4*gib); got != c.score {
