@@ -1,12 +1,8 @@
 package decode
 
-import (
-	"strings"
-)
-
-// implementedFields names the fields that do what the kubelet does with them, and the test that shows it. Single values of
-// an implemented field can still be refused, in validate*.go.
-var implementedFields = flatten([]implementedRow{
+// implementedFields names the fields that do what the kubelet does with them, and the test that shows it, in test/e2e or
+// beside the code. Single values of an implemented field can still be refused, by package validate.
+var implementedFields = flatten([]fieldRow{
 	{"TypeMeta", "apiVersion kind", "TestGolden"},
 	{"Pod", "metadata spec", "TestLifecycle"},
 	{"ObjectMeta", "name namespace uid labels annotations", "TestLifecycle"},
@@ -137,17 +133,3 @@ var implementedFields = flatten([]implementedRow{
 	{"PodSpec", "hostPID hostIPC shareProcessNamespace", "TestSharedNamespaces"},
 	{"PodSpec", "hostUsers", "TestHostUsers"},
 })
-
-// implementedRow: fields of the type owner, and the name of a test in test/e2e or beside the code.
-type implementedRow struct{ owner, fields, test string }
-
-// flatten makes "Type.field" -> test of the rows.
-func flatten(rows []implementedRow) map[string]string {
-	out := map[string]string{}
-	for _, r := range rows {
-		for _, f := range strings.Fields(r.fields) {
-			out[r.owner+"."+f] = r.test
-		}
-	}
-	return out
-}

@@ -1,9 +1,5 @@
 package decode
 
-import (
-	"strings"
-)
-
 const (
 	windowsOnly  = "it is for Windows; Solopod runs linux containers"
 	mountIt      = "mount it on the host (/etc/fstab or a systemd mount unit) and use hostPath"
@@ -14,7 +10,7 @@ const (
 )
 
 // refusedFields: Type.field -> what to do instead.
-var refusedFields = flattenRefused([]refusedRow{
+var refusedFields = flatten([]fieldRow{
 	{"ObjectMeta", "generateName", "a manifest's pod needs a name of its own: set metadata.name"},
 
 	{"PodSpec", "ephemeralContainers", "ephemeral containers cannot stand in a manifest, in Kubernetes neither"},
@@ -39,15 +35,3 @@ var refusedFields = flattenRefused([]refusedRow{
 	{"VolumeSource", "flocker photonPersistentDisk quobyte scaleIO storageos", removedThere},
 	{"VolumeSource", "gitRepo", "Kubernetes has removed it; clone in an init container into an emptyDir"},
 })
-
-type refusedRow struct{ owner, fields, reason string }
-
-func flattenRefused(rows []refusedRow) map[string]string {
-	out := map[string]string{}
-	for _, r := range rows {
-		for _, f := range strings.Fields(r.fields) {
-			out[r.owner+"."+f] = r.reason
-		}
-	}
-	return out
-}

@@ -1,5 +1,7 @@
 package decode
 
+import "strings"
+
 // supportKind says what Solopod does with a field that Kubernetes knows.
 type supportKind int
 
@@ -23,6 +25,20 @@ const (
 	atOnce      = "all pods are started, and replaced after an edit, at once"
 	noAPIServer = "there is no API server to talk to"
 )
+
+// fieldRow: fields of the type owner, and what is said of them.
+type fieldRow struct{ owner, fields, text string }
+
+// flatten makes "Type.field" -> text of the rows.
+func flatten(rows []fieldRow) map[string]string {
+	out := map[string]string{}
+	for _, r := range rows {
+		for _, f := range strings.Fields(r.fields) {
+			out[r.owner+"."+f] = r.text
+		}
+	}
+	return out
+}
 
 // fieldsWithoutEffect: Type.field -> why; an empty reason is not worth a word.
 var fieldsWithoutEffect = map[string]string{
