@@ -10,10 +10,17 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// TestMain is the process that looks at a database when it is started as one.
+// TestMain is the process that looks at a database when it is started as one, or a shim.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == CheckCommand {
 		if err := CheckDatabases(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if socket := os.Getenv(shimSocket); socket != "" {
+		if err := shim(socket); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

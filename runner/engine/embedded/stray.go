@@ -24,20 +24,23 @@ func endStrays(address string, bundles []bundle) {
 	for _, b := range bundles {
 		named[b.socket()] = true
 	}
-	children := map[int][]int{}
 	var strays []int
 	for _, pid := range processes() {
-		parent, ok := parentOf(pid)
-		if !ok {
-			continue
-		}
-		children[parent] = append(children[parent], pid)
 		if !isShimOf(pid, address) {
 			continue
 		}
 		sockets := listens(pid)
 		if len(sockets) > 0 && !slices.ContainsFunc(sockets, func(path string) bool { return named[path] }) {
 			strays = append(strays, pid)
+		}
+	}
+	if len(strays) == 0 {
+		return // as nearly always: what runs below them need not be known
+	}
+	children := map[int][]int{}
+	for _, pid := range processes() {
+		if parent, ok := parentOf(pid); ok {
+			children[parent] = append(children[parent], pid)
 		}
 	}
 	for _, pid := range strays {
