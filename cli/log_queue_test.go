@@ -26,6 +26,9 @@ func TestLogQueue(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %s", took)
 	}
+	if err := r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.CopyN(io.Discard, r, int64(full)); err != nil {
 		t.Fatal(err)
 	}

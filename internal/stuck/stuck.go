@@ -44,12 +44,15 @@ func Disk(t *testing.T, root string) (freeze, thaw func()) {
 	return func() { set(toFreeze, true) }, func() { set(toThaw, false) }
 }
 
-// Pipe returns a pipe that takes nothing more: to write to it waits. size is how many bytes are in it. The read end is closed with the
-// test, and a write that still waits fails then; the write end is the caller's.
+// Pipe returns a pipe that takes nothing more: to write to it waits. size is how many bytes are in it. The read end takes deadlines.
+// It is closed with the test, and a write that still waits fails then; the write end is the caller's.
 func Pipe(t *testing.T) (r, w *os.File, size int) {
 	t.Helper()
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil { // deadlines need it
 		t.Fatal(err)
 	}
 	r, w = os.NewFile(uintptr(fds[0]), "read end"), os.NewFile(uintptr(fds[1]), "write end")

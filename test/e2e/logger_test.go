@@ -44,6 +44,9 @@ func TestLoggerUnread(t *testing.T) {
 	b.output = w
 	b.start()
 	b.waitReady("web")
+	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.CopyN(io.Discard, r, int64(full)); err != nil {
 		t.Fatal(err)
 	}
