@@ -88,6 +88,15 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 	return c.send(ctx, http.MethodGet, path, nil, nil, out)
 }
 
+// tell is for what is answered with no more than that it was done.
+func (c *Client) tell(ctx context.Context, method, path string, query url.Values, in io.Reader) error {
+	body, err := c.do(ctx, method, path, query, in)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, in io.Reader, out any) error {
 	body, err := c.do(ctx, method, path, query, in)
 	if err != nil {

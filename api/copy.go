@@ -81,9 +81,5 @@ func (c *Client) ReadFiles(ctx context.Context, namespace, pod, container, path 
 // WriteFiles makes the file or directory of a tar stream in a container: in the directory path, or where that does not exist, under
 // this name.
 func (c *Client) WriteFiles(ctx context.Context, namespace, pod, container, path string, archive io.Reader) error {
-	body, err := c.do(ctx, http.MethodPut, c.streamURL("files", namespace, pod, container).Path, url.Values{"path": {path}}, archive)
-	if err != nil {
-		return err
-	}
-	return body.Close()
+	return c.tell(ctx, http.MethodPut, c.streamURL("files", namespace, pod, container).Path, url.Values{"path": {path}}, archive)
 }

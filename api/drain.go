@@ -23,9 +23,5 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 // Drain stops all pods, critical ones last, and waits until they have ended. The daemon starts none again until it is
 // started anew itself.
 func (c *Client) Drain(ctx context.Context, timeout time.Duration) error {
-	body, err := c.do(ctx, http.MethodPost, "/drain", url.Values{"timeout": {timeout.String()}}, nil)
-	if err != nil {
-		return err
-	}
-	return body.Close()
+	return c.tell(ctx, http.MethodPost, "/drain", url.Values{"timeout": {timeout.String()}}, nil)
 }

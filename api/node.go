@@ -27,9 +27,5 @@ func (c *Client) Summary(ctx context.Context) (*stats.Summary, error) {
 
 // Restart has a container of a pod restarted, or all of them when its name is empty. It returns when their end has begun.
 func (c *Client) Restart(ctx context.Context, namespace, pod, container string) error {
-	body, err := c.do(ctx, http.MethodPost, "/restart/"+url.PathEscape(namespace)+"/"+url.PathEscape(pod), url.Values{"container": {container}}, nil)
-	if err != nil {
-		return err
-	}
-	return body.Close()
+	return c.tell(ctx, http.MethodPost, "/restart/"+url.PathEscape(namespace)+"/"+url.PathEscape(pod), url.Values{"container": {container}}, nil)
 }

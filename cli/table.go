@@ -145,7 +145,7 @@ func podTable(s *selection, pods []v1.Pod) table {
 		}
 		t.rows = append(t.rows, row)
 	}
-	t.painted, t.colour = slices.Index(podHeader(s), "STATUS"), statusColour
+	t.painted, t.colour = slices.Index(t.header, "STATUS"), statusColour
 	return t
 }
 

@@ -12,9 +12,7 @@ import (
 
 // SetDefaults fills in what the API server would (Kubernetes, pkg/apis/core/v1/defaults.go), and the pod's UID.
 func SetDefaults(pod *v1.Pod) {
-	if pod.Namespace == "" {
-		pod.Namespace = v1.NamespaceDefault
-	}
+	SetNamespace(pod)
 	if pod.UID == "" {
 		pod.UID = DeriveUID(pod.Namespace, pod.Name)
 	}
@@ -30,10 +28,8 @@ func SetDefaults(pod *v1.Pod) {
 	for i := range spec.Volumes {
 		defaultVolume(&spec.Volumes[i])
 	}
-	for _, list := range [][]v1.Container{spec.InitContainers, spec.Containers} {
-		for i := range list {
-			defaultContainer(&list[i], spec.HostNetwork)
-		}
+	for _, c := range AllContainers(pod) {
+		defaultContainer(c, spec.HostNetwork)
 	}
 }
 

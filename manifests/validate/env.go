@@ -74,7 +74,7 @@ func checkValueFrom(out *collector, at string, s *v1.EnvVarSource, volumes map[s
 	}
 	if r := s.FileKeyRef; r != nil {
 		count++
-		checkMountedVolume(out, strings.TrimSuffix(at, ".valueFrom")+".valueFrom.fileKeyRef", r.VolumeName, volumes)
+		checkMountedVolume(out, at+".fileKeyRef", r.VolumeName, volumes)
 		checkFilePath(out, at+".fileKeyRef.path", r.Path)
 		if r.Key == "" {
 			out.errorf(at+".fileKeyRef.key", "a key is required")
