@@ -3,9 +3,12 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -42,6 +45,20 @@ containers:
 	fill(filepath.Join(volumes["scratch"], "file"), 1100)
 	measure(`Usage of EmptyDir volume "scratch" exceeds the limit "1Mi".`)
 	fill(filepath.Join(volumes["scratch"], "file"), 1)
+	deep := filepath.Join(volumes["scratch"], strings.Repeat("deep/", 200))
+	if err := errors.Join(os.MkdirAll(deep, 0o755), unix.Mkfifo(filepath.Join(deep, "fifo"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	fill(filepath.Join(deep, "file"), 1100)
+	measure(`Usage of EmptyDir volume "scratch" exceeds the limit "1Mi".`)
+	if err := os.RemoveAll(filepath.Join(volumes["scratch"], "deep")); err != nil {
+		t.Fatal(err)
+	}
+	fill(filepath.Join(volumes["scratch"], "file"), 600)
+	if err := os.Link(filepath.Join(volumes["scratch"], "file"), filepath.Join(volumes["scratch"], "again")); err != nil {
+		t.Fatal(err)
+	}
+	measure("")
 	l.engine.Written = 2 << 20
 	measure(`Container a exceeded its local ephemeral storage limit "1Mi".`)
 	l.engine.Written = 0
