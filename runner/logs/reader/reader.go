@@ -3,6 +3,7 @@ package reader
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -34,7 +35,7 @@ type Options struct {
 // Read writes the lines of the log at path, rotated files included, to w. With Follow, ended is asked after each wait;
 // it must return a channel that is closed when the container has ended and its log is complete. A log that does not exist
 // is os.ErrNotExist; what is in its place and was not made by Solopod is logfile.ErrForeign. It waits for the disk and for w,
-// whatever ctx says: who must not wait leaves it behind.
+// whatever ctx says: who must not wait leaves it behind. Lines that are there at the same time are written together, whole ones.
 func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan struct{}) error {
 	out := &printer{w: w, o: o}
 	if o.Tail >= 0 {
@@ -95,8 +96,27 @@ type printer struct {
 	w       io.Writer
 	o       Options
 	skip    int64 // lines still to be skipped for Tail
-	written int64
-	partial bool // the last line written was partial: the next one continues it
+	partial bool  // the last line was partial: the next one continues it
+	printed int64 // bytes, with those that are not written yet
+	text    []byte
+	stderr  bool // text goes to the writer of its own
+}
+
+// enoughText is from how many bytes on lines are written together: a write may cost a system call, or a packet.
+const enoughText = 32 << 10
+
+// flush writes the lines at hand.
+func (p *printer) flush() error {
+	if len(p.text) == 0 {
+		return nil
+	}
+	w := p.w
+	if p.stderr {
+		w = p.o.Stderr
+	}
+	_, err := w.Write(p.text)
+	p.text = p.text[:0]
+	return err
 }
 
 var errEnough = errors.New("enough")
@@ -209,9 +229,28 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
-// copy prints the whole lines until the reader's end.
+// ready says that a line, or the end of one that is left out, is at hand: next will not ask the file.
+func (l *lineReader) ready() bool {
+	b, err := l.r.Peek(l.r.Buffered())
+	return err == nil && bytes.IndexByte(b, '\n') >= 0
+}
+
+// copy prints the whole lines until the reader's end. When it returns, all of them are written.
 func (p *printer) copy(ctx context.Context, lines *lineReader) error {
+	err := p.lines(ctx, lines)
+	if ferr := p.flush(); err == nil {
+		err = ferr
+	}
+	return err
+}
+
+func (p *printer) lines(ctx context.Context, lines *lineReader) error {
 	for {
+		if !lines.ready() { // the disk may take its time
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
 		b, err := lines.next()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
@@ -228,6 +267,7 @@ func (p *printer) copy(ctx context.Context, lines *lineReader) error {
 	}
 }
 
+// line prints a line; it is written with others.
 func (p *printer) line(b []byte) error {
 	line, err := cri.Parse(b)
 	if err != nil {
@@ -242,25 +282,30 @@ func (p *printer) line(b []byte) error {
 	if line.Time.Before(p.o.Since) {
 		return nil
 	}
-	var out []byte
+	if stderr := line.Stream == "stderr" && p.o.Stderr != nil; stderr != p.stderr {
+		if err := p.flush(); err != nil {
+			return err
+		}
+		p.stderr = stderr
+	}
+	before := len(p.text)
 	if p.o.Timestamps && !p.partial {
-		out = append(line.Time.AppendFormat(out, time.RFC3339Nano), ' ')
+		p.text = append(line.Time.AppendFormat(p.text, time.RFC3339Nano), ' ')
 	}
-	out = append(out, line.Text...)
+	p.text = append(p.text, line.Text...)
 	if p.partial = line.Partial; !p.partial {
-		out = append(out, '\n')
+		p.text = append(p.text, '\n')
 	}
-	if p.o.LimitBytes > 0 && p.written+int64(len(out)) > p.o.LimitBytes {
-		out = out[:p.o.LimitBytes-p.written]
-	}
-	w := p.w
-	if line.Stream == "stderr" && p.o.Stderr != nil {
-		w = p.o.Stderr
-	}
-	n, err := w.Write(out)
-	p.written += int64(n)
-	if err == nil && p.o.LimitBytes > 0 && p.written >= p.o.LimitBytes {
+	p.printed += int64(len(p.text) - before)
+	if over := p.printed - p.o.LimitBytes; p.o.LimitBytes > 0 && over >= 0 {
+		p.text = p.text[:len(p.text)-int(over)]
+		if err := p.flush(); err != nil {
+			return err
+		}
 		return errEnough
 	}
-	return err
+	if len(p.text) >= enoughText {
+		return p.flush()
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package reader
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,121 @@ func TestOptions(t *testing.T) {
 		if err := Read(context.Background(), path, c.o, &out, nil); err != nil || out.String() != c.want {
 			t.Errorf("%s: %q, %v", name, out.String(), err)
 		}
+	}
+}
+
+// writes notes what is written to it, and by whom.
+type writes struct {
+	name string
+	all  *[]string
+	fail error // of every write
+}
+
+func (w writes) Write(b []byte) (int, error) {
+	*w.all = append(*w.all, w.name+string(b))
+	if w.fail != nil {
+		return 0, w.fail
+	}
+	return len(b), nil
+}
+
+// Many lines are written at once, those of two streams in their order, and no byte beyond the limit.
+func TestWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "0.log")
+	const lines = 10000
+	var text, want strings.Builder
+	runs, last := 0, ""
+	for n := range lines {
+		stream := "stdout"
+		if n%1000 < 100 {
+			stream = "stderr"
+		}
+		if stream != last {
+			runs++
+		}
+		last = stream
+		fmt.Fprintf(&text, "2026-01-01T00:00:00Z %s F %s%d\n", stream, strings.Repeat("x", n%50), n)
+		fmt.Fprintf(&want, "%s%d\n", strings.Repeat("x", n%50), n)
+	}
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	few := text.Len()/enoughText + 2
+	var got []string
+	read := func(o Options, fail error) error {
+		got, o.Tail = nil, -1
+		return Read(t.Context(), path, o, writes{"", &got, fail}, nil)
+	}
+	if err := read(Options{}, nil); err != nil || strings.Join(got, "") != want.String() || len(got) > few {
+		t.Errorf("%d writes of %d bytes, %v", len(got), len(strings.Join(got, "")), err)
+	}
+	if err := read(Options{Stderr: writes{"", &got, nil}}, nil); err != nil || strings.Join(got, "") != want.String() || len(got) > few+runs {
+		t.Errorf("to two: %d writes of %d bytes, %v", len(got), len(strings.Join(got, "")), err)
+	}
+	if err := read(Options{Stderr: writes{"!", &got, nil}}, nil); err != nil || !strings.HasPrefix(got[0], "!0\n") || strings.Contains(got[0], "\n100\n") || strings.HasPrefix(got[1], "!") {
+		t.Errorf("each to its own: %.20q, then %.20q, %v", got[0], got[1], err)
+	}
+	for _, limit := range []int{1, 2, 3, 1000, enoughText - 1, enoughText, enoughText + 1, 3*enoughText + 5, want.Len() - 1, want.Len(), want.Len() + 1} {
+		if err := read(Options{LimitBytes: int64(limit), Stderr: writes{"", &got, nil}}, nil); err != nil || strings.Join(got, "") != want.String()[:min(limit, want.Len())] {
+			t.Errorf("of %d bytes come %d, %v", limit, len(strings.Join(got, "")), err)
+		}
+	}
+	for _, o := range []Options{{}, {LimitBytes: 5}} {
+		if err := read(o, io.ErrClosedPipe); !errors.Is(err, io.ErrClosedPipe) || len(got) != 1 {
+			t.Errorf("to one who has gone: %v, after %d writes", err, len(got))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got = nil
+	if err := Read(ctx, path, Options{Tail: -1}, writes{"", &got, nil}, nil); !errors.Is(err, context.Canceled) || strings.Join(got, "") != "0\n" {
+		t.Errorf("when it is cancelled: %q, %v", got, err)
+	}
+}
+
+// Who follows gets each line when it is there, also in the midst of others, and from both streams.
+func TestFollowAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pod", "c")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "0.log")
+	log, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		w.CloseWithError(Read(context.Background(), path, Options{Tail: -1, Follow: true, Stderr: w}, w, ended))
+	}()
+	guard := time.AfterFunc(20*time.Second, func() { r.CloseWithError(os.ErrDeadlineExceeded) })
+	defer guard.Stop()
+	for n := range 20 {
+		stream := []string{"stdout", "stderr"}[n%2]
+		want := fmt.Sprintf("%d\n", n)
+		more := ""
+		if n%3 == 0 { // the next one has begun
+			more = "2026-01-01T00:00:00Z std"
+		}
+		if _, err := fmt.Fprintf(log, "2026-01-01T00:00:00Z %s F %s%s", stream, want, more); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, len(want))
+		if _, err := io.ReadFull(r, b); err != nil || string(b) != want {
+			t.Fatalf("%q, %v; want %q", b, err, want)
+		}
+		if more != "" {
+			fmt.Fprintf(log, "out F and\n")
+			if _, err := io.ReadFull(r, make([]byte, 4)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(ended)
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Errorf("then came %q, %v", rest, err)
 	}
 }
 
