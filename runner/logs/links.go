@@ -60,15 +60,10 @@ func parseLink(name string) (pod, namespace, container, id string, ok bool) {
 
 // remove removes the links that which selects; what is no link is not touched.
 func (l Links) remove(which func(pod, namespace, container, id string) bool) error {
-	found, err := foreign.FindFollowing(l.Root)
+	dir, err := foreign.OpenDirectoryFollowing(l.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("cannot look for links to logs: %w", err)
-	}
-	defer found.Close() //nolint:errcheck // only looked at
-	dir, err := foreign.Reopen(found, foreign.Directory, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("cannot look for links to logs: %w", err)
 	}
