@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/logs/reader"
 )
 
@@ -71,7 +70,7 @@ func (s *Sessions) attachStdin(ctx context.Context, in *inside, stdin io.Reader)
 	if !in.spec.Stdin {
 		return nil, fmt.Errorf("container %s reads no input; set stdin: true in its manifest", in.spec.Name)
 	}
-	fifo, err := openInput(filepath.Join(s.dirs.StreamDir(in.uid(), in.spec.Name, in.attempt), "stdin"))
+	fifo, err := foreign.OpenFIFO(filepath.Join(s.dirs.StreamDir(in.uid(), in.spec.Name, in.attempt), "stdin"), os.O_WRONLY)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the container's input: %w", err)
 	}
@@ -85,13 +84,4 @@ func (s *Sessions) attachStdin(ctx context.Context, in *inside, stdin io.Reader)
 		}
 	}
 	return func() { go copying() }, nil
-}
-
-// openInput opens a FIFO for writing. It does not wait for a reader: there is one, or an error.
-func openInput(path string) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
