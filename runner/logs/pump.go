@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -107,7 +108,7 @@ const firstLook = 500 * time.Millisecond
 func makeDir(dir string) error {
 	err := os.MkdirAll(dir, 0o700)
 	if errors.Is(err, unix.ENOTDIR) {
-		if err = os.Rename(dir, dir+damagedSuffix); err == nil {
+		if err = os.Rename(dir, dir+durable.AsideSuffix); err == nil {
 			err = os.MkdirAll(dir, 0o700)
 		}
 	}
@@ -156,15 +157,12 @@ func openFIFO(path string) (*os.File, error) {
 		if !errors.As(err, &kind) || try > 0 {
 			return f, err
 		}
-		slog.Warn("what is in the place of a FIFO is set aside", "file", path+damagedSuffix, "err", err)
-		if err := os.Rename(path, path+damagedSuffix); err != nil {
+		slog.Warn("what is in the place of a FIFO is set aside", "file", path+durable.AsideSuffix, "err", err)
+		if err := os.Rename(path, path+durable.AsideSuffix); err != nil {
 			return nil, err
 		}
 	}
 }
-
-// damagedSuffix marks what was set aside. A later one replaces it.
-const damagedSuffix = ".damaged"
 
 // Paths returns where the FIFOs lie.
 func (p *Pump) Paths() Paths {

@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -36,7 +37,7 @@ func setAside(c Config) (message string, err error) {
 	if damage == "" {
 		return "", nil
 	}
-	aside := c.Root + ".damaged"
+	aside := c.Root + durable.AsideSuffix
 	if err := foreign.RemoveAll(aside); err != nil { // an earlier one: flash is small
 		return "", fmt.Errorf("cannot make room for a damaged database: %w", err)
 	}

@@ -64,8 +64,8 @@ type Journal struct {
 func Open(path string) (j *Journal, trouble error) {
 	content, err := readJournal(path)
 	if err != nil {
-		slog.Warn("the journal of a container's output is damaged and set aside; some output may be lost", "file", path+damagedSuffix, "err", err)
-		if trouble = os.Rename(path, path+damagedSuffix); trouble != nil {
+		slog.Warn("the journal of a container's output is damaged and set aside; some output may be lost", "file", path+durable.AsideSuffix, "err", err)
+		if trouble = os.Rename(path, path+durable.AsideSuffix); trouble != nil {
 			trouble = errors.Join(trouble, foreign.RemoveAll(path))
 		}
 	}
@@ -81,9 +81,6 @@ func Open(path string) (j *Journal, trouble error) {
 	}
 	return newJournal(mem, path, false), errors.Join(trouble, err)
 }
-
-// damagedSuffix marks what was set aside. A later one replaces it.
-const damagedSuffix = ".damaged"
 
 func newJournal(mem []byte, path string, mapped bool) *Journal {
 	word := func(i int) *uint64 { return (*uint64)(unsafe.Pointer(&mem[8*i])) }

@@ -54,9 +54,6 @@ type spoolHeader struct {
 	Size string `json:"size"`
 }
 
-// damagedSuffix marks what was set aside. A later one replaces it.
-const damagedSuffix = ".damaged"
-
 const (
 	spoolVersion = 1
 	spoolSuffix  = ".spool"
@@ -205,8 +202,8 @@ func (s *Spool) deliver(ctx context.Context) (left bool) {
 		log, err := deliverFile(path)
 		switch {
 		case errors.Is(err, errSpoolDamaged):
-			slog.Warn("what could not be written to a log is damaged and set aside", "file", path+damagedSuffix, "err", err)
-			err = os.Rename(path, path+damagedSuffix)
+			slog.Warn("what could not be written to a log is damaged and set aside", "file", path+durable.AsideSuffix, "err", err)
+			err = os.Rename(path, path+durable.AsideSuffix)
 		case err == nil:
 			slog.Info("the end of a container's log is written", "log", log)
 			err = os.Remove(path)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/durable"
 )
 
 // What is kept is in the log, once, when there is room again; also after a kill in the midst of it.
@@ -87,7 +89,7 @@ func TestDamaged(t *testing.T) {
 		t.Errorf("there are %v, %v", entries, err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), damagedSuffix) {
+		if !strings.HasSuffix(e.Name(), durable.AsideSuffix) {
 			t.Errorf("%s was not set aside", e.Name())
 		}
 	}
