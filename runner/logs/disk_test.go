@@ -134,7 +134,7 @@ func TestFullStateFileSystem(t *testing.T) {
 	sparse.Close()
 	fill(t, state)
 	p, out := start(t, dir, log, Streams{})
-	if err := p.Degraded(); !errors.Is(err, unix.ENOSPC) {
+	if err := p.trouble; !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("it says %v", err)
 	}
 	fmt.Fprint(out, "this\nand more ")
@@ -213,8 +213,8 @@ func TestDamagedState(t *testing.T) {
 				t.Fatal(err)
 			}
 			p, out := start(t, dir, log, Streams{})
-			if p.Degraded() != nil {
-				t.Errorf("it has no journal: %v", p.Degraded())
+			if p.trouble != nil {
+				t.Errorf("it has no journal: %v", p.trouble)
 			}
 			fmt.Fprintln(out, "after")
 			out.Close()

@@ -30,6 +30,8 @@ type Pump struct {
 	// ending is closed when the streams are no longer read while the container runs.
 	ending  chan struct{}
 	endOnce sync.Once
+	// trouble is why the Pump works without a journal, nil when it has one. Nothing is lost by that but, when Solopod is killed, what it
+	// has read and not yet written.
 	trouble error
 
 	mu    sync.Mutex
@@ -57,7 +59,7 @@ type Paths struct{ Stdin, Stdout, Stderr string }
 
 // Open makes or reopens the FIFOs and journals of a container in dir, and starts to read; what an earlier run left is
 // written first. The log is opened by the Pump's goroutines: where it cannot be, output waits, and the container may be
-// started nevertheless. A journal that cannot be had is no error, see Degraded. The caller owns the Pump and must Detach
+// started nevertheless. A journal that cannot be had is no error, and logged. The caller owns the Pump and must Detach
 // it, or Drain and Finish it; the File is the Pump's if there is no error.
 func Open(dir string, file *logfile.File, s Streams) (*Pump, error) {
 	if err := makeDir(dir); err != nil {
@@ -124,10 +126,6 @@ func (p *Pump) abandon() error {
 	return errors.Join(errs...)
 }
 
-// Degraded says why the Pump works without a journal, nil when it has one. Nothing is lost by it but, when Solopod is
-// killed, what it has read and not yet written. It is logged by Open.
-func (p *Pump) Degraded() error { return p.trouble }
-
 // keep has the FIFOs held for the case that Solopod ends. The output's writing ends are not held: their closing tells
 // that all has been written.
 func (p *Pump) keep() {
@@ -181,7 +179,7 @@ func (p *Pump) Paths() Paths {
 // Detach stops reading and leaves FIFOs and journals for the next run. An error may be that a stream is left behind: the
 // next run finds all the same what it has not written.
 func (p *Pump) Detach(ctx context.Context) error {
-	return p.end(ctx, (*stream).detach, p.file.Close)
+	return p.end(ctx, (*stream).detach)
 }
 
 // Drain reads until the shim has closed its ends of the FIFOs, which it does when it has copied all that the container
@@ -197,17 +195,17 @@ func (p *Pump) Drain(ctx context.Context) error {
 // Finish writes what is left, or gives it to the Spool, lets go of everything and removes FIFOs and journals. An error may be
 // that a stream is left behind: it then writes what it has when it can.
 func (p *Pump) Finish(ctx context.Context) error {
-	err := p.end(ctx, (*stream).finish, p.file.Close)
+	err := p.end(ctx, (*stream).finish)
 	p.keeper.Drop(p.dir)
 	return errors.Join(err, foreign.RemoveAll(p.dir))
 }
 
-// end stops reading, has every stream end itself, and at last calls last.
-func (p *Pump) end(ctx context.Context, each func(*stream) error, last func() error) error {
+// end stops reading, has every stream end itself, and closes the file.
+func (p *Pump) end(ctx context.Context, each func(*stream) error) error {
 	p.stopReading()
 	err := errors.Join(p.letGoOfStdin(), p.each(ctx, each))
 	if !errors.Is(err, ErrLeftBehind) {
-		return errors.Join(err, last())
+		return errors.Join(err, p.file.Close())
 	}
 	return err // the file's streams are in it; it is closed when nobody refers to it any more
 }
