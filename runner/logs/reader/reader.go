@@ -82,7 +82,7 @@ func allFiles(path string) ([]string, error) {
 	for _, name := range names {
 		out = append(out, filepath.Join(filepath.Dir(path), name))
 	}
-	f, err := logfile.Open(path)
+	f, err := dir.Open(filepath.Base(path))
 	if err == nil {
 		err = f.Close()
 	} else if errors.Is(err, os.ErrNotExist) && len(out) > 0 {
