@@ -122,17 +122,13 @@ func (s *outputs) take(id string) *logs.Pump {
 func (s *outputs) detach(ctx context.Context) {
 	s.mu.Lock()
 	all := s.list
-	s.list = map[string]*output{}
-	pumps := map[string]*logs.Pump{}
-	for id, o := range all {
-		if o.pump != nil { // else who opens it lets go of it
-			pumps[id] = o.pump
-		}
-	}
+	s.list = map[string]*output{} // what is not in it gets no pump any more
 	s.mu.Unlock()
 	var wait sync.WaitGroup
-	for id, p := range pumps {
-		wait.Go(func() { letGo(ctx, id, p, false) })
+	for id, o := range all {
+		if o.pump != nil { // else who opens it lets go of it
+			wait.Go(func() { letGo(ctx, id, o.pump, false) })
+		}
 	}
 	wait.Wait()
 }
