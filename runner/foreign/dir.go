@@ -154,7 +154,7 @@ func (d *Dir) Mkdir(name string, mode os.FileMode) error {
 			return wrap("open", where, err)
 		}
 		defer unix.Close(fd) //nolint:errcheck // only changed
-		return wrap("chmod", where, unix.Chmod(byDescriptor(fd), bits(mode)))
+		return wrap("chmod", where, unix.Chmod(ByDescriptor(fd), bits(mode)))
 	})
 }
 

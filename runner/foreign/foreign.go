@@ -118,7 +118,7 @@ func Reopen(found *os.File, want Kind, flags int) (*os.File, error) {
 	}
 	var fd int
 	err = control(found, func(path int) (err error) {
-		fd, err = retry(func() (int, error) { return unix.Open(byDescriptor(path), flags|harmless, 0) })
+		fd, err = retry(func() (int, error) { return unix.Open(ByDescriptor(path), flags|harmless, 0) })
 		return err
 	})
 	if err != nil {
@@ -127,8 +127,9 @@ func Reopen(found *os.File, want Kind, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), found.Name()), nil
 }
 
-// byDescriptor is a path of what a descriptor refers to, whatever its name leads to meanwhile (proc_pid_fd(5)).
-func byDescriptor(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+// ByDescriptor is a path of what a descriptor refers to, also one that was only found, whatever its name leads to meanwhile
+// (proc_pid_fd(5)). It is good as long as the descriptor is open.
+func ByDescriptor(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // retry calls f again when a signal came.
 func retry(f func() (int, error)) (int, error) {

@@ -73,7 +73,7 @@ func (m Manager) Bind(uid, container string, b Bind) (string, error) {
 	if b.Users != "" {
 		err = mapUsers(int(found.Fd()), b.Users, target)
 	} else {
-		err = unix.Mount(byDescriptor(int(found.Fd())), target, "", unix.MS_BIND|unix.MS_REC, "")
+		err = unix.Mount(foreign.ByDescriptor(int(found.Fd())), target, "", unix.MS_BIND|unix.MS_REC, "")
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot bind %s: %w", filepath.Join(b.Source, b.SubPath), err)

@@ -77,7 +77,7 @@ func detachOne(dir, target string) error {
 		return err
 	}
 	defer found.Close() //nolint:errcheck // only looked at
-	err = unix.Unmount(byDescriptor(int(found.Fd())), unix.MNT_DETACH)
+	err = unix.Unmount(foreign.ByDescriptor(int(found.Fd())), unix.MNT_DETACH)
 	if errors.Is(err, unix.EINVAL) { // it went with another one
 		return nil
 	}

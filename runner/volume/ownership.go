@@ -2,7 +2,6 @@ package volume
 
 import (
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -66,14 +65,11 @@ func giveOne(found *os.File, group int64) error {
 	case foreign.Directory:
 		mode |= 0o110 | unix.S_ISGID
 	}
-	if err := unix.Chmod(byDescriptor(fd), mode); err != nil {
+	if err := unix.Chmod(foreign.ByDescriptor(fd), mode); err != nil {
 		return &os.PathError{Op: "chmod", Path: found.Name(), Err: err}
 	}
 	return nil
 }
-
-// byDescriptor is a path of what a descriptor refers to, also one that was only found (proc_pid_fd(5)).
-func byDescriptor(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // giveEphemeral applies the pod's fsGroup to a volume that lives as long as the pod.
 func giveEphemeral(pod *v1.Pod, dir string) error {

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
@@ -32,7 +32,7 @@ type watched struct {
 	listeners map[chan struct{}]bool
 }
 
-func (w *watched) path() string { return "/proc/self/fd/" + strconv.Itoa(w.fd) }
+func (w *watched) path() string { return foreign.ByDescriptor(w.fd) }
 
 // watch is the followers' for a log's directory.
 func watch(dir logfile.Dir) (changed <-chan struct{}, cancel func(), err error) {
