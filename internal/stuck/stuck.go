@@ -1,8 +1,9 @@
-// Package stuck makes things that do not answer, for tests: a disk that is frozen, a pipe that is full.
+// Package stuck makes things that do not answer or have no room, for tests: a disk that is frozen, or small, a pipe that is full.
 package stuck
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,4 +75,20 @@ func Pipe(t *testing.T) (r, w *os.File, size int) {
 		t.Fatal(err)
 	}
 	return r, w, size
+}
+
+// Small mounts an empty file system of so many KiB, which is soon full, and returns where. It is unmounted with the test, and must not be
+// in use then.
+func Small(t *testing.T, kib int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
+		t.Fatalf("cannot mount a tmpfs (these tests run as root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH)))
+		}
+	})
+	return dir
 }

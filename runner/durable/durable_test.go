@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/solopod/solopod/internal/stuck"
 )
 
 func TestReplace(t *testing.T) {
@@ -45,7 +47,7 @@ func TestReplaceFails(t *testing.T) {
 
 // A full disk leaves the old content.
 func TestFullDisk(t *testing.T) {
-	dir := tinyDisk(t)
+	dir := stuck.Small(t, 64)
 	path := filepath.Join(dir, "file")
 	if err := WriteFile(path, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)

@@ -23,23 +23,6 @@ import (
 // journalSize is how long a journal's file is.
 const journalSize = 64 << 10
 
-// tinyDisk mounts a file system of so many KiB for the test.
-func tinyDisk(t *testing.T, kib int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-		t.Fatalf("cannot mount a tmpfs (these tests run as root): %v", err)
-	}
-	t.Cleanup(func() { unmount(t, dir) })
-	return dir
-}
-
-func unmount(t *testing.T, dir string) {
-	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-		t.Error(err)
-	}
-}
-
 // fill leaves no room on a file system; the returned function gives it back.
 func fill(t *testing.T, dir string) (free func()) {
 	t.Helper()
@@ -113,7 +96,7 @@ func appears(t *testing.T, log, text string) {
 // A container runs, and loses nothing, when there is no room for its journals; also when it had them from a run that did not
 // allocate them.
 func TestFullStateFileSystem(t *testing.T) {
-	state := tinyDisk(t, 256)
+	state := stuck.Small(t, 256)
 	dir, log := filepath.Join(state, "io"), filepath.Join(t.TempDir(), "pod", "c", "0.log")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -231,7 +214,7 @@ func TestDamagedState(t *testing.T) {
 // While its disk is full a log takes nothing, and its container waits; when there is room again all is there.
 func TestFullLogDisk(t *testing.T) {
 	const lines = 50_000 // more than FIFO and journal hold
-	disk := tinyDisk(t, 64)
+	disk := stuck.Small(t, 64)
 	log := filepath.Join(disk, "pod", "c", "0.log")
 	fill(t, disk)
 	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
@@ -264,7 +247,7 @@ func TestFullLogDisk(t *testing.T) {
 
 // The end of a container whose log's disk is full is in the log when there is room again.
 func TestSpool(t *testing.T) {
-	disk := tinyDisk(t, 256)
+	disk := stuck.Small(t, 256)
 	state := t.TempDir()
 	log := filepath.Join(disk, "pod", "c", "0.log")
 	kept := filepath.Join(state, "unwritten")

@@ -11,16 +11,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/runner/durable"
 )
 
 // What is kept is in the log, once, when there is room again; also after a kill in the midst of it.
 func TestDelivery(t *testing.T) {
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
-		t.Fatalf("cannot mount a tmpfs (these tests run as root): %v", err)
-	}
-	defer unix.Unmount(disk, unix.MNT_DETACH) //nolint:errcheck // the directory goes
+	disk := stuck.Small(t, 64)
 	log := filepath.Join(disk, "pod", "c", "0.log")
 	const before = "2026-01-01T00:00:00Z stdout F before\n"
 	if err := errors.Join(os.MkdirAll(filepath.Dir(log), 0o755), os.WriteFile(log, []byte(before), 0o600)); err != nil {
