@@ -78,17 +78,14 @@ func readNamed(path string) ([]byte, error) {
 	return data, errors.Join(err, f.Close())
 }
 
-// checkNamed only warns of who can write or read the file: where the daemon reads it, it may be otherwise.
+// checkNamed does not ask who can write the file, and only warns of who can read its Secrets: where the daemon reads it, it may be
+// otherwise, and checkouts are often the group's.
 func checkNamed(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options) {
 	contents, problems := decode.Decode(path, data, opts)
-	warn := func(err error) {
-		if err != nil && info.Mode().IsRegular() { // a pipe says nothing of the file behind it
+	if len(contents.Secrets) > 0 && info.Mode().IsRegular() { // a pipe says nothing of the file behind it
+		if err := checkReadable(path, info); err != nil {
 			problems = append(problems, manifests.Problem{File: path, Message: err.Error(), Warning: true})
 		}
-	}
-	warn(checkWritable(path, info))
-	if len(contents.Secrets) > 0 {
-		warn(checkReadable(path, info))
 	}
 	set.Put(path, contents, problems, time.Time{})
 }
