@@ -42,7 +42,11 @@ func walk(found *os.File, name string, oneMount bool, depth int, use func(name s
 	if depth == maxDepth {
 		return wrap("walk", found.Name(), ErrTooDeep)
 	}
+	gone := func(err error) bool { return depth > 0 && errors.Is(err, unix.ENOENT) }
 	list, err := Reopen(found, Directory, os.O_RDONLY)
+	if gone(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,7 @@ func walk(found *os.File, name string, oneMount bool, depth int, use func(name s
 				return err
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || gone(err) {
 			return nil
 		}
 		if err != nil {

@@ -196,6 +196,32 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+// What vanishes while a tree is walked is left out.
+func TestWalkOfWhatVanishes(t *testing.T) {
+	base := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.Mkdir(filepath.Join(base, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := OpenDir(base, Beneath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	seen := 0
+	err = dir.Walk(false, func(name string, _ *os.File) error {
+		seen++
+		if name == "." {
+			return nil
+		}
+		return os.Remove(filepath.Join(base, name)) // before it is listed
+	})
+	if err != nil || seen != 3 {
+		t.Errorf("%d seen, %v", seen, err)
+	}
+}
+
 // What is made in a directory stays beneath it.
 func TestDir(t *testing.T) {
 	base := t.TempDir()

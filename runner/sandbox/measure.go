@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -22,10 +20,10 @@ func (s *Sandboxes) Measure(ctx context.Context, w plan.Measure) state.Measured 
 	if errors.Is(err, foreign.ErrTooDeep) { // nobody needs that, and it must not be a way around a limit
 		return state.Measured{Over: err.Error()}
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("it takes too long; has the pod made very many files, or does a disk not answer?")
+	}
 	if err != nil {
-		if ctx.Err() == nil {
-			slog.Warn("cannot measure what a pod has written", "pod", manifests.Key(w.Pod), "err", err)
-		}
 		return state.Measured{Problem: state.Problem{Message: err.Error()}}
 	}
 	return state.Measured{Over: over}

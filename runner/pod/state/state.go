@@ -126,6 +126,8 @@ type Live struct {
 	StartSince time.Time
 	// MeasureAt is when the disk that the pod uses is measured next.
 	MeasureAt time.Time
+	// Unmeasured: it was said that it cannot be measured.
+	Unmeasured bool
 	// Images that are known to be missing, by the reference in the manifest.
 	Images map[string]*Image
 	// Scanned: the archives that lay in the images directory at the start have been read.

@@ -1,6 +1,7 @@
 package step_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,24 @@ func TestEviction(t *testing.T) {
 		if got := state.SizeLimit(&v1.Volume{VolumeSource: v1.VolumeSource{EmptyDir: e}}); got != want {
 			t.Errorf("%d, not %d", got, want)
 		}
+	}
+}
+
+// TestUnmeasuredIsToldOnce: limits that cannot be held are told once, until they can.
+func TestUnmeasuredIsToldOnce(t *testing.T) {
+	fails := effect(state.KindMeasure, "", "", "", state.Measured{Problem: state.Problem{Message: "it takes too long"}})
+	works := effect(state.KindMeasure, "", "", "", state.Measured{})
+	s, told := running(), 0
+	for _, events := range [][]state.Event{fails, fails, works, fails} {
+		s = steps(s, events...)
+		for _, r := range s.Reports {
+			if r.Reason == "FailedMeasure" && r.Warning && strings.Contains(r.Message, "it takes too long") {
+				told++
+			}
+		}
+	}
+	if told != 2 || s.Failed != nil || !s.MeasureAt.After(t0) {
+		t.Errorf("told %d times; failed %v, next %s", told, s.Failed, s.MeasureAt)
 	}
 }
 

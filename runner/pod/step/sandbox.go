@@ -195,7 +195,14 @@ const calm = 2 * state.MaxBackoff
 // that until somebody comes; on a box where nobody does, a pod that is to be restarted begins anew, with a back-off.
 func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
 	s.MeasureAt = at.Add(state.MeasureInterval)
-	if r.Problem.Failed() || r.Over == "" || !f.Cancelled.IsZero() || s.Failed != nil {
+	if !f.Cancelled.IsZero() {
+		return
+	}
+	if r.Problem.Failed() && !s.Unmeasured {
+		s.warn("", "FailedMeasure", "cannot measure what the pod has written, so its limits of storage do not hold: %s", r.Problem.Message)
+	}
+	s.Unmeasured = r.Problem.Failed()
+	if r.Over == "" || s.Failed != nil {
 		return
 	}
 	s.Failed = &state.Failure{Reason: "Evicted", Message: r.Over}
