@@ -61,6 +61,9 @@ type Network struct {
 	bridge *bridge
 	mu     sync.Mutex
 	ports  map[string]forward // by pod UID
+	// stale: the kernel may have other rules than these.
+	stale bool
+	write func(bridge string, pods map[string]forward) error // writePortRules
 }
 
 type forward struct {
@@ -70,7 +73,7 @@ type forward struct {
 
 // New prepares the network; nothing is made before the first pod needs it.
 func New(c Config) *Network {
-	return &Network{config: c, cni: newCNI(c), bridge: newBridge(c), ports: map[string]forward{}}
+	return &Network{config: c, cni: newCNI(c), bridge: newBridge(c), ports: map[string]forward{}, write: writePortRules}
 }
 
 // Adopt takes over attachments of an earlier run, by pod UID.
@@ -134,14 +137,15 @@ func (n *Network) Detach(ctx context.Context, p Pod) error {
 func (n *Network) forward(uid string, f forward) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, had := n.ports[uid]; !had && len(f.ports) == 0 {
+	if _, had := n.ports[uid]; !had && len(f.ports) == 0 && !n.stale {
 		return nil
 	}
 	n.ports[uid] = f
 	if len(f.ports) == 0 {
 		delete(n.ports, uid)
 	}
-	if err := writePortRules(n.config.Bridge, n.ports); err != nil {
+	err := n.write(n.config.Bridge, n.ports)
+	if n.stale = err != nil; n.stale {
 		return fmt.Errorf("cannot forward host ports (does the kernel have nf_tables?): %w", err)
 	}
 	if len(f.ports) > 0 {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -162,6 +163,32 @@ func TestExec(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: the error is %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// Who never succeeds is tried at growing intervals, for ever: never more than twice in a period then.
+func TestWorkerOfWhatNeverSucceeds(t *testing.T) {
+	for name, period := range map[string]int32{"often": 1, "seldom": 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				w := Worker{
+					Started: time.Now(), Answered: func(time.Duration, error) {},
+					Probe: &v1.Probe{PeriodSeconds: period, TimeoutSeconds: 1, FailureThreshold: 3, ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{}}},
+					Target: Target{Exec: func(context.Context, []string) (uint32, []byte, error) {
+						tries++
+						return 1, nil, nil
+					}},
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				w.Run(ctx)
+				periods := int(time.Hour / (time.Duration(period) * time.Second))
+				if tries < periods-1 || tries > 2*periods+10 {
+					t.Errorf("%d tries in %d periods", tries, periods)
+				}
+			})
+		})
 	}
 }
 

@@ -71,7 +71,7 @@ func (w *Worker) Run(ctx context.Context) {
 		next := due
 		if eager {
 			next = earlier(due, time.Now().Add(pause))
-			pause *= 2
+			pause = min(2*pause, period)
 		}
 		timer.Reset(max(time.Until(next), 0))
 	}
