@@ -4,79 +4,90 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
-
-	"github.com/solopod/solopod/runner/volume"
 )
 
-// claimWriter writes down what PersistentVolumeClaims ask for, in a goroutine of its own: the newest set counts.
+// claimWriter writes down what PersistentVolumeClaims ask for: of each claim the newest version, in a goroutine of its own, so that
+// one whose directory does not answer holds up no other.
 type claimWriter struct {
+	record func(*v1.PersistentVolumeClaim) error
+	begin  func(func()) // starts a goroutine
+
 	mu sync.Mutex
-	// next is to be written; written is closed when it was. Both are nil when there is nothing to write.
-	next    map[string]*v1.PersistentVolumeClaim
-	written chan struct{}
-	signal  chan struct{}
+	// busy are the claims that are being written, by namespace and name.
+	busy map[string]*claimWriting
 }
 
-func newClaimWriter() *claimWriter { return &claimWriter{signal: make(chan struct{}, 1)} }
+type claimWriting struct {
+	next *v1.PersistentVolumeClaim // to be written after what is being written; nil when nothing is
+	done chan struct{}             // closed when all is written
+}
 
+func newClaimWriter(record func(*v1.PersistentVolumeClaim) error, begin func(func())) *claimWriter {
+	return &claimWriter{record: record, begin: begin, busy: map[string]*claimWriting{}}
+}
+
+// put has claims written, by namespace and name. It does not wait.
 func (w *claimWriter) put(claims map[string]*v1.PersistentVolumeClaim) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.next = claims
-	if w.written == nil {
-		w.written = make(chan struct{})
-	}
-	select { // under the lock, so that a set without its signal is never taken for a written one
-	case w.signal <- struct{}{}:
-	default:
-	}
-}
-
-// wait returns when what was put before is written, or cannot be, or ctx has ended.
-func (w *claimWriter) wait(ctx context.Context) {
-	w.mu.Lock()
-	written := w.written
-	w.mu.Unlock()
-	if written == nil {
-		return
-	}
-	select {
-	case <-written:
-	case <-ctx.Done():
-	}
-}
-
-// run writes until ctx ends.
-func (w *claimWriter) run(ctx context.Context, volumes volume.Manager) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.signal:
+	for key, c := range claims {
+		if b := w.busy[key]; b != nil {
+			b.next = c
+			continue
 		}
-		w.mu.Lock()
-		claims := w.next
-		w.mu.Unlock()
-		for _, c := range claims {
-			if ctx.Err() != nil {
-				return
-			}
-			if err := volumes.Record(c); err != nil {
-				slog.Warn("cannot write down what a claim asks for", "claim", c.Namespace+"/"+c.Name, "err", err)
-			}
-		}
-		w.done()
+		w.busy[key] = &claimWriting{done: make(chan struct{})}
+		w.begin(func() { w.write(key, c) })
 	}
 }
 
-// done: one set was written. Another one that came meanwhile has given its signal.
-func (w *claimWriter) done() {
+// write writes a claim, and what comes meanwhile.
+func (w *claimWriter) write(key string, c *v1.PersistentVolumeClaim) {
+	for c != nil {
+		if err := w.record(c); err != nil {
+			slog.Warn("cannot write down what a claim asks for", "claim", key, "err", err)
+		}
+		c = w.following(key)
+	}
+}
+
+// following is what is to be written next of a claim; nil when that was all.
+func (w *claimWriter) following(key string) *v1.PersistentVolumeClaim {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.signal) == 0 {
-		close(w.written)
-		w.next, w.written = nil, nil
+	b := w.busy[key]
+	next := b.next
+	if b.next = nil; next == nil {
+		delete(w.busy, key)
+		close(b.done)
+	}
+	return next
+}
+
+// claimLimit is how long a pod waits for its claims to be written down. It goes on without: the claim is made by its set-up then, and
+// says less.
+const claimLimit = 2 * time.Second
+
+// wait returns when what was put before of these claims is written, or cannot be, after claimLimit, or when ctx has ended.
+func (w *claimWriter) wait(ctx context.Context, keys []string) {
+	limit := time.NewTimer(claimLimit)
+	defer limit.Stop()
+	for _, key := range keys {
+		w.mu.Lock()
+		b := w.busy[key]
+		w.mu.Unlock()
+		if b == nil {
+			continue
+		}
+		select {
+		case <-b.done:
+		case <-limit.C:
+			slog.Warn("what a claim asks for cannot be written down in time", "claim", key)
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }

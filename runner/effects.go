@@ -31,8 +31,8 @@ func (e effects) do(ctx context.Context, w plan.Work, say func(state.Result)) st
 	case plan.Claim:
 		return s.Claim(ctx, w)
 	case plan.SetUp:
-		if usesClaim(w.Pod) {
-			e.r.claims.wait(ctx) // the set-up makes a claim whose record does not exist, and that would say less
+		if claims := claimsOf(w.Pod); len(claims) > 0 {
+			e.r.claims.wait(ctx, claims) // the set-up makes a claim whose record does not exist, and that would say less
 		}
 		return s.SetUp(ctx, w)
 	case plan.Attach:
@@ -80,8 +80,14 @@ func (e effects) onContainer(ctx context.Context, w plan.Work, say func(state.Re
 	panic(fmt.Sprintf("an effect that nobody does: %T", w))
 }
 
-func usesClaim(pod *v1.Pod) bool {
-	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.PersistentVolumeClaim != nil })
+// claimsOf are the claims that a pod uses, by namespace and name.
+func claimsOf(pod *v1.Pod) (keys []string) {
+	for i := range pod.Spec.Volumes {
+		if c := pod.Spec.Volumes[i].PersistentVolumeClaim; c != nil {
+			keys = append(keys, pod.Namespace+"/"+c.ClaimName)
+		}
+	}
+	return keys
 }
 
 // pull fetches an image with the credentials of the pod's imagePullSecrets.

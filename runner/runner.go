@@ -133,10 +133,11 @@ func New(c Config) (*Runner, error) {
 	r := &Runner{
 		config: c, dirs: dirs, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
 		volumes: volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
-		events:  event.New(c.Node, c.State, c.Root), claims: newClaimWriter(),
+		events:  event.New(c.Node, c.State, c.Root),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
 		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, Capacity: host.Capacity(c.Root)},
 	}
+	r.claims = newClaimWriter(r.volumes.Record, r.wg.Go)
 	r.manifests = &manifestFiles{events: r.events}
 	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}
 	r.cgroups.Service = c.Service
@@ -179,7 +180,6 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	known := past.adopt()
 	r.wg.Go(func() { r.engine.Watch(r.ctx, listener{r}) })
 	r.wg.Go(func() { r.watchClock(r.ctx) })
-	r.wg.Go(func() { r.claims.run(r.ctx, r.volumes) })
 	r.wg.Go(func() { past.tidyUp(r.ctx) })
 	return known, nil
 }

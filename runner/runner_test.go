@@ -10,11 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
@@ -381,31 +383,51 @@ func TestClaims(t *testing.T) {
 	s = snapshot(testbox.Pod(t, "other", oneContainer))
 	s.Claims["default/data"] = claim
 	b.r.Apply(s)
-	b.r.claims.wait(t.Context())
+	b.r.claims.wait(t.Context(), []string{"default/data"})
 	b.runs("other")
 	b.clear()
 }
 
-// Whoever waits for claims waits for the newest, and no longer than its context.
+// Of each claim the newest version is written, once at a time. One whose directory does not answer holds up neither others nor, for long,
+// the pods that use it.
 func TestClaimWriter(t *testing.T) {
-	w := newClaimWriter()
-	w.wait(t.Context()) // there is nothing to wait for
-	w.put(nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	w.wait(ctx)
-	running, end := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.run(running, newBox(t).volumesOf())
-	}()
-	for range 100 {
-		w.put(nil)
-	}
-	w.wait(t.Context())
-	end()
-	<-ended
+	synctest.Test(t, func(t *testing.T) {
+		claim := func(name, size string) *v1.PersistentVolumeClaim {
+			return &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.PersistentVolumeClaimSpec{
+				Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse(size)}},
+			}}
+		}
+		answers, written := make(chan struct{}), []string{}
+		w := newClaimWriter(func(c *v1.PersistentVolumeClaim) error {
+			if c.Name == "hangs" {
+				<-answers
+			}
+			written = append(written, c.Name+" "+c.Spec.Resources.Requests.Storage().String())
+			return errors.New("told")
+		}, func(f func()) { go f() })
+		w.wait(t.Context(), []string{"none"})
+		w.put(map[string]*v1.PersistentVolumeClaim{"hangs": claim("hangs", "1")})
+		synctest.Wait()
+		w.put(map[string]*v1.PersistentVolumeClaim{"hangs": claim("hangs", "2"), "good": claim("good", "1")})
+		w.put(map[string]*v1.PersistentVolumeClaim{"hangs": claim("hangs", "3")})
+		begin := time.Now()
+		w.wait(t.Context(), []string{"good"})
+		if !slices.Equal(written, []string{"good 1"}) || time.Since(begin) != 0 {
+			t.Errorf("after %s: %v", time.Since(begin), written)
+		}
+		w.wait(t.Context(), []string{"good", "hangs"})
+		if took := time.Since(begin); took != claimLimit {
+			t.Errorf("it was waited for %s", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w.wait(ctx, []string{"hangs"})
+		close(answers)
+		w.wait(t.Context(), []string{"hangs"})
+		if !slices.Equal(written, []string{"good 1", "hangs 1", "hangs 3"}) || len(w.busy) > 0 {
+			t.Errorf("%v, and %d are left", written, len(w.busy))
+		}
+	})
 }
 
 // The input of a container that cannot be ended is told.

@@ -14,12 +14,7 @@ import (
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/internal/testbox"
-	"github.com/solopod/solopod/runner/volume"
 )
-
-func (b *box) volumesOf() volume.Manager {
-	return volume.Manager{Root: filepath.Join(b.config.Root, "pods"), State: b.config.State, Claims: filepath.Join(b.config.Root, "claims")}
-}
 
 // A record that cannot be what was written is set aside and told, and its pod starts from its manifest.
 func TestDamagedRecord(t *testing.T) {
