@@ -71,8 +71,12 @@ func initProgram(code []byte, machine uint16) []byte {
 
 var machines = map[string]uint16{"amd64": 62, "arm64": 183}
 
-// firstFile holds the first process's id and start time.
-const firstFile = "init"
+const (
+	// firstFile holds the first process's id and start time.
+	firstFile = "init"
+	// programFile is its program, until firstFile is written.
+	programFile = "program"
+)
 
 // startFirst starts the first process of new namespaces, and notes it in dir for FirstProcess. users are its users
 // and groups where CLONE_NEWUSER is among flags.
@@ -81,7 +85,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 	if !ok {
 		return 0, fmt.Errorf("shareProcessNamespace and hostUsers: false are not implemented for %s", runtime.GOARCH)
 	}
-	program := filepath.Join(dir, "program")
+	program := filepath.Join(dir, programFile)
 	if err := durable.Replace(program, initProgram(code, machines[runtime.GOARCH]), 0o555); err != nil {
 		return 0, err
 	}
@@ -170,7 +174,11 @@ func FirstProcess(dir string) int {
 
 // endFirst ends the first process, and with it whatever is left in its process namespace.
 func endFirst(dir string) error {
+	pids := cutOff(dir)
 	if pid := FirstProcess(dir); pid != 0 {
+		pids = append(pids, pid)
+	}
+	for _, pid := range pids {
 		if err := process.Kill(pid); err != nil {
 			return fmt.Errorf("cannot end the first process of the pod: %w", err)
 		}
@@ -179,4 +187,27 @@ func endFirst(dir string) error {
 		return err
 	}
 	return nil
+}
+
+// cutOff finds first processes whose set-up was cut off, so that firstFile may not name them. The program, which is removed after that
+// is written, is there then; as a rule it is not, and nothing is looked for.
+func cutOff(dir string) (pids []int) {
+	program, err := filepath.EvalSymlinks(filepath.Join(dir, programFile)) // as the kernel tells it
+	if err != nil {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if exe, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe")); err == nil && exe == program {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

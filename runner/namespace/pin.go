@@ -262,7 +262,7 @@ func Unpin(dir string) error {
 			errs = append(errs, err)
 		}
 	}
-	if err := os.Remove(dir); err != nil && !os.IsNotExist(err) {
+	if err := foreign.RemoveAll(dir); err != nil { // a set-up that was cut off leaves files
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
