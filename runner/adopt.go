@@ -101,7 +101,7 @@ func (t takeover) adopt() []manifests.Desired {
 func names(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		slog.Warn("cannot look for what an earlier run has left", "dir", dir, "err", err)
+		slog.Error("cannot look for what an earlier run has left; its pods begin anew", "dir", dir, "err", err)
 	}
 	var out []string
 	for _, e := range entries {

@@ -132,8 +132,8 @@ func New(c Config) (*Runner, error) {
 	dirs := layout.Dirs{Root: c.Root, State: c.State, Logs: c.LogDir}
 	r := &Runner{
 		config: c, dirs: dirs, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
-		volumes: volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
-		events:  event.New(c.Node, c.State, c.Root),
+		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
+		events:    event.New(c.Node, c.State, c.Root),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
 		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, Capacity: host.Capacity(c.Root)},
 	}

@@ -29,6 +29,10 @@ func TestDamagedRecord(t *testing.T) {
 		"later": func(path string) error {
 			return os.WriteFile(path, []byte(`{"version":1000,"pod":{"metadata":{"uid":"uid-of-web"}}}`), 0o600)
 		},
+		"lacks a default": func(path string) error {
+			return os.WriteFile(path, []byte(`{"version":1,"file":"web.yaml","pod":{"metadata":{"name":"web","namespace":"default","uid":"uid-of-web"},`+
+				`"spec":{"volumes":[{"name":"v","configMap":{"name":"c"}}],"containers":[{"name":"c","image":"app"}]}}}`), 0o600)
+		},
 		"another's": func(path string) error {
 			return os.WriteFile(path, []byte(`{"pod":{"metadata":{"uid":"other"}}}`), 0o600)
 		},

@@ -131,7 +131,11 @@ func (o *Owner) tell(asked time.Time, found map[string][]state.Found) (orphans [
 	now := time.Now()
 	for uid := range found {
 		if o.pods[uid] == nil && uid != "" && o.ctx.Err() == nil {
-			o.begin(state.Orphan(o.config.Host, o.config.ClockOffset(), uid))
+			o.begin(uid, func() state.State {
+				s := state.Orphan(o.config.Host, o.config.ClockOffset(), uid)
+				s.Decided = o.applied
+				return s
+			})
 			orphans = append(orphans, uid)
 		}
 	}

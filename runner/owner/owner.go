@@ -5,6 +5,7 @@ package owner
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -72,17 +73,24 @@ func (o *Owner) Adopt(states []state.State) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, s := range states {
-		if o.pods[string(s.Pod.UID)] == nil {
-			o.begin(s)
+		if uid := string(s.Pod.UID); o.pods[uid] == nil {
+			o.begin(uid, func() state.State { return s })
 		}
 	}
 	o.notifyLocked()
 }
 
-// begin starts a worker. o.mu is held.
-func (o *Owner) begin(s state.State) *pod.Worker {
-	w := pod.New(s, o.config.Doer, face{o}, o.config.Records)
-	o.pods[w.UID()] = w
+// begin starts a worker with the state that first makes. When that fails by a fault of Solopod's own there is none, and it is told;
+// the other pods go on. o.mu is held.
+func (o *Owner) begin(uid string, first func() state.State) (w *pod.Worker) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("a pod's own code failed; the pod is left alone, the others go on", "uid", uid, "panic", p, "stack", string(debug.Stack()))
+			w = nil
+		}
+	}()
+	w = pod.New(first(), o.config.Doer, face{o}, o.config.Records)
+	o.pods[uid] = w
 	o.workers.Go(func() {
 		w.Run(o.ctx)
 		o.forget(w)
@@ -109,16 +117,12 @@ func (o *Owner) Apply(pods map[string]manifests.Desired, objects map[string]refe
 	}
 	now := time.Now()
 	for uid, d := range pods {
-		w := o.pods[uid]
-		if w == nil && o.draining {
+		e := state.Desired{At: now, Pod: d.Pod, File: d.File, Objects: reference.Select(d.Pod, objects[d.Pod.Namespace])}
+		if w := o.pods[uid]; w != nil && w.Offer(e) || o.draining {
 			continue
 		}
-		if w == nil {
-			w = o.begin(state.New(o.config.Host, o.config.ClockOffset(), d.Pod, o.scanned))
-		}
-		e := state.Desired{At: now, Pod: d.Pod, File: d.File, Objects: reference.Select(d.Pod, objects[d.Pod.Namespace])}
-		if !w.Offer(e) && !o.draining { // it has just ended
-			w = o.begin(state.New(o.config.Host, o.config.ClockOffset(), d.Pod, o.scanned))
+		w := o.begin(uid, func() state.State { return state.New(o.config.Host, o.config.ClockOffset(), d.Pod, o.scanned) }) // or it has just ended
+		if w != nil {
 			w.Send(e)
 		}
 	}

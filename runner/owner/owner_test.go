@@ -224,6 +224,7 @@ func TestResync(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h.found = map[string][]state.Found{"uid-lost": {{ID: "x", Name: "main", Status: state.FoundRunning}}}
 			own(t, h, func(o *owner.Owner) {
+				o.Apply(nil, nil)
 				o.Resync()
 				o.Resync()
 				pass(2 * time.Minute)
@@ -260,17 +261,44 @@ func TestUnansweredFor(t *testing.T) {
 	})
 }
 
-// TestAdopt: a pod of an earlier run waits for what exists; one that nobody names goes.
+// TestAdopt: a pod of an earlier run waits for what exists; one that nobody names goes when the manifests have been read.
 func TestAdopt(t *testing.T) {
-	own(t, &house{}, func(o *owner.Owner) {
+	h := &house{found: map[string][]state.Found{"uid-old": {{ID: "x", Name: "main", Status: state.FoundRunning}}}}
+	own(t, h, func(o *owner.Owner) {
 		o.Adopt([]state.State{state.Orphan(state.Host{BootID: "boot"}, 0, "uid-old"), state.Orphan(state.Host{BootID: "boot"}, 0, "uid-old")})
 		if o.Worker("uid-old") == nil {
 			t.Fatal("there is no worker")
 		}
 		o.Resync()
 		pass(time.Minute)
-		if o.Worker("uid-old") != nil {
-			t.Error("it is left")
+		h.mu.Lock()
+		if len(h.found["uid-old"]) != 1 || len(h.cleared) > 0 {
+			t.Errorf("it goes before anybody knows whether it is named: %v is left, cleared %v", h.found, h.cleared)
+		}
+		h.mu.Unlock()
+		o.Apply(nil, nil)
+		pass(time.Minute)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if o.Worker("uid-old") != nil || len(h.found["uid-old"]) > 0 || len(h.cleared) == 0 {
+			t.Errorf("it is left: %v, cleared %v", h.found, h.cleared)
+		}
+	})
+}
+
+// TestPodThatCannotBegin: a fault of our own code with one pod keeps none of the others.
+func TestPodThatCannotBegin(t *testing.T) {
+	own(t, &house{}, func(o *owner.Owner) {
+		pods := desired("a", "worse")
+		worse := pods["uid-worse"].Pod
+		worse.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{}}}} // it lacks a default
+		o.Apply(pods, nil)
+		pass(time.Second)
+		if !runs(o, "uid-a") {
+			t.Error("a does not run")
+		}
+		if o.Worker("uid-worse") != nil {
+			t.Error("the fault that this test needs is none any more; find another one")
 		}
 	})
 }

@@ -20,11 +20,11 @@ func New(host Host, clockOffset time.Duration, pod *v1.Pod, scanned bool) State 
 	return s
 }
 
-// Orphan is a pod of which only its UID is known: what is left of it goes.
+// Orphan is a pod of which only its UID is known: what is left of it goes, once the manifests have been read and do not name it.
 func Orphan(host Host, clockOffset time.Duration, uid string) State {
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid), Name: "unknown", Namespace: "unknown"}}
 	s := New(host, clockOffset, pod, true)
-	s.Decided, s.Orphan, s.Dirty = true, true, true
+	s.Orphan, s.Dirty = true, true
 	s.DeletedAt = time.Unix(1, 0)
 	s.BootID = host.BootID
 	s.Adoption.Containers = true
@@ -108,8 +108,12 @@ func (e *Encoder) Encode(s State) ([]byte, error) {
 var ErrVersion = errors.New("it was written by a later version of Solopod")
 
 // Decode restores a state from its record, as it is found after a start: what exists in the world is to be found out.
-func Decode(data []byte, uid string, host Host, scanned bool) (State, error) {
-	s := State{}
+func Decode(data []byte, uid string, host Host, scanned bool) (s State, err error) {
+	defer func() {
+		if p := recover(); p != nil { // its pod lacks what every pod has
+			s, err = State{}, fmt.Errorf("it makes no sense: %v", p)
+		}
+	}()
 	if err := json.Unmarshal(data, &s); err != nil {
 		return State{}, err
 	}

@@ -214,7 +214,7 @@ func TestOrphan(t *testing.T) {
 	if s.Over() || !s.Orphan {
 		t.Error("an orphan is over before it was cleared")
 	}
-	s = steps(s, state.Listed{Asked: t0, At: t0})
+	s = steps(s, state.Listed{Asked: t0, At: t0}, state.Desired{At: t0})
 	if s = steps(s, effect(state.KindClear, "", "", state.ClearGone, state.Cleared{All: true})...); !s.Over() {
 		t.Error("it is not over")
 	}
