@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -86,8 +87,11 @@ func (b *box) kill() {
 	}
 	d.alive = false
 	b.daemon = nil
-	for _, h := range b.histories {
+	for key, h := range b.histories {
 		h.streak = -1
+		if uid, _, _ := strings.Cut(key, "/"); h.last == nil && !b.goneAt[uid].IsZero() && b.disk.written[uid] != nil {
+			h.free = true // its pod was cleared, and the record that has its history is still there
+		}
 	}
 	close(d.dead)
 	b.mu.Unlock()

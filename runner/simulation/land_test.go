@@ -169,7 +169,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 		if len(key) > len(uid) && key[:len(uid)+1] == uid+"/" {
 			h.streak = -1
 			if w.Gone {
-				h.last, h.attempts, h.free = nil, map[int]string{}, false
+				h.last, h.attempts, h.free = nil, map[int]string{}, !d.alive && b.disk.written[uid] != nil
 			}
 		}
 	}
