@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/solopod/solopod/runner/pod"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/status"
@@ -139,6 +141,10 @@ func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 // checkCounts: restarts are counted, never back.
 func (s *script) checkCounts(uid string, snapshot *pod.Snapshot) {
 	all := append(slices.Clone(snapshot.Pod.Status.InitContainerStatuses), snapshot.Pod.Status.ContainerStatuses...)
+	maps.DeleteFunc(s.restart, func(key string, _ int32) bool { // one that is no longer shown begins at 0 when it comes back
+		name, ok := strings.CutPrefix(key, uid+"/")
+		return ok && !slices.ContainsFunc(all, func(c v1.ContainerStatus) bool { return c.Name == name })
+	})
 	for _, c := range all {
 		key := uid + "/" + c.Name
 		if snapshot.State.Containers[c.Name] == nil || s.held(uid) {

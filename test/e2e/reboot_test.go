@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,12 @@ func TestReboot(t *testing.T) {
 		b.waitReady("web")
 		gone := b.waitReady("gone")
 		once := b.waitPod("once", "succeeded", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded })
+		b.eventually("its end is written down", func() error { // a machine that goes off before that has not seen it
+			if text := readFile(t, b.path("root/pods/"+string(once.UID)+"/pod.json")); !strings.Contains(text, `"Completed"`) {
+				return errors.New(text)
+			}
+			return nil
+		})
 		b.reboot()
 		b.delete("gone.yaml") // while the machine was off
 		b.start()

@@ -52,16 +52,23 @@ func TestLostState(t *testing.T) {
 			b := newBox(t, embedded)
 			b.apply("one.yaml", shell("one", "echo hello; "+forever, ""))
 			b.apply("web.yaml", strings.Replace(web("web", ""), "spec:\n", "spec:\n  terminationGracePeriodSeconds: 2\n", 1))
-			one := b.waitReady("one")
-			b.waitReady("web")
+			one, was := b.waitReady("one"), b.waitReady("web")
 			b.crash()
 			c.lose(b)
 			b.start()
-			after := b.waitPod("one", "ready, with a process", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").State.Running != nil })
+			// Until it is known what runs a pod is shown as it was recorded.
+			anew := func(old *v1.Pod) func(*v1.Pod) bool {
+				name := old.Spec.Containers[0].Name
+				return func(p *v1.Pod) bool {
+					s := status(p, name)
+					return isReady(p) && s.State.Running != nil && (c.lives || s.ContainerID != status(old, name).ContainerID)
+				}
+			}
+			after := b.waitPod("one", "ready, with a process", anew(one))
 			if c.lives && status(after, "main").ContainerID != status(one, "main").ContainerID {
 				t.Error("the container did not live on")
 			}
-			pod := b.waitReady("web")
+			pod := b.waitPod("web", "ready, with a process", anew(was))
 			if body := fetch(t, "http://"+pod.Status.PodIP+":8080/"); !strings.Contains(body, "Hello from web") {
 				t.Errorf("the pod answers %q", body)
 			}
