@@ -1,6 +1,10 @@
 package monitor
 
-import "time"
+import (
+	"time"
+
+	"github.com/solopod/solopod/runner/rescue"
+)
 
 // asideLimit is how long a scrape waits for a file system, which is a local one as a rule.
 const asideLimit = 500 * time.Millisecond
@@ -20,13 +24,16 @@ func (a *aside[T]) ask(question func() T) (answer T, answered bool) {
 	}
 	answers := make(chan T, 1)
 	a.answers = answers
-	go func() { answers <- question() }()
+	go func() {
+		defer close(answers)                                                                            // without an answer, when the question's code has failed
+		rescue.Do("ask a file system for a scrape", func() error { answers <- question(); return nil }) //nolint:errcheck // it is logged
+	}()
 	timer := time.NewTimer(asideLimit)
 	defer timer.Stop()
 	select {
-	case answer = <-answers:
+	case answer, answered = <-answers:
 		a.answers = nil
-		return answer, true
+		return answer, answered
 	case <-timer.C:
 		return answer, false
 	}

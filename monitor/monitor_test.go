@@ -106,6 +106,12 @@ func TestAside(t *testing.T) {
 		if n, answered := a.ask(func() int { return 2 }); !answered || n != 2 {
 			t.Errorf("the answer is %d, %v", n, answered)
 		}
+		if _, answered := a.ask(func() int { panic("over a file") }); answered {
+			t.Error("a question whose code fails is answered")
+		}
+		if n, answered := a.ask(func() int { return 3 }); !answered || n != 3 {
+			t.Errorf("the answer is then %d, %v", n, answered)
+		}
 		if took := time.Since(begun); took != asideLimit {
 			t.Errorf("it all took %s", took)
 		}

@@ -286,6 +286,11 @@ func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
 		r.n.close()
 		back()
 	})
+	if errors.Is(err, errPanicked) {
+		// The watches may be half set: new ones are, after a pause.
+		w.notifier = notifier{what: n.what, err: n.err, pause: n.pause}.failed(err, time.Now())
+		return listing{problem: "cannot be used: " + err.Error()}, false
+	}
 	if err != nil {
 		// The watches may be half set, by a call that has not returned: they are left behind with it.
 		w.hung[""], w.notifier = true, notifier{what: w.o.Dir}
@@ -312,7 +317,9 @@ func (w *Watcher[T]) follow(ctx context.Context, s *survey) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			w.hung[name] = true
+			if !errors.Is(err, errPanicked) {
+				w.hung[name] = true
+			}
 			s.entries[name] = entry{err: err}
 		case !t.dir:
 			s.entries[name] = t.entry
@@ -335,6 +342,9 @@ func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *R
 	back := w.leave(name)
 	a, err := Attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(attained[T]) { back() })
 	now := time.Now()
+	if errors.Is(err, errPanicked) {
+		a.err, err = err, nil
+	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,6 +33,8 @@ type witness struct {
 	rounds  int
 	// hold makes the load of that file hang until it is closed.
 	hold map[string]chan struct{}
+	// fatal makes the load of a file with that text panic.
+	fatal string
 }
 
 func newWitness(t *testing.T) *witness {
@@ -77,6 +80,9 @@ func (w *witness) load(f *File) (string, error) {
 		<-hold
 	}
 	data, err := io.ReadAll(f)
+	if w.fatal != "" && string(data) == w.fatal {
+		panic("over a file")
+	}
 	if err == nil && !f.Unchanged() {
 		err = ErrBeingWritten
 	}
@@ -386,6 +392,37 @@ func TestHang(t *testing.T) {
 	w.put(w.path("c.txt"), "3")
 	w.eventually("it hangs", func() bool { return w.files["c.txt"] != "" })
 	end()
+}
+
+// A file that trips code over has a problem, until it is another one; the others are used.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	w := newWitness(t)
+	w.fatal = "trips"
+	w.mkdir(w.dir)
+	w.put(w.path("a.txt"), "1")
+	w.put(w.path("bad.txt"), "trips")
+	end := w.watch(nil)
+	w.holds("a.txt=1", "bad.txt=failed: "+errPanicked.Error()+": over a file")
+	w.put(w.path("bad.txt"), "good")
+	w.holds("a.txt=1", "bad.txt=good")
+	end()
+}
+
+// A panic of what was tried is an error, also when it was left behind.
+func TestPanicOfAttempt(t *testing.T) {
+	late := func(int) { t.Error("it has come in time") }
+	if _, err := Attempt(t.Context(), time.Minute, func() int { panic("over a directory") }, late); !errors.Is(err, errPanicked) {
+		t.Error(err)
+	}
+	release, done := make(chan struct{}), make(chan int)
+	if _, err := Attempt(t.Context(), time.Millisecond, func() int { <-release; panic("late") }, func(n int) { done <- n }); !errors.Is(err, errHung) {
+		t.Error(err)
+	}
+	close(release)
+	if n := <-done; n != 0 {
+		t.Errorf("it has left %d", n)
+	}
 }
 
 func TestManyFiles(t *testing.T) {

@@ -17,6 +17,8 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // units is the driver that asks systemd for slices, over D-Bus.
@@ -42,7 +44,9 @@ func (u *units) do(ctx context.Context, request func(context.Context, *dbus.Conn
 			return fmt.Errorf("cannot reach systemd (cgroupDriver: cgroupfs needs none): %w", err)
 		}
 		answer := make(chan error, 1)
-		go func() { answer <- request(ctx, b.Conn) }()
+		go func() {
+			answer <- rescue.Do("ask systemd", func() error { return request(ctx, b.Conn) })
+		}()
 		select {
 		case err = <-answer:
 		case <-ctx.Done(): // a full socket holds even who sends

@@ -20,6 +20,7 @@ import (
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/rescue"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/volume"
@@ -117,10 +118,12 @@ func (c *Containers) CloseStdin(ctx context.Context, id string, failed func(erro
 	go func() {
 		limited, cancel := context.WithTimeout(ctx, closeLimit)
 		defer cancel()
-		err := p.CloseStdin()
-		if err == nil {
-			err = c.Changer.CloseStdin(limited, id)
-		}
+		err := rescue.Do("close a container's input", func() error {
+			if err := p.CloseStdin(); err != nil {
+				return err
+			}
+			return c.Changer.CloseStdin(limited, id)
+		})
 		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}

@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/selinux/go-selinux/label"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Create prepares a snapshot, writes the container's record and has the runtime set the container up; its process
@@ -74,7 +76,10 @@ func (c *Containers) make(ctx context.Context, r CreateRequest, spec, options ty
 func (c *Containers) prepareRecords(ctx context.Context, r CreateRequest, spec, options typeurl.Any) ([]*types.Mount, error) {
 	var rootfs []*types.Mount
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
+	start := func(f func() error) {
+		group.Go(func() error { return rescue.Do("record container "+r.ID, f) })
+	}
+	start(func() error {
 		var mounts []mount.Mount
 		err := c.call(gctx, snapshotLimit, "prepare the root file system from image "+r.Image.Name, func(ctx context.Context) (err error) {
 			mounts, err = c.client.SnapshotService(c.config.Snapshotter).Prepare(ctx, r.ID, r.Image.ChainID,
@@ -96,7 +101,7 @@ func (c *Containers) prepareRecords(ctx context.Context, r CreateRequest, spec, 
 		}
 		return nil
 	})
-	group.Go(func() error {
+	start(func() error {
 		return c.call(gctx, answerLimit, "record the container", func(ctx context.Context) error {
 			_, err := c.client.ContainerService().Create(ctx, containers.Container{
 				ID:          r.ID,
@@ -110,7 +115,7 @@ func (c *Containers) prepareRecords(ctx context.Context, r CreateRequest, spec, 
 			return err
 		})
 	})
-	group.Go(func() error { return c.keepExitCode(gctx, r.ID) })
+	start(func() error { return c.keepExitCode(gctx, r.ID) })
 	return rootfs, group.Wait()
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Every call to containerd has one of these limits, whatever its caller allows: a containerd outside may be stopped, a shim may be
@@ -85,7 +87,7 @@ func (c *connection) within(ctx context.Context, limit time.Duration, what strin
 	done := make(chan error, 1)
 	c.background.Go(func() {
 		defer cancel()
-		done <- f(bounded)
+		done <- rescue.Do(what, func() error { return f(bounded) })
 	})
 	select {
 	case err := <-done:

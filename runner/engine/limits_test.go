@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // stuck is a listener that returns when it is let go.
@@ -91,6 +93,9 @@ func TestLimits(t *testing.T) {
 		t.Errorf("what does not heed its context, when the caller leaves: %v", err)
 	}
 	close(release)
+	if err := e.within(t.Context(), time.Hour, "read", func(context.Context) error { panic("over an archive") }); !errors.Is(err, rescue.ErrPanicked) {
+		t.Errorf("what panics: %v", err)
+	}
 	e.background.Wait()
 }
 

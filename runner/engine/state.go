@@ -9,6 +9,8 @@ import (
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // statesAtOnce is how many shims are asked at the same time. Each that does not answer takes stateLimit; the others must not wait for it.
@@ -31,8 +33,9 @@ func (c *Containers) List(ctx context.Context) ([]Container, error) {
 	for i, r := range records {
 		slots <- struct{}{}
 		group.Go(func() {
-			list[i] = c.withState(ctx, r)
-			<-slots
+			defer func() { <-slots }()
+			list[i] = Container{ID: r.ID, Labels: r.Labels, CreatedAt: r.CreatedAt, State: Unanswered}
+			rescue.Do("read the state of container "+r.ID, func() error { list[i] = c.withState(ctx, r); return nil }) //nolint:errcheck // it leaves Unanswered
 		})
 	}
 	group.Wait()

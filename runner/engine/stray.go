@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // endStrays ends the processes that no record of a container names: the database was lost, and their pods are about to be made anew.
@@ -26,7 +28,7 @@ func (e *Engine) endStrays(ctx context.Context) {
 	for _, id := range ids {
 		slog.Warn("a process runs that containerd has lost the record of; it is ended", "id", id)
 		group.Go(func() {
-			if err := e.endStray(ctx, id); err != nil {
+			if err := rescue.Do("end a process without a record", func() error { return e.endStray(ctx, id) }); err != nil {
 				slog.Error("cannot end a process that containerd has lost the record of", "id", id, "err", err)
 			}
 		})

@@ -15,9 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/internal/stuck"
+	"github.com/solopod/solopod/runner/logs/journal"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/runner/logs/spool"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // journalSize is how long a journal's file is.
@@ -322,5 +324,35 @@ func TestStuckDisk(t *testing.T) {
 	eventually(t, "nobody is left behind", func() bool { return LeftBehind() == 0 })
 	if got := texts(t, log); got != "before\nwhile it is frozen\n" {
 		t.Errorf("the log: %q", got)
+	}
+}
+
+// What trips the code that writes a log over costs that output at most: the stream goes on with another journal.
+func TestPanic(t *testing.T) {
+	dir, log := t.TempDir(), filepath.Join(t.TempDir(), "pod", "c", "0.log")
+	st, _, err := openStream(dir, "stdout", logfile.New(log, logfile.Limits{}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st.journal = &journal.Journal{} // which nothing works with
+	st.expectTorn()
+	st.journal = &journal.Journal{}
+	p := &Pump{file: st.file, dir: dir, keeper: noKeeper{}, ending: make(chan struct{}), streams: []*stream{st}}
+	go st.run(p.ending, make(chan struct{}, 1))
+	out, err := os.OpenFile(p.Paths().Stdout, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(out, "it goes on")
+	appears(t, log, "it goes on")
+	out.Close()
+	if err := finish(p); err != nil {
+		t.Error(err)
+	}
+	if err := p.each(t.Context(), func(*stream) error { panic("at the end") }); !errors.Is(err, rescue.ErrPanicked) {
+		t.Error(err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/spool"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Pump carries the output of one container. It owns its FIFOs, their journals and the log file. Its methods are safe for
@@ -246,7 +247,7 @@ func (p *Pump) each(ctx context.Context, do func(*stream) error) error {
 		waiting[st] = true
 		go func() {
 			<-st.turn
-			err := do(st)
+			err := rescue.Do("end a container's log", func() error { return do(st) })
 			st.turn <- struct{}{}
 			results <- result{st, err}
 		}()

@@ -17,6 +17,7 @@ import (
 	"github.com/solopod/solopod/runner/logs/journal"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/spool"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // retryWrite is how long a container's output waits before a write that failed, on a full disk, is tried again.
@@ -53,7 +54,7 @@ func openStream(dir, name string, file *logfile.File, spool *spool.Spool) (st *s
 // expectTorn tells the file of the batch that the last run was writing when it ended. It is told before any stream writes, so
 // that the log's size fits.
 func (s *stream) expectTorn() {
-	err := s.journal.Guard(func() error {
+	err := s.guard(func() error {
 		if size, pending, ok := s.journal.Interrupted(); ok {
 			text, _ := cri.Format(nil, s.name, s.journal.Time(), pending, false)
 			s.file.Interrupted(size, text)
@@ -65,10 +66,15 @@ func (s *stream) expectTorn() {
 	}
 }
 
+// guard runs what uses the journal. Its error may be that of a fault of the journal's mapping, or of a panic.
+func (s *stream) guard(use func() error) error {
+	return rescue.Do("write a container's log", func() error { return s.journal.Guard(use) })
+}
+
 // run reads until ending is closed. made is told when it was tried to make the log.
 func (s *stream) run(ending <-chan struct{}, made chan<- struct{}) {
 	defer func() { s.turn <- struct{}{} }()
-	s.complain(s.file.Make())
+	s.complain(rescue.Do("make a container's log", s.file.Make))
 	made <- struct{}{}
 	for {
 		n, err := s.step()
@@ -114,13 +120,17 @@ func (s *stream) waitReadable() error {
 
 // step moves one batch from the FIFO into the log. It returns the number of bytes read.
 func (s *stream) step() (n int, err error) {
-	err = s.journal.Guard(func() error {
+	err = s.guard(func() error {
 		n, err = s.move()
 		return err
 	})
-	if errors.Is(err, journal.ErrFault) || errors.Is(err, unix.EFAULT) {
+	switch {
+	case errors.Is(err, journal.ErrFault), errors.Is(err, unix.EFAULT):
 		s.renewJournal(err)
 		return 0, nil
+	case errors.Is(err, rescue.ErrPanicked): // over what is in the journal, most likely: it would be again
+		s.renewJournal(err)
+		return 0, err
 	}
 	return n, err
 }
@@ -271,7 +281,7 @@ func (s *stream) wait(ctx context.Context) (over bool, err error) {
 
 // endLine writes what has no line end yet.
 func (s *stream) endLine() error {
-	return s.journal.Guard(func() error {
+	return s.guard(func() error {
 		if err := s.settle(); err != nil {
 			return err
 		}

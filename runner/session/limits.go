@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // What a session waits for, and how long. Everything else ends with the session's context: the command of an exec is killed then,
@@ -31,8 +33,9 @@ func within[T any](ctx context.Context, limit time.Duration, what string, f func
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		value, err := f()
-		answers <- answer{value, err}
+		var a answer
+		a.err = rescue.Do(what, func() (err error) { a.value, err = f(); return err })
+		answers <- a
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

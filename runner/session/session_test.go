@@ -25,6 +25,7 @@ import (
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/reader"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // box holds pods in memory, and is an engine that only notes what it is asked for.
@@ -363,6 +364,9 @@ func TestWithin(t *testing.T) {
 		close(hangs)
 		if n, err := within(t.Context(), time.Minute, "it", hang); err != nil || n != 1 {
 			t.Errorf("%d, %v", n, err)
+		}
+		if _, err := within(t.Context(), time.Minute, "it", func() (int, error) { panic("over a log") }); !errors.Is(err, rescue.ErrPanicked) {
+			t.Error(err)
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Own runs f on a thread of its own, which ends with it (runtime.LockOSThread), and returns what f does. It is never the main
@@ -19,7 +21,7 @@ func Own(f func() error) error {
 			result <- Own(f)
 			return
 		}
-		result <- f()
+		result <- rescue.Do("work on a thread of its own", f)
 	}()
 	return <-result
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // What is changed is the thread's, and goes with it: nobody else has it, least of all the main thread.
@@ -47,5 +49,12 @@ func TestOwn(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), "\nUid:\t0\t0\t0\t0\n") {
 			t.Errorf("%s: %v\n%s", status, err, text)
 		}
+	}
+}
+
+// A panic is not the process's end, and its thread ends as any.
+func TestPanic(t *testing.T) {
+	if err := Own(func() error { panic("over what somebody has made") }); !errors.Is(err, rescue.ErrPanicked) {
+		t.Error(err)
 	}
 }

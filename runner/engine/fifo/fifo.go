@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Streams are where a process reads and writes. A nil field is like /dev/null.
@@ -118,7 +119,7 @@ func (o *output) copy(to io.Writer) {
 		}
 		n, err := o.read.Read(buf)
 		if n > 0 && to != nil {
-			if _, err := to.Write(buf[:n]); err != nil {
+			if err := rescue.Do("deliver a process's output", func() error { _, err := to.Write(buf[:n]); return err }); err != nil {
 				to = nil
 			}
 		}
@@ -138,8 +139,11 @@ func (p *Pipes) Feed(stdin io.Reader, done func()) {
 		return
 	}
 	go func() {
-		io.Copy(p.input, stdin) //nolint:errcheck // the process may end first
-		p.input.Close()         //nolint:errcheck // all was written
+		rescue.Do("feed a process's input", func() error { //nolint:errcheck // the process may end first
+			_, err := io.Copy(p.input, stdin)
+			return err
+		})
+		p.input.Close() //nolint:errcheck // all was written
 		done()
 	}()
 }

@@ -38,6 +38,14 @@ func TestPipes(t *testing.T) {
 	if err := p.Finish(t.Context()); err != nil || out.String() != "all of it" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
+	var none *safe // as a sink whose code fails
+	if p, err = Open(filepath.Join(dir, "panics"), Streams{Stdout: none, Stderr: none}); err != nil {
+		t.Fatal(err)
+	}
+	write(p)
+	if err := p.Finish(t.Context()); err != nil {
+		t.Error(err)
+	}
 	b := blocked{make(chan struct{})}
 	if p, err = Open(filepath.Join(dir, "blocked"), Streams{Stdout: b, Stderr: b}); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // images reads an archive and takes its text for an image's name. It returns when ctx ends, as the engine's Import does.
@@ -408,5 +409,32 @@ func TestChangedWhileRead(t *testing.T) {
 	write(t, path, "other")
 	if err := whole(f)(); !errors.Is(err, errChanged) || !passes(err) {
 		t.Errorf("another content: %v", err)
+	}
+}
+
+// An archive that trips code over is told as bad, once, and the others are imported.
+func TestPanic(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.tar"), "a")
+	write(t, filepath.Join(dir, "b.tar"), "b")
+	write(t, filepath.Join(dir, "c.tar"), "c")
+	d, o := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), func(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
+		list, err := images(ctx, archive, whole)
+		if err == nil && list[0].Name == "a" {
+			panic("over an archive")
+		}
+		return list, err
+	})
+	open := d.open
+	d.open = func(path string) (*source.File, error) {
+		if filepath.Base(path) == "b.tar" {
+			panic("over a file")
+		}
+		return open(path)
+	}
+	run(t, d, dir)
+	ready, reports := o.soFar()
+	if !slices.Equal(ready, []string{"c"}) || !errors.Is(reports["a.tar"], rescue.ErrPanicked) || !errors.Is(reports["b.tar"], rescue.ErrPanicked) {
+		t.Errorf("ready %v, told %v", ready, reports)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Outcome is told what comes of a Directory. Its functions may be called from any goroutine.
@@ -237,9 +238,9 @@ func (d *Directory) reach(ctx context.Context, path string) (*source.File, error
 		err error
 	}
 	back := make(chan struct{})
-	r, err := source.Attempt(ctx, d.importer.quiet, func() result {
-		f, err := d.open(path)
-		return result{f, err}
+	r, err := source.Attempt(ctx, d.importer.quiet, func() (r result) {
+		r.err = rescue.Do("open the archive", func() (err error) { r.f, err = d.open(path); return err })
+		return r
 	}, func(r result) {
 		if r.err == nil {
 			r.f.Close() //nolint:errcheck // only opened

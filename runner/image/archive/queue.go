@@ -11,6 +11,7 @@ import (
 
 	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 var (
@@ -40,7 +41,7 @@ func (d *Directory) work(ctx context.Context, scanned func()) {
 		name, j, at := d.next(time.Now())
 		if name != "" {
 			before := j.version
-			again := d.try(ctx, name, &j)
+			again := d.tryGuarded(ctx, name, &j)
 			d.tried(name, before, j, again)
 			continue
 		}
@@ -49,6 +50,15 @@ func (d *Directory) work(ctx context.Context, scanned func()) {
 		}
 		d.wait(ctx, at)
 	}
+}
+
+// tryGuarded tries an archive. One that trips code over is bad: it would do so at each start.
+func (d *Directory) tryGuarded(ctx context.Context, name string, j *job) (temporary bool) {
+	err := rescue.Do("import the archive", func() error { temporary = d.try(ctx, name, j); return nil })
+	if err != nil {
+		d.outcome.Report(d.path(name), err)
+	}
+	return temporary
 }
 
 // wait waits until at, if it is not zero, or until there is something new.

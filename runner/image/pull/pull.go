@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Fetch fetches one image by client, logs in where it is asked to, and returns when ctx ends.
@@ -104,7 +105,10 @@ func (p *Puller) run(ctx context.Context, name string, f *flight) {
 	select {
 	case p.slots <- struct{}{}:
 		if f.err = context.Cause(ctx); f.err == nil { // both at once
-			f.image, f.err = p.fetch(ctx, name, p.client, f.logins.For)
+			f.err = rescue.Do("pull "+name, func() (err error) {
+				f.image, err = p.fetch(ctx, name, p.client, f.logins.For)
+				return err
+			})
 		}
 		<-p.slots
 	case <-ctx.Done():

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // registry is a Fetch whose pulls end when the test says so.
@@ -56,6 +57,18 @@ func begin(ctx context.Context, p *Puller, name string, logins Credentials) <-ch
 		done <- err
 	}()
 	return done
+}
+
+// A pull that trips code over fails, and the next one has its slot.
+func TestPanic(t *testing.T) {
+	p := New(func(context.Context, string, *http.Client, func(string) (string, string, error)) (engine.Image, error) {
+		panic("over an image")
+	})
+	for range atOnce + 1 {
+		if err := next(t, begin(t.Context(), p, "app", nil)); !errors.Is(err, rescue.ErrPanicked) {
+			t.Error(err)
+		}
+	}
 }
 
 // An image is pulled once for all who want it; who stops waiting does not stop the others.

@@ -19,6 +19,7 @@ import (
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/logs/cri"
 	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Bounds of a Spool, whose directory is in memory on most machines.
@@ -199,9 +200,10 @@ func (s *Spool) deliver(ctx context.Context) (left bool) {
 		if ctx.Err() != nil {
 			return true
 		}
-		log, err := deliverFile(path)
+		var log string
+		err := rescue.Do("write what is kept for a container's log", func() (err error) { log, err = deliverFile(path); return err })
 		switch {
-		case errors.Is(err, errSpoolDamaged):
+		case errors.Is(err, errSpoolDamaged), errors.Is(err, rescue.ErrPanicked):
 			slog.Warn("what could not be written to a log is damaged and set aside", "file", path+durable.AsideSuffix, "err", err)
 			err = os.Rename(path, path+durable.AsideSuffix)
 		case err == nil:
