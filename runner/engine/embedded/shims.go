@@ -25,6 +25,7 @@ import (
 
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // containerd gives each shim that it finds at its start a few seconds (io.containerd.timeout.shim.load). One that has not answered by then
@@ -87,13 +88,16 @@ func (b bundle) socket() string {
 type sleepers struct {
 	state, address string
 	woken          chan struct{}
+	load           func(context.Context, bundle) error
 
 	mu  sync.Mutex
 	ids map[string]bool
 }
 
 func newSleepers(state, address string) *sleepers {
-	return &sleepers{state: state, address: address, woken: make(chan struct{}, 1), ids: map[string]bool{}}
+	s := &sleepers{state: state, address: address, woken: make(chan struct{}, 1), ids: map[string]bool{}}
+	s.load = s.loadShim
+	return s
 }
 
 func (s *sleepers) silent(id string) bool {
@@ -203,46 +207,70 @@ func showAll(state string) error {
 	return nil
 }
 
-// askAgain is the pause before a shim is asked again that has no room for a connection.
-const askAgain = time.Second
+// askAgain is the pause before a shim is asked again that has no room for a connection, or could not be loaded; after failures it
+// grows up to lastAgain.
+const (
+	askAgain  = time.Second
+	lastAgain = time.Minute
+)
 
-// await waits until a shim answers, or is gone, and has containerd know of its containers then. It waits for ctx's end, not for a time.
+// await waits until a shim answers, or is gone, and has containerd know of its containers then. What fails is tried again: without it
+// a container could not be stopped. It waits for ctx's end, not for a time.
 func (s *sleepers) await(ctx context.Context, list []bundle) {
-	err := ask(ctx, list[0])
-	for errors.Is(err, errSilent) && ctx.Err() == nil {
+	failures := 0
+	for pause := askAgain; ; {
+		err := ask(ctx, list[0])
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, errSilent) {
+			if list = s.wake(ctx, list, err, failures == 0); len(list) == 0 {
+				return
+			}
+			if failures++; failures > 1 {
+				pause = min(2*pause, lastAgain)
+			}
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(askAgain):
+			return
+		case <-time.After(pause):
 		}
-		err = ask(ctx, list[0])
 	}
-	if ctx.Err() != nil {
-		return
-	}
+}
+
+// wake has containerd know of the containers of a shim that answers, or is gone for the reason given. It returns those of which that
+// has failed, and tells of it if it is to.
+func (s *sleepers) wake(ctx context.Context, list []bundle, gone error, tell bool) (left []bundle) {
 	for _, b := range list {
-		if err == nil {
-			slog.Info("a container's shim answers again", "id", b.id)
-			if err := s.load(ctx, b); err != nil {
-				slog.Error("cannot load the shim of a container; the next start tries again", "id", b.id, "err", err)
-				continue
-			}
-		} else {
-			slog.Warn("the shim of a container is gone; what is left of the container is removed", "id", b.id, "err", err)
+		if gone != nil {
+			slog.Warn("the shim of a container is gone; what is left of the container is removed", "id", b.id, "err", gone)
 			s.clear(ctx, b)
+		} else if err := rescue.Do("load a shim", func() error { return s.load(ctx, b) }); err != nil {
+			if tell && ctx.Err() == nil {
+				slog.Error("a container's shim answers again and cannot be loaded; that is tried again", "id", b.id, "err", err)
+			}
+			left = append(left, b)
+			continue
+		} else {
+			slog.Info("a container's shim answers again", "id", b.id)
 		}
 		s.mu.Lock()
 		delete(s.ids, b.id)
 		s.mu.Unlock()
 	}
-	select {
-	case s.woken <- struct{}{}:
-	default:
+	if len(left) < len(list) {
+		select {
+		case s.woken <- struct{}{}:
+		default:
+		}
 	}
+	return left
 }
 
-// load has containerd connect to a shim that runs. Its manager does so for a container in a sandbox whose shim has an address;
+// loadShim has containerd connect to a shim that runs. Its manager does so for a container in a sandbox whose shim has an address;
 // each of ours has a sandbox record of its own name (engine.Create).
-func (s *sleepers) load(ctx context.Context, b bundle) error {
+func (s *sleepers) loadShim(ctx context.Context, b bundle) error {
 	p := parts.Load()
 	if p == nil {
 		return errors.New("containerd has no shim manager")
@@ -263,6 +291,9 @@ func (s *sleepers) load(ctx context.Context, b bundle) error {
 	_, err = p.manager.Start(ctx, b.id, loaded, runtime.CreateOpts{
 		SandboxID: b.id, Runtime: string(binary), Address: b.Protocol + "+" + b.Address, Version: b.Version,
 	})
+	if errdefs.IsAlreadyExists(err) { // an earlier try was not told of its success
+		return nil
+	}
 	return err
 }
 

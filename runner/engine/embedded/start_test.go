@@ -1,13 +1,16 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,5 +166,46 @@ func TestSilentShims(t *testing.T) {
 				t.Errorf("%s: %v", b.id, err)
 			}
 		}
+	}
+}
+
+// A shim that answers again and cannot be loaded at first, as on a full disk, is loaded when that works: one of its containers after the
+// other.
+func TestLoadedLater(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "shims") // sockets have short paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	listener, err := net.Listen("unix", filepath.Join(dir, "shim"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shim, err := ttrpc.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go shim.Serve(t.Context(), listener) //nolint:errcheck // it ends with the test
+	t.Cleanup(func() { shim.Close() })
+	s, tries := newSleepers(dir, ""), map[string]int{}
+	s.load = func(_ context.Context, b bundle) error {
+		if tries[b.id]++; b.id == "second" && tries[b.id] < 3 {
+			return unix.ENOSPC
+		}
+		return nil
+	}
+	list := []bundle{}
+	for _, id := range []string{"first", "second"} {
+		s.ids[id] = true
+		list = append(list, bundle{id: id, Version: 3, Address: "unix://" + filepath.Join(dir, "shim"), Protocol: "ttrpc"})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s.await(ctx, list)
+	if tries["first"] != 1 || tries["second"] != 3 || s.silent("first") || s.silent("second") {
+		t.Errorf("tried %v, silent still: %v", tries, s.ids)
+	}
+	if len(s.woken) != 1 {
+		t.Error("nobody was told")
 	}
 }
