@@ -28,7 +28,7 @@ func setAside(c Config) (message string, err error) {
 	inOrder := os.Remove(mark(c.State)) == nil
 	damage := misshapen(c.Root)
 	if damage == "" && !inOrder {
-		databases, err := filepath.Glob(filepath.Join(c.Root, "*", "*.db"))
+		databases, err := databasesOf(c.Root)
 		if err != nil {
 			return "", err
 		}
@@ -37,15 +37,64 @@ func setAside(c Config) (message string, err error) {
 	if damage == "" {
 		return "", nil
 	}
-	aside := c.Root + durable.AsideSuffix
-	if err := foreign.RemoveAll(aside); err != nil { // an earlier one: flash is small
-		return "", fmt.Errorf("cannot make room for a damaged database: %w", err)
-	}
-	if err := os.Rename(c.Root, aside); err != nil {
+	aside, err := moveAside(c.Root)
+	if err != nil {
 		return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
 	}
 	return fmt.Sprintf("what containerd keeps is damaged (%s). All of it is set aside in %s, and images are imported or "+
 		"pulled anew; remove that directory when it is of no use to you", damage, aside), nil
+}
+
+// databasesOf lists the databases of containerd's plugins, without what was set aside beside them.
+func databasesOf(root string) ([]string, error) {
+	return filepath.Glob(filepath.Join(root, "io.containerd.*", "*.db"))
+}
+
+// moveAside renames root, and returns where it is then. A root that is a link to a directory, or a mount point, stays what it is: the
+// disk was chosen by the operator. What it holds is moved into a directory in it.
+func moveAside(root string) (aside string, err error) {
+	aside = root + durable.AsideSuffix
+	if err := foreign.RemoveAll(aside); err != nil { // an earlier one: flash is small
+		return "", err
+	}
+	info, err := os.Lstat(root)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode()&os.ModeSymlink == 0 || !isDirectory(root) {
+		if err := os.Rename(root, aside); !errors.Is(err, unix.EBUSY) {
+			return aside, err
+		}
+	}
+	return filepath.Join(root, filepath.Base(aside)), moveEntries(root, filepath.Base(aside))
+}
+
+// moveEntries moves what is in dir into a directory of that name in it; of a part that is a mount point itself, what that holds.
+func moveEntries(dir, name string) error {
+	aside := filepath.Join(dir, name)
+	if err := foreign.RemoveAll(aside); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "lost+found" { // it belongs to the file system
+			continue
+		}
+		err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(aside, e.Name()))
+		if errors.Is(err, unix.EBUSY) && e.IsDir() {
+			err = moveEntries(filepath.Join(dir, e.Name()), name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func mark(state string) string { return filepath.Join(state, "ended-in-order") }

@@ -19,7 +19,7 @@ const (
 // misshapen says what of containerd's root cannot be as containerd leaves it: another kind of file, or a database that is gone while
 // what it describes is there. containerd would begin a new one, and trip over the old parts from then on.
 func misshapen(root string) string {
-	switch info, err := os.Lstat(root); {
+	switch info, err := os.Stat(root); { // it may be a link to another disk
 	case os.IsNotExist(err):
 		return ""
 	case err != nil:
@@ -36,7 +36,7 @@ func misshapen(root string) string {
 			return fmt.Sprintf("%s is no directory", e.Name())
 		}
 	}
-	databases, err := filepath.Glob(filepath.Join(root, "*", "*.db"))
+	databases, err := databasesOf(root)
 	if err != nil {
 		return err.Error()
 	}

@@ -5,9 +5,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // TestMain is the process that looks at a database when it is started as one, or a shim.
@@ -169,4 +171,97 @@ func TestSetAside(t *testing.T) {
 	if message, err := setAside(c); err != nil || message == "" {
 		t.Errorf("the mark holds for more than one start: %q, %v", message, err)
 	}
+}
+
+// A root that was put on another disk stays there, whether it is good or damaged.
+func TestRootElsewhere(t *testing.T) {
+	for name, place := range map[string]func(t *testing.T, root string){
+		"a link": func(t *testing.T, root string) {
+			if err := os.Symlink(t.TempDir(), root); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a mount point": func(t *testing.T, root string) {
+			mount(t, root)
+			if err := os.Mkdir(filepath.Join(root, "lost+found"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a part is a mount point": func(t *testing.T, root string) {
+			mount(t, root)
+			mount(t, filepath.Join(root, contentDir))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c := Config{Root: filepath.Join(dir, "containerd"), State: filepath.Join(dir, "state"), Self: self(t)}
+			place(t, c.Root)
+			before, err := os.Lstat(c.Root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // an earlier one makes room
+				path := filepath.Join(c.Root, metadataDir, "meta.db")
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				database(t, path)
+				put(t, filepath.Join(c.Root, contentDir, "blobs", "sha256", "abc"), "blob")
+				if root, message, err := usableRoot(c); err != nil || message != "" || root != c.Root {
+					t.Fatalf("%s, %q, %v", root, message, err)
+				}
+				if message, err := setAside(c); err != nil || message != "" {
+					t.Fatalf("a good database: %q, %v", message, err)
+				}
+				if err := os.Truncate(path, 5000); err != nil {
+					t.Fatal(err)
+				}
+				message, err := setAside(c)
+				if err != nil || !strings.Contains(message, filepath.Join(c.Root, "containerd.damaged")) {
+					t.Fatalf("a damaged database: %q, %v", message, err)
+				}
+				if _, err := os.Stat(filepath.Join(c.Root, "containerd.damaged", metadataDir, "meta.db")); err != nil {
+					t.Error(err)
+				}
+				if filled(filepath.Join(c.Root, contentDir, "blobs")) {
+					t.Error("what it describes is still in place")
+				}
+				if message, err := setAside(c); err != nil || message != "" {
+					t.Errorf("the next start: %q, %v", message, err)
+				}
+			}
+			if after, err := os.Lstat(c.Root); err != nil || !os.SameFile(before, after) {
+				t.Errorf("it is another root: %v, %v", after, err)
+			}
+			if err := makeStandIn(c.Root, filepath.Join(dir, "stand-in")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Lstat(filepath.Join(dir, "stand-in", "containerd.damaged")); !os.IsNotExist(err) {
+				t.Errorf("what was set aside is stood in for: %v", err)
+			}
+		})
+	}
+	c := Config{Root: filepath.Join(t.TempDir(), "containerd"), State: t.TempDir()}
+	if err := os.Symlink("not/mounted", c.Root); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := usableRoot(c); err == nil || !strings.Contains(err.Error(), "leads nowhere") {
+		t.Errorf("a link that leads nowhere: %v", err)
+	}
+}
+
+// mount mounts a file system on dir until the test ends.
+func mount(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Fatalf("cannot mount a tmpfs (these tests run as root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -39,9 +40,12 @@ func writable(dir string) (bool, error) {
 // usableRoot returns the root that containerd shall use, and, when that is a stand-in, a sentence that says so.
 func usableRoot(c Config) (root, message string, err error) {
 	standIn := filepath.Join(c.State, standInName)
-	info, err := os.Lstat(c.Root)
+	info, err := os.Stat(c.Root)
 	if err == nil && !info.IsDir() {
 		return c.Root, "", nil // for setAside
+	}
+	if _, there := os.Lstat(c.Root); err != nil && there == nil { // containerd's images are behind it, which come back with the disk
+		return "", "", fmt.Errorf("containerd's root is a link that leads nowhere; mount the disk behind it, or remove the link: %w", err)
 	}
 	ok, err := writable(c.Root)
 	if err != nil {
@@ -99,7 +103,7 @@ func makeStandIn(root, standIn string) error {
 	for _, e := range entries {
 		from, to := filepath.Join(root, e.Name()), filepath.Join(building, e.Name())
 		switch {
-		case !isDirectory(from):
+		case !isDirectory(from), e.Name() == filepath.Base(root)+durable.AsideSuffix:
 		case e.Name() == contentDir:
 			err = os.Symlink(from, to)
 		default:
