@@ -1,13 +1,16 @@
 package embedded
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -105,22 +108,50 @@ func (c Config) check(databases []string) (damage string) {
 	if len(databases) == 0 {
 		return ""
 	}
-	cmd := exec.Command(c.Self, append([]string{CheckCommand}, databases...)...) //nolint:noctx // bounded by its own limits
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return ""
-	case !errors.As(err, &exit):
-		return "" // it could not be looked at, which says nothing about it
+	for range 2 {
+		out, err := exec.Command(c.Self, append([]string{CheckCommand}, databases...)...).CombinedOutput() //nolint:noctx // bounded by its own limits
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			return ""
+		case !errors.As(err, &exit):
+			slog.Warn("containerd's databases cannot be looked at, and are taken for good", "err", err)
+			return "" // it says nothing about them
+		case killed(exit, databases):
+			continue // perhaps there is more memory the next time
+		}
+		first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		if first == "" {
+			first = err.Error()
+		}
+		return first
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(out.String()), "\n")
-	if first == "" {
-		first = err.Error()
+	slog.Warn("what looks at containerd's databases was killed twice, for want of memory perhaps; they are taken for good")
+	return ""
+}
+
+// maxResident is how much memory of its own the process that looks may have in use and be killed for somebody else's need.
+const maxResident = 256 << 20
+
+// killed says whether the process was killed from outside, which says nothing about the databases: the machine, or the daemon's cgroup,
+// was short of memory. Its own limits make it end in another way as a rule, and a cgroup's may be below them: where the process itself had
+// grown that large, or had used up its time, a database was the reason, and the daemon would fare like it.
+func killed(exit *exec.ExitError, databases []string) bool {
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != unix.SIGKILL {
+		return false
 	}
-	return first
+	if exit.UserTime()+exit.SystemTime() >= checkSeconds*time.Second {
+		return false
+	}
+	room := int64(maxResident)
+	for _, path := range databases { // they are mapped
+		if info, err := os.Stat(path); err == nil {
+			room += info.Size()
+		}
+	}
+	usage, ok := exit.SysUsage().(*syscall.Rusage)
+	return !ok || usage.Maxrss<<10 <= room
 }
 
 // Limits of the process that looks: a good database of a thousand containers needs some megabytes and a tenth of a second.
@@ -132,14 +163,32 @@ const (
 // CheckDatabases reads every page of databases. It may end the process, or make it end, and bounds its memory and time: it is
 // for a process of its own.
 func CheckDatabases(paths []string) error {
-	for kind, limit := range map[int]uint64{unix.RLIMIT_AS: checkMemory, unix.RLIMIT_CPU: checkSeconds, unix.RLIMIT_CORE: 0} {
-		if err := unix.Setrlimit(kind, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
-			return nil //nolint:nilerr // better not looked at than without a bound
-		}
+	if err := bound(checkSeconds); err != nil {
+		return nil //nolint:nilerr // better not looked at than without a bound
 	}
 	for _, path := range paths {
 		if err := checkDatabase(path); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+	}
+	return nil
+}
+
+// bound bounds the process. At the lower limit of CPU time it gets SIGXCPU, which Go ignores by itself, and ends with a message; at the
+// upper one it would get SIGKILL, which others send too.
+func bound(seconds uint64) error {
+	over := make(chan os.Signal, 1)
+	signal.Notify(over, unix.SIGXCPU)
+	go func() {
+		<-over
+		fmt.Fprintf(os.Stderr, "it cannot be looked through within %d s of CPU time\n", seconds)
+		os.Exit(1)
+	}()
+	for kind, limit := range map[int]unix.Rlimit{
+		unix.RLIMIT_AS: {Cur: checkMemory, Max: checkMemory}, unix.RLIMIT_CPU: {Cur: seconds, Max: seconds + 10}, unix.RLIMIT_CORE: {},
+	} {
+		if err := unix.Setrlimit(kind, &limit); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -15,6 +15,9 @@ import (
 // TestMain is the process that looks at a database when it is started as one, or a shim.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == CheckCommand {
+		if how := os.Getenv(checkEnds); how != "" {
+			endLike(how, os.Args[2])
+		}
 		if err := CheckDatabases(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -85,6 +88,58 @@ func usedSize(t *testing.T, path string) (size int) {
 		t.Fatal(err)
 	}
 	return size
+}
+
+// checkEnds says how a process that looks at databases ends.
+const checkEnds = "SOLOPOD_TEST_CHECK_ENDS"
+
+// endLike ends the process like one that others kill, or that a database has led astray. It notes its run beside the database.
+func endLike(how, database string) {
+	runs, _ := os.ReadFile(database + ".runs") // there is none at first
+	if err := os.WriteFile(database+".runs", append(runs, '.'), 0o600); err != nil {
+		panic(err)
+	}
+	switch {
+	case how == "in a loop":
+		if bound(1) == nil {
+			for {
+				runs = runs[:0]
+			}
+		}
+	case how == "grown":
+		grown := make([]byte, maxResident+64<<20)
+		for i := 0; i < len(grown); i += 4096 {
+			grown[i] = 1
+		}
+	case how == "killed once" && len(runs) > 0:
+		return
+	}
+	if err := unix.Kill(os.Getpid(), unix.SIGKILL); err != nil {
+		panic(err)
+	}
+}
+
+// That what looks at a database was killed says nothing about the database, unless that is why it had to be.
+func TestCheckKilled(t *testing.T) {
+	for how, want := range map[string]struct {
+		damage string
+		runs   int
+	}{
+		"killed once": {"", 2}, "killed": {"", 2}, "grown": {"signal: killed", 1}, "in a loop": {"CPU time", 1},
+	} {
+		t.Run(how, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "meta.db")
+			database(t, path)
+			t.Setenv(checkEnds, how)
+			damage := Config{Self: self(t)}.check([]string{path})
+			if (damage == "") != (want.damage == "") || !strings.Contains(damage, want.damage) {
+				t.Errorf("found %q", damage)
+			}
+			if runs, err := os.ReadFile(path + ".runs"); err != nil || len(runs) != want.runs {
+				t.Errorf("looked %d times, %v", len(runs), err)
+			}
+		})
+	}
 }
 
 // Whatever is done to a database, looking at it ends with an answer.
