@@ -167,30 +167,56 @@ func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload
 	}, api.Files{Config: map[string]config{"solopodconfig": c}, LogDir: c.LogDir})
 }
 
-// lock keeps a second daemon away from the same root: both would drive the same pods.
+// lock keeps a second daemon away from the same root, and from the same state directory: both would drive the same pods. The state
+// directory is locked in any case, as the root may have become read-only since the other daemon has begun.
 func lock(c config) (unlock func(), err error) {
 	for _, dir := range []string{c.Root, c.State} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("cannot make a directory of Solopod's: %w", err)
 		}
 	}
-	path := filepath.Join(c.Root, "lock")
-	f, err := durable.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if errors.Is(err, unix.EROFS) { // the state directory belongs to the root, as much as it can
-		path = filepath.Join(c.State, "lock")
-		f, err = durable.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	root, err := lockDir(c.Root, "--root")
+	if err != nil && !errors.Is(err, unix.EROFS) {
+		return nil, err
 	}
+	state, err := lockDir(c.State, "--state")
+	switch {
+	case err == nil:
+	case root != nil && !errors.Is(err, errLocked): // a full one bars no start
+		slog.Warn("the state directory cannot be locked; start no second daemon with it", "err", err)
+	default:
+		if root != nil {
+			root.Close() //nolint:errcheck // only locked
+		}
+		return nil, err
+	}
+	return func() {
+		for _, f := range []*os.File{root, state} {
+			if f != nil {
+				f.Close() //nolint:errcheck // closing unlocks
+			}
+		}
+	}, nil
+}
+
+// errLocked: another daemon has the directory.
+var errLocked = errors.New("another solopod runs")
+
+// lockDir locks a directory of Solopod's, which flag names, until the file that it returns is closed, or the process ends.
+func lockDir(dir, flag string) (*os.File, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := durable.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot lock %s: %w", c.Root, err)
+		return nil, fmt.Errorf("cannot lock %s: %w", dir, err)
 	}
 	// Not flock: a child that was forked just before a kill holds that on until it has executed its program, and the next
 	// start would be refused. Locks of fcntl(2) are the process's own.
 	held := unix.Flock_t{Type: unix.F_WRLCK, Whence: unix.SEEK_SET}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &held); err != nil {
 		f.Close() //nolint:errcheck // only locked
-		return nil, fmt.Errorf("another solopod runs on %s (it holds %s); give this one a --root of its own", c.Root, path)
+		return nil, fmt.Errorf("%w on %s (it holds %s); give this one a %s of its own", errLocked, dir, path, flag)
 	}
-	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
+	return f, nil
 }
 
 // finding is what was found wrong with containerd's root; each is a sentence, or empty.
