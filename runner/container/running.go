@@ -17,9 +17,6 @@ import (
 	"github.com/solopod/solopod/runner/session"
 )
 
-// now is the time for records, by the wall clock alone.
-func now() time.Time { return time.Now().Round(0) }
-
 // cgroupOf is the path of a container's cgroup.
 func (c *Containers) cgroupOf(t plan.Target) string {
 	return c.Cgroups.Container(c.Sandboxes.Cgroup(t.Pod), t.ID)
