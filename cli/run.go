@@ -70,10 +70,12 @@ func runDaemon(ctx context.Context, c config) error {
 	quietKlog()
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
+	b := newBackstop(ctx, queue.flush, os.Exit)
+	defer b.disarm()
 	supervisor := newSupervisor(ctx)
 	defer supervisor.Close()
 	for err = errRootLost; errors.Is(err, errRootLost); {
-		err = daemon(ctx, c, queue, supervisor)
+		err = daemon(ctx, c, queue, supervisor, b)
 	}
 	if err != nil {
 		fmt.Fprintln(queue, "error:", err)
@@ -88,44 +90,48 @@ func runDaemon(ctx context.Context, c config) error {
 var errRootLost = errors.New("the root directory has become read-only")
 
 // daemon wires the daemon together and runs it until ctx ends. log gets what containerd says.
-func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor) error {
+func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor, b *backstop) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
 	}
-	unlock, err := lock(c)
-	if err != nil {
+	var unlock, stopEngine func()
+	var err error
+	if b.during("the lock of the root", func() { unlock, err = lock(c) }); err != nil {
 		return err
 	}
 	defer unlock()
-	e, found, stopEngine, err := startEngine(ctx, c, log)
-	if err != nil {
+	var e *engine.Engine
+	var found finding
+	if b.during("the start of containerd", func() { e, found, stopEngine, err = startEngine(ctx, c, log) }); err != nil {
 		return err
 	}
-	defer stopEngine()
-	r, err := newRunner(c, e, found, supervisor.unit)
-	if err != nil {
+	defer b.during("the end of containerd", stopEngine)
+	var r *runner.Runner
+	if b.during("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit) }); err != nil {
 		return err
 	}
-	known, err := r.Start(ctx)
-	if err != nil {
+	var known []manifests.Desired
+	if b.during("taking up what runs", func() { known, err = r.Start(ctx) }); err != nil {
 		return err
 	}
-	defer r.Stop()
+	defer b.during("what is done for pods", r.Stop)
+	down, forget := askAtEnd(ctx, goingDown)
+	defer forget()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
-	err = serve(ctx, c, r, e, known, supervisor)
+	err = serve(ctx, c, r, e, known, supervisor, b)
 	if errors.Is(err, errRootLost) && ctx.Err() == nil {
 		slog.Error("the root directory has become read-only; Solopod begins anew without it, and pods run on", "root", c.Root)
 		return err
 	}
-	supervisor.end(c, r)
+	supervisor.end(c, r, down, b)
 	slog.Info("Solopod ends")
 	return err
 }
 
 // serve runs everything that goes on until the end: manifests, images and HTTP.
-func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired, s *supervisor) error {
+func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired, s *supervisor, b *backstop) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.WatchImages(ctx, c.Images) })
+	group.Go(b.part("images", func() error { return r.WatchImages(ctx, c.Images) }))
 	group.Go(func() error {
 		select {
 		case <-r.RootLost():
@@ -137,13 +143,15 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	changes, unsubscribe := r.Subscribe()
 	defer unsubscribe()
 	group.Go(func() error { return rest(ctx, changes) })
-	workloads := workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object)
-	group.Go(func() error { return workloads.Run(ctx) })
+	var workloads *workload.Controller
+	b.during("the record of Jobs", func() { workloads = workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object) })
+	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
 	directory := source.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
-	group.Go(func() error { return directory.Run(ctx) })
-	group.Go(func() error { return s.supervise(ctx, r) })
-	server := newServer(c, r, e, workloads)
-	if err := listenAll(ctx, c, server, group.Go); err != nil {
+	group.Go(b.part("manifests", func() error { return directory.Run(ctx) }))
+	group.Go(b.part("systemd", func() error { return s.supervise(ctx, r) }))
+	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }
+	var err error
+	if b.during("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads), listening) }); err != nil {
 		return err
 	}
 	return group.Wait()

@@ -144,10 +144,23 @@ func goingDown(ctx context.Context) bool {
 	return state.Value.Value() == "stopping"
 }
 
-// end stops the pods when the machine goes down, and leaves them alone otherwise.
-func (s *supervisor) end(c config, r *runner.Runner) {
-	ctx := context.Background() // the daemon's own has ended
-	if !goingDown(ctx) {
+// askAtEnd asks systemd, as soon as ctx has ended, whether the machine goes down: the answer comes while other things end. answer
+// waits for it, and asks itself where ctx has not ended; forget is for who does not want to know any more.
+func askAtEnd(ctx context.Context, ask func(context.Context) bool) (answer func() bool, forget func() bool) {
+	answers := make(chan bool, 1)
+	forget = context.AfterFunc(ctx, func() { answers <- ask(context.Background()) })
+	return func() bool {
+		if forget() {
+			return ask(context.Background())
+		}
+		return <-answers
+	}, forget
+}
+
+// end stops the pods when the machine goes down, and leaves them alone otherwise. The daemon's own context has ended.
+func (s *supervisor) end(c config, r *runner.Runner, goingDown func() bool, b *backstop) {
+	down := false
+	if b.during("the question to systemd", func() { down = goingDown() }); !down {
 		s.tell("STOPPING=1")
 		return
 	}
@@ -158,7 +171,8 @@ func (s *supervisor) end(c config, r *runner.Runner) {
 		return
 	}
 	const margin = time.Minute // for what the processes' end leaves to do, on a slow machine
+	b.extend(total + margin/2)
 	s.tell("STOPPING=1", "STATUS=The machine goes down: stopping the pods", fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (total+margin).Microseconds()))
 	slog.Info("the machine goes down; stopping the pods", "within", total)
-	r.Drain(ctx, total, c.ShutdownGracePeriodCriticalPods.Duration)
+	b.during("pods that are stopped", func() { r.Drain(context.Background(), total, c.ShutdownGracePeriodCriticalPods.Duration) })
 }

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The process ends in time although several parts hang one after the other, and says which: or later by as much as pods were given.
+func TestBackstop(t *testing.T) {
+	for name, extended := range map[string]time.Duration{"": 0, "pods are stopped": 30 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said bytes.Buffer
+				before := slog.Default()
+				slog.SetDefault(slog.New(slog.NewTextHandler(&said, nil)))
+				defer slog.SetDefault(before)
+				ctx, terminate := context.WithCancel(t.Context())
+				exited := make(chan int)
+				b := newBackstop(ctx, func(limit time.Duration) { time.Sleep(limit) }, func(code int) { exited <- code }) //nolint:forbidigo // virtual time
+				defer b.disarm()
+				hang := make(chan struct{})
+				defer close(hang)
+				b.during("the past", func() {})
+				go b.during("the disk", func() { <-hang })
+				go b.part("the network", func() error { <-hang; return nil })() //nolint:errcheck // it has none
+				time.Sleep(time.Hour)                                           //nolint:forbidigo // virtual time
+				begun := time.Now()
+				terminate()
+				if extended > 0 {
+					b.extend(extended)
+				}
+				if code := <-exited; code != 0 {
+					t.Errorf("exit code %d", code)
+				}
+				if took := time.Since(begun); took != endLimit+lastFlush+extended || took > 10*time.Second+extended {
+					t.Errorf("it took %s", took)
+				}
+				if !strings.Contains(said.String(), `hangs="the disk, the network"`) {
+					t.Errorf("it said %s", said.String())
+				}
+			})
+		})
+	}
+}
+
+// A daemon that ends in time is left alone.
+func TestBackstopIsNotNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, terminate := context.WithCancel(t.Context())
+		b := newBackstop(ctx, nil, func(int) { t.Error("it ends the process") })
+		terminate()
+		time.Sleep(endLimit - time.Second) //nolint:forbidigo // virtual time
+		b.disarm()
+		time.Sleep(time.Hour) //nolint:forbidigo // virtual time
+	})
+}
+
+// systemd is asked at once when the daemon is told to end, and else by who wants to know.
+func TestAskAtEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context) bool {
+			time.Sleep(5 * time.Second) //nolint:forbidigo // virtual time
+			return true
+		}
+		for _, told := range []bool{true, false} {
+			ctx, terminate := context.WithCancel(t.Context())
+			answer, forget := askAtEnd(ctx, slow)
+			want := 5 * time.Second
+			if told {
+				terminate()
+				time.Sleep(3 * time.Second) //nolint:forbidigo // virtual time
+				want -= 3 * time.Second
+			}
+			begun := time.Now()
+			if down := answer(); !down || time.Since(begun) != want {
+				t.Errorf("told %t: %t after %s", told, down, time.Since(begun))
+			}
+			forget()
+			terminate()
+		}
+	})
+}
