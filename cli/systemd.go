@@ -74,11 +74,18 @@ func (s *supervisor) Close() {
 	}
 }
 
+// tellLimit is how long systemd may take to make room for a message.
+const tellLimit = time.Second
+
 func (s *supervisor) tell(lines ...string) {
 	if s.conn == nil {
 		return
 	}
-	if _, err := s.conn.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+	err := s.conn.SetWriteDeadline(time.Now().Add(tellLimit))
+	if err == nil {
+		_, err = s.conn.Write([]byte(strings.Join(lines, "\n")))
+	}
+	if err != nil {
 		slog.Warn("cannot tell systemd about the daemon", "err", err)
 	}
 }
