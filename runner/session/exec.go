@@ -42,8 +42,10 @@ const outputLimit = 10 << 10
 // Output is Run for probes and hooks: without input, and with the beginning of what the command writes.
 func Output(ctx context.Context, e Executor, id, dir string, command []string) (code uint32, output []byte, err error) {
 	out := &Beginning{Most: outputLimit}
-	code, err = Run(ctx, e, id, dir, command, engine.ExecIO{Stdout: out, Stderr: out})
-	return code, out.Kept, err
+	if code, err = Run(ctx, e, id, dir, command, engine.ExecIO{Stdout: out, Stderr: out}); err != nil {
+		return code, nil, err // the command may have been left behind, and write on
+	}
+	return code, out.Kept, nil
 }
 
 // Beginning keeps the first Most bytes of what is written to it, and drops the rest.

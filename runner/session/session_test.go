@@ -175,6 +175,26 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// leaving is an engine whose command writes on when its exec has been given up.
+type leaving struct{ *box }
+
+func (l leaving) Exec(ctx context.Context, _, _ string, _ *specs.Process, sio engine.ExecIO) (uint32, error) {
+	sio.Stdout.Write([]byte("first")) //nolint:errcheck // it cannot fail
+	go func() {
+		for ctx.Err() == nil {
+			sio.Stdout.Write([]byte("x")) //nolint:errcheck // it cannot fail
+		}
+	}()
+	return 0, errors.New("left behind")
+}
+
+// What a command has written is not looked at while it may write on.
+func TestOutputOfWhatWasLeftBehind(t *testing.T) {
+	if _, out, err := Output(t.Context(), leaving{}, "one-id", t.TempDir(), []string{"ls"}); err == nil || out != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 // When following ends: with the directory of the attempt, or a while after the pod's status says that the attempt is over.
 func TestWhenEnded(t *testing.T) {
 	for name, c := range map[string]struct {
