@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -295,4 +296,61 @@ func TestStuckDisk(t *testing.T) {
 	if took := time.Since(began); took > 2*closeLimit {
 		t.Errorf("the end took %s", took)
 	}
+}
+
+// What a full disk has taken a part of costs no event when there is room again, and each time that a disk fills up is told, once.
+func TestFullDisk(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	root := stuck.Small(t, 256)
+	l := New("node", t.TempDir(), root)
+	defer l.Close()
+	n := 0
+	report := func() {
+		n++
+		l.Manifest("a", v1.EventTypeWarning, "R", fmt.Sprintf("%d %s", n, strings.Repeat("x", 3000)))
+	}
+	for round := 1; round <= 2; round++ {
+		report()
+		written(t, l, true) // there is a file
+		fill, err := os.Create(filepath.Join(root, "fill"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = fill.Write(make([]byte, 4096))
+		}
+		if err := errors.Join(fill.Truncate(fillTo(t, fill)), fill.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for range 3 {
+				report()
+			}
+			written(t, l, true)
+		}
+		if got := strings.Count(log.String(), "cannot keep events"); got != round {
+			t.Errorf("the full disk was told %d times of %d:\n%s", got, round, log.String())
+		}
+		if err := os.Remove(filepath.Join(root, "fill")); err != nil {
+			t.Fatal(err)
+		}
+		report()
+		written(t, l, true)
+		if got := New("node", t.TempDir(), root).List(); len(got) != n {
+			t.Errorf("%d of %d events are on the disk", len(got), n)
+		}
+	}
+}
+
+// fillTo is the size at which a file leaves room for one page.
+func fillTo(t *testing.T, f *os.File) int64 {
+	t.Helper()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return max(info.Size()-4096, 0)
 }

@@ -42,7 +42,7 @@ type store struct {
 	longest map[string]int64 // when a file is written anew, in bytes
 	flushed time.Time
 	timer   <-chan time.Time
-	told    bool // that events are not kept
+	told    map[string]bool // that events are not kept in a file
 }
 
 const (
@@ -59,7 +59,7 @@ const (
 
 func newStore(memory, disk string) *store {
 	return &store{
-		memory: memory, disk: disk, anew: map[string]bool{}, longest: map[string]int64{}, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}),
+		memory: memory, disk: disk, anew: map[string]bool{}, told: map[string]bool{}, longest: map[string]int64{}, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}),
 		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -135,8 +135,7 @@ func (s *store) remember() {
 	case s.anew[s.memory]:
 		s.rewrite(s.memory)
 	case len(noted) > 0:
-		s.complain(appendTo(s.memory, noted, false))
-		if s.tooLong(s.memory) {
+		if !s.append(s.memory, noted, false) || s.tooLong(s.memory) {
 			s.rewrite(s.memory)
 		}
 	}
@@ -156,16 +155,27 @@ func (s *store) flush() {
 	s.timer, s.flushed = nil, time.Now()
 	s.pending = newest(s.pending)
 	if len(s.pending) > 0 && !s.anew[s.disk] {
-		if err := appendTo(s.disk, s.pending, true); err != nil {
-			s.complain(err)
-			s.timer = time.After(seldom) // as far as they still count then
-		} else {
+		if s.append(s.disk, s.pending, true) {
 			s.pending = nil
 		}
 	}
 	if s.anew[s.disk] || s.tooLong(s.disk) {
 		s.rewrite(s.disk)
 	}
+	if s.anew[s.disk] {
+		s.timer = time.After(seldom) // again, with what still counts then
+	}
+}
+
+// append writes events behind those of a file. When it fails the file has to be written anew: half a line may be at its end, and would
+// spoil the next one.
+func (s *store) append(path string, list []*v1.Event, sync bool) (written bool) {
+	err := appendTo(path, list, sync)
+	s.complain(path, err)
+	if err != nil {
+		s.anew[path] = true
+	}
+	return err == nil
 }
 
 // rewrite replaces a file by what counts.
@@ -177,7 +187,7 @@ func (s *store) rewrite(path string) {
 	}
 	data := lines(list)
 	err := write(path, data, 0o600)
-	s.complain(err)
+	s.complain(path, err)
 	if err != nil {
 		return
 	}
@@ -235,13 +245,10 @@ func appendTo(path string, list []*v1.Event, sync bool) error {
 	return nil
 }
 
-// complain says once that events are not kept.
-func (s *store) complain(err error) {
-	if err == nil {
-		return
+// complain says, once until it works again, that events are not kept.
+func (s *store) complain(path string, err error) {
+	if err != nil && !s.told[path] {
+		slog.Warn("cannot keep events; they are lost when Solopod ends", "file", path, "err", err)
 	}
-	if !s.told {
-		slog.Warn("cannot keep events; they are lost when Solopod ends", "err", err)
-	}
-	s.told = true
+	s.told[path] = err != nil
 }
