@@ -11,6 +11,8 @@ import (
 
 	"github.com/containernetworking/cni/libcni"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // cni runs the node's CNI plugins.
@@ -53,24 +55,67 @@ func (c *cni) load() (*libcni.NetworkConfigList, error) {
 			first = f
 		}
 	}
-	if strings.HasSuffix(first, ".conflist") {
-		list, err := libcni.ConfListFromFile(first)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
-		}
-		return list, nil
-	}
-	//nolint:staticcheck // SA1019: files with a single plugin are still in use on nodes
-	single, err := libcni.ConfFromFile(first)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
-	}
-	//nolint:staticcheck // SA1019: see above
-	list, err := libcni.ConfListFromConf(single)
+	list, err := readConfig(first)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the CNI configuration %s: %w", first, err)
 	}
 	return list, nil
+}
+
+// maxConfig bounds a file of CNI configuration, in bytes.
+const maxConfig = 1 << 20
+
+// readConfig reads a list of plugins, or a single one. What installs CNI is a pod as often as not, and can put anything there: libcni
+// would open it whatever it is.
+func readConfig(path string) (*libcni.NetworkConfigList, error) {
+	data, err := foreign.ReadFollowing(path, maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(path, ".conflist") {
+		//nolint:staticcheck // SA1019: files with a single plugin are still in use on nodes
+		single, err := libcni.ConfFromBytes(data)
+		if err != nil {
+			return nil, err
+		}
+		//nolint:staticcheck // SA1019: see above
+		return libcni.ConfListFromConf(single)
+	}
+	list, err := libcni.ConfListFromBytes(data)
+	if err != nil {
+		return nil, err
+	}
+	if !list.LoadOnlyInlinedPlugins { // as libcni.NetworkConfFromFile
+		more, err := readPlugins(filepath.Join(filepath.Dir(path), list.Name))
+		if err != nil {
+			return nil, err
+		}
+		list.Plugins = append(list.Plugins, more...)
+	}
+	if len(list.Plugins) == 0 {
+		return nil, errors.New("it names no plugin")
+	}
+	return list, nil
+}
+
+// readPlugins reads the plugins of a list that lie in a directory of their own, as libcni.NetworkPluginConfsFromFiles.
+func readPlugins(dir string) (plugins []*libcni.PluginConfig, err error) {
+	files, err := libcni.ConfFiles(dir, []string{".conf"})
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		data, err := foreign.ReadFollowing(path, maxConfig)
+		if err != nil {
+			return nil, err
+		}
+		plugin, err := libcni.NetworkPluginConfFromBytes(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		plugins = append(plugins, plugin)
+	}
+	return plugins, nil
 }
 
 // id names an attachment for the plugins. Their store is the machine's: another daemon may run a pod of the same UID.
