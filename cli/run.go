@@ -287,11 +287,15 @@ func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.
 	if c.CgroupRoot == "" {
 		c.CgroupRoot = "/" + instance
 	}
+	cache, err := network.CacheDir(c.Root, c.State)
+	if err != nil {
+		slog.Error("pods with a network of CNI plugins may not start, or leave their addresses behind", "err", err)
+	}
 	return runner.New(runner.Config{
 		Node: c.NodeName, Instance: instance, Root: c.Root, State: c.State, LogDir: c.LogDir, Limits: limits,
 		Cgroups: cgroup.NewLayout(c.CgroupRoot, c.cgroupDriver()), PodPids: max(c.PodPidsLimit, 0), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		Network: network.Config{
-			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: filepath.Join(c.Root, "cni"),
+			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: cache,
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
 		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
