@@ -1,7 +1,7 @@
 package api
 
 import (
-	"log/slog"
+	"fmt"
 	"net/http"
 
 	"github.com/solopod/solopod/runner/foreign"
@@ -15,12 +15,14 @@ type Files struct {
 	LogDir string
 }
 
-// logs serves the log directory as a kubelet does; no link leads out of it.
-func (f Files) logs() http.Handler {
-	dir, err := foreign.OpenDir(f.LogDir, foreign.Beneath) // open as long as the server is
+// logs serves the log directory as a kubelet does; no link leads out of it. It is opened for each request: one that does not answer
+// holds up who asks for it, and not the start.
+func (f Files) logs(w http.ResponseWriter, r *http.Request) {
+	dir, err := foreign.OpenDir(f.LogDir, foreign.Beneath)
 	if err != nil {
-		slog.Warn("/logs/ cannot be served", "err", err)
-		return http.NotFoundHandler()
+		fail(w, http.StatusNotFound, fmt.Errorf("the log directory cannot be served: %w", err))
+		return
 	}
-	return http.FileServerFS(dir.FS())
+	defer dir.Close() //nolint:errcheck // only looked at
+	http.FileServerFS(dir.FS()).ServeHTTP(w, r)
 }

@@ -63,7 +63,7 @@ func (s *Server) readers(mux *http.ServeMux) {
 func (s *Server) changers(mux *http.ServeMux) {
 	mux.HandleFunc("POST /drain", s.drain)
 	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.files.Config) })
-	mux.Handle("GET /logs/", http.StripPrefix("/logs/", s.files.logs()))
+	mux.Handle("GET /logs/", http.StripPrefix("/logs/", http.HandlerFunc(s.files.logs)))
 	pods{s.runner}.changers(mux)
 	imageStore{s.runner}.changers(mux)
 	claimStore{s.runner}.changers(mux)

@@ -28,12 +28,8 @@ type takeover struct{ *Runner }
 
 // prepare makes the directories of ours, and makes sure that nothing is used that a power cut may have damaged.
 func (t takeover) prepare(ctx context.Context) error {
-	for _, dir := range []string{t.dirs.Records(), t.dirs.LogRoot(), t.dirs.LinkRoot()} {
-		err := t.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
-		if err != nil {
-			t.cannotKeep(dir, err)
-		}
-	}
+	t.makeDirectory(t.dirs.Records())
+	t.makeLogDirectories(ctx)
 	states := t.dirs.States()
 	if err := t.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
 		return err
@@ -42,6 +38,32 @@ func (t takeover) prepare(ctx context.Context) error {
 	t.tellOfRoot()
 	t.repair(ctx)
 	return nil
+}
+
+func (t takeover) makeDirectory(dir string) {
+	err := t.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
+	if err != nil {
+		t.cannotKeep(dir, err)
+	}
+}
+
+// makeLimit is how long the directories of logs may take to be made. They may lie on a file system of their own, of a network even,
+// which does not bar the start when it does not answer: pods are taken up without it.
+const makeLimit = 5 * time.Second
+
+func (t takeover) makeLogDirectories(ctx context.Context) {
+	made := make(chan struct{})
+	go func() { // left behind when it hangs
+		defer close(made)
+		t.makeDirectory(t.dirs.LogRoot())
+		t.makeDirectory(t.dirs.LinkRoot())
+	}()
+	select {
+	case <-made:
+	case <-time.After(makeLimit):
+		t.cannotKeep(t.dirs.Logs, fmt.Errorf("it has not answered for %s", makeLimit))
+	case <-ctx.Done():
+	}
 }
 
 // inPlace makes a directory of ours. What is there and is none is set aside: it would bar every start.

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/internal/testbox"
@@ -255,4 +257,33 @@ func (r *Runner) names() (out []string) {
 		out = append(out, p.Name)
 	}
 	return out
+}
+
+// A log directory that does not answer does not bar the start: what runs is taken up.
+func TestStuckLogDirectory(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.r.Apply(snapshot(testbox.Pod(t, "web", oneContainer)))
+	id := b.runs("web")[0]
+	b.stop()
+	logs := b.config.LogDir
+	b.config.LogDir = t.TempDir()
+	freeze, thaw := stuck.Disk(t, b.config.LogDir)
+	freeze()
+	begun := time.Now()
+	if known := b.start(); len(known) != 1 {
+		t.Errorf("it knows %v", known)
+	}
+	if took := time.Since(begun); took > 2*makeLimit {
+		t.Errorf("the start took %s", took)
+	}
+	b.event("CannotKeep", b.config.LogDir)
+	if ids := b.runs("web"); ids[0] != id {
+		t.Errorf("it runs as %v", ids)
+	}
+	b.stop()
+	thaw()
+	b.config.LogDir = logs
+	b.start()
+	b.clear()
 }
