@@ -22,7 +22,7 @@ import (
 const (
 	// maxConnections of one port; more wait until one ends.
 	maxConnections = 256
-	// maxSessions of all listeners: exec, attach, port-forward, followed logs and watches.
+	// maxSessions of one listener, so that nobody who may only read keeps an admin out: exec, attach, port-forward, followed logs and watches.
 	maxSessions = 128
 	// headerTime is how long a client may take to say what it wants, idleTime how long a connection may do nothing.
 	headerTime = 10 * time.Second
@@ -65,10 +65,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, who access.Authentic
 	return err
 }
 
-var errTooMany = fmt.Errorf("there are %d open streams already; close some", maxSessions)
+var errTooMany = fmt.Errorf("there are %d open streams here already; close some", maxSessions)
 
-// guard lets a request through to what its user may do, and writes down who changes something.
+// guard lets a request of one listener through to what its user may do, and writes down who changes something.
 func (s *Server) guard(who access.Authenticate) http.Handler {
+	sessions := make(chan struct{}, maxSessions)
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		w := timely{raw, http.NewResponseController(raw)}
 		if err := w.control.SetWriteDeadline(time.Time{}); err != nil { // of an earlier request on the same connection
@@ -99,8 +100,8 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 		}
 		if isSession(r) {
 			select {
-			case s.sessions <- struct{}{}:
-				defer func() { <-s.sessions }()
+			case sessions <- struct{}{}:
+				defer func() { <-sessions }()
 			default:
 				fail(w, http.StatusTooManyRequests, errTooMany)
 				return

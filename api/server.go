@@ -19,8 +19,6 @@ type Server struct {
 	version   Version
 	metrics   Metrics
 	files     Files
-	// sessions bounds how many there are.
-	sessions chan struct{}
 	// reading has the paths that only read, all has every one.
 	reading, all *http.ServeMux
 }
@@ -34,7 +32,7 @@ type Metrics struct {
 
 // NewServer makes a server of the runner's pods and the controller's Jobs.
 func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics, f Files) *Server {
-	s := &Server{runner: r, workloads: workloads, version: v, metrics: m, files: f, sessions: make(chan struct{}, maxSessions)}
+	s := &Server{runner: r, workloads: workloads, version: v, metrics: m, files: f}
 	s.reading, s.all = http.NewServeMux(), http.NewServeMux()
 	for _, mux := range []*http.ServeMux{s.reading, s.all} {
 		s.readers(mux)
