@@ -91,7 +91,7 @@ var (
 
 // Credentials authenticates by client certificates, which the TLS layer has verified, and by the tokens of a file, if there is one.
 func Credentials(tokenFile string) Authenticate {
-	t := &tokens{path: tokenFile}
+	t := newTokens(tokenFile)
 	return func(r *http.Request) (User, error) {
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 			return byCertificate(r.TLS.VerifiedChains[0][0])
@@ -118,13 +118,32 @@ func byCertificate(c *x509.Certificate) (User, error) {
 	return u, nil
 }
 
-// tokens are those of a file, which is read again when it changes.
+// tokens are those of a file, which is read again when it changes. Nobody waits long for its file system: while that does not answer, the
+// tokens of the last time count.
 type tokens struct {
 	path string
-	mu   sync.Mutex
+	read func(path string) ([]knownToken, error)
+	// turn is taken by who looks at the file; what follows is that one's.
+	turn chan struct{}
 	at   time.Time
 	size int64
+
+	mu sync.Mutex
+	// list, or err, is what was found last.
 	list []knownToken
+	err  error
+	hung bool // a look at the file has taken longer than lookLimit, and goes on
+}
+
+// lookLimit is how long a request waits for the file of tokens, which is a local one as a rule. Only one request does, of those that come
+// while a look at the file hangs.
+const lookLimit = 2 * time.Second
+
+func newTokens(path string) *tokens {
+	return &tokens{
+		path: path, read: readTokens, turn: make(chan struct{}, 1),
+		err: fmt.Errorf("cannot read the tokens: the file system of %s does not answer", path), // until a look at it has ended
+	}
 }
 
 type knownToken struct {
@@ -136,13 +155,12 @@ func (t *tokens) find(token string) (User, error) {
 	if t.path == "" || token == "" {
 		return User{}, errToken
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.load(); err != nil {
+	list, err := t.current()
+	if err != nil {
 		return User{}, err
 	}
 	hash, found := sha256.Sum256([]byte(token)), User{}
-	for _, k := range t.list { // all of them, so that time does not tell
+	for _, k := range list { // all of them, so that time does not tell
 		if subtle.ConstantTimeCompare(k.hash[:], hash[:]) == 1 {
 			found = k.user
 		}
@@ -153,21 +171,62 @@ func (t *tokens) find(token string) (User, error) {
 	return found, nil
 }
 
-// load reads the file when it is another one than before.
-func (t *tokens) load() error {
-	info, err := os.Stat(t.path)
-	if err != nil {
-		return fmt.Errorf("cannot read the tokens: %w", err)
+// current is what the file holds now, or what it held when it last answered.
+func (t *tokens) current() ([]knownToken, error) {
+	limit := time.NewTimer(lookLimit)
+	defer limit.Stop()
+	looked := make(chan struct{})
+	if !t.isHung() {
+		select {
+		case t.turn <- struct{}{}:
+			go func() { // left behind when it hangs: no more than one
+				t.look(looked)
+				<-t.turn
+			}()
+			select {
+			case <-looked:
+			case <-limit.C:
+				t.leave(looked)
+			}
+		case <-limit.C:
+		}
 	}
-	if info.ModTime().Equal(t.at) && info.Size() == t.size {
-		return nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.list, t.err
+}
+
+func (t *tokens) isHung() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hung
+}
+
+// leave notes that a look at the file hangs, unless it has ended in this moment.
+func (t *tokens) leave(looked <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-looked:
+	default:
+		t.hung = true
 	}
-	list, err := readTokens(t.path)
-	if err != nil {
-		return err
+}
+
+// look reads the file when it is another one than before, and closes looked.
+func (t *tokens) look(looked chan<- struct{}) {
+	list, err := t.list, t.err // written here alone
+	info, serr := os.Stat(t.path)
+	if serr != nil {
+		list, err, t.at = nil, fmt.Errorf("cannot read the tokens: %w", serr), time.Time{}
+	} else if err != nil || !info.ModTime().Equal(t.at) || info.Size() != t.size {
+		list, err = t.read(t.path)
+		t.at, t.size = info.ModTime(), info.Size()
 	}
-	t.list, t.at, t.size = list, info.ModTime(), info.Size()
-	return nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.list, t.err, t.hung = list, err, false
+	close(looked)
 }
 
 // CheckTokens says what is wrong with a file of tokens.

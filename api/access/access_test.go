@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -87,6 +88,64 @@ func TestCredentials(t *testing.T) {
 	if _, err := Credentials("")(request(admin)); err == nil {
 		t.Error("without a file a token is known")
 	}
+}
+
+// While the file of tokens does not answer those that it held count, and what it holds counts at once when it does.
+func TestTokensThatDoNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "tokens")
+		const first, second = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+		write := func(text string) {
+			t.Helper()
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		known := newTokens(path)
+		var hang chan struct{}
+		looks := 0
+		known.read = func(path string) ([]knownToken, error) {
+			looks++
+			if hang != nil {
+				<-hang
+			}
+			return readTokens(path)
+		}
+		ask := func(token string, want Role, within time.Duration) {
+			t.Helper()
+			begun := time.Now()
+			u, err := known.find(token)
+			if u.Role != want || (err == nil) != (want != None) {
+				t.Errorf("%+v, %v", u, err)
+			}
+			if took := time.Since(begun); took > within {
+				t.Errorf("it took %s", took)
+			}
+		}
+		write(first + ",a,admin\n")
+		hang = make(chan struct{})
+		ask(first, None, lookLimit) // nothing is known yet
+		close(hang)
+		synctest.Wait()
+		ask(first, Admin, 0)
+		hang = make(chan struct{})
+		write(first + ",a,read-only\n" + second + ",b,admin\n")
+		ask(first, Admin, lookLimit)
+		for range 100 {
+			ask(first, Admin, 0)
+		}
+		ask(second, None, 0)
+		if synctest.Wait(); looks != 2 {
+			t.Errorf("the file is looked at %d times", looks)
+		}
+		close(hang)
+		synctest.Wait()
+		ask(first, Reader, 0)
+		ask(second, Admin, 0)
+		write(first + ",a,admin\n")
+		ask(first, Admin, 0)
+		ask(second, None, 0)
+	})
 }
 
 // A certificate is made once, and kept; half of one is made anew.
