@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/session"
 )
@@ -19,6 +20,8 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, session.ErrNotRunning):
 		return http.StatusConflict
+	case errors.Is(err, aside.ErrHangs):
+		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
 	}

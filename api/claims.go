@@ -27,10 +27,10 @@ func (s claimStore) changers(mux *http.ServeMux) {
 	mux.HandleFunc("DELETE /claims/{namespace}/{name}", s.remove)
 }
 
-func (s claimStore) list(w http.ResponseWriter, _ *http.Request) {
-	list, err := s.runner.Claims()
+func (s claimStore) list(w http.ResponseWriter, r *http.Request) {
+	list, err := s.runner.Claims(r.Context())
 	if err != nil {
-		fail(w, http.StatusInternalServerError, err)
+		fail(w, statusOf(err), fmt.Errorf("cannot list the claims: %w", err))
 		return
 	}
 	writeJSON(w, Claims{list})

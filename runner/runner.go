@@ -19,6 +19,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/container"
@@ -114,6 +115,7 @@ type Runner struct {
 	telemetry  *telemetry.Telemetry
 	host       state.Host
 	claims     *claimWriter
+	places     aside.Places // where what clients ask for may hang
 
 	// ctx is of what goes on beside the workers; it ends with Stop.
 	ctx    context.Context

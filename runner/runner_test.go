@@ -361,7 +361,7 @@ func TestClaims(t *testing.T) {
 	s.Claims["default/data"] = claim
 	b.r.Apply(s)
 	b.runs("web")
-	list, err := b.r.Claims()
+	list, err := b.r.Claims(t.Context())
 	if err != nil || len(list) != 1 || list[0].Size != "1Gi" || !reflect.DeepEqual(list[0].Pods, []string{"default/web"}) {
 		t.Errorf("%+v (%v)", list, err)
 	}
@@ -373,7 +373,7 @@ func TestClaims(t *testing.T) {
 	if err := b.r.RemoveClaim("default", "data"); err != nil {
 		t.Error(err)
 	}
-	if list, err := b.r.Claims(); err != nil || len(list) != 0 {
+	if list, err := b.r.Claims(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("%+v (%v)", list, err)
 	}
 	// A claim that cannot be written down keeps nobody.

@@ -73,12 +73,7 @@ func (m Manager) claim(namespace, name string) (Claim, error) {
 
 // readClaim reads a record. A damaged one is set aside, and then does not exist.
 func readClaim(path string) (c Claim, err error) {
-	data, err := durable.ReadFile(path, maxClaim)
-	damaged := errors.Is(err, durable.ErrDamaged)
-	if err == nil {
-		err = json.Unmarshal(data, &c)
-		damaged = err != nil
-	}
+	c, damaged, err := loadClaim(path)
 	if !damaged {
 		return c, err
 	}
@@ -88,6 +83,15 @@ func readClaim(path string) (c Claim, err error) {
 	}
 	slog.Warn("the record of a claim is damaged; its data are kept", "err", told)
 	return c, os.ErrNotExist
+}
+
+func loadClaim(path string) (c Claim, damaged bool, err error) {
+	data, err := durable.ReadFile(path, maxClaim)
+	if err != nil {
+		return c, errors.Is(err, durable.ErrDamaged), err
+	}
+	err = json.Unmarshal(data, &c)
+	return c, err != nil, err
 }
 
 func (m Manager) writeClaim(c Claim) error {
@@ -110,7 +114,8 @@ func (m Manager) setUpClaim(pod *v1.Pod, s *v1.PersistentVolumeClaimVolumeSource
 	return nil
 }
 
-// ListClaims lists all claims, by namespace and name.
+// ListClaims lists all claims, by namespace and name. It writes nothing: a record that is missing or damaged is made anew when the claim is
+// used.
 func (m Manager) ListClaims() ([]Claim, error) {
 	dirs, err := filepath.Glob(filepath.Join(m.Claims, "*", "*"))
 	if err != nil {
@@ -118,13 +123,15 @@ func (m Manager) ListClaims() ([]Claim, error) {
 	}
 	out := []Claim{}
 	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		info, err := os.Stat(dir)
+		if err != nil || !info.IsDir() {
 			continue // no claim
 		}
-		c, err := m.claim(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+		c, _, err := loadClaim(filepath.Join(dir, "claim.json"))
 		if err != nil {
-			return nil, err
+			c = Claim{CreatedAt: info.ModTime().UTC().Truncate(time.Second)}
 		}
+		c.Namespace, c.Name, c.Path = filepath.Base(filepath.Dir(dir)), filepath.Base(dir), filepath.Join(dir, "data")
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b Claim) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })

@@ -178,9 +178,17 @@ func TestClaimRecord(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, again, err)
 		}
 	}
-	list, err := m.ListClaims()
-	if err != nil || len(list) != 1 || list[0].Name != "data" {
-		t.Errorf("the list is %+v, %v", list, err)
+	for _, text := range []string{"{", ""} {
+		if err := os.WriteFile(record, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		list, err := m.ListClaims()
+		if err != nil || len(list) != 1 || list[0].Name != "data" || list[0].Path != c.Path || list[0].CreatedAt.IsZero() {
+			t.Errorf("the list is %+v, %v", list, err)
+		}
+		if left, err := os.ReadFile(record); err != nil || string(left) != text {
+			t.Errorf("who lists claims has changed a record: %q, %v", left, err)
+		}
 	}
 	if _, err := os.Stat(filepath.Join(c.Path, "kept")); err != nil {
 		t.Error("the data are gone:", err)
