@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -91,4 +92,25 @@ func Small(t *testing.T, kib int) string {
 		}
 	})
 	return dir
+}
+
+// FileSystem mounts at dir a file system that answers nothing, as one of the network whose server is gone: who looks at what lies
+// there waits until answer is called, and gets an error then, or until the test has ended.
+func FileSystem(t *testing.T, dir string) (answer func()) {
+	t.Helper()
+	server, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip("the kernel has no FUSE: ", err)
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server)
+	if err := unix.Mount("stuck", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		t.Fatal(errors.Join(fmt.Errorf("cannot mount a file system of its own: %w", err), unix.Close(server)))
+	}
+	answer = sync.OnceFunc(func() {
+		if err := errors.Join(unix.Close(server), unix.Unmount(dir, unix.MNT_DETACH)); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(answer)
+	return answer
 }

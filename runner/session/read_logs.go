@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/logs/reader"
 )
 
@@ -37,7 +39,7 @@ func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, 
 		}
 		return err
 	}
-	if err := find(ctx, path); err != nil {
+	if err := s.find(ctx, path); err != nil {
 		return none(err)
 	}
 	ended, stop := s.whenEnded(ctx, string(pod.UID), status.Name, attempt)
@@ -52,13 +54,44 @@ func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, 
 		case <-ctx.Done():
 		}
 	}
-	return none(reader.Read(ctx, path, o, w, ended))
+	return none(s.read(ctx, path, o, w, ended))
 }
 
 // find looks for the log, for a moment: its disk may not answer.
-func find(ctx context.Context, path string) error {
-	_, err := within(ctx, lookUp, "looking for the log", func() (struct{}, error) { return struct{}{}, reader.Find(path) })
+func (s *Sessions) find(ctx context.Context, path string) error {
+	_, err := aside.Do(ctx, &s.logs, filepath.Dir(path), lookUp, func() (struct{}, error) { return struct{}{}, reader.Find(path) })
 	return err
+}
+
+// read reads the log until ctx ends, whatever its disk does. Nothing is written to w when it has returned.
+func (s *Sessions) read(ctx context.Context, path string, o reader.Options, w io.Writer, ended <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	out := gate{ctx, w, make(chan struct{}, 1)}
+	_, err := aside.Do(ctx, &s.logs, filepath.Dir(path), 0, func() (struct{}, error) {
+		return struct{}{}, reader.Read(ctx, path, o, out, ended)
+	})
+	cancel()
+	out.turn <- struct{}{} // for good, when a write that goes on has ended
+	return err
+}
+
+// gate lets writes through until ctx has ended.
+type gate struct {
+	ctx  context.Context
+	w    io.Writer
+	turn chan struct{} // taken by a write
+}
+
+func (g gate) Write(b []byte) (int, error) {
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-g.ctx.Done():
+	}
+	if err := g.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return g.w.Write(b)
 }
 
 // whenEnded closes its channel once an attempt of a container is over and its log is complete: the directory of its FIFOs is then

@@ -16,6 +16,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/archive"
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 )
@@ -61,10 +62,13 @@ type Sessions struct {
 	pods   Pods
 	engine Engine
 	dirs   layout.Dirs
+	logs   aside.Places // the directories of logs
 }
 
 // New serves these pods. Nothing is to be closed.
-func New(pods Pods, e Engine, dirs layout.Dirs) *Sessions { return &Sessions{pods, e, dirs} }
+func New(pods Pods, e Engine, dirs layout.Dirs) *Sessions {
+	return &Sessions{pods: pods, engine: e, dirs: dirs}
+}
 
 // Pod returns a pod with its status, or ErrNotFound. It is not to be changed.
 func (s *Sessions) Pod(namespace, name string) (*v1.Pod, error) {

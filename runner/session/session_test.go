@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/internal/stuck"
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -291,6 +294,61 @@ func TestLogs(t *testing.T) {
 		t.Error(err)
 	}
 	b.idle(t)
+}
+
+// A log whose disk does not answer costs a request a limit, and those that come later nothing; its client can go, and gets nothing then.
+func TestStuckLog(t *testing.T) {
+	s, _ := sessions(t, podOf("web", container("one", 0, running)), podOf("next", container("one", 0, running)))
+	path := makeLog(t, s, "first")
+	answer := stuck.FileSystem(t, filepath.Dir(path))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begun := time.Now()
+	var out strings.Builder
+	if err := s.read(ctx, path, reader.Options{Tail: -1}, &out, nil); !errors.Is(err, context.DeadlineExceeded) || out.Len() > 0 {
+		t.Errorf("for a client that has gone: %q, %v", out.String(), err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	threads := pprof.Lookup("threadcreate").Count()
+	for range 200 {
+		if err := s.Logs(t.Context(), "ns", "web", "", false, reader.Options{Tail: -1}, &out); !errors.Is(err, aside.ErrHangs) {
+			t.Fatalf("a later one: %v", err)
+		}
+	}
+	if n := pprof.Lookup("threadcreate").Count(); n > threads+50 {
+		t.Errorf("%d threads wait, and %d before", n, threads)
+	}
+	if err := s.Logs(t.Context(), "ns", "next", "", false, reader.Options{Tail: -1}, &out); !errors.Is(err, ErrNotFound) {
+		t.Errorf("elsewhere: %v", err)
+	}
+	answer()
+	for until := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { //nolint:forbidigo // a poll with a deadline
+		err := s.Logs(t.Context(), "ns", "web", "", false, reader.Options{Tail: -1}, &out)
+		if err == nil && out.String() == "first\n" {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatalf("it answers again: %q, %v", out.String(), err)
+		}
+	}
+}
+
+// Once its time is over nothing passes a gate.
+func TestGate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var out strings.Builder
+	g := gate{ctx, &out, make(chan struct{}, 1)}
+	for range 2 {
+		if n, err := g.Write([]byte("x")); n != 1 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	cancel()
+	if _, err := g.Write([]byte("y")); !errors.Is(err, context.Canceled) || out.String() != "xx" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
 }
 
 func await[T any](t *testing.T, c <-chan T, what string) (v T) {
