@@ -18,7 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -385,6 +387,31 @@ func TestClaims(t *testing.T) {
 	b.r.Apply(s)
 	b.r.claims.wait(t.Context(), []string{"default/data"})
 	b.runs("other")
+	b.clear()
+}
+
+// Claims whose disk does not answer hold a request up for a limit, and later ones not at all.
+func TestStuckClaims(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	if err := os.MkdirAll(b.r.dirs.Claims(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	answer := stuck.FileSystem(t, b.r.dirs.Claims())
+	begun := time.Now()
+	for range 100 {
+		if _, err := b.r.Claims(t.Context()); !errors.Is(err, aside.ErrHangs) {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(begun); took > 3*claimsLimit {
+		t.Errorf("it took %s", took)
+	}
+	answer()
+	testbox.Eventually(t, "they are listed again", func() bool {
+		list, err := b.r.Claims(t.Context())
+		return err == nil && len(list) == 0
+	})
 	b.clear()
 }
 

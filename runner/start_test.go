@@ -268,8 +268,7 @@ func TestStuckLogDirectory(t *testing.T) {
 	b.stop()
 	logs := b.config.LogDir
 	b.config.LogDir = t.TempDir()
-	freeze, thaw := stuck.Disk(t, b.config.LogDir)
-	freeze()
+	answer := stuck.FileSystem(t, b.config.LogDir)
 	begun := time.Now()
 	if known := b.start(); len(known) != 1 {
 		t.Errorf("it knows %v", known)
@@ -282,7 +281,7 @@ func TestStuckLogDirectory(t *testing.T) {
 		t.Errorf("it runs as %v", ids)
 	}
 	b.stop()
-	thaw()
+	answer()
 	b.config.LogDir = logs
 	b.start()
 	b.clear()
