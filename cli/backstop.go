@@ -17,23 +17,30 @@ const endLimit = 9 * time.Second
 // backstop ends the process when the daemon does not end in time after SIGTERM, whatever hangs: each part of the end has a limit, but
 // several may hang one after the other, and what hangs in a system call during the start hears of no signal at all.
 type backstop struct {
-	flush func(limit time.Duration) // the log's
-	exit  func(code int)
-	over  chan struct{} // closed by disarm
+	exit func(code int)
+	over chan struct{} // closed by disarm
 
 	mu    sync.Mutex
-	parts map[string]int     // what goes on, and how often
-	more  chan time.Duration // what the end may take from now on
+	flush func(limit time.Duration) // the log's; nil before there is one
+	parts map[string]int            // what goes on, and how often
+	more  chan time.Duration        // what the end may take from now on
 }
 
 // newBackstop watches ctx until disarm is called.
-func newBackstop(ctx context.Context, flush func(time.Duration), exit func(int)) *backstop {
-	b := &backstop{flush: flush, exit: exit, over: make(chan struct{}), parts: map[string]int{}, more: make(chan time.Duration, 1)}
+func newBackstop(ctx context.Context, exit func(int)) *backstop {
+	b := &backstop{exit: exit, over: make(chan struct{}), parts: map[string]int{}, more: make(chan time.Duration, 1)}
 	go b.watch(ctx)
 	return b
 }
 
 func (b *backstop) disarm() { close(b.over) }
+
+// flushes has the log flushed before the process ends.
+func (b *backstop) flushes(flush func(limit time.Duration)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flush = flush
+}
 
 // during does f, a part of the daemon that may hang.
 func (b *backstop) during(part string, f func()) {
@@ -85,9 +92,19 @@ func (b *backstop) watch(ctx context.Context) {
 // end says what hangs and ends the process, as if it had ended by itself: pods run on, and the next start takes them up.
 func (b *backstop) end() {
 	b.mu.Lock()
-	parts := slices.Sorted(maps.Keys(b.parts))
+	parts, flush := slices.Sorted(maps.Keys(b.parts)), b.flush
 	b.mu.Unlock()
-	slog.Error("the daemon does not end in time; what hangs is left behind, and pods run on", "hangs", strings.Join(parts, ", "))
-	b.flush(lastFlush)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		slog.Error("the daemon does not end in time; what hangs is left behind, and pods run on", "hangs", strings.Join(parts, ", "))
+		if flush != nil {
+			flush(lastFlush)
+		}
+	}()
+	select {
+	case <-said:
+	case <-time.After(lastFlush): // nobody reads it
+	}
 	b.exit(0)
 }

@@ -1,13 +1,21 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/solopod/solopod/internal/stuck"
 )
 
 // The process ends in time although several parts hang one after the other, and says which: or later by as much as pods were given.
@@ -21,7 +29,8 @@ func TestBackstop(t *testing.T) {
 				defer slog.SetDefault(before)
 				ctx, terminate := context.WithCancel(t.Context())
 				exited := make(chan int)
-				b := newBackstop(ctx, func(limit time.Duration) { time.Sleep(limit) }, func(code int) { exited <- code }) //nolint:forbidigo // virtual time
+				b := newBackstop(ctx, func(code int) { exited <- code })
+				b.flushes(func(limit time.Duration) { time.Sleep(limit) }) //nolint:forbidigo // virtual time
 				defer b.disarm()
 				hang := make(chan struct{})
 				defer close(hang)
@@ -40,6 +49,7 @@ func TestBackstop(t *testing.T) {
 				if took := time.Since(begun); took != endLimit+lastFlush+extended || took > 10*time.Second+extended {
 					t.Errorf("it took %s", took)
 				}
+				synctest.Wait()
 				if !strings.Contains(said.String(), `hangs="the disk, the network"`) {
 					t.Errorf("it said %s", said.String())
 				}
@@ -52,7 +62,7 @@ func TestBackstop(t *testing.T) {
 func TestBackstopIsNotNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, terminate := context.WithCancel(t.Context())
-		b := newBackstop(ctx, nil, func(int) { t.Error("it ends the process") })
+		b := newBackstop(ctx, func(int) { t.Error("it ends the process") })
 		terminate()
 		time.Sleep(endLimit - time.Second) //nolint:forbidigo // virtual time
 		b.disarm()
@@ -84,4 +94,54 @@ func TestAskAtEnd(t *testing.T) {
 			terminate()
 		}
 	})
+}
+
+// SIGTERM ends a daemon whose start hangs in a system call.
+func TestEndOfAStartThatHangs(t *testing.T) {
+	if args := os.Getenv("SOLOPOD_TEST_RUN"); args != "" { // the daemon
+		cmd := Command()
+		cmd.SetArgs(strings.Fields(args))
+		ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
+		defer stop()
+		fmt.Println("ready")
+		if err := cmd.ExecuteContext(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		os.Exit(0)
+	}
+	hangs := t.TempDir()
+	stuck.FileSystem(t, hangs)
+	for part, args := range map[string]string{"the configuration": "--config %s/config.yaml", "": "--root %s/root --state " + t.TempDir()} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			daemon := exec.Command(os.Args[0], "-test.run=^TestEndOfAStartThatHangs$")
+			daemon.Env = append(os.Environ(), "SOLOPOD_TEST_RUN=run "+fmt.Sprintf(args, hangs))
+			var said bytes.Buffer
+			daemon.Stderr = &said
+			out, err := daemon.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := daemon.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+				t.Errorf("it says %q, %v", line, err)
+			}
+			begun := time.Now()
+			kill := time.AfterFunc(20*time.Second, func() { daemon.Process.Kill() }) //nolint:errcheck // it may have ended
+			defer kill.Stop()
+			if err := daemon.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Error(err)
+			}
+			err = daemon.Wait()
+			if took := time.Since(begun); took > 12*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if part != "" && (err != nil || !strings.Contains(said.String(), part)) {
+				t.Errorf("%v, %s", err, said.String())
+			}
+		})
+	}
 }

@@ -43,11 +43,14 @@ func newRun(_ *global) *cobra.Command {
 			"Pods run on when the daemon ends; the next start adopts them. To stop a pod remove its manifest.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(file, cmd.Flags())
-			if err != nil {
+			b := newBackstop(cmd.Context(), os.Exit)
+			defer b.disarm()
+			var c config
+			var err error
+			if b.during("the configuration", func() { c, err = loadConfig(file, cmd.Flags()) }); err != nil {
 				return err
 			}
-			return runDaemon(cmd.Context(), c)
+			return runDaemon(cmd.Context(), c, b)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (YAML); flags override it")
@@ -59,7 +62,7 @@ func newRun(_ *global) *cobra.Command {
 const gcPercent = 50
 
 // runDaemon runs the daemon until ctx ends, and writes the error that ends it to where its log goes.
-func runDaemon(ctx context.Context, c config) error {
+func runDaemon(ctx context.Context, c config, b *backstop) error {
 	level, err := c.level()
 	if err != nil {
 		return err
@@ -70,8 +73,7 @@ func runDaemon(ctx context.Context, c config) error {
 	quietKlog()
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
-	b := newBackstop(ctx, queue.flush, os.Exit)
-	defer b.disarm()
+	b.flushes(queue.flush)
 	supervisor := newSupervisor(ctx)
 	defer supervisor.Close()
 	for err = errRootLost; errors.Is(err, errRootLost); {
