@@ -77,7 +77,9 @@ func runDaemon(ctx context.Context, c config, b *backstop) error {
 	supervisor := newSupervisor(ctx)
 	defer supervisor.Close()
 	for err = errRootLost; errors.Is(err, errRootLost); {
-		err = daemon(ctx, c, queue, supervisor, b)
+		if err = daemon(ctx, c, queue, supervisor, b); ctx.Err() != nil && errors.Is(err, errRootLost) {
+			err = nil // it was ending anyway
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(queue, "error:", err)
