@@ -84,7 +84,7 @@ func TestCommandLine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if cores[0] < 100 || cores[1] < 100 || cores[2] > 90 || !strings.HasPrefix(lines[3], "far") {
+	if cores[0] < cores[1] || cores[1] <= 2*cores[2] || !strings.HasPrefix(lines[3], "far") {
 		t.Errorf("top:\n%s", out)
 	}
 	for _, line := range lines[1:] {
