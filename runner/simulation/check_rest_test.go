@@ -122,7 +122,7 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 				out[c.Name] = true
 			}
 		case sandbox.done[c.Name]:
-		case snapshot.State.Initialized && !b.stale[uid].IsZero(): // the record was of an earlier set-up
+		case !b.stale[uid].IsZero() && believed(&snapshot.State, c.Name): // the record was of an earlier set-up
 		case b.blocked(c):
 			return out
 		default:
@@ -192,4 +192,10 @@ func (s *script) left() (out []string) {
 		out = append(out, fmt.Sprintf("there are %d workers for %d pods", workers, len(s.wanted)))
 	}
 	return out
+}
+
+// believed: the daemon takes an init container's work for done.
+func believed(s *state.State, name string) bool {
+	c := s.Containers[name]
+	return s.Initialized || c != nil && c.Ended != nil && c.Ended.ExitCode == 0
 }

@@ -159,6 +159,12 @@ func (p *planner) start(a StartContainer) {
 		p.goOn(c, a.Name, spec)
 		return
 	}
+	if s.LeftBehind(a.Name) >= mostLeft {
+		if c != nil && c.Now.WaitingReason != state.ReasonHeldBack {
+			p.decide(state.HeldBack{Name: a.Name})
+		}
+		return // what returns has it looked at again
+	}
 	if s.Images[spec.Image] != nil && (c == nil || c.Now.Lacks == "" || c.Now.Lacks == spec.Image) {
 		p.pull(spec.Image)
 		return

@@ -39,6 +39,9 @@ func Limit(kind string) time.Duration { return limits[kind] }
 // (2 s), Drain and Delete for the streams of a log (1 s). The longest take 7 s.
 const Heed = 10 * time.Second
 
+// mostLeft bounds what is left behind of one container's attempts, each of which holds a thread or two: another attempt waits then.
+const mostLeft = 3
+
 // runsOut: an effect of this kind goes on to its end, or its limit, also when the plan has changed: stopping half way would
 // leave more to do.
 var runsOut = map[string]bool{

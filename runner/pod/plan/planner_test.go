@@ -18,6 +18,32 @@ import (
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
+// TestPlanHoldsBack: with too much left behind of a container's attempts the next one waits, and is made when something returns.
+func TestPlanHoldsBack(t *testing.T) {
+	c := up(pod(nil)).started("main").exits("main", 1)
+	for i := range 3 {
+		c.s.Flights[fmt.Sprint("leftover/", i)] = &state.Flight{Kind: state.KindDrain, Name: "main", Token: 100, Began: c.now, Left: i < 2}
+	}
+	if got := text(plan.Plan(c.s, c.now)); !strings.Contains(got, "Create main#1") {
+		t.Fatalf("with two left behind: %q", got)
+	}
+	c.happens(state.LeftBehind{Thing: "leftover/2", At: c.now})
+	if got := text(plan.Plan(c.s, c.now)); got != "decide HeldBack" {
+		t.Fatalf("with three left behind: %q", got)
+	}
+	c.happens(state.HeldBack{Name: "main"})
+	if r := c.s.Reports; len(r) != 1 || r[0].Reason != state.ReasonHeldBack || !strings.Contains(r[0].Message, "3 effects") {
+		t.Errorf("told: %+v", r)
+	}
+	if got := text(plan.Plan(c.s, c.now)); strings.Contains(got, "Create") || strings.Contains(got, "HeldBack") {
+		t.Errorf("it does not wait: %q", got)
+	}
+	c.happens(state.Returned{Thing: "leftover/0", Token: 100, At: c.now, Result: state.LogComplete{}})
+	if got := text(plan.Plan(c.s, c.now)); !strings.Contains(got, "Create main#1") || c.s.Containers["main"].Now.WaitingReason != "" {
+		t.Errorf("after a return: %q", got)
+	}
+}
+
 // text is a plan for people.
 func text(effects []plan.Effect) string {
 	var out []string

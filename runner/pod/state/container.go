@@ -251,5 +251,8 @@ const (
 	ReasonUnknown   = "ContainerStatusUnknown"
 )
 
+// ReasonHeldBack is of a container that waits because too much of its earlier attempts was left behind.
+const ReasonHeldBack = "EffectLeftBehind"
+
 // SIGKILL is the signal that a process cannot ignore (signal(7)).
 const SIGKILL = 9

@@ -137,6 +137,8 @@ type (
 	ConditionsNoted struct{ Conditions []v1.PodCondition }
 	// Removed says that the manifest no longer names the container, which does not run.
 	Removed struct{ Name string }
+	// HeldBack says that too much of a container's earlier attempts was left behind for another one.
+	HeldBack struct{ Name string }
 	// Unmade says that an attempt that was created is no longer wanted.
 	Unmade struct{ Name string }
 	// NotPrepared says that the set-up lacks something that no effect is needed to see.

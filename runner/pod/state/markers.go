@@ -1,6 +1,7 @@
 package state
 
 func (Unmade) event()          {}
+func (HeldBack) event()        {}
 func (Desired) event()         {}
 func (RestartAsked) event()    {}
 func (Drained) event()         {}

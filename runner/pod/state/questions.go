@@ -75,6 +75,16 @@ func (s *State) AwaitsRecord() (noted, saved bool) {
 	return s.AttachedAt > s.Noted, saved
 }
 
+// LeftBehind counts the effects on a container that were left behind and have not returned.
+func (s *State) LeftBehind(container string) (n int) {
+	for _, f := range s.Flights {
+		if f.Left && f.Name == container && f.Kind != KindPull {
+			n++
+		}
+	}
+	return n
+}
+
 // StartsUnclear says whether a container may just be being made, or started, and its result will not count.
 func (s *State) StartsUnclear() bool {
 	for _, f := range s.Flights {

@@ -12,6 +12,8 @@ func apply(s *next, e state.Event) {
 	switch e := e.(type) {
 	case state.Unmade:
 		applyUnmade(s, e)
+	case state.HeldBack:
+		applyHeldBack(s, e)
 	case state.Desired:
 		applyDesired(s, e)
 	case state.RestartAsked:

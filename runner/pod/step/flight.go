@@ -1,6 +1,7 @@
 package step
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/solopod/solopod/runner/pod/state"
@@ -53,6 +54,14 @@ func (s *next) containerOf(f *state.Flight) string {
 	return ""
 }
 
+// applyHeldBack: each attempt would leave more behind, without an end.
+func applyHeldBack(s *next, e state.HeldBack) {
+	message := fmt.Sprintf("%d effects on its earlier attempts were left behind and do not end (a disk of logs that hangs, or a runtime?); "+
+		"it is started again when one of them does", s.LeftBehind(e.Name))
+	s.Containers[e.Name].Hinder(state.ReasonHeldBack, message)
+	s.warn(e.Name, state.ReasonHeldBack, "container %s waits: %s", e.Name, message)
+}
+
 func applyReturned(s *next, e state.Returned) {
 	f := s.Flights[e.Thing]
 	if f == nil || f.Token != e.Token {
@@ -61,6 +70,9 @@ func applyReturned(s *next, e state.Returned) {
 	delete(s.Flights, e.Thing)
 	if f.Left {
 		s.tell(state.Report{Container: s.containerOf(f), Reason: "EffectReturned", Message: f.Kind + " that was left behind has ended", Count: -1})
+		if c := s.Containers[f.Name]; c != nil && c.Now.WaitingReason == state.ReasonHeldBack {
+			c.Hinder("", "")
+		}
 	}
 	if f.Void {
 		s.UnclearUntil = e.At
