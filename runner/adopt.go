@@ -111,7 +111,7 @@ func (t takeover) adopt() []manifests.Desired {
 	for _, uid := range append(names(t.dirs.States()), t.cgroups.Leftover()...) {
 		if !recorded[uid] && !left[uid] {
 			left[uid] = true
-			slog.Info("removing what is left of a pod that no manifest has named since", "uid", uid)
+			slog.Info("there is no record of a pod of which something is left; it is removed, and begins anew where a manifest names it", "uid", uid)
 			states = append(states, state.Orphan(t.host, clock.Offset(), uid))
 		}
 	}

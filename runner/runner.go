@@ -263,8 +263,12 @@ func (r *Runner) Reconciled() <-chan struct{} { return r.owner.Reconciled() }
 
 // Drain stops all pods because the machine goes down; see owner.Drain.
 func (r *Runner) Drain(ctx context.Context, total, lastPart time.Duration) {
+	r.events.Node(v1.EventTypeNormal, "Draining", "all pods are stopped; none starts before "+restarted)
 	r.owner.Drain(ctx, total, lastPart)
 }
+
+// restarted is what ends a drain.
+const restarted = "the daemon is started anew (systemctl restart solopod)"
 
 // Restart ends a container of a pod, with its grace period, and starts it anew; an empty name means all of them, sidecars too.
 // What has ended, or waits for its next try, starts at once. Init containers do not run again. Restart returns when the end of
@@ -276,6 +280,9 @@ func (r *Runner) Restart(ctx context.Context, ns, name, container string) error 
 	}
 	if container != "" && !state.Restartable(pod, container) {
 		return fmt.Errorf("pod %s/%s has no container %q that can be restarted: %w", ns, name, container, session.ErrNotFound)
+	}
+	if r.owner.Draining() {
+		return fmt.Errorf("all pods are stopped by a drain; none starts before %s: %w", restarted, session.ErrNotRunning)
 	}
 	w := r.owner.Worker(string(pod.UID))
 	if w == nil || pod.DeletionTimestamp != nil {

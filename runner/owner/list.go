@@ -120,7 +120,7 @@ func isUnanswered(found map[string][]state.Found) bool {
 // listed tells each pod what there is of it. What belongs to no pod is an orphan's.
 func (o *Owner) listed(asked time.Time, found map[string][]state.Found) {
 	for _, uid := range o.tell(asked, found) {
-		slog.Info("removing what is left of a pod that no manifest has named since", "uid", uid)
+		slog.Info("there is no record of a pod that has containers; they are removed, and it begins anew where a manifest names it", "uid", uid)
 	}
 }
 

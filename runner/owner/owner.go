@@ -236,6 +236,13 @@ func (o *Owner) Snapshots() []*pod.Snapshot {
 	return out
 }
 
+// Draining says whether all pods are, or were, stopped: none starts any more.
+func (o *Owner) Draining() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.draining
+}
+
 // Applied says whether the manifests have been read once.
 func (o *Owner) Applied() bool {
 	o.mu.Lock()

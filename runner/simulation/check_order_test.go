@@ -48,7 +48,7 @@ func (b *box) checkStart(c *container, p *v1.Pod) {
 // checkBackoff: a container that has crashed waits, longer each time. b.mu is held.
 func (b *box) checkBackoff(h *history, c *container, name string) {
 	last := h.last
-	if last == nil || last.status != state.FoundStopped || last.signalled || last.revision != c.revision || last.boot != b.boot {
+	if last == nil || last.status != state.FoundStopped || last.signalled || last.late || last.revision != c.revision || last.boot != b.boot {
 		h.streak = -1
 		return
 	}

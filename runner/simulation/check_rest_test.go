@@ -197,5 +197,5 @@ func (s *script) left() (out []string) {
 // believed: the daemon takes an init container's work for done.
 func believed(s *state.State, name string) bool {
 	c := s.Containers[name]
-	return s.Initialized || c != nil && c.Ended != nil && c.Ended.ExitCode == 0
+	return s.Initialized || c != nil && c.Ended != nil && c.Ended.ExitCode == 0 && !c.Replaced && c.Revision == s.Revisions.Containers[name]
 }

@@ -23,7 +23,9 @@ func TestDrain(t *testing.T) {
 		b.apply("once.yaml", shell("once", "echo done", "restartPolicy: Never"))
 		b.apply("web.yaml", web("web", ""))
 		b.apply("data.yaml", withData("data"))
+		b.apply("leaves.yaml", shell("leaves", forever, ""))
 		b.waitReady("data")
+		leaves := b.waitReady("leaves")
 		for _, name := range []string{"critical", "slow", "web"} {
 			b.waitReady(name)
 		}
@@ -53,6 +55,18 @@ func TestDrain(t *testing.T) {
 		})
 		if n := len(b.containerProcesses()); n != 0 {
 			t.Errorf("%d processes of containers run after a new manifest", n)
+		}
+		// What people do is answered, and a pod whose manifest goes is removed.
+		if out, err := b.try("restart", "slow"); err == nil || !strings.Contains(out, "drain") {
+			t.Errorf("restart says %q, %v", out, err)
+		}
+		if out := b.run("get", "events"); !strings.Contains(out, "Draining") {
+			t.Errorf("no event tells of the drain:\n%s", out)
+		}
+		b.delete("leaves.yaml")
+		b.waitGone("leaves")
+		if _, err := os.Stat(b.path("root/pods/" + string(leaves.UID))); err == nil {
+			t.Error("a pod that was removed after the drain has left its directory")
 		}
 		b.stop(syscall.SIGTERM)
 		b.start()

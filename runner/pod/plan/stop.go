@@ -43,12 +43,16 @@ func finish(d *Desired, o *Observed, now time.Time) []Action {
 }
 
 // suspend stops all containers within the time that is left. What a pod with restartPolicy Never was doing is over, as in
-// Kubernetes; the others begin anew when the machine comes back, whatever their exit codes are now.
+// Kubernetes; the others begin anew when the machine comes back, whatever their exit codes are now. One that is gone from the manifests
+// is torn down: after a drain by hand the machine may go on for long.
 func suspend(d *Desired, o *Observed, now time.Time) []Action {
 	if o.running() {
 		left := max(o.StopBy.Sub(now), 0)
 		grace, again := min(o.Grace, left), d != nil && d.RestartPolicy != v1.RestartPolicyNever
-		return stopAll(o.until(o.StopBy), grace, "the machine goes down", again, now)
+		return stopAll(o.until(o.StopBy), grace, "all pods are stopped, by a drain or because the machine goes down", again, now)
+	}
+	if d == nil && o.Anything {
+		return []Action{TearDownPod{}}
 	}
 	if o.SetUp {
 		return []Action{SuspendPod{}}

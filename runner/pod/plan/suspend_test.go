@@ -39,6 +39,7 @@ func TestSuspend(t *testing.T) {
 		"all have ended":                      {a: ended(0, 0), stopBy: 10 * time.Second, setUp: true, want: "suspend"},
 		"a crash loop waits no longer":        {a: ended(1, 0), stopBy: 10 * time.Second, setUp: true, want: "suspend"},
 		"nothing was started yet":             {stopBy: 10 * time.Second, setUp: true, want: "suspend"},
+		"what is gone is torn down":           {gone: true, a: ended(0, 0), stopBy: 10 * time.Second, setUp: true, want: "teardown"},
 		"it is done":                          {a: ended(0, 0), stopBy: 10 * time.Second, want: ""},
 		"a new pod is not set up":             {stopBy: 10 * time.Second, want: ""},
 	} {
