@@ -20,7 +20,7 @@ func terminate(d *Desired, o *Observed, now time.Time) []Action {
 		grace = d.Grace
 	}
 	if o.running() {
-		return stopAll(o, grace, reasonTerminate(d), d != nil, now)
+		return stopAll(o, grace, reasonTerminate(d, o), d != nil, now)
 	}
 	return []Action{TearDownPod{}}
 }
@@ -126,11 +126,14 @@ func (o *Observed) anyEnding() bool {
 	return false
 }
 
-func reasonTerminate(d *Desired) string {
-	if d != nil {
-		return "the pod's manifest changed in a part that all its containers share"
+func reasonTerminate(d *Desired, o *Observed) string {
+	switch {
+	case d == nil:
+		return "the pod's manifest is gone"
+	case o.SharedRevision == "":
+		return "the pod's record is lost, and it begins anew"
 	}
-	return "the pod's manifest is gone"
+	return "the pod's manifest changed in a part that all its containers share"
 }
 
 // stop asks a running container to end, and kills it when its time is up.
