@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,30 +23,69 @@ import (
 // CheckCommand is the program's argument for CheckDatabases.
 const CheckCommand = "check-database"
 
-// setAside looks at containerd's databases. When one is damaged or missing, everything of containerd's is moved aside, as its parts
-// make no sense without each other, and it starts from nothing: images come from their archives or registries, and
-// containers from manifests; what still runs is ended by engine.Connect. It returns a message that says so, or nothing.
+// setAside looks at containerd's databases. When one of root's is damaged or missing, everything there is moved aside, as its parts
+// make no sense without each other, and containerd starts from nothing: images come from their archives or registries, and
+// containers from manifests; what still runs is ended by engine.Connect. Of what lies in the state directory only what is damaged is
+// made anew. It returns a message that says so, or nothing.
 //
 // After an orderly end the databases are not read. state keeps the mark of one; it goes with a reboot.
 func setAside(c Config) (message string, err error) {
 	inOrder := os.Remove(mark(c.State)) == nil
-	damage := misshapen(c.Root)
-	if damage == "" && !inOrder {
-		databases, err := databasesOf(c.Root)
+	damage, mounts, err := c.look(inOrder)
+	if err != nil {
+		return "", err
+	}
+	var told []string
+	if damage != "" {
+		aside, err := moveAside(c.Root)
+		if err != nil {
+			return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
+		}
+		told = append(told, fmt.Sprintf("what containerd keeps is damaged (%s). All of it is set aside in %s, and images are imported or "+
+			"pulled anew; remove that directory when it is of no use to you", damage, aside))
+	}
+	if mounts != "" {
+		message, err := mountsAnew(c.State, mounts)
 		if err != nil {
 			return "", err
 		}
-		damage = c.check(databases)
+		told = append(told, message)
 	}
-	if damage == "" {
-		return "", nil
-	}
-	aside, err := moveAside(c.Root)
+	bundles, err := clearBundles(c.State)
 	if err != nil {
-		return "", fmt.Errorf("cannot set a damaged database aside: %w", err)
+		return "", err
 	}
-	return fmt.Sprintf("what containerd keeps is damaged (%s). All of it is set aside in %s, and images are imported or "+
-		"pulled anew; remove that directory when it is of no use to you", damage, aside), nil
+	if bundles != "" {
+		told = append(told, bundles)
+	}
+	return strings.Join(told, ". "), nil
+}
+
+// look says what of root is damaged, and what of the mount manager's database.
+func (c Config) look(inOrder bool) (root, mounts string, err error) {
+	root, mounts = misshapen(c.Root), misshapenMounts(c.State)
+	if inOrder {
+		return root, mounts, nil
+	}
+	var databases, mountDatabases []string
+	if root == "" {
+		if databases, err = databasesOf(c.Root); err != nil {
+			return "", "", err
+		}
+	}
+	if _, err := os.Lstat(mountDatabase(c.State)); mounts == "" && err == nil {
+		mountDatabases = []string{mountDatabase(c.State)}
+	}
+	if c.check(slices.Concat(databases, mountDatabases)) == "" { // one process does, as a rule
+		return root, mounts, nil
+	}
+	if damage := c.check(databases); damage != "" {
+		root = damage
+	}
+	if damage := c.check(mountDatabases); damage != "" {
+		mounts = damage
+	}
+	return root, mounts, nil
 }
 
 // databasesOf lists the databases of containerd's plugins, without what was set aside beside them.

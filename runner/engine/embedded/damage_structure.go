@@ -14,6 +14,7 @@ const (
 	overlayDir  = "io.containerd.snapshotter.v1.overlayfs"
 	contentDir  = "io.containerd.content.v1.content"
 	taskDir     = "io.containerd.runtime.v2.task"
+	sandboxDir  = "io.containerd.sandbox.controller.v1.shim"
 )
 
 // misshapen says what of containerd's root cannot be as containerd leaves it: another kind of file, or a database that is gone while
@@ -75,7 +76,8 @@ func clearState(state string, sockets ...string) error {
 			return fmt.Errorf("cannot remove the stale socket %s: %w", path, err)
 		}
 	}
-	for _, dir := range []string{state, filepath.Join(state, taskDir), namespaceDir(state), filepath.Join(state, "s")} {
+	sandboxes := filepath.Join(state, sandboxDir)
+	for _, dir := range []string{state, filepath.Join(state, taskDir), namespaceDir(state), sandboxes, filepath.Join(state, "s")} {
 		if _, err := os.Lstat(dir); err == nil && !isDirectory(dir) {
 			if err := os.Remove(dir); err != nil {
 				return fmt.Errorf("cannot remove what stands in the place of a directory: %w", err)

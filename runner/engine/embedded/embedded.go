@@ -69,7 +69,7 @@ type Config struct {
 type Server struct {
 	// Address is the path of its gRPC socket.
 	Address string
-	// SetAside says what was found damaged and where it was put; empty when nothing was.
+	// SetAside says what was found damaged and what became of it; empty when nothing was.
 	SetAside string
 	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
 	ReadOnly string
@@ -131,6 +131,9 @@ func start(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	if s.SetAside, err = setAside(c); err != nil {
+		return nil, err
+	}
+	if err := makeMountDatabase(c.State); err != nil {
 		return nil, err
 	}
 	log.L.Logger.SetOutput(c.Log)
