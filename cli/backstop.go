@@ -49,6 +49,16 @@ func (b *backstop) during(part string, f func()) {
 	f()
 }
 
+// startSilence is how long a part of the start may take before the log names it; as a rule all of the start takes a second.
+const startSilence = 10 * time.Second
+
+// start is during for a part of the start, which nothing else comes before: where it hangs, the log says in what.
+func (b *backstop) start(part string, f func()) {
+	slow := time.AfterFunc(startSilence, func() { slog.Warn("the start waits for " + part + "; does a disk hang?") })
+	defer slow.Stop()
+	b.during(part, f)
+}
+
 // part is f for a group of goroutines.
 func (b *backstop) part(part string, f func() error) func() error {
 	return func() (err error) {

@@ -58,6 +58,27 @@ func TestBackstop(t *testing.T) {
 	}
 }
 
+// A part of the start that takes long is named, once; what goes on for the daemon's life, or is done quickly, is not.
+func TestSlowStartIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		before := slog.Default()
+		slog.SetDefault(slog.New(slog.NewTextHandler(&said, nil)))
+		defer slog.SetDefault(before)
+		b := newBackstop(t.Context(), func(int) { t.Error("it ends the process") })
+		defer b.disarm()
+		hang := make(chan struct{})
+		go b.part("the network", func() error { <-hang; return nil })()       //nolint:errcheck // it has none
+		b.start("the configuration", func() { time.Sleep(startSilence / 2) }) //nolint:forbidigo // virtual time
+		b.start("the disk", func() { time.Sleep(time.Hour) })                 //nolint:forbidigo // virtual time
+		close(hang)
+		synctest.Wait()
+		if lines := strings.Split(strings.TrimSpace(said.String()), "\n"); len(lines) != 1 || !strings.Contains(lines[0], "the start waits for the disk; does a disk hang?") {
+			t.Errorf("it said %q", lines)
+		}
+	})
+}
+
 // A daemon that ends in time is left alone.
 func TestBackstopIsNotNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

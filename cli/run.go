@@ -47,7 +47,7 @@ func newRun(_ *global) *cobra.Command {
 			defer b.disarm()
 			var c config
 			var err error
-			if b.during("the configuration", func() { c, err = loadConfig(file, cmd.Flags()) }); err != nil {
+			if b.start("the configuration", func() { c, err = loadConfig(file, cmd.Flags()) }); err != nil {
 				return err
 			}
 			return runDaemon(cmd.Context(), c, b)
@@ -100,22 +100,22 @@ func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor
 	}
 	var unlock, stopEngine func()
 	var err error
-	if b.during("the lock of the root", func() { unlock, err = lock(c) }); err != nil {
+	if b.start("the lock of the root", func() { unlock, err = lock(c) }); err != nil {
 		return err
 	}
 	defer unlock()
 	var e *engine.Engine
 	var found finding
-	if b.during("the start of containerd", func() { e, found, stopEngine, err = startEngine(ctx, c, log) }); err != nil {
+	if b.start("the start of containerd", func() { e, found, stopEngine, err = startEngine(ctx, c, log) }); err != nil {
 		return err
 	}
 	defer b.during("the end of containerd", stopEngine)
 	var r *runner.Runner
-	if b.during("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit) }); err != nil {
+	if b.start("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit) }); err != nil {
 		return err
 	}
 	var known []manifests.Desired
-	if b.during("taking up what runs", func() { known, err = r.Start(ctx) }); err != nil {
+	if b.start("taking up what runs", func() { known, err = r.Start(ctx) }); err != nil {
 		return err
 	}
 	defer b.during("what is done for pods", r.Stop)
@@ -148,14 +148,14 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	defer unsubscribe()
 	group.Go(func() error { return rest(ctx, changes) })
 	var workloads *workload.Controller
-	b.during("the record of Jobs", func() { workloads = workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object) })
+	b.start("the record of Jobs", func() { workloads = workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object) })
 	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
 	directory := source.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
 	group.Go(b.part("manifests", func() error { return directory.Run(ctx) }))
 	group.Go(b.part("systemd", func() error { return s.supervise(ctx, r) }))
 	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }
 	var err error
-	if b.during("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads), listening) }); err != nil {
+	if b.start("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads), listening) }); err != nil {
 		return err
 	}
 	return group.Wait()
