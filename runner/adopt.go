@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/container"
 	"github.com/solopod/solopod/runner/durable"
@@ -28,13 +32,16 @@ type takeover struct{ *Runner }
 
 // prepare makes the directories of ours, and makes sure that nothing is used that a power cut may have damaged.
 func (t takeover) prepare(ctx context.Context) error {
-	t.makeDirectory(t.dirs.Records())
-	t.makeLogDirectories(ctx)
+	t.inTime(ctx, t.dirs.Records(), func() { t.makeDirectory(t.dirs.Records()) })
+	t.inTime(ctx, t.dirs.Logs, func() {
+		t.makeDirectory(t.dirs.LogRoot())
+		t.makeDirectory(t.dirs.LinkRoot())
+	})
 	states := t.dirs.States()
 	if err := t.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
 		return err
 	}
-	t.RemoveUnfinished()
+	t.inTime(ctx, t.dirs.Checkpoints(), t.RemoveUnfinished)
 	t.tellOfRoot()
 	t.repair(ctx)
 	return nil
@@ -47,24 +54,26 @@ func (t takeover) makeDirectory(dir string) {
 	}
 }
 
-// makeLimit is how long the directories of logs may take to be made. They may lie on a file system of their own, of a network even,
-// which does not bar the start when it does not answer: pods are taken up without it.
-const makeLimit = 5 * time.Second
+// answerLimit is how long a directory or a record may take to answer. It may lie on a file system of its own, of a network even, which
+// does not bar the start: pods are taken up without it.
+const answerLimit = 5 * time.Second
 
-func (t takeover) makeLogDirectories(ctx context.Context) {
-	made := make(chan struct{})
+// inTime does f to a directory of ours, and goes on without it when the directory does not answer.
+func (t takeover) inTime(ctx context.Context, dir string, f func()) {
+	ended := make(chan struct{})
 	go func() { // left behind when it hangs
-		defer close(made)
-		t.makeDirectory(t.dirs.LogRoot())
-		t.makeDirectory(t.dirs.LinkRoot())
+		defer close(ended)
+		f()
 	}()
 	select {
-	case <-made:
-	case <-time.After(makeLimit):
-		t.cannotKeep(t.dirs.Logs, fmt.Errorf("it has not answered for %s", makeLimit))
+	case <-ended:
+	case <-time.After(answerLimit):
+		t.cannotKeep(dir, errNoAnswer)
 	case <-ctx.Done():
 	}
 }
+
+var errNoAnswer = fmt.Errorf("it has not answered for %s", answerLimit)
 
 // inPlace makes a directory of ours. What is there and is none is set aside: it would bar every start.
 func (t takeover) inPlace(dir string, prepare func() error) error {
@@ -90,14 +99,8 @@ func (t takeover) adopt() []manifests.Desired {
 	var known []manifests.Desired
 	var states []state.State
 	recorded := map[string]bool{}
-	for _, uid := range names(t.dirs.Records()) {
-		if strings.HasSuffix(uid, durable.AsideSuffix) {
-			continue
-		}
-		s, ok := t.readRecord(uid)
-		if !ok {
-			continue
-		}
+	var places aside.Places
+	for uid, s := range t.records(&places) {
 		recorded[uid] = true
 		states = append(states, s)
 		if s.SharedRevision != "" && s.BootID == t.host.BootID {
@@ -108,7 +111,7 @@ func (t takeover) adopt() []manifests.Desired {
 		}
 	}
 	left := map[string]bool{}
-	for _, uid := range append(names(t.dirs.States()), t.cgroups.Leftover()...) {
+	for _, uid := range append(t.names(&places, t.dirs.States()), t.cgroups.Leftover()...) {
 		if !recorded[uid] && !left[uid] {
 			left[uid] = true
 			slog.Info("there is no record of a pod of which something is left; it is removed, and begins anew where a manifest names it", "uid", uid)
@@ -119,10 +122,14 @@ func (t takeover) adopt() []manifests.Desired {
 	return known
 }
 
-// names are the entries of a directory; none if it cannot be read.
-func names(dir string) []string {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// names are the entries of a directory; none if it cannot be read. As for records, the end of the daemon does not cut it short: what was
+// not waited for would count as not there.
+func (t takeover) names(places *aside.Places, dir string) []string {
+	entries, err := aside.Do(t.ctx, places, dir, answerLimit, func() ([]os.DirEntry, error) { return os.ReadDir(dir) })
+	switch {
+	case errors.Is(err, aside.ErrHangs):
+		t.cannotKeep(dir, errNoAnswer)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		slog.Error("cannot look for what an earlier run has left; its pods begin anew", "dir", dir, "err", err)
 	}
 	var out []string
@@ -132,33 +139,72 @@ func names(dir string) []string {
 	return out
 }
 
+// readersOfRecords is how many records are read at a time: one that does not answer holds up no other one.
+const readersOfRecords = 8
+
+// records yields the states of pods that have a record, by UID, in its order. All are read before.
+func (t takeover) records(places *aside.Places) iter.Seq2[string, state.State] {
+	type record struct {
+		state state.State
+		err   error
+	}
+	uids := slices.DeleteFunc(t.names(places, t.dirs.Records()), func(uid string) bool { return strings.HasSuffix(uid, durable.AsideSuffix) })
+	list := make([]record, len(uids))
+	var group errgroup.Group
+	group.SetLimit(readersOfRecords)
+	for i, uid := range uids {
+		group.Go(func() error {
+			list[i].state, list[i].err = aside.Do(t.ctx, places, t.dirs.RecordDir(uid), answerLimit, func() (state.State, error) { return t.readRecord(uid) })
+			return nil
+		})
+	}
+	group.Wait() //nolint:errcheck // each has its own
+	return func(yield func(string, state.State) bool) {
+		for i, uid := range uids {
+			if t.useful(uid, list[i].err) && !yield(uid, list[i].state) {
+				return
+			}
+		}
+	}
+}
+
+// useful says whether a record was read. A damaged one is set aside, and its pod starts from its manifest; so does the pod of one that
+// does not answer.
+func (t takeover) useful(uid string, err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, aside.ErrHangs):
+		t.cannotKeep(t.dirs.RecordDir(uid), fmt.Errorf("%w, and its pod starts from its manifest", errNoAnswer))
+	case errors.Is(err, errNoDirectory): // no record could ever be written there
+		t.damaged(t.dirs.RecordDir(uid), "the pod starts from its manifest", err)
+	case !errors.Is(err, fs.ErrNotExist):
+		t.damaged(t.dirs.RecordPath(uid), "the pod starts from its manifest", err)
+	}
+	return false
+}
+
 // mostOfRecord bounds what is read of a record: the pod twice, each from a manifest of a few MiB at most, and histories.
 const mostOfRecord = 16 << 20
 
-// readRecord restores a pod's state. A damaged record is set aside, and its pod starts from its manifest.
-func (t takeover) readRecord(uid string) (state.State, bool) {
-	path := t.dirs.RecordPath(uid)
-	data, err := durable.ReadFile(path, mostOfRecord)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return state.State{}, false
-	case errors.Is(err, unix.ENOTDIR): // no record could ever be written there
-		path, err = t.dirs.RecordDir(uid), errNoDirectory
+// readRecord restores a pod's state. It changes nothing: it may be left behind, and return when a new record is there.
+func (t takeover) readRecord(uid string) (s state.State, err error) {
+	data, err := durable.ReadFile(t.dirs.RecordPath(uid), mostOfRecord)
+	if errors.Is(err, unix.ENOTDIR) {
+		err = errNoDirectory
 	}
-	var s state.State
 	if err == nil {
 		s, err = state.Decode(data, uid, t.host, false)
 	}
 	if err != nil {
-		t.damaged(path, "the pod starts from its manifest", err)
-		return state.State{}, false
+		return state.State{}, err
 	}
 	if s.BootID != t.host.BootID {
 		s.ClockOffset = clock.Offset()
 	} else if moved := clock.Moved(s.ClockOffset); moved != 0 { // it was set meanwhile
 		s = step.Step(s, state.ClockMoved{Moved: moved, Booted: clock.Booted(s.ClockOffset)})
 	}
-	return s, true
+	return s, nil
 }
 
 // damaged sets a file of our own aside and tells of it.

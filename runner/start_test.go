@@ -273,7 +273,7 @@ func TestStuckLogDirectory(t *testing.T) {
 	if known := b.start(); len(known) != 1 {
 		t.Errorf("it knows %v", known)
 	}
-	if took := time.Since(begun); took > 2*makeLimit {
+	if took := time.Since(begun); took > 2*answerLimit {
 		t.Errorf("the start took %s", took)
 	}
 	b.event("CannotKeep", b.config.LogDir)
@@ -285,4 +285,50 @@ func TestStuckLogDirectory(t *testing.T) {
 	b.config.LogDir = logs
 	b.start()
 	b.clear()
+}
+
+// A pod's record that does not answer, or the directory of all, does not bar the start: it is told, the other pods are taken up, and the
+// pod starts from its manifest.
+func TestStuckRecords(t *testing.T) {
+	for name, c := range map[string]struct {
+		stuck func(b *box) string
+		known []string
+	}{
+		"one": {func(b *box) string { return b.r.dirs.RecordDir("uid-of-web") }, []string{"default/other of other.yaml"}},
+		"all": {func(b *box) string { return b.r.dirs.Records() }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t)
+			b.start()
+			s := snapshot(testbox.Pod(t, "web", oneContainer), testbox.Pod(t, "other", oneContainer))
+			b.r.Apply(s)
+			other := b.runs("other")[0]
+			b.runs("web")
+			b.stop()
+			dir := c.stuck(b)
+			answer := stuck.FileSystem(t, dir)
+			begun := time.Now()
+			if known := b.start(); !slices.Equal(known, c.known) {
+				t.Errorf("it knows %v", known)
+			}
+			if took := time.Since(begun); took > 3*answerLimit {
+				t.Errorf("the start took %s", took)
+			}
+			b.event("CannotKeep", dir+" cannot be used: it has not answered for")
+			b.r.Apply(s)
+			if name == "one" {
+				if ids := b.runs("other"); ids[0] != other {
+					t.Errorf("it runs as %v", ids)
+				}
+			}
+			b.stop()
+			answer()
+			b.start()
+			b.r.Apply(s)
+			b.runs("web")
+			b.runs("other")
+			b.clear()
+		})
+	}
 }
