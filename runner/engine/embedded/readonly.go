@@ -113,6 +113,9 @@ func makeStandIn(root, standIn string) error {
 			return err
 		}
 	}
+	if err := foreign.RemoveAll(standIn); err != nil { // it is no directory
+		return err
+	}
 	return os.Rename(building, standIn)
 }
 

@@ -79,6 +79,7 @@ func TestStandIn(t *testing.T) {
 	put(t, filepath.Join(root, overlayDir, "snapshots", "1", "fs", "file"), "text")
 	put(t, filepath.Join(root, contentDir, "blobs", "sha256", "abc"), "blob")
 	standIn := filepath.Join(state, standInName)
+	put(t, standIn, "no directory")
 	if err := makeStandIn(root, standIn); err != nil {
 		t.Fatal(err)
 	}
