@@ -58,6 +58,9 @@ func (t takeover) makeDirectory(dir string) {
 // does not bar the start: pods are taken up without it.
 const answerLimit = 5 * time.Second
 
+// recordLimit is how long a pod's record may take: a disk may be spinning up, and a pod that runs ends when it begins without one.
+const recordLimit = 15 * time.Second
+
 // inTime does f to a directory of ours, and goes on without it when the directory does not answer.
 func (t takeover) inTime(ctx context.Context, dir string, f func()) {
 	ended := make(chan struct{})
@@ -154,7 +157,7 @@ func (t takeover) records(places *aside.Places) iter.Seq2[string, state.State] {
 	group.SetLimit(readersOfRecords)
 	for i, uid := range uids {
 		group.Go(func() error {
-			list[i].state, list[i].err = aside.Do(t.ctx, places, t.dirs.RecordDir(uid), answerLimit, func() (state.State, error) { return t.readRecord(uid) })
+			list[i].state, list[i].err = aside.Do(t.ctx, places, t.dirs.RecordDir(uid), recordLimit, func() (state.State, error) { return t.readRecord(uid) })
 			return nil
 		})
 	}
@@ -175,7 +178,7 @@ func (t takeover) useful(uid string, err error) bool {
 	case err == nil:
 		return true
 	case errors.Is(err, aside.ErrHangs):
-		t.cannotKeep(t.dirs.RecordDir(uid), fmt.Errorf("%w, and its pod starts from its manifest", errNoAnswer))
+		t.cannotKeep(t.dirs.RecordDir(uid), fmt.Errorf("it has not answered for %s, and its pod starts from its manifest", recordLimit))
 	case errors.Is(err, errNoDirectory): // no record could ever be written there
 		t.damaged(t.dirs.RecordDir(uid), "the pod starts from its manifest", err)
 	case !errors.Is(err, fs.ErrNotExist):
