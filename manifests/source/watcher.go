@@ -117,6 +117,7 @@ func (w *Watcher[T]) Run(ctx context.Context) error {
 			return nil
 		}
 		w.wait(ctx, again, mounted)
+		w.drain(ctx)
 	}
 	return nil
 }
@@ -173,7 +174,6 @@ func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan s
 				continue // it is looked at again in a while, however much is written
 			}
 			if relevant(e, w.way, w.o.Wanted, w.behind) {
-				w.drain()
 				return
 			}
 		case err, ok := <-w.notifier.errors: // the kernel's queue was full: anything may have changed
@@ -181,23 +181,42 @@ func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan s
 			if !ok {
 				w.notifier.errors = nil
 			}
-			w.drain()
 			return
 		}
 	}
 }
 
-// drain takes the events that are there already: the look that follows sees what they tell.
-func (w *Watcher[T]) drain() {
+// A backlog of events has come to its end when none comes for as long as lull: the events of a burst stand in the kernel's queue, and
+// come one by one, each when the one before was taken. In a storm without a lull a look is due after backlogLimit.
+const (
+	lull         = time.Millisecond
+	backlogLimit = 100 * time.Millisecond
+)
+
+// drain takes the events that are there already: the look that follows sees what they tell. One that was left would bring another
+// look, and a thousand of them a thousand looks.
+func (w *Watcher[T]) drain(ctx context.Context) {
+	limit, end := time.NewTimer(backlogLimit), time.NewTimer(lull)
+	defer limit.Stop()
+	defer end.Stop()
 	for {
 		select {
+		case <-ctx.Done():
+			return
+		case <-limit.C:
+			return
+		case <-end.C:
+			return
 		case _, ok := <-w.notifier.events:
 			if !ok {
 				w.notifier.events = nil
 			}
-		default:
-			return
+		case _, ok := <-w.notifier.errors:
+			if !ok {
+				w.notifier.errors = nil
+			}
 		}
+		end.Reset(lull)
 	}
 }
 

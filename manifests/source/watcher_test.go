@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -439,6 +441,44 @@ func TestManyFiles(t *testing.T) {
 	began := time.Now()
 	w.eventually("an edit", func() bool { return w.files["f5.txt"] == "new" })
 	t.Logf("an edit among %d files: %s; %d rounds", many, time.Since(began).Round(time.Millisecond), w.rounds)
+}
+
+// However many events a burst has brought, a few looks follow it, and then none.
+func TestRestAfterABurst(t *testing.T) {
+	for kind, burst := range map[string]struct {
+		many int
+		make func(path string) error
+	}{
+		"files": {1000, func(path string) error { return os.WriteFile(path, []byte("x"), 0o644) }},
+		"links": {300, func(path string) error { return os.Symlink(filepath.Base(path), path) }}, // to themselves
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := newWitness(t)
+			w.mkdir(w.dir)
+			held := make(chan struct{})
+			w.hold["held.txt"] = held
+			var looks atomic.Int64
+			w.watch(func(w *Watcher[string]) {
+				w.o.LoadLimit = patience
+				w.o.Trust = func(string, fs.FileInfo) error { looks.Add(1); return nil }
+			})
+			w.put(w.path("held.txt"), "x")
+			w.eventually("a look waits for a file", func() bool { return w.loads == 1 })
+			for i := range burst.many {
+				w.must(burst.make(w.path(fmt.Sprintf("f%d.txt", i))))
+			}
+			close(held)
+			w.eventually("all are read", func() bool { return len(w.files) == burst.many+1 })
+			w.put(w.path("last.txt"), "x")
+			w.eventually("another file", func() bool { return w.files["last.txt"] == "x" })
+			before := looks.Load()
+			<-time.After(time.Second)
+			if n := looks.Load() - before; n > 2 {
+				t.Errorf("%d looks within a second in which nothing has changed", n)
+			}
+		})
+	}
 }
 
 // Without a watch to be had the directory is looked at from time to time, and watched when there is one. The machine's own bound is
