@@ -65,7 +65,9 @@ type judge struct {
 	files map[string]*fileState
 	// absent are those of the files that are missing and do not count as deleted yet.
 	absent []string
-	swap   swap
+	// lost is how many files were lost when the directory was emptied at once; zero when it was not.
+	lost int
+	swap swap
 }
 
 // fileState is what is known of one name.
@@ -115,7 +117,7 @@ func (j *judge) look(l listing, now time.Time) verdict {
 		for _, f := range j.files {
 			f.until = time.Time{}
 		}
-		j.swap = swap{}
+		j.lost, j.swap = 0, swap{}
 		return v
 	}
 	if j.dir == (identity{}) {
@@ -202,6 +204,7 @@ func (j *judge) missing(l listing, now time.Time, v *verdict) {
 	slices.Sort(names)
 	emptied := len(l.entries) == 0 && len(names) > 1
 	j.absent = nil
+	lasting := 0 // files that count as deleted after the longer time only
 	for _, name := range names {
 		f := j.files[name]
 		switch {
@@ -217,9 +220,18 @@ func (j *judge) missing(l listing, now time.Time, v *verdict) {
 		}
 		j.absent = append(j.absent, name)
 		v.wakeAt(f.until)
+		if f.until.After(now.Add(j.times.missing)) {
+			lasting++
+		}
 	}
-	if emptied && len(j.absent) > 0 {
-		v.warning = fmt.Sprintf("has lost all of its files (%d) at once; they count as deleted when they have been missing for %s", len(j.absent), j.times.emptied)
+	switch {
+	case len(l.entries) > 0 || len(j.absent) == 0:
+		j.lost = 0
+	case emptied && j.lost == 0:
+		j.lost = lasting
+	}
+	if j.lost > 0 { // the number stays: those that went just before count as deleted meanwhile
+		v.warning = fmt.Sprintf("has lost all of its files (%d) at once; they count as deleted when they have been missing for %s", j.lost, j.times.emptied)
 	}
 }
 

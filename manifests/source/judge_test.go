@@ -117,6 +117,27 @@ func TestJudge(t *testing.T) {
 			2s dir=1 b=2 -> again 11s
 			3s dir=1 a=4 b=2 -> load a; again 11s
 			11s dir=1 a=4 b=2 -> gone c`},
+		"emptied within a moment": {"", `
+			0s dir=1 a=1 b=2 c=3 d=4 -> load a b c d
+			1s dir=1 b=2 c=3 d=4 -> again 1.5s
+			1.2s dir=1 c=3 d=4 -> again 1.5s
+			1.3s dir=1 -> again 1.5s; warn lost all of its files (2)
+			1.5s dir=1 -> gone a; again 1.7s; warn lost all of its files (2)
+			1.7s dir=1 -> gone b; again 11.3s; warn lost all of its files (2)
+			11.3s dir=1 -> gone c d`},
+		"emptied but for the last, and then that": {"", `
+			0s dir=1 a=1 b=2 -> load a b
+			1s dir=1 b=2 -> again 1.5s
+			1.2s dir=1 -> again 1.5s; warn lost all of its files (1)
+			1.5s dir=1 -> gone a; again 11.2s; warn lost all of its files (1)
+			11.2s dir=1 -> gone b`},
+		"emptied, filled and emptied": {"", `
+			0s dir=1 a=1 b=2 c=3 -> load a b c
+			1s dir=1 -> again 11s; warn lost all of its files (3)
+			2s dir=1 b=2 -> again 11s
+			3s dir=1 -> again 11s; warn lost all of its files (3)
+			11s dir=1 -> gone a c; again 13s; warn lost all of its files (3)
+			13s dir=1 -> gone b`},
 		"one after the other": {"", `
 			0s dir=1 a=1 b=2 -> load a b
 			1s dir=1 b=2 -> again 1.5s
