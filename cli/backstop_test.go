@@ -117,13 +117,29 @@ func TestAskAtEnd(t *testing.T) {
 	})
 }
 
-// SIGTERM ends a daemon whose start hangs in a system call.
+// A daemon that is started with SIGHUP ignored, as by nohup, goes on ignoring it.
+func TestHangupIgnored(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	defer func() { // Reset would leave it ignored
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGHUP)
+		signal.Stop(c)
+	}()
+	_, stop := untilHangup(t.Context())
+	defer stop()
+	if !signal.Ignored(syscall.SIGHUP) {
+		t.Error("it is not ignored any more")
+	}
+}
+
+// SIGTERM ends a daemon whose start hangs in a system call, and so does SIGHUP.
 func TestEndOfAStartThatHangs(t *testing.T) {
 	if args := os.Getenv("SOLOPOD_TEST_RUN"); args != "" { // the daemon
 		cmd := Command()
 		cmd.SetArgs(strings.Fields(args))
 		ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
 		defer stop()
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // one that comes too early for the command must not kill
 		fmt.Println("ready")
 		if err := cmd.ExecuteContext(ctx); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -133,11 +149,18 @@ func TestEndOfAStartThatHangs(t *testing.T) {
 	}
 	hangs := t.TempDir()
 	stuck.FileSystem(t, hangs)
-	for part, args := range map[string]string{"the configuration": "--config %s/config.yaml", "": "--root %s/root --state " + t.TempDir()} {
-		t.Run(part, func(t *testing.T) {
+	for name, start := range map[string]struct {
+		part, args string
+		signal     os.Signal
+	}{
+		"the configuration": {"the configuration", "--config %s/config.yaml", syscall.SIGTERM},
+		"a hangup":          {"the configuration", "--config %s/config.yaml", syscall.SIGHUP},
+		"the root":          {"", "--root %s/root --state " + t.TempDir(), syscall.SIGTERM},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			daemon := exec.Command(os.Args[0], "-test.run=^TestEndOfAStartThatHangs$")
-			daemon.Env = append(os.Environ(), "SOLOPOD_TEST_RUN=run "+fmt.Sprintf(args, hangs))
+			daemon.Env = append(os.Environ(), "SOLOPOD_TEST_RUN=run "+fmt.Sprintf(start.args, hangs))
 			var said bytes.Buffer
 			daemon.Stderr = &said
 			out, err := daemon.StdoutPipe()
@@ -153,14 +176,22 @@ func TestEndOfAStartThatHangs(t *testing.T) {
 			begun := time.Now()
 			kill := time.AfterFunc(20*time.Second, func() { daemon.Process.Kill() }) //nolint:errcheck // it may have ended
 			defer kill.Stop()
-			if err := daemon.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Error(err)
+			ended := make(chan error)
+			go func() { ended <- daemon.Wait() }()
+			again := time.NewTicker(50 * time.Millisecond)
+			defer again.Stop()
+			for on := true; on; {
+				daemon.Process.Signal(start.signal) //nolint:errcheck // it may have ended
+				select {
+				case err = <-ended:
+					on = false
+				case <-again.C:
+				}
 			}
-			err = daemon.Wait()
 			if took := time.Since(begun); took > 12*time.Second {
 				t.Errorf("it took %s", took)
 			}
-			if part != "" && (err != nil || !strings.Contains(said.String(), part)) {
+			if start.part != "" && (err != nil || !strings.Contains(said.String(), start.part)) {
 				t.Errorf("%v, %s", err, said.String())
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -43,19 +44,30 @@ func newRun(_ *global) *cobra.Command {
 			"Pods run on when the daemon ends; the next start adopts them. To stop a pod remove its manifest.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := newBackstop(cmd.Context(), os.Exit)
+			ctx, stop := untilHangup(cmd.Context())
+			defer stop()
+			b := newBackstop(ctx, os.Exit)
 			defer b.disarm()
 			var c config
 			var err error
 			if b.start("the configuration", func() { c, err = loadConfig(file, cmd.Flags()) }); err != nil {
 				return err
 			}
-			return runDaemon(cmd.Context(), c, b)
+			return runDaemon(ctx, c, b)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (YAML); flags override it")
 	shown.register(cmd.Flags())
 	return cmd
+}
+
+// untilHangup makes a context that also ends with SIGHUP, which a terminal sends when it is closed: the daemon ends as after SIGTERM
+// then. Who started it with SIGHUP ignored (nohup) wants it to run on.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(unix.SIGHUP) {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, unix.SIGHUP)
 }
 
 // gcPercent trades a little CPU for memory: the daemon's own heap is small and mostly still.
