@@ -298,7 +298,6 @@ func TestStuckRecords(t *testing.T) {
 		"all": {func(b *box) string { return b.r.dirs.Records() }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			b := newBox(t)
 			b.start()
 			s := snapshot(testbox.Pod(t, "web", oneContainer), testbox.Pod(t, "other", oneContainer))
