@@ -54,7 +54,8 @@ func makeMountDatabase(state string) error {
 		return nil
 	}
 	building := path + ".new"
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), foreign.RemoveAll(building)); err != nil {
+	err := os.MkdirAll(state, 0o711) // as containerd makes it: users of a pod's own reach their root file systems through it
+	if err := errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o700), foreign.RemoveAll(building)); err != nil {
 		return fmt.Errorf("cannot make a database in the state directory: %w", err)
 	}
 	db, err := bolt.Open(building, 0o600, nil)

@@ -142,3 +142,14 @@ func TestBundleDamaged(t *testing.T) {
 		}
 	}
 }
+
+// The state directory that is made with the database lets users of a pod's own through to their root file systems.
+func TestMountDatabaseIsReached(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "containerd")
+	if err := makeMountDatabase(state); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(state); err != nil || info.Mode().Perm() != 0o711 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
