@@ -72,9 +72,9 @@ func TestFullStateDisk(t *testing.T) {
 	mount := indent(4, "volumeMounts: [{name: v, mountPath: /v}]") + "\n"
 	b.apply("dots.yaml", shell("dots", "while :; do printf .; sleep 0.01; done", ""))
 	b.apply("lines.yaml", shell("lines", "while [ ! -e /v/end ]; do echo line; sleep 0.1; done; rm /v/end; exit 1", volume)+mount)
-	b.apply("evil.yaml", shell("evil", "while :; do dd if=/dev/zero of=/dev/termination-log bs=1M count=100; echo tried; sleep 1; done", ""))
 	dots := b.waitReady("dots")
-	b.waitReady("lines")
+	b.waitReady("lines") // evil would leave no room for its start
+	b.apply("evil.yaml", shell("evil", "while :; do dd if=/dev/zero of=/dev/termination-log bs=1M count=100; echo tried; sleep 1; done", ""))
 	b.waitReady("evil")
 	b.eventually("evil has written", func() error {
 		if out := b.run("logs", "evil"); !strings.Contains(out, "tried") {

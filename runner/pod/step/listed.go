@@ -71,6 +71,9 @@ func (s *next) knows(id string) bool {
 // foundLeftover: the last attempt's container, whose clean-up was interrupted. Its output may still have to be read.
 func (s *next) foundLeftover(f *state.Found) *state.Leftover {
 	l := &state.Leftover{Name: f.Name, Attempt: f.Attempt, Drain: f.Status == state.FoundStopped, Step: s.Steps}
+	if s.Orphan {
+		l.Drain = false // whose log it would be is not known, and a manifest may name the pod yet
+	}
 	l.Kill = f.Status != state.FoundStopped
 	if c := s.Containers[f.Name]; c != nil {
 		l.Terminal, l.Stdin = c.Terminal, c.Stdin
