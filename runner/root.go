@@ -1,9 +1,6 @@
 package runner
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -34,20 +31,9 @@ func (r *root) look(result state.Result) {
 	case state.SandboxMade:
 		problem = result.Problem
 	}
-	if r.bound && strings.Contains(problem.Message, unix.EROFS.Error()) && r.refuses() {
+	if r.bound && strings.Contains(problem.Message, unix.EROFS.Error()) && durable.IsReadOnly(r.dir) {
 		r.once.Do(func() { close(r.lost) })
 	}
-}
-
-// refuses tries to write. Nothing else tells: what access(2) and statfs(2) say of a file system that has shut itself off differs
-// from one kernel to the next.
-func (r *root) refuses() bool {
-	path := filepath.Join(r.dir, ".writable")
-	err := durable.Replace(path, nil, 0o600)
-	if err == nil {
-		err = os.Remove(path)
-	}
-	return errors.Is(err, unix.EROFS)
 }
 
 // RootLost is closed when the root directory cannot be written any more, which was possible at the start: a Runner that begins anew

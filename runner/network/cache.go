@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 )
@@ -22,7 +20,7 @@ const maxCached = 4 << 20
 func CacheDir(root, state string) (string, error) {
 	kept, moved := filepath.Join(root, "cni"), filepath.Join(state, "cni")
 	answers := make(chan bool, 1)
-	go func() { answers <- isReadOnly(root) }() // left behind when the disk does not answer: the start goes on
+	go func() { answers <- durable.IsReadOnly(root) }() // left behind when the disk does not answer: the start goes on
 	var readOnly bool
 	select {
 	case readOnly = <-answers:
@@ -51,16 +49,6 @@ func CacheDir(root, state string) (string, error) {
 
 // cacheLimit is how long CacheDir waits for a disk to take an empty file.
 const cacheLimit = 5 * time.Second
-
-// isReadOnly tries to write: what access(2) and statfs(2) say of a file system that has shut itself off differs between kernels.
-func isReadOnly(dir string) bool {
-	probe := filepath.Join(dir, ".writable")
-	err := durable.Replace(probe, nil, 0o600)
-	if err == nil {
-		err = os.Remove(probe)
-	}
-	return errors.Is(err, unix.EROFS)
-}
 
 // results is where libcni has a file for each attachment.
 func results(cache string) string { return filepath.Join(cache, "results") }
