@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -191,23 +192,13 @@ func endFirst(dir string) error {
 
 // cutOff finds first processes whose set-up was cut off, so that firstFile may not name them. The program, which is removed after that
 // is written, is there then; as a rule it is not, and nothing is looked for.
-func cutOff(dir string) (pids []int) {
+func cutOff(dir string) []int {
 	program, err := filepath.EvalSymlinks(filepath.Join(dir, programFile)) // as the kernel tells it
 	if err != nil {
 		return nil
 	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if exe, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe")); err == nil && exe == program {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
+	return slices.DeleteFunc(process.All(), func(pid int) bool {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		return err != nil || exe != program
+	})
 }

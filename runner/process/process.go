@@ -1,14 +1,30 @@
-// Package process ends processes that are not children of this one, and waits for their end, by pidfd (pidfd_open(2)). All waits
+// Package process finds processes, ends those that are not children of this one, and waits for their end, by pidfd (pidfd_open(2)). All waits
 // have a limit: a process that sleeps in the kernel, or is frozen, does not heed SIGKILL.
 package process
 
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// All are the ids of the processes that run; none when /proc cannot be read.
+func All() (pids []int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
 
 // patience is how long a process may take to end after it was killed; it takes milliseconds.
 const patience = 2 * time.Second

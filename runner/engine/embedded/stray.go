@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/process"
 )
 
 // shimName is the name of the shim's program.
@@ -25,7 +26,7 @@ func endStrays(address string, bundles []bundle) {
 		named[b.socket()] = true
 	}
 	var strays []int
-	for _, pid := range processes() {
+	for _, pid := range process.All() {
 		if !isShimOf(pid, address) {
 			continue
 		}
@@ -38,7 +39,7 @@ func endStrays(address string, bundles []bundle) {
 		return // as nearly always: what runs below them need not be known
 	}
 	children := map[int][]int{}
-	for _, pid := range processes() {
+	for _, pid := range process.All() {
 		if parent, ok := parentOf(pid); ok {
 			children[parent] = append(children[parent], pid)
 		}
@@ -50,19 +51,6 @@ func endStrays(address string, bundles []bundle) {
 			unix.Kill(p, unix.SIGKILL) //nolint:errcheck // it may have ended
 		}
 	}
-}
-
-func processes() (pids []int) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func proc(pid int, name string) string { return filepath.Join("/proc", strconv.Itoa(pid), name) }
