@@ -103,9 +103,9 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 		}
 		return out
 	}
-	for _, port := range state.HostPorts(p) {
-		if owner := b.daemon.ports[port.HostPort]; owner != uid && s.wanted[owner] != nil {
-			return out // another has its port
+	for port := range portsOf(p) {
+		if !b.daemon.ports[uid][port] && s.anotherHas(uid, port) {
+			return out
 		}
 	}
 	if sandbox == nil || !sandbox.mounted || !sandbox.attached {
@@ -144,6 +144,16 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 	return out
 }
 
+// anotherHas says whether a pod that is wanted has the host port. b.mu is held.
+func (s *script) anotherHas(uid string, port int32) bool {
+	for other, ports := range s.box.daemon.ports {
+		if other != uid && ports[port] && s.wanted[other] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // blocked: the container's image cannot be had.
 func (b *box) blocked(c *v1.Container) bool {
 	return !b.images[c.Image] && (c.ImagePullPolicy == v1.PullNever || !b.registry[c.Image])
@@ -178,9 +188,11 @@ func (s *script) left() (out []string) {
 			out = append(out, fmt.Sprintf("container %s/%s %.6s runs for nobody", c.uid, c.name, c.id))
 		}
 	}
-	for port, uid := range b.daemon.ports {
-		if s.wanted[uid] == nil || len(state.HostPorts(s.wanted[uid])) == 0 {
-			out = append(out, fmt.Sprintf("%s still has port %d", uid, port))
+	for uid, ports := range b.daemon.ports {
+		for port := range ports {
+			if s.wanted[uid] == nil || !portsOf(s.wanted[uid])[port] {
+				out = append(out, fmt.Sprintf("%s still has port %d", uid, port))
+			}
 		}
 	}
 	for key, on := range b.daemon.active {

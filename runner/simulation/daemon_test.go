@@ -26,8 +26,8 @@ type daemon struct {
 
 	// under box.mu
 	alive  bool
-	ports  map[int32]string // host ports that pods have
-	active map[string]bool  // effects that run, by pod and thing
+	ports  map[string]map[int32]bool // by UID: the host ports that a pod has; two have the same after an outdated record
+	active map[string]bool           // effects that run, by pod and thing
 	begins map[string][]time.Time
 	panics map[string]time.Time // by UID: when the pod's code panicked last
 	last   map[string]time.Time // by UID: when an effect other than a pull ended last
@@ -41,7 +41,7 @@ func (b *box) host() state.Host {
 func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
-		box: b, dead: make(chan struct{}), alive: true, ports: map[int32]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
+		box: b, dead: make(chan struct{}), alive: true, ports: map[string]map[int32]bool{}, active: map[string]bool{}, begins: map[string][]time.Time{},
 		panics: map[string]time.Time{}, last: map[string]time.Time{},
 	}
 	b.lives++
@@ -57,9 +57,7 @@ func (b *box) start() *daemon {
 		}
 		states = append(states, s)
 		if sandbox := b.sandboxes[uid]; s.Applied != nil && sandbox != nil && sandbox.mounted { // it has its ports before others ask
-			for _, p := range state.HostPorts(s.Applied) {
-				d.ports[p.HostPort] = uid
-			}
+			d.ports[uid] = portsOf(s.Applied)
 		}
 	}
 	for _, uid := range slices.Sorted(maps.Keys(b.sandboxes)) {
@@ -89,9 +87,8 @@ func (b *box) kill() {
 	b.daemon = nil
 	for key, h := range b.histories {
 		h.streak = -1
-		if uid, _, _ := strings.Cut(key, "/"); h.last == nil && !b.goneAt[uid].IsZero() && b.disk.written[uid] != nil {
-			h.free = true // its pod was cleared, and the record that has its history is still there
-		}
+		uid, _, _ := strings.Cut(key, "/")
+		b.forgive(uid, h)
 	}
 	close(d.dead)
 	b.mu.Unlock()
@@ -135,11 +132,23 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	b.told[r.Reason]++
 	if r.Reason == "InternalError" {
 		d.panics[uid] = time.Now()
+		for key, h := range b.histories {
+			if strings.HasPrefix(key, uid+"/") {
+				b.forgive(uid, h)
+			}
+		}
 	}
 	b.mu.Unlock()
 	d.checkStopOrder(uid, r)
 	if r.Reason != "InternalError" && !b.isCalm() && !b.spared(uid) && b.draw("report", uid, r.Reason).Float64() < b.temper.reports {
 		panic("injected: a fault in the pod's own code")
+	}
+}
+
+// forgive frees a container's next attempt of its number where the pod is taken up from a record that outlived its clearing. b.mu is held.
+func (b *box) forgive(uid string, h *history) {
+	if h.last == nil && !b.goneAt[uid].IsZero() && b.disk.written[uid] != nil {
+		h.free = true
 	}
 }
 

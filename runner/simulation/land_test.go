@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -115,27 +117,31 @@ func (d doer) half(w plan.Work) {
 
 // claim takes the host ports. b.mu is held, as for all below.
 func (d doer) claim(uid string, w plan.Claim) state.Result {
-	for _, p := range state.HostPorts(w.Pod) {
-		if owner, taken := d.ports[p.HostPort]; taken && owner != uid {
-			return state.Claimed{Problem: state.Problem{Reason: "FailedClaim", Message: fmt.Sprintf("port %d is taken", p.HostPort), Claim: true}}
+	ports := portsOf(w.Pod)
+	for other, has := range d.ports {
+		for port := range ports {
+			if other != uid && has[port] {
+				return state.Claimed{Problem: state.Problem{Reason: "FailedClaim", Message: fmt.Sprintf("port %d is taken", port), Claim: true}}
+			}
 		}
 	}
-	for port, owner := range d.ports {
-		if owner == uid {
-			delete(d.ports, port)
-		}
-	}
-	for _, p := range state.HostPorts(w.Pod) {
-		d.ports[p.HostPort] = uid
-	}
+	d.ports[uid] = ports
 	return state.Claimed{}
+}
+
+func portsOf(p *v1.Pod) map[int32]bool {
+	out := map[int32]bool{}
+	for _, port := range state.HostPorts(p) {
+		out[port.HostPort] = true
+	}
+	return out
 }
 
 func (d doer) setUp(uid string, w plan.SetUp) state.Result {
 	b := d.box
-	for _, p := range state.HostPorts(w.Pod) {
-		if d.ports[p.HostPort] != uid {
-			b.violatedLocked("%s is set up without its port %d", uid, p.HostPort)
+	for port := range portsOf(w.Pod) {
+		if !d.ports[uid][port] {
+			b.violatedLocked("%s is set up without its port %d", uid, port)
 		}
 	}
 	s := b.sandbox(uid)
@@ -173,11 +179,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 			}
 		}
 	}
-	for port, owner := range d.ports {
-		if owner == uid {
-			delete(d.ports, port)
-		}
-	}
+	delete(d.ports, uid)
 	return state.Cleared{All: w.All}
 }
 
