@@ -41,6 +41,7 @@ func (s *script) unlike(uid string) (out []string) {
 	for _, name := range slices.Sorted(maps.Keys(expected)) {
 		c := running[name]
 		switch {
+		case c == nil && !expected[name]:
 		case c == nil:
 			differ("%s does not run", name)
 		case c.revision != snapshot.State.Revisions.Containers[name]:
@@ -86,7 +87,7 @@ func statusOf(p *v1.Pod, name string) v1.ContainerStatus {
 	return v1.ContainerStatus{}
 }
 
-// expected are the containers of a pod that should run. b.mu is held.
+// expected are the containers of a pod that should run, or may (false). b.mu is held.
 func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string, ...any)) map[string]bool {
 	b, out := s.box, map[string]bool{}
 	uid := string(p.UID)
@@ -116,6 +117,9 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 		c := &p.Spec.InitContainers[i]
 		switch {
 		case manifests.IsSidecar(c) && b.blocked(c) && (!sandbox.done[c.Name] || !snapshot.State.Initialized):
+			for _, later := range slices.Concat(p.Spec.InitContainers[i+1:], p.Spec.Containers) {
+				out[later.Name] = false // what began before an edit blocked this one goes on
+			}
 			return out
 		case manifests.IsSidecar(c):
 			if !b.blocked(c) {
