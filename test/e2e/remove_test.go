@@ -116,7 +116,7 @@ func (b *box) leftovers() []string {
 	for _, pid := range b.processes() {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err == nil {
-			left = append(left, fmt.Sprintf("process %d %s", pid, bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
+			left = append(left, fmt.Sprintf("process %d %s, %s", pid, bytes.ReplaceAll(cmdline, []byte{0}, []byte(" ")), whence(pid)))
 		}
 	}
 	for _, pattern := range []string{"root/pods/*", "state/pods/*", "log/pods/*", "log/containers/*"} {
@@ -197,10 +197,24 @@ func (b *box) processes() []int {
 	return out
 }
 
+// whence says in which cgroups a process is, and what the kernel tells of it.
+func whence(pid int) string {
+	cgroup, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)) //nolint:errcheck // it may have ended
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))     //nolint:errcheck // it may have ended
+	return fmt.Sprintf("in %q: %s", cgroup, stat)
+}
+
 // force ends processes and removes what a failed test has left.
 func (b *box) force() {
-	for _, pid := range b.processes() {
-		syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+	for range 50 { // what is killed may just have begun another
+		pids := b.processes()
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+		}
+		if len(pids) == 0 {
+			break
+		}
+		unix.Nanosleep(&unix.Timespec{Nsec: 20_000_000}, nil) //nolint:errcheck // a killed process takes a moment
 	}
 	for _, name := range b.interfaces() {
 		if link, err := netlink.LinkByName(name); err == nil {
