@@ -37,6 +37,10 @@ func httpHook(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 	if a.Port == (intstr.IntOrString{}) || a.Port == intstr.FromString("") {
 		a.Port = intstr.FromInt32(80)
 	}
-	_, _, err := ask(ctx, a, t)
+	req, err := httpRequest(ctx, a, t, hookAgent)
+	if err != nil {
+		return err
+	}
+	_, _, err = ask(req, transportFor(a))
 	return err
 }

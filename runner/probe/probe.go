@@ -80,7 +80,7 @@ var transport = &http.Transport{
 	Proxy:              nil,
 }
 
-func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target) (*http.Request, error) {
+func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target, agent string) (*http.Request, error) {
 	port, err := PortNumber(a.Port, t.Ports)
 	if err != nil {
 		return nil, err
@@ -95,15 +95,33 @@ func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target) (*http.Requ
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", "kube-probe/1.0 (solopod)")
-	req.Header.Set("Accept", "*/*")
-	for _, h := range a.HTTPHeaders {
-		if strings.EqualFold(h.Name, "Host") {
-			req.Host = h.Value
-		}
-		req.Header.Add(h.Name, h.Value)
-	}
+	req.Header = headers(a.HTTPHeaders, agent)
+	req.Host = req.Header.Get("Host") // of several the first; without one, or with an empty one, the URL's
 	return req, nil
+}
+
+// User agents of probes and of hooks.
+const (
+	probeAgent = "kube-probe/1.0 (solopod)"
+	hookAgent  = "kube-lifecycle/1.0 (solopod)"
+)
+
+// headers are those of the manifest, and the defaults for what it does not name. As with the kubelet (pkg/probe/http,
+// request.go) a name given there replaces the default, and an empty value keeps the header from being sent.
+func headers(own []v1.HTTPHeader, agent string) http.Header {
+	out := http.Header{}
+	for _, h := range own {
+		out.Add(h.Name, h.Value)
+	}
+	if _, given := out["User-Agent"]; !given { // an empty one is not sent by net/http
+		out.Set("User-Agent", agent)
+	}
+	if _, given := out["Accept"]; !given {
+		out.Set("Accept", "*/*")
+	} else if out.Get("Accept") == "" {
+		out.Del("Accept")
+	}
+	return out
 }
 
 // cleartextHTTP2 speaks HTTP/2 without TLS from the first byte (h2c with prior knowledge).
@@ -123,7 +141,11 @@ func transportFor(a *v1.HTTPGetAction) http.RoundTripper {
 }
 
 func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
-	status, body, err := ask(ctx, a, t)
+	req, err := httpRequest(ctx, a, t, probeAgent)
+	if err != nil {
+		return err
+	}
+	status, body, err := ask(req, transportFor(a))
 	if err != nil {
 		return err
 	}
@@ -135,12 +157,8 @@ func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 }
 
 // ask sends the request of a probe or hook and returns the answer's status and the beginning of its body.
-func ask(ctx context.Context, a *v1.HTTPGetAction, t Target) (status int, body []byte, err error) {
-	req, err := httpRequest(ctx, a, t)
-	if err != nil {
-		return 0, nil, err
-	}
-	client := &http.Client{Transport: transportFor(a), CheckRedirect: stayOnHost}
+func ask(req *http.Request, through http.RoundTripper) (status int, body []byte, err error) {
+	client := &http.Client{Transport: through, CheckRedirect: stayOnHost}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -176,7 +194,7 @@ func tcpOnce(ctx context.Context, a *v1.TCPSocketAction, t Target) error {
 func grpcOnce(ctx context.Context, a *v1.GRPCAction, t Target) (err error) {
 	address := net.JoinHostPort(t.Host, strconv.Itoa(int(a.Port)))
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(grpcCredentials(a)),
-		grpc.WithUserAgent("kube-probe/1.0 (solopod)"))
+		grpc.WithUserAgent(probeAgent))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,6 +91,48 @@ func TestHTTP(t *testing.T) {
 	}
 	other.HTTPGet.Host, other.HTTPGet.Port = u.Hostname(), intstr.FromInt(number)
 	check(t, "another host", address, other, "status 404")
+}
+
+// What a manifest says of a header replaces the default, and an empty one removes it; of probes and of hooks.
+func TestHeaders(t *testing.T) {
+	var seen http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		seen = r.Header.Clone()
+		seen.Set("Host", r.Host)
+		seen.Del("Connection")
+	}))
+	defer server.Close()
+	address := server.Listener.Addr().(*net.TCPAddr)
+	target := Target{Host: "127.0.0.1"}
+	for name, c := range map[string]struct {
+		own  []v1.HTTPHeader
+		want http.Header // its User-Agent is a probe's
+	}{
+		"the defaults": {nil, http.Header{"User-Agent": {probeAgent}, "Accept": {"*/*"}, "Host": {address.String()}}},
+		"its own": {
+			[]v1.HTTPHeader{{Name: "user-agent", Value: "foo/1.0"}, {Name: "Accept", Value: "text/html"}, {Name: "host", Value: "x.example"}, {Name: "X-Own", Value: "1"}, {Name: "x-own", Value: "2"}},
+			http.Header{"User-Agent": {"foo/1.0"}, "Accept": {"text/html"}, "Host": {"x.example"}, "X-Own": {"1", "2"}},
+		},
+		"empty": {
+			[]v1.HTTPHeader{{Name: "User-Agent"}, {Name: "accept"}, {Name: "Host"}, {Name: "X-Own"}},
+			http.Header{"Host": {address.String()}, "X-Own": {""}},
+		},
+		"several": {
+			[]v1.HTTPHeader{{Name: "Accept", Value: "text/html"}, {Name: "Accept", Value: "text/plain"}, {Name: "Host", Value: "first.example"}, {Name: "Host", Value: "second.example"}},
+			http.Header{"User-Agent": {probeAgent}, "Accept": {"text/html", "text/plain"}, "Host": {"first.example"}},
+		},
+	} {
+		a := &v1.HTTPGetAction{Path: "/", Port: intstr.FromInt(address.Port), Scheme: v1.URISchemeHTTP, HTTPHeaders: c.own}
+		if err := Once(t.Context(), &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: a}}, target); err != nil || !reflect.DeepEqual(seen, c.want) {
+			t.Errorf("%s, a probe: %v, %v; want %v", name, seen, err, c.want)
+		}
+		if c.want.Get("User-Agent") == probeAgent {
+			c.want.Set("User-Agent", hookAgent)
+		}
+		if err := Hook(t.Context(), &v1.LifecycleHandler{HTTPGet: a}, target); err != nil || !reflect.DeepEqual(seen, c.want) {
+			t.Errorf("%s, a hook: %v, %v; want %v", name, seen, err, c.want)
+		}
+	}
 }
 
 func TestTCP(t *testing.T) {

@@ -31,10 +31,13 @@ func TestHooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/stopping" && r.Header.Get("X-From") == "hook" {
+			switch {
+			case r.URL.Path == "/ready" && r.UserAgent() == "own/1.0" && r.Header.Get("Accept") == "" && r.Host == "x.example":
+				return
+			case r.URL.Path == "/stopping" && r.Header.Get("X-From") == "hook" && r.UserAgent() == "own/2.0":
 				asked.Add(1)
 			}
-			w.WriteHeader(http.StatusTeapot) // any answer will do
+			w.WriteHeader(http.StatusTeapot) // any answer will do for a hook
 		})}
 		go server.Serve(listener) //nolint:errcheck // it ends with Close
 		t.Cleanup(func() { server.Close() })
@@ -69,7 +72,8 @@ stopSignal: SIGUSR1`, ""))
 			t.Errorf("hooks and signal: %q", got)
 		}
 
-		b.apply("http.yaml", hooked("http", forever, fmt.Sprintf(`preStop: {httpGet: {host: 127.0.0.1, port: %d, path: /stopping, httpHeaders: [{name: X-From, value: hook}]}}`, port), ""))
+		b.apply("http.yaml", hooked("http", forever, fmt.Sprintf(`preStop: {httpGet: {host: 127.0.0.1, port: %d, path: /stopping, httpHeaders: [{name: X-From, value: hook}, {name: User-Agent, value: own/2.0}]}}`, port),
+			fmt.Sprintf(`readinessProbe: {httpGet: {host: 127.0.0.1, port: %d, path: /ready, httpHeaders: [{name: User-Agent, value: own/1.0}, {name: Accept, value: ""}, {name: Host, value: x.example}]}}`, port)))
 		b.waitReady("http")
 		b.delete("http.yaml")
 		b.waitGone("http")
