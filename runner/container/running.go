@@ -78,8 +78,13 @@ func (c *Containers) probeTarget(t plan.Target, host string, ports []v1.Containe
 // Hook runs a lifecycle hook.
 func (c *Containers) Hook(ctx context.Context, w plan.Hook) state.HookEnded {
 	out := state.HookEnded{PreStop: w.PreStop}
-	if err := probe.Hook(ctx, w.Handler, c.probeTarget(w.Target, w.Host, w.Ports)); err != nil {
+	notice, err := probe.Hook(ctx, w.Handler, c.probeTarget(w.Target, w.Host, w.Ports))
+	if err != nil {
 		out.Failure = err.Error()
+	}
+	if notice != "" {
+		slog.Warn("a lifecycle hook fell back to HTTP", "pod", manifests.Key(w.Pod), "container", w.Name, "why", notice)
+		out.FellBack = notice
 	}
 	return out
 }

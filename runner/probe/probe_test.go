@@ -129,7 +129,7 @@ func TestHeaders(t *testing.T) {
 		if c.want.Get("User-Agent") == probeAgent {
 			c.want.Set("User-Agent", hookAgent)
 		}
-		if err := Hook(t.Context(), &v1.LifecycleHandler{HTTPGet: a}, target); err != nil || !reflect.DeepEqual(seen, c.want) {
+		if _, err := Hook(t.Context(), &v1.LifecycleHandler{HTTPGet: a}, target); err != nil || !reflect.DeepEqual(seen, c.want) {
 			t.Errorf("%s, a hook: %v, %v; want %v", name, seen, err, c.want)
 		}
 	}

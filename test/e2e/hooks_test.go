@@ -81,6 +81,15 @@ stopSignal: SIGUSR1`, ""))
 			t.Errorf("the HTTP hook asked %d times", n)
 		}
 
+		// The server speaks no TLS.
+		b.apply("https.yaml", hooked("https", forever, fmt.Sprintf(`preStop: {httpGet: {scheme: HTTPS, host: 127.0.0.1, port: %d, path: /stopping, httpHeaders: [{name: X-From, value: hook}, {name: User-Agent, value: own/2.0}]}}`, port), ""))
+		b.waitReady("https")
+		b.delete("https.yaml")
+		b.waitGone("https")
+		if err := b.eventSays("LifecycleHTTPFallback"); err != nil || asked.Load() != 2 {
+			t.Errorf("the hook by HTTPS: %v; %d requests by HTTP in all", err, asked.Load())
+		}
+
 		// A sleep holds the signal back; TCP to a port that nobody listens on fails, and does no harm.
 		b.apply("sleep.yaml", hooked("sleep", "trap 'exit 0' TERM; while true; do sleep 1000 & wait; done", "preStop: {sleep: {seconds: 2}}\npostStart: {tcpSocket: {host: 127.0.0.1, port: "+fmt.Sprint(port)+"}}", ""))
 		b.waitReady("sleep")

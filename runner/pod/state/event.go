@@ -260,10 +260,12 @@ type (
 		Kind    ProbeKind
 		Failure string
 	}
-	// HookEnded says that a lifecycle hook has ended; an empty Failure is a success.
+	// HookEnded says that a lifecycle hook has ended; an empty Failure is a success. FellBack says why one by HTTPS was done
+	// by HTTP.
 	HookEnded struct {
-		PreStop bool
-		Failure string
+		PreStop  bool
+		Failure  string
+		FellBack string
 	}
 	// SignalSent says that a container was sent a signal. Found is what there was instead of its process, if that had ended.
 	SignalSent struct {

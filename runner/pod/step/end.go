@@ -46,6 +46,9 @@ func takeHookEnded(s *next, r state.HookEnded, f *state.Flight, at time.Time) {
 	if c == nil || c.ID != f.ID || !c.Running || c.Now.Stopping != r.PreStop || !f.Cancelled.IsZero() {
 		return // it ended meanwhile, or its stop has begun
 	}
+	if r.FellBack != "" { // the event's reason is the kubelet's
+		s.warn(f.Name, "LifecycleHTTPFallback", "%s", r.FellBack)
+	}
 	if r.PreStop {
 		if r.Failure != "" {
 			s.warn(f.Name, "FailedPreStopHook", "PreStopHook failed: %s", r.Failure)

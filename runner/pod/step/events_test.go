@@ -106,6 +106,16 @@ func TestKillsForMemory(t *testing.T) {
 	}
 }
 
+// TestHookFellBack: that a hook was done by HTTP in place of HTTPS is told, whatever else it says.
+func TestHookFellBack(t *testing.T) {
+	for fellBack, want := range map[string]int{"": 0, "the server speaks HTTP": 1} {
+		s := steps(running(), effect(state.KindPostStart, "main", "m0", "", state.HookEnded{FellBack: fellBack})...)
+		if r := s.Reports; len(r) != want || want == 1 && (r[0].Reason != "LifecycleHTTPFallback" || r[0].Message != fellBack || !r[0].Warning) {
+			t.Errorf("%q: %+v", fellBack, r)
+		}
+	}
+}
+
 // TestMessageFromLog: where the manifest asks for it, the log's end is the message.
 func TestMessageFromLog(t *testing.T) {
 	s := running()
