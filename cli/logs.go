@@ -125,11 +125,11 @@ func (l *logCommand) sources(pods []v1.Pod) []logSource {
 
 // read prints the logs: one after the other, or when they are followed all at once, line by line.
 func (l *logCommand) read(ctx context.Context, c *api.Client, sources []logSource, w io.Writer) error {
-	var mu sync.Mutex
 	var wg sync.WaitGroup
 	errs := make([]error, len(sources))
+	shared := &sharedWriter{w: w}
 	for i, s := range sources {
-		out := &lineWriter{w: w, mu: &mu}
+		out := &lineWriter{w: shared}
 		if l.prefix {
 			out.prefix = fmt.Sprintf("[pod/%s/%s] ", s.pod, s.container)
 			if s.container == "" {
@@ -150,10 +150,31 @@ func (l *logCommand) read(ctx context.Context, c *api.Client, sources []logSourc
 	return errors.Join(errs...)
 }
 
-// lineWriter passes whole lines on, each with a prefix.
+// sharedWriter prints the lines of several logs.
+type sharedWriter struct {
+	mu   sync.Mutex
+	w    io.Writer
+	open bool // what was printed last has no line end
+}
+
+// print prints a line; what another log has left without an end gets one.
+func (s *sharedWriter) print(prefix string, line []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open {
+		prefix = "\n" + prefix
+	}
+	s.open = !bytes.HasSuffix(line, []byte("\n"))
+	if _, err := io.WriteString(s.w, prefix); err != nil {
+		return err
+	}
+	_, err := s.w.Write(line)
+	return err
+}
+
+// lineWriter passes the whole lines of one log on, each with a prefix.
 type lineWriter struct {
-	w       io.Writer
-	mu      *sync.Mutex
+	w       *sharedWriter
 	prefix  string
 	pending []byte
 }
@@ -165,26 +186,16 @@ func (l *lineWriter) Write(b []byte) (int, error) {
 		if i < 0 {
 			return len(b), nil
 		}
-		if err := l.line(l.pending[:i+1]); err != nil {
+		if err := l.w.print(l.prefix, l.pending[:i+1]); err != nil {
 			return 0, err
 		}
 		l.pending = l.pending[i+1:]
 	}
 }
 
-func (l *lineWriter) line(b []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := io.WriteString(l.w, l.prefix); err != nil {
-		return err
-	}
-	_, err := l.w.Write(b)
-	return err
-}
-
 // end passes on a last line that has no end.
 func (l *lineWriter) end() {
 	if len(l.pending) > 0 {
-		l.line(append(l.pending, '\n')) //nolint:errcheck // the output's own error has been seen
+		l.w.print(l.prefix, l.pending) //nolint:errcheck // the output's own error has been seen
 	}
 }

@@ -288,8 +288,8 @@ func TestSpool(t *testing.T) {
 	for i := range 12 {
 		want += fmt.Sprintf("%d %s\n", i, pad)
 	}
-	if got := texts(t, log); got != want+"the end\n" {
-		t.Errorf("the log has %d bytes, not %d", len(got), len(want)+8)
+	if got := texts(t, log); got != want+"the end" {
+		t.Errorf("the log has %d bytes, not %d", len(got), len(want)+7)
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +46,7 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 		for i := range lines {
 			fmt.Fprintf(w, "line %d of the test, and some text so that lines cross the ends of buffers\n", i)
 		}
+		fmt.Fprint(w, "the end")
 		written <- w.Flush()
 	}()
 	log := filepath.Join(t.TempDir(), "0.log")
@@ -76,11 +80,14 @@ func TestNoLineIsLostOrDoubledOverKills(t *testing.T) {
 	n := 0
 	for sc := bufio.NewScanner(f); sc.Scan(); n++ {
 		l, err := cri.Parse(sc.Bytes())
-		if want := fmt.Sprintf("line %d of the test, and some text so that lines cross the ends of buffers", n); err != nil || string(l.Text) != want {
+		if n == lines && err == nil && l.Partial && string(l.Text) == "the end" {
+			continue
+		}
+		if want := fmt.Sprintf("line %d of the test, and some text so that lines cross the ends of buffers", n); err != nil || l.Partial || string(l.Text) != want {
 			t.Fatalf("line %d is %q (%v)", n, sc.Text(), err)
 		}
 	}
-	if n != lines {
+	if n != lines+1 {
 		t.Errorf("%d lines of %d", n, lines)
 	}
 }
@@ -128,6 +135,101 @@ func TestPumpProcess(t *testing.T) {
 	}
 	fmt.Println("pumping")
 	select {}
+}
+
+// records are the lines of a log's file without their times.
+func records(t *testing.T, log string) (out []string) {
+	t.Helper()
+	b, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		out = append(out, rest)
+	}
+	return out
+}
+
+// What has no line end at the end is a part of a line, of both streams, and behind what comes from the other one.
+func TestLastLinesWithoutEnd(t *testing.T) {
+	long := strings.Repeat("x", cri.MaxLine)
+	for name, c := range map[string]struct {
+		stdout, stderr string
+		want           []string // in this order, of each stream
+	}{
+		"one word":       {"DONE", "", []string{"stdout P DONE"}},
+		"behind a line":  {"one\nDONE", "", []string{"stdout F one", "stdout P DONE"}},
+		"both":           {"one\nDONE", "two\nOVER", []string{"stdout F one", "stdout P DONE", "stderr F two", "stderr P OVER"}},
+		"the limit":      {long, "", []string{"stdout P " + long}},
+		"more than that": {long + "y", "", []string{"stdout P " + long, "stdout P y"}},
+		"with an end":    {long + "y\n", "", []string{"stdout P " + long, "stdout F y"}},
+		"an empty line":  {"\n", "", []string{"stdout F "}},
+	} {
+		log := filepath.Join(t.TempDir(), "pod", "c", "0.log")
+		p, stdout := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
+		stderr, err := os.OpenFile(p.Paths().Stderr, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(stdout, c.stdout)
+		stdout.Close()
+		fmt.Fprint(stderr, c.stderr)
+		stderr.Close()
+		if err := finish(p); err != nil {
+			t.Fatal(err)
+		}
+		got := records(t, log)
+		full := slices.IndexFunc(got, func(r string) bool { return strings.Contains(r, " P ") && !strings.HasSuffix(r, long) })
+		if full >= 0 && slices.ContainsFunc(got[full:], func(r string) bool { return strings.Contains(r, " F ") }) {
+			t.Errorf("%s: the last words are not last: %.60q", name, got)
+		}
+		slices.SortStableFunc(got, func(a, b string) int { return -strings.Compare(a[:6], b[:6]) }) // by stream
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %.60q, not %.60q", name, got, c.want)
+		}
+	}
+}
+
+// A run that is killed at any moment of the write of a last line without an end leaves it to the next, once; and where more of
+// the line comes there, it is whole.
+func TestKilledWhileALineHasNoEnd(t *testing.T) {
+	const before, text = "2026-01-01T00:00:01Z stdout F before\n", "one\nDONE"
+	for _, more := range []string{"", " it\n"} {
+		whole, _ := cri.Format(nil, "stdout", time.Unix(0, 0), []byte(text), true)
+		for written := -1; written <= len(whole); written++ { // bytes of the write; none had begun before the first
+			dir, log := t.TempDir(), filepath.Join(t.TempDir(), "0.log")
+			header := make([]byte, 64) // as in FuzzJournal; the time is the beginning of 1970
+			state := uint64(len(text))
+			if written >= 0 {
+				state |= 2 << 48
+			}
+			binary.NativeEndian.PutUint64(header, state)
+			binary.NativeEndian.PutUint64(header[16:], uint64(len(before)))
+			journal := make([]byte, journalSize)
+			copy(journal, header)
+			copy(journal[64:], text)
+			if err := os.WriteFile(filepath.Join(dir, "stdout.journal"), journal, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(log, append([]byte(before), whole[:max(written, 0)]...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p, out := start(t, dir, log, Streams{})
+			fmt.Fprint(out, more)
+			out.Close()
+			if err := finish(p); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{"stdout F before", "stdout F one", "stdout P DONE"}
+			if more != "" {
+				want[2] = "stdout F DONE it"
+			}
+			if got := records(t, log); !slices.Equal(got, want) {
+				t.Fatalf("killed after %d of %d bytes, then %q: %q", written, len(whole), more, got)
+			}
+		}
+	}
 }
 
 func TestRotation(t *testing.T) {

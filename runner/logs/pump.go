@@ -184,13 +184,17 @@ func (p *Pump) Detach(ctx context.Context) error {
 }
 
 // Drain reads until the shim has closed its ends of the FIFOs, which it does when it has copied all that the container
-// wrote, or until ctx ends; then it writes an unfinished last line. The container has ended, and its process record must
-// not be deleted before: a shim that is told to delete gives up what it has not copied (containerd, runc-shim
-// process/init.go). What the log does not take goes to the Spool. An error means that output may be missing from the log;
-// it is safe to call Finish nevertheless.
+// wrote, or until ctx ends; then it writes last lines that have no end, behind what the other stream says. The container has
+// ended, and its process record must not be deleted before: a shim that is told to delete gives up what it has not copied
+// (containerd, runc-shim process/init.go). What the log does not take goes to the Spool. An error means that output may be
+// missing from the log; it is safe to call Finish nevertheless.
 func (p *Pump) Drain(ctx context.Context) error {
 	p.stopReading()
-	return p.each(ctx, func(st *stream) error { return st.drain(ctx) })
+	err := p.each(ctx, func(st *stream) error { return st.drain(ctx) })
+	if errors.Is(err, ErrLeftBehind) {
+		return err
+	}
+	return errors.Join(err, p.each(ctx, (*stream).endLine))
 }
 
 // Finish writes what is left, or gives it to the Spool, lets go of everything and removes FIFOs and journals. An error may be

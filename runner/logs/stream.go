@@ -56,7 +56,8 @@ func openStream(dir, name string, file *logfile.File, spool *spool.Spool) (st *s
 func (s *stream) expectTorn() {
 	err := s.guard(func() error {
 		if size, pending, ok := s.journal.Interrupted(); ok {
-			text, _ := cri.Format(nil, s.name, s.journal.Time(), pending, false)
+			// With force: where the write was without, its text is the beginning of this one.
+			text, _ := cri.Format(nil, s.name, s.journal.Time(), pending, true)
 			s.file.Interrupted(size, text)
 		}
 		return nil
@@ -217,7 +218,7 @@ func (s *stream) useSpool(why error) error {
 	return nil
 }
 
-// drain reads what is still to come and ends the last line.
+// drain reads what is still to come.
 func (s *stream) drain(ctx context.Context) error {
 	if s.closed {
 		return nil
@@ -242,7 +243,7 @@ func (s *stream) drain(ctx context.Context) error {
 			continue
 		}
 		if over, err := s.wait(ctx); err != nil || over {
-			return errors.Join(err, s.endLine())
+			return err
 		}
 	}
 }
@@ -279,14 +280,16 @@ func (s *stream) wait(ctx context.Context) (over bool, err error) {
 	}
 }
 
-// endLine writes what has no line end yet.
+// endLine writes what has no line end yet, and never gets one: as a part of a line, as containerd's CRI does.
 func (s *stream) endLine() error {
+	if s.closed {
+		return nil
+	}
 	return s.guard(func() error {
 		if err := s.settle(); err != nil {
 			return err
 		}
-		s.journal.EndLine()
-		return s.flush(false)
+		return s.flush(true)
 	})
 }
 
@@ -302,7 +305,7 @@ func (s *stream) detach() error {
 	return errors.Join(err, s.close())
 }
 
-// finish writes what is left to where it can be.
+// finish writes what is left to where that is possible.
 func (s *stream) finish() error {
 	if s.closed {
 		return nil

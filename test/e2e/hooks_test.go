@@ -155,6 +155,29 @@ func TestTerminationMessage(t *testing.T) {
 	if got := ended("log", "for i in $(seq 100); do echo line $i; done; exit 1", "terminationMessagePolicy: FallbackToLogsOnError"); !strings.HasPrefix(got, "line 21\n") || !strings.HasSuffix(got, "line 100\n") {
 		t.Errorf("the log: %q", got)
 	}
+	// A last line without an end stays one, wherever it is read.
+	if got := ended("open", "echo one; printf DONE; exit 1", "terminationMessagePolicy: FallbackToLogsOnError"); got != "one\nDONE" {
+		t.Errorf("a last line without an end: %q", got)
+	}
+	pod := b.pod("default", "open")
+	log := readFile(t, b.path("log/pods/default_open_"+string(pod.UID)+"/main/0.log"))
+	if lines := strings.Split(log, "\n"); len(lines) != 3 || !strings.HasSuffix(lines[0], " stdout F one") || !strings.HasSuffix(lines[1], " stdout P DONE") {
+		t.Errorf("its log: %q", log)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "one\nDONE"}, {[]string{"-f"}, "one\nDONE"}, {[]string{"--tail", "1"}, "DONE"}, {[]string{"--tail", "2"}, "one\nDONE"},
+		{[]string{"--tail", "0"}, ""}, {[]string{"--prefix"}, "[pod/open] one\n[pod/open] DONE"},
+	} {
+		if got := b.run(append([]string{"logs", "open"}, c.args...)...); got != c.want {
+			t.Errorf("logs %q: %q, want %q", c.args, got, c.want)
+		}
+	}
+	if got := b.run("logs", "open", "--timestamps", "--tail", "1"); !strings.HasPrefix(got, time.Now().UTC().Format("2006-")) || !strings.HasSuffix(got, "Z DONE") {
+		t.Errorf("with timestamps: %q", got)
+	}
 	if got := ended("none", "echo log; exit 1", ""); got != "" {
 		t.Errorf("without the policy: %q", got)
 	}

@@ -134,7 +134,7 @@ func TestLogsCommand(t *testing.T) {
 	b := newBox(t, embedded)
 	volume := "volumes: [{name: v, hostPath: {path: " + b.path("v") + ", type: DirectoryOrCreate}}]"
 	mount := indent(4, "volumeMounts: [{name: v, mountPath: /v}]")
-	b.apply("talks.yaml", shell("talks", "echo attempt $(cat /v/n 2>/dev/null || echo 1); echo second; while [ ! -e /v/go ]; do sleep 0.05; done; echo third; rm /v/go; echo 2 > /v/n; exit 1", volume)+mount)
+	b.apply("talks.yaml", shell("talks", "echo attempt $(cat /v/n 2>/dev/null || echo 1); echo second; while [ ! -e /v/go ]; do sleep 0.05; done; printf third; rm /v/go; echo 2 > /v/n; exit 1", volume)+mount)
 	b.waitReady("talks")
 	b.eventually("two lines", func() error {
 		if out := b.run("logs", "talks"); strings.Count(out, "\n") != 2 {
@@ -160,11 +160,11 @@ func TestLogsCommand(t *testing.T) {
 	if err := errors.Join(err, follow.Wait()); err != nil { // it ends with the container
 		t.Fatal(err)
 	}
-	if followed += string(rest); followed != "second\nthird\n" {
+	if followed += string(rest); followed != "second\nthird" {
 		t.Errorf("followed %q", followed)
 	}
 	b.waitPod("talks", "restarted", func(p *v1.Pod) bool { return status(p, "main").RestartCount == 1 && isReady(p) })
-	if out := b.run("logs", "-p", "--tail", "2", "talks"); out != "second\nthird\n" {
+	if out := b.run("logs", "-p", "--tail", "2", "talks"); out != "second\nthird" {
 		t.Errorf("the attempt before says %q", out)
 	}
 	b.eventually("the new attempt's log", func() error {

@@ -75,7 +75,7 @@ func (j *Journal) Room() (full bool) {
 // either all that fit or none. It returns what read does.
 func (j *Journal) Read(n int, now time.Time, read func([]byte) (int, error)) (int, error) {
 	_, start, end := j.load()
-	n = min(n, bufferSize-1-end) // one byte is kept for the newline that EndLine adds
+	n = min(n, bufferSize-1-end) // one byte is kept: earlier versions end the last line there
 	copy(j.buf[end:end+n], marker)
 	atomic.StoreUint64(j.nanos, uint64(now.UnixNano()))
 	atomic.StoreUint64(j.expect, uint64(n))
@@ -83,16 +83,6 @@ func (j *Journal) Read(n int, now time.Time, read func([]byte) (int, error)) (in
 	got, err := read(j.buf[end : end+n])
 	j.store(phaseIdle, start, end+max(got, 0))
 	return got, err
-}
-
-// EndLine ends the last line, if it has no end.
-func (j *Journal) EndLine() {
-	_, start, end := j.load()
-	if start == end || j.buf[end-1] == '\n' {
-		return
-	}
-	j.buf[end] = '\n'
-	j.store(phaseIdle, start, end+1)
 }
 
 // Writing notes that what is pending is being written to a log of that size, in bytes.

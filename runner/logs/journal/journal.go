@@ -118,7 +118,7 @@ func checkJournal(b []byte) ([]byte, error) {
 	if word(4) > journalVersion || word(5)|word(6)|word(7) != 0 {
 		return nil, errors.New("it is of another version")
 	}
-	// A byte is kept for a newline at the end of the last line.
+	// A byte is kept behind the end; see Read.
 	if phase > phaseWriting || start > end || end >= bufferSize {
 		return nil, fmt.Errorf("it is in phase %d with bytes %d to %d", phase, start, end)
 	}

@@ -93,13 +93,15 @@ func allFiles(path string) ([]string, error) {
 
 // printer writes selected lines.
 type printer struct {
-	w       io.Writer
-	o       Options
-	skip    int64 // lines still to be skipped for Tail
-	partial bool  // the last line was partial: the next one continues it
-	printed int64 // bytes, with those that are not written yet
-	text    []byte
-	stderr  bool // text goes to the writer of its own
+	w    io.Writer
+	o    Options
+	skip int64 // lines still to be skipped for Tail
+	// skipParts are parts of a line still to be skipped after these: the line has no end, and is none of the last.
+	skipParts int64
+	partial   bool  // the last line was partial: the next one continues it
+	printed   int64 // bytes, with those that are not written yet
+	text      []byte
+	stderr    bool // text goes to the writer of its own
 }
 
 // enoughText is from how many bytes on lines are written together: a write may cost a system call, or a packet.
@@ -128,43 +130,53 @@ func done(err error) error {
 	return err
 }
 
-// skipTo counts the lines, so that only the last tail are printed.
+// skipTo counts the lines, so that only the last tail are printed. A last line without an end is one, too.
 func (p *printer) skipTo(ctx context.Context, path string, tail int64) error {
 	files, err := allFiles(path)
 	if err != nil {
 		return err
 	}
-	total := int64(0)
+	var c count
 	for _, name := range files {
-		n, err := countLines(ctx, name)
-		if err != nil {
+		if err := c.add(ctx, name); err != nil {
 			return err
 		}
-		total += n
+	}
+	total := c.lines
+	if c.parts > 0 {
+		total++
 	}
 	p.skip = max(total-tail, 0)
+	if p.skip > c.lines {
+		p.skip, p.skipParts = c.lines, c.parts
+	}
 	return nil
 }
 
-// countLines counts full lines; partial pieces belong to the line that follows.
-func countLines(ctx context.Context, name string) (int64, error) {
+// count is of full lines, and of the parts behind the last one; other parts belong to the line that follows.
+type count struct{ lines, parts int64 }
+
+func (c *count) add(ctx context.Context, name string) error {
 	f, err := openOlder(name)
 	if f == nil || err != nil {
-		return 0, err
+		return err
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	n := int64(0)
 	lines := newLineReader(f)
 	for ctx.Err() == nil {
 		b, err := lines.next()
 		if err != nil {
-			return n, nil //nolint:nilerr // io.EOF
+			return nil //nolint:nilerr // io.EOF
 		}
-		if line, err := cri.Parse(b); err == nil && !line.Partial {
-			n++
+		switch line, err := cri.Parse(b); {
+		case err != nil: // printed neither
+		case line.Partial:
+			c.parts++
+		default:
+			c.lines, c.parts = c.lines+1, 0
 		}
 	}
-	return n, ctx.Err()
+	return ctx.Err()
 }
 
 // openOlder opens a file that may have been rotated away; it is nil then. So it is for what only looks like a file of the log.
@@ -277,6 +289,10 @@ func (p *printer) line(b []byte) error {
 		if !line.Partial {
 			p.skip--
 		}
+		return nil
+	}
+	if p.skipParts > 0 {
+		p.skipParts--
 		return nil
 	}
 	if line.Time.Before(p.o.Since) {

@@ -52,6 +52,78 @@ func (w writes) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// A last line without an end is a line, and is printed without one; of both streams it is one, as a kubelet prints it.
+func TestLastLineWithoutEnd(t *testing.T) {
+	const full, out, err = "2026-01-01T00:00:01Z stdout F one\n", "2026-01-01T00:00:02Z stdout P tw\n", "2026-01-01T00:00:03Z stderr P err\n"
+	const more = "2026-01-01T00:00:02Z stdout P o\n"
+	for name, c := range map[string]struct {
+		old, text string // the file before, and the current one
+		o         Options
+		want      string
+	}{
+		"all":                   {"", full + out, Options{Tail: -1}, "one\ntw"},
+		"alone":                 {"", out, Options{Tail: -1}, "tw"},
+		"its parts":             {"", full + out + more, Options{Tail: -1}, "one\ntwo"},
+		"the last":              {"", full + out + more, Options{Tail: 1}, "two"},
+		"the last two":          {"", full + full + out + more, Options{Tail: 2}, "one\ntwo"},
+		"none":                  {"", full + out + more, Options{Tail: 0}, ""},
+		"of both streams":       {"", full + out + err, Options{Tail: 1}, "twerr"},
+		"with times":            {"", full + out + more, Options{Tail: -1, Timestamps: true}, "2026-01-01T00:00:01Z one\n2026-01-01T00:00:02Z two"},
+		"rotated":               {full + out, more, Options{Tail: 1}, "two"},
+		"rotated with its end":  {full + out, "2026-01-01T00:00:02Z stdout F o\n" + full, Options{Tail: 2, Timestamps: true}, "2026-01-01T00:00:02Z two\n2026-01-01T00:00:01Z one\n"},
+		"rotated behind it":     {full + out, "", Options{Tail: 1}, "tw"},
+		"no more than so much":  {"", full + out, Options{Tail: -1, LimitBytes: 5}, "one\nt"},
+		"of what is young":      {"", full + out, Options{Tail: -1, Since: time.Date(2026, 1, 1, 0, 0, 2, 0, time.UTC)}, "tw"},
+		"with times, of a part": {"", full + out + more, Options{Tail: -1, Timestamps: true, Since: time.Date(2026, 1, 1, 0, 0, 2, 0, time.UTC)}, "2026-01-01T00:00:02Z two"},
+	} {
+		path := filepath.Join(t.TempDir(), "0.log")
+		for name, text := range map[string]string{path: c.text, path + ".20260101-000000.000000000": c.old} {
+			if text == "" && name != path {
+				continue
+			}
+			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ended := make(chan struct{})
+		close(ended)
+		for _, c.o.Follow = range []bool{false, true} {
+			var got bytes.Buffer
+			if err := Read(t.Context(), path, c.o, &got, ended); err != nil || got.String() != c.want {
+				t.Errorf("%s, followed %t: %q, %v; want %q", name, c.o.Follow, got.String(), err, c.want)
+			}
+		}
+	}
+}
+
+// Who follows from the end on sees what comes of a line that had begun before, and its end.
+func TestFollowFromAnUnfinishedLine(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pod", "c")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "0.log")
+	const stamp = "2026-01-01T00:00:00Z stdout "
+	if err := os.WriteFile(path, []byte(stamp+"F one\n"+stamp+"P old\n"+stamp+"P est\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	var got bytes.Buffer
+	o := Options{Tail: 0, Follow: true, Positioned: func() {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		fmt.Fprint(f, stamp+"P new\n"+stamp+"F er\n"+stamp+"P last\n")
+		close(ended)
+	}}
+	if err := Read(t.Context(), path, o, &got, ended); err != nil || got.String() != "newer\nlast" {
+		t.Errorf("%q, %v", got.String(), err)
+	}
+}
+
 // Many lines are written at once, those of two streams in their order, and no byte beyond the limit.
 func TestWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "0.log")
