@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/solopod/solopod/api/streaming"
@@ -136,9 +137,9 @@ func toExecIO(ctx context.Context, st streaming.Streams) engine.ExecIO {
 
 // run runs one command and answers with what it printed.
 func (s streams) run(w http.ResponseWriter, r *http.Request) {
-	command := r.URL.Query()["cmd"]
+	command := splitCommand(r.URL.Query()["cmd"])
 	if len(command) == 0 {
-		fail(w, http.StatusBadRequest, errors.New("cmd is missing: name the program and its arguments, as in cmd=ls&cmd=-l"))
+		fail(w, http.StatusBadRequest, errors.New("cmd is missing: name the program and its arguments, as in cmd=ls%20-l or cmd=ls&cmd=-l"))
 		return
 	}
 	n, ok := s.entrance(w, r)
@@ -156,6 +157,18 @@ func (s streams) run(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	writeText(w, string(out.Kept))
+}
+
+// splitCommand makes a command of what /run was given. A single cmd is split at each blank, as by the kubelet (pkg/kubelet/server,
+// getRun), which looks at no other; several are program and arguments as they are.
+func splitCommand(cmd []string) []string {
+	if len(cmd) == 1 && cmd[0] != "" {
+		return strings.Split(cmd[0], " ")
+	}
+	if len(cmd) > 1 {
+		return cmd
+	}
+	return nil
 }
 
 // maxRunOutput bounds the memory that an answer of /run takes; the rest is dropped. Exec has no such limit.

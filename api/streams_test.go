@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -45,5 +46,25 @@ func TestSizes(t *testing.T) {
 	}
 	if sio := toExecIO(t.Context(), streaming.Streams{}); sio.Sizes != nil {
 		t.Error("there is a terminal")
+	}
+}
+
+// A single cmd of /run is split at blanks, several are not.
+func TestSplitCommand(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ in, want []string }{
+		{nil, nil},
+		{[]string{""}, nil},
+		{[]string{"ls"}, []string{"ls"}},
+		{[]string{"/bin/busybox echo hi"}, []string{"/bin/busybox", "echo", "hi"}},
+		{[]string{"echo a  b"}, []string{"echo", "a", "", "b"}},
+		{[]string{"echo 'a b'"}, []string{"echo", "'a", "b'"}},
+		{[]string{"echo a\tb"}, []string{"echo", "a\tb"}},
+		{[]string{"echo", "a b"}, []string{"echo", "a b"}},
+		{[]string{"/my programs/x", ""}, []string{"/my programs/x", ""}},
+	} {
+		if got := splitCommand(c.in); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
 	}
 }

@@ -302,4 +302,7 @@ func TestKubernetesClient(t *testing.T) {
 	if code, body := ask(b.http, "POST", "http://solopod/run/default/shell/main?cmd=echo&cmd=ran", ""); code != 200 || body != "ran\n" {
 		t.Errorf("run: %d, %q", code, body)
 	}
+	if code, body := ask(b.http, "POST", "http://solopod/run/default/shell/main?cmd=/bin/busybox%20echo%20hi", ""); code != 200 || body != "hi\n" {
+		t.Errorf("run with blanks: %d, %q", code, body)
+	}
 }
