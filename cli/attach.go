@@ -8,7 +8,7 @@ func newAttach(g *global) *cobra.Command {
 		Use:   "attach POD [-c CONTAINER] [-it]",
 		Short: "Connect to a container's main process",
 		Long: "Connect to what a container's main process writes from now on and, with -i, reads: its manifest must have stdin: true.\n" +
-			"With stdinOnce the end of the session is the end of its input.",
+			"With stdinOnce the end of the session is the end of its input, if it has no terminal.",
 		Example: "  solopod attach web\n  solopod attach -it shell",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

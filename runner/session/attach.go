@@ -65,7 +65,7 @@ func (s *Sessions) resize(ctx context.Context, id string, sizes <-chan engine.Si
 }
 
 // attachStdin reaches a container's input; begin copies the user's to it, until ctx ends. With stdinOnce its end is the end of
-// the container's.
+// the container's; not with a terminal, which would be hung up, as with containerd's CRI.
 func (s *Sessions) attachStdin(ctx context.Context, in *inside, stdin io.Reader) (begin func(), err error) {
 	if !in.spec.Stdin {
 		return nil, fmt.Errorf("container %s reads no input; set stdin: true in its manifest", in.spec.Name)
@@ -79,7 +79,7 @@ func (s *Sessions) attachStdin(ctx context.Context, in *inside, stdin io.Reader)
 	copying := func() {
 		io.Copy(fifo, stdin) //nolint:errcheck // the session's end
 		fifo.Close()         //nolint:errcheck // all was written
-		if in.spec.StdinOnce {
+		if in.spec.StdinOnce && !in.spec.TTY {
 			s.pods.CloseStdin(in.id)
 		}
 	}

@@ -46,7 +46,8 @@ func exitCode(err error) int {
 func TestSessions(t *testing.T) {
 	bothModes(t, func(t *testing.T, b *box) {
 		b.apply("pods.yaml", shell("shell", forever, "")+"---\n"+web("web", "")+"---\n"+
-			shell("input", "while read line; do echo got $line; done; echo over", "restartPolicy: Never")+"    stdin: true\n    stdinOnce: true\n    env: [{name: A, value: b}]\n")
+			shell("input", "while read line; do echo got $line; done; echo over", "restartPolicy: Never")+"    stdin: true\n    stdinOnce: true\n    env: [{name: A, value: b}]\n---\n"+
+			shell("terminal", "while read line; do echo got $line; done; echo over", "")+"    stdin: true\n    stdinOnce: true\n    tty: true\n")
 		b.waitReady("shell")
 		b.waitReady("web")
 		b.waitPod("input", "running", isReady)
@@ -66,6 +67,7 @@ func TestSessions(t *testing.T) {
 		if out, err := b.command(nil, "exec", "-t", "shell", "--", "sh", "-c", "test -t 1 && echo $TERM").Output(); err != nil || string(out) != "xterm\r\n" {
 			t.Errorf("with a terminal: %q, %v", out, err)
 		}
+		endsOfInput(t, b)
 		for want, args := range map[string][]string{
 			"not found": {"exec", "none", "--", "true"}, `no container "none"`: {"exec", "shell", "-c", "none", "--", "true"},
 			"no-such-program": {"exec", "shell", "--", "no-such-program"}, "name a pod and, after --": {"exec", "shell"},
@@ -103,6 +105,28 @@ func TestSessions(t *testing.T) {
 			t.Errorf("attach: %q, %v", out, err)
 		}
 		b.waitPhase("input", v1.PodSucceeded)
+		// A terminal is not hung up when a session ends: the next one finds it as it was.
+		for _, word := range []string{"one", "two"} {
+			cmd := b.command(strings.NewReader(word+"\n"), "attach", "-it", "terminal")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			b.eventually("the terminal answers", func() error {
+				if out := b.run("logs", "terminal"); !strings.Contains(out, "got "+word) {
+					return fmt.Errorf("%q", out)
+				}
+				return nil
+			})
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); exitCode(err) != 130 {
+				t.Errorf("attach: %v", err)
+			}
+		}
+		if out := b.run("logs", "terminal"); strings.Contains(out, "over") || status(b.pod("default", "terminal"), "main").RestartCount != 0 {
+			t.Errorf("the input of a terminal has ended with its session: %q", out)
+		}
 		if out, err := b.try("exec", "input", "--", "true"); err == nil || !strings.Contains(out, "not running; it has ended") {
 			t.Errorf("an ended container: %s, %v", out, err)
 		}
@@ -156,6 +180,33 @@ func TestSessions(t *testing.T) {
 			t.Errorf("port-forward: %v", err)
 		}
 	})
+}
+
+// endsOfInput: a command with a terminal goes on when its input ends, and is told of that.
+func endsOfInput(t *testing.T, b *box) {
+	t.Helper()
+	for _, c := range []struct {
+		input io.Reader // nil is /dev/null
+		args  []string
+		code  int
+		want  string
+	}{
+		{nil, []string{"echo", "hi"}, 0, "hi\r\n"},
+		{nil, []string{"sh", "-c", "sleep 0.3; echo late; exit 3"}, 3, "late\r\n"},
+		{nil, []string{"sh", "-c", "cat; cat; echo over"}, 0, "over\r\n"},
+		{strings.NewReader("one\ntwo"), []string{"sh", "-c", "stty -echo; cat"}, 0, "one\r\ntwo"},
+		{strings.NewReader("echo $((6 * 7)); cat; exit 5\n"), []string{"sh"}, 5, "42\r\n"},
+	} {
+		out, err := b.command(c.input, append([]string{"exec", "-it", "shell", "--"}, c.args...)...).Output()
+		code := 0
+		if err != nil {
+			code = exitCode(err)
+		}
+		// A shell shows prompts, and what is typed.
+		if code != c.code || !strings.HasSuffix(string(out), c.want) && (c.args[0] != "sh" || len(c.args) > 1 || !strings.Contains(string(out), c.want)) {
+			t.Errorf("%q: code %d, %q (%v); want code %d and %q", c.args, code, out, err, c.code, c.want)
+		}
+	}
 }
 
 // httpGet is the status and the body of an answer, or what went wrong.
@@ -248,6 +299,14 @@ func TestKubernetesClient(t *testing.T) {
 			remotecommand.StreamOptions{Stdout: &out, Tty: true, TerminalSizeQueue: &sizes{[]remotecommand.TerminalSize{{Width: 10, Height: 5}, {Width: 77, Height: 33}}}})
 		if err != nil || !strings.HasSuffix(out.String(), "33 77\r\n") {
 			t.Errorf("%s: a resized terminal: %q, %v", kind, out.String(), err)
+		}
+		for range 10 { // the input ends before the command does
+			out.Reset()
+			err = stream(url.Values{"command": {"sh", "-c", "stty -echo; cat; echo hi; exit 5"}, "input": {"1"}, "output": {"1"}, "tty": {"1"}},
+				remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true})
+			if !errors.As(err, &exit) || exit.Code != 5 || out.String() != "hi\r\n" {
+				t.Errorf("%s: a terminal whose input ends: %q, %v", kind, out.String(), err)
+			}
 		}
 		err = stream(url.Values{"output": {"1"}}, remotecommand.StreamOptions{Stdout: &out})
 		if err == nil || !strings.Contains(err.Error(), "command is missing") && !strings.Contains(err.Error(), "400") {

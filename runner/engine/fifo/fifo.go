@@ -29,8 +29,12 @@ type Pipes struct {
 	// Stdin, Stdout and Stderr are paths; empty where there is none.
 	Stdin, Stdout, Stderr string
 	input                 *os.File
+	terminal              bool
 	outputs               []*output
 	copying               sync.WaitGroup
+	// finished is closed when the process has ended.
+	finished chan struct{}
+	finish   sync.Once
 }
 
 // output is one FIFO that a process writes to.
@@ -42,7 +46,7 @@ type output struct {
 
 // Open makes the FIFOs, whose paths begin with prefix, and begins to copy what comes. The caller must call Finish.
 func Open(prefix string, sio Streams) (p *Pipes, err error) {
-	p = &Pipes{}
+	p = &Pipes{terminal: sio.Terminal, finished: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.Finish(context.Background()) //nolint:errcheck // nothing was written
@@ -133,19 +137,70 @@ func (o *output) copy(to io.Writer) {
 	}
 }
 
-// Feed copies stdin into the process's, and has done called at its end.
+// Feed copies stdin into the process's, and has done called at its end. The input of a terminal has no end that the process
+// could outlive: a shim hangs the terminal up with it. So the FIFO stays open there, the terminal is told as by a user, and done is
+// not called.
 func (p *Pipes) Feed(stdin io.Reader, done func()) {
 	if p.input == nil {
 		return
 	}
 	go func() {
+		last := &lastByte{w: p.input}
 		rescue.Do("feed a process's input", func() error { //nolint:errcheck // the process may end first
-			_, err := io.Copy(p.input, stdin)
+			_, err := io.Copy(last, stdin)
 			return err
 		})
+		if p.terminal {
+			p.endTerminal(last.b)
+			return
+		}
 		p.input.Close() //nolint:errcheck // all was written
 		done()
 	}()
+}
+
+// lastByte remembers what was written last.
+type lastByte struct {
+	w io.Writer
+	b byte
+}
+
+func (l *lastByte) Write(b []byte) (int, error) {
+	n, err := l.w.Write(b)
+	if n > 0 {
+		l.b = b[n-1]
+	}
+	return n, err
+}
+
+// endOfInput is what a user types for it, Ctrl-D. At the beginning of a line a read finds nothing then, as at the end of a
+// file; behind an unfinished line the first one only passes that on (termios(3), VEOF).
+const endOfInput = 4
+
+// How often a terminal is told of the end of its input: each time ends one read, or none, when the process was about to change the
+// terminal's mode.
+const (
+	firstEnd = 100 * time.Millisecond
+	lastEnd  = 10 * time.Second
+)
+
+// endTerminal tells the process of the end of its input until it has ended. last is the last byte of the input.
+func (p *Pipes) endTerminal(last byte) {
+	end := []byte{endOfInput}
+	if last != 0 && last != '\n' && last != '\r' {
+		end = append(end, endOfInput)
+	}
+	for pause := firstEnd; ; pause = min(2*pause, lastEnd) {
+		if _, err := p.input.Write(end); err != nil {
+			return // it is closed: the process has ended
+		}
+		end = end[:1]
+		select {
+		case <-p.finished:
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 // errNotDelivered: who asked for the output does not take it.
@@ -156,6 +211,7 @@ var errNotDelivered = errors.New("the process has ended; what it wrote last was 
 func (p *Pipes) Finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, drainLimit, errNotDelivered)
 	defer cancel()
+	p.finish.Do(func() { close(p.finished) })
 	for _, o := range p.outputs {
 		o.hold.Close()                     //nolint:errcheck // nothing was written to it
 		o.read.SetReadDeadline(time.Now()) //nolint:errcheck // a FIFO supports deadlines

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +61,56 @@ func TestPipes(t *testing.T) {
 	p.copying.Wait()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// The end of an input is the end of the process's; with a terminal the process is told of it as by a user, until it has ended.
+func TestFeed(t *testing.T) {
+	for name, c := range map[string]struct {
+		terminal    bool
+		input, want string
+	}{
+		"no terminal":        {false, "one\ntwo", "one\ntwo"},
+		"nothing":            {true, "", "\x04\x04\x04"},
+		"lines":              {true, "one\n", "one\n\x04\x04\x04"},
+		"an unfinished line": {true, "one\ntwo", "one\ntwo\x04\x04\x04\x04"},
+		"a key":              {true, "one\r", "one\r\x04\x04\x04"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Open(filepath.Join(t.TempDir(), "x"), Streams{Stdin: strings.NewReader(c.input), Terminal: c.terminal})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shim, err := os.Open(p.Stdin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer shim.Close()
+			done := make(chan struct{})
+			p.Feed(strings.NewReader(c.input), func() { close(done) })
+			got := make([]byte, len(c.want))
+			if n, err := io.ReadFull(shim, got); err != nil || string(got) != c.want {
+				t.Errorf("%q, %v", got[:n], err)
+			}
+			if !c.terminal {
+				<-done
+			} else if err := p.Finish(t.Context()); err != nil { // before that there is no end
+				t.Error(err)
+			}
+			if rest, err := io.ReadAll(shim); err != nil || strings.Trim(string(rest), "\x04") != "" {
+				t.Errorf("then %q, %v", rest, err)
+			}
+			select {
+			case <-done:
+				if c.terminal {
+					t.Error("the terminal is hung up")
+				}
+			default:
+			}
+			if err := p.Finish(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
