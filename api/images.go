@@ -22,7 +22,7 @@ func (s imageStore) changers(mux *http.ServeMux) {
 func toImages(list []engine.Image) Images {
 	out := Images{Images: []Image{}}
 	for _, i := range list {
-		out.Images = append(out.Images, Image{Name: i.Name, Digest: i.Digest, Size: i.Size, CreatedAt: i.CreatedAt})
+		out.Images = append(out.Images, Image{Name: i.Name, Digest: i.Digest, RepoDigests: []string{i.DigestName()}, Size: i.Size, CreatedAt: i.CreatedAt})
 	}
 	return out
 }

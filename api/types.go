@@ -29,10 +29,12 @@ type Manifests struct {
 
 // Image is one row of /images.
 type Image struct {
-	Name      string    `json:"name"`
-	Digest    string    `json:"digest"`
-	Size      int64     `json:"size"` // bytes of the image's content
-	CreatedAt time.Time `json:"createdAt"`
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	// RepoDigests are names that mean this content and no other, as in a pod's image.
+	RepoDigests []string  `json:"repoDigests"`
+	Size        int64     `json:"size"` // bytes of the image's content
+	CreatedAt   time.Time `json:"createdAt"`
 }
 
 // Images answers /images.

@@ -229,9 +229,14 @@ func (r *Runner) WatchImages(ctx context.Context, dir string) error {
 	return r.images.Watch(ctx, dir, r.owner.ImagesScanned)
 }
 
-// imagesReady wakes pods that may be waiting for an image.
-func (r *Runner) imagesReady(names []string) {
-	r.events.Node(v1.EventTypeNormal, "ImageReady", "images are ready: "+strings.Join(names, ", "))
+// imagesReady wakes pods that may be waiting for an image, by whichever of its names.
+func (r *Runner) imagesReady(images []engine.Image) {
+	var told, names []string
+	for _, i := range images {
+		told = append(told, i.Name)
+		names = append(names, i.Name, i.DigestName())
+	}
+	r.events.Node(v1.EventTypeNormal, "ImageReady", "images are ready: "+strings.Join(told, ", "))
 	r.owner.Broadcast(state.ImagesReady{Names: names})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -28,9 +29,9 @@ func problem(reason string, err error) state.Problem {
 // Create has the runtime set a container up; its process waits for Start. On a failure the directory of the attempt, or the
 // container, may be left behind: Delete removes them.
 func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
-	image, err := c.Images.Get(ctx, w.Spec.Image)
+	found, err := c.Images.Get(ctx, w.Spec.Image)
 	if errors.Is(err, engine.ErrNotFound) {
-		return state.Made{Problem: state.Problem{Reason: "ErrImagePull", Message: err.Error(), Lacks: w.Spec.Image}}
+		return state.Made{Problem: state.Problem{Reason: "ErrImagePull", Message: err.Error(), Lacks: w.Spec.Image, Instead: image.Instead(err)}}
 	}
 	if err != nil {
 		return state.Made{Problem: problem("ImageInspectError", err)}
@@ -39,7 +40,7 @@ func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
 	if err != nil {
 		return state.Made{LeftBehind: true, Problem: problem("CreateContainerError", err)}
 	}
-	made := c.create(ctx, w, image, pump.Paths())
+	made := c.create(ctx, w, found, pump.Paths())
 	made.LeftBehind = made.Problem != (state.Problem{})
 	return made
 }
@@ -82,17 +83,9 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
 	return state.Made{
-		Pid: pid, Image: image.Name, ImageID: withoutTag(image.Name) + "@" + image.Digest, Limits: limits,
+		Pid: pid, Image: image.Name, ImageID: image.DigestName(), Limits: limits,
 		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings,
 	}
-}
-
-// withoutTag cuts the tag off a complete reference.
-func withoutTag(name string) string {
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		return name[:i]
-	}
-	return name
 }
 
 // warnings say what the machine does not have of that which the manifest asks for.

@@ -286,7 +286,4 @@ func TestMounts(t *testing.T) {
 	if got := allowedOOMScore(5); got != 5 {
 		t.Errorf("a score that everybody may have is %d", got)
 	}
-	if got := withoutTag("localhost:5000/app"); got != "localhost:5000/app" {
-		t.Errorf("a port counts as a tag: %s", got)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,18 @@ type Image struct {
 	Size      int64
 	CreatedAt time.Time
 	Config    ocispec.ImageConfig
+}
+
+// DigestName is the image's name with its digest in place of a tag, as nobody else's image has it.
+func (i Image) DigestName() string { return Repository(i.Name) + "@" + i.Digest }
+
+// Repository cuts tag and digest off a complete reference.
+func Repository(name string) string {
+	name, _, _ = strings.Cut(name, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[:i]
+	}
+	return name
 }
 
 // Images holds the images of one containerd.

@@ -4,6 +4,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,8 +45,8 @@ type Library interface {
 // Store holds the machine's images. It is safe for concurrent use.
 type Store struct {
 	engine Engine
-	// changed is told the names of images that have become ready.
-	changed func(names []string)
+	// changed is told of images that have become ready.
+	changed func(images []engine.Image)
 	report  func(file string, err error)
 	// count is told of each operation.
 	count     func(operation string, began time.Time, err error)
@@ -60,7 +61,7 @@ type Store struct {
 // NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
 // became ready, report with the outcome for each archive of the watched directory, count after each import, pull and removal; all
 // may be called from any goroutine.
-func NewStore(e Engine, root string, elsewhere bool, changed func([]string), report func(file string, err error),
+func NewStore(e Engine, root string, elsewhere bool, changed func([]engine.Image), report func(file string, err error),
 	count func(operation string, began time.Time, err error),
 ) *Store {
 	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}
@@ -79,13 +80,25 @@ func Normalize(ref string) (string, error) {
 	return named.String(), nil
 }
 
-// Get returns a ready image, or engine.ErrNotFound. An image whose files were not known to be on the disk when the
-// machine lost power is refused as not found.
+// Get returns a ready image, or engine.ErrNotFound; an OtherDigestError where it has another digest. An image whose files were not
+// known to be on the disk when the machine lost power is refused as not found.
 func (s *Store) Get(ctx context.Context, ref string) (engine.Image, error) {
-	name, err := Normalize(ref)
+	w, err := parse(ref)
 	if err != nil {
 		return engine.Image{}, err
 	}
+	image, err := s.get(ctx, w.name)
+	switch {
+	case w.digest == "", err == nil && image.Digest == w.digest, err != nil && !errors.Is(err, engine.ErrNotFound):
+		return image, err
+	case err == nil: // an archive called it so
+		err = fmt.Errorf("%w: image %s", engine.ErrNotFound, w.name)
+	}
+	return s.byDigest(ctx, w, err)
+}
+
+// get returns the ready image that is kept under a name.
+func (s *Store) get(ctx context.Context, name string) (engine.Image, error) {
 	if _, ok := s.verified.Load(name); !ok {
 		synced, err := s.engine.Synced(ctx, name)
 		if err != nil {
@@ -106,15 +119,18 @@ func (s *Store) Get(ctx context.Context, ref string) (engine.Image, error) {
 // List returns all images.
 func (s *Store) List(ctx context.Context) ([]engine.Image, error) { return s.engine.ListImages(ctx) }
 
-// Remove removes an image by reference.
+// Remove removes an image by reference; by a digest under all names that it has in the repository.
 func (s *Store) Remove(ctx context.Context, ref string) error {
-	name, err := Normalize(ref)
+	w, err := parse(ref)
 	if err != nil {
 		return err
 	}
-	s.verified.Delete(name)
 	began := time.Now()
-	err = s.engine.RemoveImage(ctx, name)
+	names, err := s.named(ctx, w)
+	for _, name := range names {
+		s.verified.Delete(name)
+		err = errors.Join(err, s.engine.RemoveImage(ctx, name))
+	}
 	s.count("remove", began, err)
 	return err
 }
@@ -132,13 +148,7 @@ func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, 
 // read implements archive.Import.
 func (s *Store) read(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error) {
 	began := time.Now()
-	images, err := s.engine.Import(ctx, archive, func(name string) string {
-		full, err := Normalize(name)
-		if err != nil {
-			return name
-		}
-		return full
-	}, func(ctx context.Context) error {
+	images, err := s.engine.Import(ctx, archive, nameOf, func(ctx context.Context) error {
 		if err := whole(); err != nil {
 			return err
 		}
@@ -155,10 +165,16 @@ func (s *Store) Pull(ctx context.Context, ref string, logins Credentials) (engin
 	if err != nil {
 		return engine.Image{}, err
 	}
-	if image, err := s.Get(ctx, ref); err == nil {
-		return image, nil // another pod was first
+	present, err := s.Get(ctx, ref)
+	if err == nil {
+		return present, nil // another pod was first
 	}
-	return s.puller.Pull(ctx, name, logins)
+	instead := Instead(err)
+	pulled, err := s.puller.Pull(ctx, name, logins)
+	if err != nil && instead != "" {
+		err = fmt.Errorf("%w; there is %s", err, instead)
+	}
+	return pulled, err
 }
 
 // fetch implements pull.Fetch.
@@ -179,12 +195,10 @@ func (s *Store) synced(ctx context.Context, name string) bool {
 }
 
 func (s *Store) ready(images []engine.Image) {
-	names := make([]string, len(images))
-	for i, image := range images {
-		names[i] = image.Name
+	for _, image := range images {
 		s.verified.Store(image.Name, true)
 	}
-	s.changed(names)
+	s.changed(images)
 }
 
 // makeLimit is how long the images directory may take to be made.

@@ -13,6 +13,7 @@ import (
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/layout"
@@ -43,7 +44,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{t: t, engine: testbox.NewEngine(), cni: filepath.Join(dir, "cni.d")}
-	store := image.NewStore(l.engine, dirs.Root, true, func([]string) {}, func(string, error) {}, func(string, time.Time, error) {})
+	store := image.NewStore(l.engine, dirs.Root, true, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
 	l.Sandboxes = New(Config{
 		Dirs: dirs,
 		Network: network.New(network.Config{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -43,7 +44,7 @@ func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
 		}
 		_, err := s.Images.Get(ctx, v.Image.Reference)
 		if errors.Is(err, engine.ErrNotFound) {
-			return state.Problem{Reason: "FailedMount", Message: err.Error(), Lacks: v.Image.Reference}
+			return state.Problem{Reason: "FailedMount", Message: err.Error(), Lacks: v.Image.Reference, Instead: image.Instead(err)}
 		}
 		if err != nil {
 			return state.Problem{Reason: "FailedMount", Message: fmt.Sprintf("volume %q: %v", v.Name, err)}

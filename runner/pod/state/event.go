@@ -18,8 +18,8 @@ type (
 		// Reason is the kubelet's word for it.
 		Reason  string
 		Message string
-		// Lacks is the reference of an image that is not present.
-		Lacks string
+		// Lacks is the reference of an image that is not present. Instead is what there is with another digest, for people.
+		Lacks, Instead string
 		// Claim: another pod has what is wanted.
 		Claim bool
 		// Sandbox: the pod must be set up anew.

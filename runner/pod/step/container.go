@@ -68,7 +68,7 @@ func (s *next) notStarted(c *state.Container, name string, spec *v1.Container, p
 			return
 		}
 		p.Reason = "ErrImageNeverPull"
-		p.Message = fmt.Sprintf("image %s is not present and imagePullPolicy is Never; import it: solopod images import FILE", p.Lacks)
+		p.Message = fmt.Sprintf("image %s is not present and imagePullPolicy is Never%s; import it: solopod images import FILE", p.Lacks, instead(p))
 	}
 	c.Now.Retry = c.Now.Retry.Failed(at)
 	c.Now.WaitingReason, c.Now.WaitingMessage = p.Reason, p.Message

@@ -116,6 +116,20 @@ func TestHookFellBack(t *testing.T) {
 	}
 }
 
+// TestOtherDigest: who waits for an image is told that it is there with another digest.
+func TestOtherDigest(t *testing.T) {
+	for instead, want := range map[string]string{"": "policy is Never; import it", "main:1 with the digest sha256:2": "policy is Never; there is main:1 with the digest sha256:2; import it"} {
+		want = strings.Replace(want, "policy", "imagePullPolicy", 1)
+		p := web()
+		p.Spec.Containers[0].ImagePullPolicy = v1.PullNever
+		s := steps(up(), state.Desired{At: t0, Pod: p}, state.ImagesScanned{})
+		s = steps(making(s, "m0", 0), state.Returned{Thing: "container/main", Token: 8, At: t0, Result: state.Made{Problem: state.Problem{Lacks: "main@sha256:1", Instead: instead}}})
+		if c := s.Containers["main"]; c.Now.WaitingReason != "ErrImageNeverPull" || !strings.Contains(c.Now.WaitingMessage, want) {
+			t.Errorf("%s: %s", c.Now.WaitingReason, c.Now.WaitingMessage)
+		}
+	}
+}
+
 // TestMessageFromLog: where the manifest asks for it, the log's end is the message.
 func TestMessageFromLog(t *testing.T) {
 	s := running()

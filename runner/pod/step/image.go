@@ -18,6 +18,14 @@ func (s *next) lack(ref string, policy v1.PullPolicy) {
 	}
 }
 
+// instead tells of an image that is present with another digest than the one that was asked for.
+func instead(p state.Problem) string {
+	if p.Instead == "" {
+		return ""
+	}
+	return "; there is " + p.Instead
+}
+
 // present lets those go on that waited for an image.
 func (s *next) present(ref string) {
 	delete(s.Images, ref)

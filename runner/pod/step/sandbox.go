@@ -82,7 +82,7 @@ func takeSandboxMade(s *next, r state.SandboxMade, f *state.Flight, at time.Time
 	case !f.Cancelled.IsZero():
 		return // what there is of it is cleared
 	case r.Problem.Lacks != "":
-		s.setUpLacks(r.Problem.Lacks, at)
+		s.setUpLacks(r.Problem, at)
 	case r.Problem.Failed():
 		s.setUpFailed(r.Problem, at)
 	default:
@@ -218,7 +218,8 @@ func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
 }
 
 // setUpLacks: a volume shows an image that is not present.
-func (s *next) setUpLacks(ref string, at time.Time) {
+func (s *next) setUpLacks(p state.Problem, at time.Time) {
+	ref := p.Lacks
 	policy, volume := v1.PullIfNotPresent, ""
 	for i := range s.Pod.Spec.Volumes {
 		if v := &s.Pod.Spec.Volumes[i]; v.Image != nil && v.Image.Reference == ref {
@@ -227,7 +228,7 @@ func (s *next) setUpLacks(ref string, at time.Time) {
 	}
 	if policy == v1.PullNever && s.Scanned {
 		s.notPrepared(state.Problem{Reason: "FailedMount", Message: fmt.Sprintf(
-			"volume %q: image %s is not present and pullPolicy is Never; import it: solopod images import FILE", volume, ref)}, at)
+			"volume %q: image %s is not present and pullPolicy is Never%s; import it: solopod images import FILE", volume, ref, instead(p))}, at)
 		return
 	}
 	s.lack(ref, policy)
