@@ -42,6 +42,8 @@ type Changer interface {
 	CloseStdin(ctx context.Context, id string) error
 	// ReadFiles reads files of an image; nil stands for one that it does not have.
 	ReadFiles(ctx context.Context, image engine.Image, names ...string) ([][]byte, error)
+	// CopyDirs copies directories of an image to empty ones of the host; what the image does not have stays empty.
+	CopyDirs(ctx context.Context, image engine.Image, dirs map[string]string) error
 }
 
 // KillWatch learns of processes that the kernel killed for memory. Package oom implements it.

@@ -143,7 +143,8 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 		errs = append(errs, pump.Finish(ctx))
 	}
 	if !w.KeepFiles {
-		errs = append(errs, foreign.RemoveAll(c.Dirs.ContainerDir(string(w.Pod.UID), w.Name, w.Attempt)))
+		uid := string(w.Pod.UID)
+		errs = append(errs, foreign.RemoveAll(c.Dirs.ContainerDir(uid, w.Name, w.Attempt)), c.Volumes.RemoveImageDirs(uid, w.Name, w.Attempt))
 	}
 	errs = append(errs, logfile.PruneAttempts(filepath.Dir(c.Dirs.LogFile(w.Pod, w.Name, w.Attempt)), w.Attempt))
 	if err := errors.Join(errs...); err != nil {

@@ -52,13 +52,17 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 	if err != nil {
 		return nil, err
 	}
+	imageVolumes, err := c.imageVolumes(ctx, w, image, ns, files, confined.fileLabel)
+	if err != nil {
+		return nil, err
+	}
 	annotations := map[string]string{engine.GroupAnnotation: c.Instance + "-" + string(pod.UID)}
 	maps.Copy(annotations, c.Cgroups.ScopeAnnotations())
 	out, err := spec.Build(spec.Input{
 		Pod: pod, Container: w.Spec, Image: image.Config, User: user,
 		NetworkNamespace: ns.Network, IPCNamespace: ns.IPC, UTSNamespace: ns.UTS,
 		PIDNamespace: ns.PID, UserNamespace: ns.User, IDs: sandbox.IDMapping(w.Grant),
-		Hostname: c.Sandboxes.Hostname(pod), Env: env, Binds: binds, Files: files, Shm: c.Sandboxes.Shm(pod),
+		Hostname: c.Sandboxes.Hostname(pod), Env: env, Binds: binds, ImageVolumes: imageVolumes, Files: files, Shm: c.Sandboxes.Shm(pod),
 		CgroupsPath: c.Cgroups.OCI(c.Sandboxes.Cgroup(pod), w.ID), Resources: cgroup.ContainerResources(w.Spec.Resources, c.unified(pod)),
 		OOMScoreAdj: allowedOOMScore(cgroup.OOMScoreAdj(pod, w.Spec, c.Memory)),
 		Annotations: annotations, Seccomp: confined.seccomp, AppArmor: confined.appArmor,

@@ -48,6 +48,8 @@ const (
 	pullLimit   = 30 * time.Minute
 	// unpackedLimit is for what reads an image's files: a mount, and a small file or two.
 	unpackedLimit = 30 * time.Second
+	// copyLimit is for what an image has in its volumes, which each container gets a copy of.
+	copyLimit = time.Minute
 	// repairLimit is for reading everything that an interrupted import or pull has left, and whatever is removed of it.
 	repairLimit = 10 * time.Minute
 	// strayLimit bounds the search for processes without a container's record, and their end, at a start.

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
@@ -19,9 +22,57 @@ const maxAccountFile = 1 << 20
 // ReadFiles reads small regular files of an image's root file system. A file that does not exist, is too large, or leads out of the
 // image, is nil in the answer. One that is a FIFO or a device is an error: an OCI runtime opens it too, and would wait for ever.
 func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (files [][]byte, err error) {
-	ctx, done, err := s.lease(ctx)
+	var read [][]byte
+	err = s.view(ctx, unpackedLimit, "read files of image "+image.Name, image, func(root string) error {
+		for _, name := range names {
+			b, err := foreign.ReadIn(root, name, maxAccountFile)
+			if kind := new(foreign.KindError); errors.As(err, &kind) && waits(kind.Got) {
+				return fmt.Errorf("image %s cannot be run: its /%s is a %s", image.Name, name, kind.Got)
+			}
+			if err != nil {
+				slog.Debug("a file of an image is not read", "image", image.Name, "file", name, "err", err)
+			}
+			read = append(read, b)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
+	}
+	return read, nil
+}
+
+// CopyDirs copies directories of an image's root file system, with their owners, modes and attributes: from is to, an empty directory
+// of the host. One that the image does not have stays empty. When it fails what was copied is of no use.
+func (s *Images) CopyDirs(ctx context.Context, image Image, dirs map[string]string) error {
+	return s.view(ctx, copyLimit, "copy volumes of image "+image.Name, image, func(root string) error {
+		for from, to := range dirs {
+			source, err := fs.RootPath(root, from) // no link leads out, and nobody changes an image
+			if err != nil {
+				return fmt.Errorf("cannot find %s in image %s: %w", from, image.Name, err)
+			}
+			info, err := os.Lstat(source)
+			switch {
+			case errors.Is(err, os.ErrNotExist):
+				continue
+			case err == nil && !info.IsDir():
+				return fmt.Errorf("image %s cannot be run: its volume %s is not a directory there", image.Name, from)
+			case err == nil:
+				err = fs.CopyDir(to, source)
+			}
+			if err != nil {
+				return fmt.Errorf("cannot copy what image %s has in its volume %s: %w", image.Name, from, err)
+			}
+		}
+		return nil
+	})
+}
+
+// view mounts an image's root file system, read-only, for as long as use needs it.
+func (s *Images) view(ctx context.Context, limit time.Duration, what string, image Image, use func(root string) error) error {
+	ctx, done, err := s.lease(ctx)
+	if err != nil {
+		return err
 	}
 	defer done()
 	snapshotter := s.client.SnapshotService(s.config.Snapshotter)
@@ -32,7 +83,7 @@ func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (f
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		ctx, cancel := detached(ctx, undoLimit)
@@ -41,26 +92,9 @@ func (s *Images) ReadFiles(ctx context.Context, image Image, names ...string) (f
 			slog.Warn("cannot remove the view of an image; it goes with its lease", "image", image.Name, "err", err)
 		}
 	}()
-	var read [][]byte
-	err = s.within(ctx, unpackedLimit, "read files of image "+image.Name, func(ctx context.Context) error {
-		return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
-			for _, name := range names {
-				b, err := foreign.ReadIn(dir, name, maxAccountFile)
-				if kind := new(foreign.KindError); errors.As(err, &kind) && waits(kind.Got) {
-					return fmt.Errorf("image %s cannot be run: its /%s is a %s", image.Name, name, kind.Got)
-				}
-				if err != nil {
-					slog.Debug("a file of an image is not read", "image", image.Name, "file", name, "err", err)
-				}
-				read = append(read, b)
-			}
-			return nil
-		})
+	return s.within(ctx, limit, what, func(ctx context.Context) error {
+		return mount.WithReadonlyTempMount(ctx, mounts, use)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return read, nil
 }
 
 // waits says whether opening something of this kind may wait for ever.

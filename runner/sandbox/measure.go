@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
@@ -66,14 +67,21 @@ func (s *Sandboxes) exceeded(ctx context.Context, w plan.Measure) (string, error
 	return "", nil
 }
 
-// written is what a container has written into its root file system and its logs.
+// written is what a container has written into its root file system and its logs, and what its image's volumes hold.
 func (s *Sandboxes) written(ctx context.Context, t plan.Target) (int64, error) {
 	used, err := s.Engine.Usage(ctx, t.ID)
 	if err != nil {
 		return 0, err
 	}
 	logs, err := diskUsage(ctx, filepath.Dir(s.Dirs.LogFile(t.Pod, t.Name, t.Attempt)))
-	return used + logs, err
+	if err != nil {
+		return 0, err
+	}
+	volumes, err := diskUsage(ctx, s.Volumes.ImageDirs(string(t.Pod.UID), t.Name, t.Attempt))
+	if errors.Is(err, os.ErrNotExist) { // the image declares none
+		err = nil
+	}
+	return used + logs + volumes, err
 }
 
 // diskUsage is what a directory takes up that containers write to while it is counted.

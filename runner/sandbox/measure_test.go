@@ -62,6 +62,13 @@ containers:
 	l.engine.Written = 2 << 20
 	measure(`Container a exceeded its local ephemeral storage limit "1Mi".`)
 	l.engine.Written = 0
+	dirs, err := l.Volumes.MakeImageDirs(string(pod.UID), "a", 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(filepath.Join(dirs[0], "file"), 1100)
+	measure(`Container a exceeded its local ephemeral storage limit "1Mi".`)
+	fill(filepath.Join(dirs[0], "file"), 1)
 	fill(l.Dirs.LogFile(pod, "b", 0), 1100)
 	measure(`Container b exceeded its local ephemeral storage limit "1Mi".`)
 	fill(l.Dirs.LogFile(pod, "b", 0), 1)

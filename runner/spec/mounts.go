@@ -75,6 +75,16 @@ func withFiles(s *specs.Spec, in *Input) error {
 	return nil
 }
 
+// withImageVolumes binds a directory for each volume that the image declares.
+func withImageVolumes(s *specs.Spec, in *Input) error {
+	for destination, b := range in.ImageVolumes {
+		mount := bind(b.Source, destination, "rw")
+		mount.Options = slices.Concat(mount.Options, b.Options)
+		s.Mounts = append(s.Mounts, mount)
+	}
+	return nil
+}
+
 func bind(source, destination, access string) specs.Mount {
 	return specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"rbind", "rprivate", access}}
 }

@@ -38,6 +38,8 @@ type Input struct {
 	Hostname string
 	// Binds are what the container's volume mounts show, one for each.
 	Binds []Bind
+	// ImageVolumes are what the image's own volumes show: path inside -> directory of the host.
+	ImageVolumes map[string]Bind
 	// Files that are bound into the container: path inside -> path on the host.
 	Files map[string]string
 	// Shm is the pod's shared memory directory on the host.
@@ -76,7 +78,7 @@ func Build(in Input) (*specs.Spec, error) {
 		Annotations: in.Annotations,
 	}
 	for _, option := range []Option{
-		withProcess, withUser, withNamespaces, withSystemMounts, withVolumes, withFiles, withCgroup, withDevices,
+		withProcess, withUser, withNamespaces, withSystemMounts, withVolumes, withFiles, withImageVolumes, withCgroup, withDevices,
 		withCapabilities, withPaths, withPrivileges, withSeccomp, withAppArmor, withSELinux, withSysctls, withMountOrder,
 	} {
 		if err := option(s, &in); err != nil {

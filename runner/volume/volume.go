@@ -105,9 +105,9 @@ func (m Manager) Release(uid string) error {
 	return errors.Join(m.releaseAllBinds(uid), remove(m.memoryDir(uid), m.imageDir(uid), m.filledDir(uid)))
 }
 
-// TearDown removes what SetUp made; what belongs to the host, and claims, stay, as does what is mounted in a volume. It can be repeated.
+// TearDown removes what SetUp and MakeImageDirs made; what belongs to the host, and claims, stay, as does what is mounted in a volume. It can be repeated.
 func (m Manager) TearDown(uid string) error {
-	return errors.Join(m.Release(uid), remove(m.diskDir(uid)))
+	return errors.Join(m.Release(uid), remove(m.diskDir(uid), m.imageDirs(uid)))
 }
 
 func (m Manager) memoryDir(uid string) string { return filepath.Join(m.State, uid, "volumes") }

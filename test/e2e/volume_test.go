@@ -1,13 +1,20 @@
 package e2e
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	registryname "github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
@@ -243,6 +250,99 @@ func TestImageVolume(t *testing.T) {
 		b.apply("never.yaml", strings.Replace(strings.Replace(pod, "name: pod", "name: never", 1), "pullPolicy: IfNotPresent", "pullPolicy: Never", 1))
 		b.waitReady("never") // it is present by now
 	})
+}
+
+// A volume that an image declares is a directory of the container's own: with what the image has there and its owners, to be written
+// to also below a root file system that cannot be, new with each attempt, and gone with the pod.
+func TestDeclaredVolumes(t *testing.T) {
+	b := newBox(t, embedded)
+	var layer bytes.Buffer
+	tw := tar.NewWriter(&layer)
+	for _, h := range []tar.Header{
+		{Typeflag: tar.TypeDir, Name: "data/", Mode: 0o2750, Uid: 1000, Gid: 2000},
+		{Typeflag: tar.TypeReg, Name: "data/seed", Mode: 0o640, Uid: 1000, Gid: 2000, Size: 5},
+		{Typeflag: tar.TypeSymlink, Name: "data/link", Linkname: "/etc/passwd", Mode: 0o777},
+		{Typeflag: tar.TypeFifo, Name: "data/fifo", Mode: 0o600},
+		{Typeflag: tar.TypeDir, Name: "mounted/", Mode: 0o755}, {Typeflag: tar.TypeReg, Name: "mounted/hidden", Mode: 0o644},
+		{Typeflag: tar.TypeSymlink, Name: "led", Linkname: "../data", Mode: 0o777},
+	} {
+		if err := tw.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tw.Write([]byte("seed\n")[:h.Size]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	added, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	save := func(name string, volumes ...string) {
+		image, err := mutate.AppendLayers(imageIn(t, imageArchive), added)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := image.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Config.Volumes = map[string]struct{}{}
+		for _, v := range volumes {
+			config.Config.Volumes[v] = struct{}{}
+		}
+		if image, err = mutate.ConfigFile(image, config); err != nil {
+			t.Fatal(err)
+		}
+		tag, err := registryname.NewTag("solopod.example/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tarball.WriteToFile(b.path("declares.tar"), tag, image); err != nil {
+			t.Fatal(err)
+		}
+		b.run("images", "import", b.path("declares.tar"))
+	}
+	save("db:1", "/data", "fresh/", "/mounted", "/led")
+	save("bad:1", "/data/seed")
+	script := `trap 'exit 1' TERM; cat /data/seed && stat -c '%u %g %a' /data /data/seed && readlink /data/link && test -p /data/fifo && cat /led/seed && test -z "$(ls -A /fresh; ls -A /mounted)" && ! touch /root-is-read-only 2>/dev/null &&
+touch /fresh/written /mounted/written && echo written >/data/seed && echo all; while [ ! -e /mounted/go ]; do sleep 0.1; done; rm /mounted/*; exit 1`
+	pod := func(name, image, extra string) string {
+		return strings.NewReplacer("solopod.example/box:1", "solopod.example/"+image, "  hostNetwork: true\n", extra, "mountPath: /own", "mountPath: /mounted").
+			Replace(containers(name, "", nil, container{"main", script, "securityContext: {readOnlyRootFilesystem: true}"}))
+	}
+	const want = "seed\n1000 2000 2750\n1000 2000 640\n/etc/passwd\nseed\nall\n"
+	for name, extra := range map[string]string{"db": "  hostNetwork: true\n", "users": "  hostUsers: false\n"} {
+		b.apply(name+".yaml", pod(name, "db:1", extra))
+		p := b.waitReady(name)
+		says := func() error {
+			if out := b.run("logs", name); out != want {
+				return fmt.Errorf("%s says %q", name, out)
+			}
+			return nil
+		}
+		b.eventually("it has all", says)
+		b.mustInside(p, "touch /mounted/go")
+		b.waitPod(name, "restarted", func(p *v1.Pod) bool { return status(p, "main").RestartCount == 1 && isReady(p) })
+		b.eventually("the next attempt has all", says)
+		left := b.path("root/pods/" + string(p.UID) + "/image-volumes/main")
+		b.eventually("the first attempt's are gone", func() error {
+			entries, err := os.ReadDir(left)
+			if err == nil && len(entries) != 1 {
+				err = fmt.Errorf("there are %v", entries)
+			}
+			return err
+		})
+		b.delete(name + ".yaml")
+		b.waitGone(name)
+		if _, err := os.Stat(filepath.Dir(left)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after the pod: %v", err)
+		}
+	}
+	b.apply("bad.yaml", pod("bad", "bad:1", "  hostNetwork: true\n"))
+	b.waiting("bad", "its volume /data/seed is not a directory")
 }
 
 // Who owns what a group shares, for users that are not root.

@@ -2,10 +2,14 @@ package testbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/foreign"
 )
 
 // Image is one that the Engine has.
@@ -72,6 +77,32 @@ func (e *shelf) ReadFiles(ctx context.Context, image engine.Image, names ...stri
 		}
 	}
 	return out, nil
+}
+
+// CopyDirs implements container.Changer: of the files those that lie right in the directories.
+func (e *shelf) CopyDirs(ctx context.Context, image engine.Image, dirs map[string]string) error {
+	if err := e.begin(ctx, "CopyDirs", image.Name); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for from, to := range dirs {
+		for name, text := range e.images[image.Name].Files {
+			if path.Dir("/"+name) == from {
+				f, err := foreign.OpenFile(filepath.Join(to, path.Base(name)), os.O_CREATE|os.O_WRONLY, 0o600)
+				if err != nil {
+					return err
+				}
+				if _, err := f.WriteString(text); err != nil {
+					return errors.Join(err, f.Close())
+				}
+				if err := f.Close(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (e *shelf) image(name string) (*Image, error) {
