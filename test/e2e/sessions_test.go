@@ -46,7 +46,7 @@ func exitCode(err error) int {
 func TestSessions(t *testing.T) {
 	bothModes(t, func(t *testing.T, b *box) {
 		b.apply("pods.yaml", shell("shell", forever, "")+"---\n"+web("web", "")+"---\n"+
-			shell("input", "while read line; do echo got $line; done; echo over", "restartPolicy: Never")+"    stdin: true\n    stdinOnce: true\n    env: [{name: A, value: b}]\n---\n"+
+			shell("input", "while read line; do echo got $line; done; printf over", "restartPolicy: Never")+"    stdin: true\n    stdinOnce: true\n    env: [{name: A, value: b}]\n---\n"+
 			shell("terminal", "while read line; do echo got $line; done; echo over", "")+"    stdin: true\n    stdinOnce: true\n    tty: true\n")
 		b.waitReady("shell")
 		b.waitReady("web")
@@ -101,7 +101,7 @@ func TestSessions(t *testing.T) {
 
 		// What is attached sees what is said from then on, and the end of its input is the container's.
 		out, err = b.command(strings.NewReader("one\ntwo\n"), "attach", "-i", "input").CombinedOutput()
-		if err != nil || string(out) != "got one\ngot two\nover\n" {
+		if err != nil || string(out) != "got one\ngot two\nover" {
 			t.Errorf("attach: %q, %v", out, err)
 		}
 		b.waitPhase("input", v1.PodSucceeded)
