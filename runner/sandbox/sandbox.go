@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
+	"github.com/solopod/solopod/runner/listener"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -66,7 +68,8 @@ type Config struct {
 type Sandboxes struct {
 	Config
 	// limits are those that pods' cgroups have, by UID, as Limit identifies them.
-	limits sync.Map
+	limits    sync.Map
+	listeners listener.Listeners
 }
 
 // New makes nothing yet.
@@ -113,7 +116,37 @@ func (s *Sandboxes) Claim(ctx context.Context, w plan.Claim) state.Claimed {
 	if err != nil {
 		return state.Claimed{Problem: claimProblem(err)}
 	}
+	if problem := listens(ctx, &s.listeners, w.Pod); problem.Failed() {
+		if s.Claims.Release(string(w.Pod.UID)) {
+			s.Freed()
+		}
+		return state.Claimed{Problem: problem}
+	}
 	return state.Claimed{Grant: state.Grant{Devices: got.Devices, FirstID: got.FirstID, SELinuxLevel: got.SELinuxLevel}}
+}
+
+// listens names a program of the machine that listens on one of the pod's host ports: forwarding would take away what is sent to it, and a
+// pod with the host's network could not listen there. Nobody tells when it ends, so the claim is tried again.
+func listens(ctx context.Context, all *listener.Listeners, pod *v1.Pod) state.Problem {
+	var ports []listener.Port
+	for _, p := range state.HostPorts(pod) {
+		port := listener.Port{Number: uint16(p.HostPort), Protocol: p.Protocol, Bound: pod.Spec.HostNetwork}
+		if addr, err := netip.ParseAddr(p.HostIP); err == nil && !network.AnyIP(p.HostIP) {
+			port.Addr = addr.Unmap()
+		}
+		ports = append(ports, port)
+	}
+	err := all.Find(ctx, ports)
+	var taken *listener.Taken
+	switch {
+	case err == nil:
+	case errors.As(err, &taken):
+		return state.Problem{Reason: "HostPortConflict", Message: err.Error() +
+			"; stop it, or give the port another hostPort, or a hostIP on which it does not listen; the pod starts when the port is free"}
+	default: // what is not known bars no pod
+		slog.Warn("host ports of a pod may be those of a program of this machine", "pod", manifests.Key(pod), "err", err)
+	}
+	return state.Problem{}
 }
 
 func claimProblem(err error) state.Problem {

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -393,6 +395,52 @@ func TestClaimProblems(t *testing.T) {
 	cancel()
 	if got := l.Claim(ctx, plan.Claim{Pod: one}).Problem; got == (state.Problem{}) || got.Claim {
 		t.Errorf("a claim that was cancelled: %+v", got)
+	}
+}
+
+// TestPortOfTheMachine: a host port on which a program of the machine listens is refused, with its name, until it ends. What a pod has
+// already is not asked for again.
+func TestPortOfTheMachine(t *testing.T) {
+	l := newLab(t)
+	program, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	port := program.Addr().(*net.TCPAddr).Port
+	withPort := func(name, of, rest string) *v1.Pod {
+		return testbox.Pod(t, name, fmt.Sprintf("%s{name: c, image: app, ports: [{containerPort: %d, hostPort: %d%s}]}]", of, port, port, rest))
+	}
+	claim := func(p *v1.Pod) state.Problem { return l.Claim(t.Context(), plan.Claim{Pod: p}).Problem }
+	pod := withPort("pod", "containers: [", "")
+	got := claim(pod)
+	if got.Reason != "HostPortConflict" || got.Claim || !strings.Contains(got.Message, fmt.Sprintf("%d/TCP (on 127.0.0.1): ", port)) ||
+		!strings.Contains(got.Message, fmt.Sprintf("(pid %d)", os.Getpid())) {
+		t.Fatalf("%+v", got)
+	}
+	for _, free := range []*v1.Pod{
+		withPort("elsewhere", "containers: [", ", hostIP: 127.0.0.2"), withPort("datagrams", "containers: [", ", protocol: UDP"),
+		withPort("host", "hostNetwork: true\ncontainers: [", ""), // which may listen on another address
+	} {
+		if got := claim(free); got.Failed() {
+			t.Errorf("%s: %+v", free.Name, got)
+		}
+		l.clear(free)
+	}
+	if err := program.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := claim(pod); got.Failed() {
+		t.Errorf("the program has ended: %+v", got)
+	}
+	l.clear(pod)
+	all, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	if got := claim(withPort("host", "hostNetwork: true\ncontainers: [", "")); got.Reason != "HostPortConflict" {
+		t.Errorf("the program has all addresses: %+v", got)
 	}
 }
 

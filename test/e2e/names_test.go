@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -41,7 +42,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Two pods that want the same port of the host: the second waits, is told for whom, and goes on when it is free.
+// Two pods that want the same port of the host: the second waits, is told for whom, and goes on when it is free. So does one whose port a
+// program of the host listens on.
 func TestHostPortConflict(t *testing.T) {
 	b := newBox(t, embedded)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,10 +52,25 @@ func TestHostPortConflict(t *testing.T) {
 	}
 	port := free.Addr().(*net.TCPAddr).Port
 	free.Close()
+	program, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	withPort := func(name string, port int) string {
+		return strings.Replace(web(name, ""), "containerPort: 8080}", fmt.Sprintf("containerPort: 8080, hostPort: %d}", port), 1)
+	}
+	b.apply("third.yaml", withPort("third", program.Addr().(*net.TCPAddr).Port))
+	third := b.waitPod("third", "refused", func(p *v1.Pod) bool { return strings.Contains(p.Status.Message, "a program of the machine listens") })
+	if name := fmt.Sprintf("e2e.test (pid %d)", os.Getpid()); !strings.Contains(third.Status.Message, name) {
+		t.Errorf("the program's name is %s: %s", name, third.Status.Message)
+	}
+	b.eventOf("third", "HostPortConflict", fmt.Sprintf("(pid %d)", os.Getpid()))
+	program.Close()
 	ports := fmt.Sprintf("    ports: [{containerPort: %d}]\n", port)
 	b.apply("first.yaml", shell("first", forever, "")+ports)
 	b.waitReady("first")
-	b.apply("second.yaml", strings.Replace(web("second", ""), "containerPort: 8080}", fmt.Sprintf("containerPort: 8080, hostPort: %d}", port), 1))
+	b.apply("second.yaml", withPort("second", port))
 	b.waitPod("second", "waiting for the port", func(p *v1.Pod) bool {
 		return strings.Contains(p.Status.Message, fmt.Sprintf("%d/TCP belongs to pod default/first", port))
 	})
@@ -69,4 +86,5 @@ func TestHostPortConflict(t *testing.T) {
 		}
 		return err
 	})
+	b.waitReady("third")
 }
