@@ -14,7 +14,9 @@ import (
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/resolver"
 )
 
 // config is the daemon's configuration: the file's fields, each also a flag where it says so. Names are the kubelet's
@@ -41,7 +43,11 @@ type config struct {
 	CNIBinDir         string `json:"cniBinDir,omitempty"`
 	CNIConfDir        string `json:"cniConfDir,omitempty"`
 	NodeName          string `json:"nodeName,omitempty"`
-	CgroupRoot        string `json:"cgroupRoot,omitempty"`
+	// NodeIP is an address of the machine, or one of each family with a comma between them; empty means that of the default route.
+	NodeIP string `json:"nodeIP,omitempty"`
+	// ResolvConf is the resolver configuration that pods' are made of; empty means none.
+	ResolvConf string `json:"resolvConf"`
+	CgroupRoot string `json:"cgroupRoot,omitempty"`
 	// CgroupDriver is cgroupfs or systemd; empty means systemd where it is the init and cgroups are v2.
 	CgroupDriver string `json:"cgroupDriver,omitempty"`
 	LogLevel     string `json:"logLevel,omitempty"`
@@ -82,7 +88,7 @@ func defaults() config {
 		Manifests: "/etc/solopod/manifests", Images: "/var/lib/solopod/images", Root: "/var/lib/solopod",
 		State: "/run/solopod", LogDir: "/var/log", Containerd: embeddedContainerd, Runtime: "runc",
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
-		NodeName: node, LogLevel: "info",
+		NodeName: node, ResolvConf: resolver.DefaultPath, LogLevel: "info",
 		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", MaxParallelStarts: 4,
 		PodPidsLimit: -1, ClusterDomain: "cluster.local",
 		ShutdownGracePeriod: metav1.Duration{Duration: 30 * time.Second}, ShutdownGracePeriodCriticalPods: metav1.Duration{Duration: 10 * time.Second},
@@ -105,6 +111,8 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.CNIBinDir, "cni-bin-dir", c.CNIBinDir, "directory of CNI plugins (default /opt/cni/bin, then /usr/lib/cni)")
 	f.StringVar(&c.CNIConfDir, "cni-conf-dir", c.CNIConfDir, "directory of CNI configurations; without one pods get a bridge of Solopod's")
 	f.StringVar(&c.NodeName, "node-name", c.NodeName, "name of this machine in status and events")
+	f.StringVar(&c.NodeIP, "node-ip", c.NodeIP, "address of this machine in status and environments, or one of each family with a comma (default that of the default route)")
+	f.StringVar(&c.ResolvConf, "resolv-conf", c.ResolvConf, `resolver configuration of which pods' are made; "" for none`)
 	f.StringVar(&c.CgroupRoot, "cgroup-root", c.CgroupRoot, "cgroup below which pods live (default /solopod, with another state directory /solopod-<hash>)")
 	f.StringVar(&c.CgroupDriver, "cgroup-driver", c.CgroupDriver, "cgroupfs or systemd (default systemd where it is the init, with cgroup v2)")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
@@ -149,6 +157,12 @@ func (c *config) validate() error {
 		if value == "" || value[0] != '/' {
 			return fmt.Errorf("%s must be an absolute path, not %q", name, value)
 		}
+	}
+	if c.ResolvConf != "" && c.ResolvConf[0] != '/' {
+		return fmt.Errorf("resolvConf must be an absolute path, or empty for none, not %q", c.ResolvConf)
+	}
+	if _, err := host.ParseNodeIP(c.NodeIP); err != nil {
+		return err
 	}
 	switch cgroup.Driver(c.CgroupDriver) {
 	case "", cgroup.Cgroupfs:

@@ -29,6 +29,7 @@ import (
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/embedded"
+	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/workload"
@@ -299,6 +300,10 @@ func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.
 	if err != nil {
 		return nil, err
 	}
+	nodeIPs, err := host.ParseNodeIP(c.NodeIP)
+	if err != nil {
+		return nil, err
+	}
 	instance := network.Instance(c.State)
 	if c.CgroupRoot == "" {
 		c.CgroupRoot = "/" + instance
@@ -314,6 +319,7 @@ func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.
 			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: cache,
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
 		},
+		NodeIPs: nodeIPs, ResolvConf: c.ResolvConf,
 		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
 		SetAside: found.setAside, ReadOnly: found.readOnly, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,

@@ -41,6 +41,8 @@ func (e effects) do(ctx context.Context, w plan.Work, say func(state.Result)) st
 		return s.Clear(ctx, w)
 	case plan.ShowVolumes:
 		return s.ShowVolumes(ctx, w)
+	case plan.ShowResolver:
+		return s.ShowResolver(ctx, w)
 	case plan.SetLimits:
 		return s.SetLimits(ctx, w)
 	case plan.Measure:

@@ -18,6 +18,11 @@ func (r *Runner) Node(version string) *v1.Node {
 	} else if !r.Ready() {
 		ready.Status, ready.Reason, ready.Message = v1.ConditionFalse, "SolopodNotReady", "the manifests have not been read yet"
 	}
+	addresses := []v1.NodeAddress{}
+	for _, ip := range r.machine.ips() {
+		addresses = append(addresses, v1.NodeAddress{Type: v1.NodeInternalIP, Address: ip})
+	}
+	addresses = append(addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: r.config.Node})
 	var system unix.Utsname
 	_ = unix.Uname(&system)
 	return &v1.Node{
@@ -28,7 +33,7 @@ func (r *Runner) Node(version string) *v1.Node {
 		},
 		Status: v1.NodeStatus{
 			Capacity: r.host.Capacity, Allocatable: r.host.Capacity, Conditions: []v1.NodeCondition{ready},
-			Addresses: []v1.NodeAddress{{Type: v1.NodeInternalIP, Address: r.host.IP}, {Type: v1.NodeHostName, Address: r.config.Node}},
+			Addresses: addresses,
 			NodeInfo: v1.NodeSystemInfo{
 				MachineID: host.ID(), SystemUUID: host.SystemUUID(), BootID: r.host.BootID,
 				KernelVersion: unix.ByteSliceToString(system.Release[:]), OSImage: host.OSImage(), ContainerRuntimeVersion: "containerd://" + r.engine.Version(),

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ import (
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/owner"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/resolver"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
 	"github.com/solopod/solopod/runner/telemetry"
@@ -82,10 +84,14 @@ type Config struct {
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
 	RuntimeClasses map[string]string
 	Network        network.Config
-	Engine         Engine
-	OOM            container.KillWatch
-	Keeper         *keep.Keeper // Stop closes it
-	Parallel       int          // how many containers are created at the same time
+	// NodeIPs are the machine's addresses, one of a family; none means that they follow the default route.
+	NodeIPs []netip.Addr
+	// ResolvConf is the machine's resolver configuration, of which pods' are made; empty means none.
+	ResolvConf string
+	Engine     Engine
+	OOM        container.KillWatch
+	Keeper     *keep.Keeper // Stop closes it
+	Parallel   int          // how many containers are created at the same time
 	// SetAside says what was found damaged at the start and where it was put; empty when nothing was.
 	SetAside string
 	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
@@ -114,6 +120,7 @@ type Runner struct {
 	root       *root
 	telemetry  *telemetry.Telemetry
 	host       state.Host
+	machine    *machine
 	claims     *claimWriter
 	places     aside.Places // where what clients ask for may hang
 
@@ -137,8 +144,14 @@ func New(c Config) (*Runner, error) {
 		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
 		events:    event.New(c.Node, c.State, c.Root),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
-		host: state.Host{Node: c.Node, IP: host.IP(), BootID: boot, Capacity: host.Capacity(c.Root)},
+		host: state.Host{Node: c.Node, BootID: boot, Capacity: host.Capacity(c.Root)},
 	}
+	r.machine = &machine{
+		addresses: host.Addresses{Fixed: c.NodeIPs, Bridge: c.Network.Bridge}, resolver: resolver.New(c.ResolvConf), events: r.events,
+		tell: func(e state.HostChanged) { r.owner.SetHost(e) },
+	}
+	r.machine.look()
+	r.host.IPs = r.machine.ips()
 	r.claims = newClaimWriter(r.volumes.Record, r.wg.Go)
 	r.manifests = &manifestFiles{events: r.events}
 	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}
@@ -147,8 +160,11 @@ func New(c Config) (*Runner, error) {
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
 	r.sandboxes = sandbox.New(sandbox.Config{
 		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocate.New(c.Instance, devices), Images: r.images,
-		Engine: c.Engine, HostIP: r.host.IP, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
+		Engine: c.Engine, Resolver: r.machine.resolver, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
 		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
+		Warn: func(pod *v1.Pod, reason, message string) {
+			r.events.Pod(pod, "", v1.EventTypeWarning, reason, "%s", message)
+		},
 	})
 	r.containers = container.New(ctx, container.Config{
 		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
@@ -182,6 +198,8 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	known := past.adopt()
 	r.wg.Go(func() { r.engine.Watch(r.ctx, listener{r}) })
 	r.wg.Go(func() { r.watchClock(r.ctx) })
+	r.wg.Go(func() { r.machine.watchAddresses(r.ctx) })
+	r.wg.Go(func() { r.machine.watchResolver(r.ctx) })
 	r.wg.Go(func() { past.tidyUp(r.ctx) })
 	return known, nil
 }

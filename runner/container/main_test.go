@@ -26,6 +26,7 @@ import (
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/resolver"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/volume"
 )
@@ -63,7 +64,7 @@ func newLab(t *testing.T) *lab {
 	images := image.NewStore(l.engine, dirs.Root, true, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
 	sandboxes := sandbox.New(sandbox.Config{
 		Dirs: dirs, Network: network.New(network.Config{CNIConfDir: filepath.Join(dir, "cni.d"), StateDir: dirs.State, Bridge: "box0"}), Cgroups: cgroups, Volumes: volumes,
-		Claims: allocate.New("test", devices), Images: images, Engine: l.engine, HostIP: "192.0.2.7", ClusterDomain: "cluster.local", Freed: func() {},
+		Claims: allocate.New("test", devices), Images: images, Engine: l.engine, Resolver: resolver.New(resolver.DefaultPath), Warn: func(*v1.Pod, string, string) {}, ClusterDomain: "cluster.local", Freed: func() {},
 	})
 	l.Containers = l.newContainers(Config{
 		Dirs: dirs, Instance: "test", Engine: l.engine, Changer: l.engine, Images: images, Sandboxes: sandboxes, Cgroups: cgroups, Volumes: volumes,

@@ -1,10 +1,9 @@
-// Package host tells what the machine is: its names, its size, and since when it runs.
+// Package host tells what the machine is: its names, its size, its addresses, and since when it runs.
 package host
 
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"runtime"
 	"strings"
 	"time"
@@ -36,20 +35,6 @@ func Capacity(root string) v1.ResourceList {
 		out[v1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(disk.Blocks)*disk.Bsize, resource.BinarySI)
 	}
 	return out
-}
-
-// IP is the machine's first global IPv4 address, or loopback on a machine without one.
-func IP() string {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return "127.0.0.1"
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	return "127.0.0.1"
 }
 
 // Booted is when the machine was, to the second.

@@ -132,7 +132,7 @@ func (o *Owner) tell(asked time.Time, found map[string][]state.Found) (orphans [
 	for uid := range found {
 		if o.pods[uid] == nil && uid != "" && o.ctx.Err() == nil {
 			o.begin(uid, func() state.State {
-				s := state.Orphan(o.config.Host, o.config.ClockOffset(), uid)
+				s := state.Orphan(o.host, o.config.ClockOffset(), uid)
 				s.Decided = o.applied
 				return s
 			})

@@ -28,6 +28,7 @@ type Lister interface {
 
 // Config is what an Owner works with.
 type Config struct {
+	// Host is as it is at the start; SetHost changes it.
 	Host state.Host
 	// ClockOffset is clock.Offset.
 	ClockOffset func() time.Duration
@@ -47,6 +48,7 @@ type Owner struct {
 	version atomic.Uint64
 
 	mu       sync.Mutex
+	host     state.Host
 	pods     map[string]*pod.Worker // by UID
 	watchers map[chan struct{}]bool
 	scanned  bool
@@ -62,7 +64,7 @@ type Owner struct {
 func New(c Config) *Owner {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Owner{
-		config: c, ctx: ctx, cancel: cancel, pods: map[string]*pod.Worker{}, watchers: map[chan struct{}]bool{},
+		config: c, host: c.Host, ctx: ctx, cancel: cancel, pods: map[string]*pod.Worker{}, watchers: map[chan struct{}]bool{},
 		reconciled: make(chan struct{}),
 	}
 }
@@ -121,7 +123,7 @@ func (o *Owner) Apply(pods map[string]manifests.Desired, objects map[string]refe
 		if w := o.pods[uid]; w != nil && w.Offer(e) || o.draining {
 			continue
 		}
-		w := o.begin(uid, func() state.State { return state.New(o.config.Host, o.config.ClockOffset(), d.Pod, o.scanned) }) // or it has just ended
+		w := o.begin(uid, func() state.State { return state.New(o.host, o.config.ClockOffset(), d.Pod, o.scanned) }) // or it has just ended
 		if w != nil {
 			w.Send(e)
 		}
@@ -194,6 +196,16 @@ func has(s *pod.Snapshot, id string) bool {
 // Broadcast gives an event to every pod.
 func (o *Owner) Broadcast(e state.Event) {
 	for _, w := range o.all() {
+		w.Send(e)
+	}
+}
+
+// SetHost tells the pods that the machine has other addresses, or another resolver configuration.
+func (o *Owner) SetHost(e state.HostChanged) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.host.IPs, o.host.Resolver = e.IPs, e.Resolver
+	for _, w := range o.pods {
 		w.Send(e)
 	}
 }

@@ -61,9 +61,15 @@ func (in *Inputs) Field(path string) (string, error) {
 }
 
 // NeedsAddress says whether the container's environment shows the pod's address.
-func NeedsAddress(c *v1.Container) bool {
+func NeedsAddress(c *v1.Container) bool { return shows(c, "status.podIP") }
+
+// NeedsHostAddress says whether the container's environment shows the machine's address.
+func NeedsHostAddress(c *v1.Container) bool { return shows(c, "status.hostIP") }
+
+// shows says whether the container's environment shows a field of the pod, or the list that is called like it.
+func shows(c *v1.Container, field string) bool {
 	for _, e := range c.Env {
-		if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil && strings.HasPrefix(e.ValueFrom.FieldRef.FieldPath, "status.podIP") {
+		if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil && strings.HasPrefix(e.ValueFrom.FieldRef.FieldPath, field) {
 			return true
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -15,19 +17,24 @@ import (
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
-// Attach connects the pod to the network, and fills in the files that name things.
+// Attach connects the pod to the network, and fills in the files that name things. The addresses of a pod with the host's network are the
+// machine's, and not known here.
 func (s *Sandboxes) Attach(ctx context.Context, w plan.Attach) state.Attached {
-	a := network.Attachment{IPs: []string{s.HostIP}}
+	var a network.Attachment
 	if !w.Pod.Spec.HostNetwork {
 		var err error
 		if a, err = s.Network.Attach(ctx, s.networkPod(w.Pod)); err != nil {
 			return state.Attached{Problem: state.Problem{Message: "cannot connect the pod to the network: " + err.Error()}}
 		}
 	}
-	if err := s.writeFiles(w.Pod, a.IPs); err != nil {
+	lacks, err := s.writeFiles(ctx, w.Pod, a.IPs)
+	if err != nil {
 		return state.Attached{Problem: state.Problem{Message: err.Error()}}
 	}
-	out := state.Attached{Attachment: state.Attachment{IPs: a.IPs, ByCNI: a.ByCNI}}
+	if lacks != "" {
+		s.Warn(w.Pod, "NoNameserver", lacks)
+	}
+	out := state.Attached{Attachment: state.Attachment{IPs: a.IPs, ByCNI: a.ByCNI}, Resolver: w.Resolver}
 	for _, p := range a.Ports {
 		out.Attachment.Ports = append(out.Attachment.Ports, state.Port(p))
 	}
@@ -54,34 +61,76 @@ func (s *Sandboxes) Files(pod *v1.Pod) map[string]string {
 	return out
 }
 
-var fileNames = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": "resolv.conf"}
+var fileNames = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": resolvConf}
 
 // writeFiles writes what containers see as /etc/hosts, /etc/hostname and /etc/resolv.conf. The files exist since the
-// set-up, so that they could be bound before the address was known: they are filled in place.
-func (s *Sandboxes) writeFiles(pod *v1.Pod, ips []string) error {
+// set-up, so that they could be bound before the address was known: they are filled in place. lacks says why the pod has no nameserver.
+func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (lacks string, err error) {
 	hosts := network.HostHosts()
 	if !pod.Spec.HostNetwork {
 		hosts = network.HostsFile(s.Hostname(pod), s.domainName(pod), ips)
 	}
 	hosts += network.HostAliases(pod.Spec.HostAliases)
-	resolv, err := network.HostResolvConf("/etc/resolv.conf")
+	found := s.Resolver.Read(ctx)
+	for name, content := range map[string]string{"hosts": hosts, "hostname": s.Hostname(pod) + "\n", resolvConf: found.For(pod)} {
+		if err := fill(s.file(pod, name), content, 0); err != nil {
+			return "", err
+		}
+	}
+	return found.Lacks(pod), fill(s.file(pod, writtenResolvConf), found.For(pod), os.O_CREATE)
+}
+
+// The pod's resolver configuration, and a copy of it as Solopod wrote it last: what a container has changed is its own.
+const (
+	resolvConf        = "resolv.conf"
+	writtenResolvConf = "resolv.conf.written"
+)
+
+// mostResolvConf bounds what is read of the pod's resolver configuration, which containers can write, in bytes.
+const mostResolvConf = 1 << 20
+
+// ShowResolver gives the pod's resolver configuration the content that follows from the machine's, unless a container has changed it.
+func (s *Sandboxes) ShowResolver(ctx context.Context, w plan.ShowResolver) state.ResolverShown {
+	shown := state.ResolverShown{Resolver: w.Resolver}
+	path, copied := s.file(w.Pod, resolvConf), s.file(w.Pod, writtenResolvConf)
+	found := s.Resolver.Read(ctx)
+	content := found.For(w.Pod)
+	has, err := foreign.ReadFile(path, mostResolvConf)
+	if err != nil {
+		shown.Problem = state.Problem{Message: err.Error()}
+		return shown
+	}
+	written, err := foreign.ReadFile(copied, mostResolvConf)
+	switch {
+	case string(has) == content:
+		return shown
+	case err == nil && string(has) != string(written):
+		slog.Info("a container has changed the pod's resolv.conf; it keeps that", "pod", manifests.Key(w.Pod))
+		return shown
+	}
+	if err := ctx.Err(); err != nil {
+		shown.Problem = state.Problem{Message: err.Error()}
+		return shown
+	}
+	if err := errors.Join(replace(path, content, len(has)), fill(copied, content, os.O_CREATE)); err != nil {
+		shown.Problem = state.Problem{Message: err.Error()}
+	}
+	return shown
+}
+
+// replace writes a file in place that may be read meanwhile, in one write: blank lines cover what the old content has more.
+func replace(path, content string, old int) error {
+	f, err := foreign.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string]string{
-		"hosts": hosts, "hostname": s.Hostname(pod) + "\n",
-		"resolv.conf": network.ResolvConf(resolv, pod.Spec.DNSPolicy, pod.Spec.DNSConfig),
-	} {
-		if err := fill(s.file(pod, name), content); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = f.WriteString(content + strings.Repeat("\n", max(old-len(content), 0)))
+	return errors.Join(err, f.Truncate(int64(len(content))), f.Close())
 }
 
 // fill writes a file in place: it is bound by its inode, and containers may write it.
-func fill(path, content string) error {
-	f, err := foreign.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+func fill(path, content string, flags int) error {
+	f, err := foreign.OpenFile(path, flags|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
@@ -103,18 +152,22 @@ func (s *Sandboxes) HasFiles(pod *v1.Pod) bool {
 }
 
 // mendFiles makes files anew that were lost. What runs keeps what it has; its next attempt finds them.
-func (s *Sandboxes) mendFiles(pod *v1.Pod, ips []string) error {
+func (s *Sandboxes) mendFiles(ctx context.Context, pod *v1.Pod, ips []string) error {
 	if s.HasFiles(pod) {
 		return nil
 	}
 	slog.Warn("files of a pod were lost from the state directory; they are made anew", "pod", manifests.Key(pod))
-	return errors.Join(s.touchFiles(pod), s.writeFiles(pod, ips))
+	if err := touchFiles(s.Dirs.StateDir(string(pod.UID))); err != nil {
+		return err
+	}
+	_, err := s.writeFiles(ctx, pod, ips)
+	return err
 }
 
-// touchFiles makes the files, empty.
-func (s *Sandboxes) touchFiles(pod *v1.Pod) error {
+// touchFiles makes the files, empty, in the pod's state directory.
+func touchFiles(dir string) error {
 	for _, name := range fileNames {
-		f, err := foreign.OpenFile(s.file(pod, name), os.O_CREATE|os.O_WRONLY, 0o644)
+		f, err := foreign.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o644)
 		if err != nil {
 			return err
 		}

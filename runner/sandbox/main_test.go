@@ -22,6 +22,7 @@ import (
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/resolver"
 	"github.com/solopod/solopod/runner/volume"
 )
 
@@ -53,7 +54,7 @@ func newLab(t *testing.T) *lab {
 		Cgroups: cgroup.NewManager(cgroup.NewLayout(testbox.CgroupRoot()+"/"+filepath.Base(filepath.Dir(dir)), cgroup.Cgroupfs)),
 		Volumes: volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
 		Claims:  allocate.New("test", device.New([]string{filepath.Join(dir, "cdi")})), Images: store, Engine: l.engine,
-		HostIP: "192.0.2.7", ClusterDomain: "cluster.local", PodPids: 100,
+		Resolver: resolver.New(resolver.DefaultPath), Warn: func(*v1.Pod, string, string) {}, ClusterDomain: "cluster.local", PodPids: 100,
 		RuntimeClasses: map[string]string{"known": "/usr/bin/other-runc"}, Freed: func() { l.freed++ },
 	})
 	return l

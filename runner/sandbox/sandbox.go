@@ -27,6 +27,7 @@ import (
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/resolver"
 	"github.com/solopod/solopod/runner/volume"
 )
 
@@ -54,8 +55,12 @@ type Config struct {
 	Claims  *allocate.Claims
 	Images  Images
 	Engine  Engine
-	// HostIP is the machine's address, ClusterDomain ends the full names of pods that have a subdomain.
-	HostIP, ClusterDomain string
+	// Resolver has the machine's resolver configuration.
+	Resolver *resolver.Resolver
+	// ClusterDomain ends the full names of pods that have a subdomain.
+	ClusterDomain string
+	// Warn tells of a pod that runs, and lacks something.
+	Warn func(pod *v1.Pod, reason, message string)
 	// PodPids bounds the number of processes of a pod; zero means no bound.
 	PodPids int64
 	// RuntimeClasses: runtimeClassName -> OCI runtime.
@@ -93,7 +98,7 @@ func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxF
 	if !w.SameBoot || !pinned || w.Network == nil {
 		return state.SandboxFound{}
 	}
-	if err := s.mendFiles(pod, w.Network.IPs); err != nil {
+	if err := s.mendFiles(ctx, pod, w.Network.IPs); err != nil {
 		slog.Warn("cannot mend a pod's files; it is made anew", "pod", manifests.Key(pod), "err", err)
 		return state.SandboxFound{}
 	}

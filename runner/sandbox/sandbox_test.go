@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/resolver"
 )
 
 const oneContainer = `
@@ -145,8 +147,8 @@ containers: [{name: c, image: app}]
 `)
 	l.setUp(pod, state.Grant{})
 	attached := l.Attach(t.Context(), plan.Attach{Pod: pod})
-	if want := (state.Attachment{IPs: []string{"192.0.2.7"}}); !reflect.DeepEqual(attached.Attachment, want) {
-		t.Errorf("the attachment is %+v", attached)
+	if attached.Problem.Failed() || !reflect.DeepEqual(attached.Attachment, state.Attachment{}) {
+		t.Errorf("the attachment is %+v", attached) // the addresses are the machine's
 	}
 	ns := l.Namespaces(pod, state.Grant{})
 	if ns.Network != "" || ns.IPC != "" {
@@ -441,6 +443,67 @@ func TestPortOfTheMachine(t *testing.T) {
 	defer all.Close()
 	if got := claim(withPort("host", "hostNetwork: true\ncontainers: [", "")); got.Reason != "HostPortConflict" {
 		t.Errorf("the program has all addresses: %+v", got)
+	}
+}
+
+// TestShowResolver: a pod's resolver configuration follows the machine's, in place, unless a container has changed it.
+func TestShowResolver(t *testing.T) {
+	l := newLab(t)
+	machine := filepath.Join(testbox.Dir(t), "resolv.conf")
+	write(t, machine, "", 0o644)
+	l.Resolver = resolver.New(machine)
+	var warned []string
+	l.Warn = func(p *v1.Pod, reason, message string) { warned = append(warned, p.Name+" "+reason+": "+message) }
+	pods := map[string]*v1.Pod{
+		"plain": testbox.Pod(t, "plain", "hostNetwork: true\ncontainers: [{name: c, image: app}]"),
+		"more":  testbox.Pod(t, "more", "hostNetwork: true\ndnsConfig: {searches: [more]}\ncontainers: [{name: c, image: app}]"),
+		"none":  testbox.Pod(t, "none", "hostNetwork: true\ndnsPolicy: None\ndnsConfig: {nameservers: [192.0.2.7]}\ncontainers: [{name: c, image: app}]"),
+		"own":   testbox.Pod(t, "own", "hostNetwork: true\ncontainers: [{name: c, image: app}]"),
+	}
+	open := map[string]*os.File{} // as a container has it
+	for name, p := range pods {
+		l.setUp(p, state.Grant{})
+		if got := l.Attach(t.Context(), plan.Attach{Pod: p, Resolver: "r1"}); got.Problem.Failed() || got.Resolver != "r1" {
+			t.Fatalf("%+v", got)
+		}
+		f, err := os.Open(l.Files(p)["/etc/resolv.conf"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		open[name] = f
+	}
+	slices.Sort(warned)
+	if len(warned) != 3 || !strings.HasPrefix(warned[0], "more NoNameserver: "+machine+" names no nameserver") {
+		t.Errorf("told is %q", warned)
+	}
+	write(t, l.Files(pods["own"])["/etc/resolv.conf"], "nameserver 127.0.0.1\n", 0o644)
+	is := func(name, want string) {
+		t.Helper()
+		if got := l.ShowResolver(t.Context(), plan.ShowResolver{Pod: pods[name], Resolver: "r2"}); got != (state.ResolverShown{Resolver: "r2"}) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		got := make([]byte, 1000)
+		n, err := open[name].ReadAt(got, 0)
+		if string(got[:n]) != want {
+			t.Errorf("%s is %q (%v)", name, got[:n], err)
+		}
+	}
+	for _, text := range []string{"search a-long-domain.example\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n", "nameserver 192.0.2.3\n"} {
+		write(t, machine, text, 0o644)
+		is("plain", text)
+		is("none", "nameserver 192.0.2.7\n")
+		is("own", "nameserver 127.0.0.1\n")
+	}
+	is("more", "search more\nnameserver 192.0.2.3\n")
+	if err := os.Remove(l.Files(pods["more"])["/etc/resolv.conf"]); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.ShowResolver(t.Context(), plan.ShowResolver{Pod: pods["more"], Resolver: "r3"}); !got.Problem.Failed() {
+		t.Errorf("a file that is gone: %+v", got)
+	}
+	for _, p := range pods {
+		l.clear(p)
 	}
 }
 

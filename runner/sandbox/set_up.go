@@ -66,7 +66,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 	if _, err := namespace.Pin(s.Dirs.Namespaces(uid), s.Hostname(pod), share(pod, w.Grant)); err != nil {
 		return "", err
 	}
-	if err := s.touchFiles(pod); err != nil {
+	if err := touchFiles(s.Dirs.StateDir(uid)); err != nil {
 		return "", err
 	}
 	if err := ctx.Err(); err != nil {
@@ -86,7 +86,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 			return "", err
 		}
 	}
-	return limits, s.makeShm(pod)
+	return limits, makeShm(pod, s.Shm(pod))
 }
 
 // mountImage mounts a volume's image.
@@ -120,11 +120,10 @@ func (s *Sandboxes) Shm(pod *v1.Pod) string {
 	return s.Dirs.SharedMemory(string(pod.UID))
 }
 
-func (s *Sandboxes) makeShm(pod *v1.Pod) error {
+func makeShm(pod *v1.Pod, path string) error {
 	if pod.Spec.HostIPC {
 		return nil
 	}
-	path := s.Shm(pod)
 	if err := os.MkdirAll(path, 0o711); err != nil {
 		return err
 	}

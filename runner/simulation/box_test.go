@@ -21,6 +21,8 @@ type box struct {
 	temper  temper
 
 	mu         sync.Mutex
+	ips        []string // the machine's addresses
+	resolver   string   // its resolver configuration
 	boot       int
 	booted     time.Time
 	containers map[string]*container // by id
@@ -72,6 +74,7 @@ type container struct {
 type sandbox struct {
 	// mounted: what the kernel holds; it is gone after a reboot. data: what is on the disk.
 	mounted, attached, data bool
+	resolver                string // what its resolver configuration was made of
 	shared                  string // revision
 	// done: the init containers that have succeeded, and sidecars that have started, since the set-up.
 	done map[string]bool

@@ -113,6 +113,14 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 		differ("it has no sandbox (%s)", snapshot.Pod.Status.Message)
 		return out
 	}
+	if status := snapshot.Pod.Status; status.HostIP != b.ips[0] || len(status.HostIPs) != len(b.ips) {
+		differ("the machine's addresses are %v, and it shows %v", b.ips, status.HostIPs)
+	} else if p.Spec.HostNetwork && (status.PodIP != b.ips[0] || len(status.PodIPs) != len(b.ips)) {
+		differ("it has the machine's addresses, and shows %v", status.PodIPs)
+	}
+	if sandbox.resolver != b.resolver {
+		differ("its resolver configuration is of %s", sandbox.resolver)
+	}
 	for i := range p.Spec.InitContainers {
 		c := &p.Spec.InitContainers[i]
 		switch {

@@ -34,7 +34,7 @@ type daemon struct {
 }
 
 func (b *box) host() state.Host {
-	return state.Host{Node: "box", IP: "192.0.2.1", BootID: fmt.Sprintf("boot-%d", b.boot)}
+	return state.Host{Node: "box", IPs: b.ips, Resolver: b.resolver, BootID: fmt.Sprintf("boot-%d", b.boot)}
 }
 
 // start begins a life of the daemon with what is on the disk.

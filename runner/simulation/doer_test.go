@@ -143,6 +143,8 @@ func uidOf(w plan.Work) string {
 		return string(w.Pod.UID)
 	case plan.ShowVolumes:
 		return string(w.Pod.UID)
+	case plan.ShowResolver:
+		return string(w.Pod.UID)
 	case plan.SetLimits:
 		return string(w.Pod.UID)
 	case plan.Measure:
@@ -190,6 +192,8 @@ func failure(w plan.Work, p state.Problem) state.Result {
 		return state.Cleared{All: w.All, Problem: p}
 	case plan.ShowVolumes:
 		return state.VolumesShown{Content: w.Content, Problem: p}
+	case plan.ShowResolver:
+		return state.ResolverShown{Resolver: w.Resolver, Problem: p}
 	case plan.SetLimits:
 		return state.LimitsSet{Resized: w.Resized, Problem: p}
 	case plan.Measure:

@@ -33,8 +33,17 @@ func (d doer) land(uid string, w plan.Work) state.Result {
 			b.violatedLocked("%s is attached to the network without a sandbox", uid)
 			return state.Attached{Problem: state.Problem{Message: "no sandbox"}}
 		}
-		s.attached = true
-		return state.Attached{Attachment: state.Attachment{IPs: []string{"10.0.0.7"}}}
+		s.attached, s.resolver = true, b.resolver
+		attached := state.Attached{Resolver: w.Resolver}
+		if !w.Pod.Spec.HostNetwork {
+			attached.Attachment.IPs = []string{"10.0.0.7"}
+		}
+		return attached
+	case plan.ShowResolver:
+		if s := b.sandboxes[uid]; s != nil {
+			s.resolver = b.resolver
+		}
+		return state.ResolverShown{Resolver: w.Resolver}
 	case plan.Clear:
 		return d.clear(uid, w)
 	case plan.ShowVolumes:
@@ -217,6 +226,14 @@ func (d doer) create(uid string, w plan.Create) state.Result {
 			b.violatedLocked("container %s/%s is created without a sandbox", uid, w.Name)
 		}
 		return state.Made{Problem: state.Problem{Reason: "CreateContainerError", Message: "no sandbox"}}
+	}
+	for _, e := range w.Spec.Env {
+		if e.ValueFrom == nil || !d.alive {
+			continue
+		}
+		if shown, err := w.Inputs.Field(e.ValueFrom.FieldRef.FieldPath); err != nil || shown == "" {
+			b.violatedLocked("container %s/%s shows %q as %s (%v)", uid, w.Name, shown, e.ValueFrom.FieldRef.FieldPath, err)
+		}
 	}
 	b.pids++
 	isInit, sidecar, order := false, false, 0

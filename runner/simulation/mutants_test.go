@@ -56,6 +56,16 @@ var mutants = []mutant{
 		says: "is not removed",
 	},
 	{
+		name:    "a container does not wait for the machine's address",
+		patches: []patch{{"runner/pod/plan/follow.go", "reference.NeedsHostAddress(spec) && len(s.Host.IPs) == 0 || ", ""}},
+		says:    `shows "" as status.hostIP`,
+	},
+	{
+		name:    "a pod with the host's network keeps an old address",
+		patches: []patch{{"runner/pod/step/host.go", "s.Host.IPs, s.Host.Resolver = e.IPs, e.Resolver\n\ts.followHost()", "s.Host.IPs, s.Host.Resolver = e.IPs, e.Resolver"}},
+		says:    "not what it should be",
+	},
+	{
 		name:    "the deletionTimestamp moves",
 		patches: []patch{{"runner/pod/step/desired.go", "if s.DeletedAt.IsZero() {", "if e.Pod == nil {"}},
 		says:    "deletionTimestamp",

@@ -50,6 +50,7 @@ func newPod(r *rand.Rand, i int) *v1.Pod {
 	if r.IntN(3) == 0 {
 		p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080, Protocol: v1.ProtocolTCP}}
 	}
+	p.Spec.HostNetwork = r.IntN(5) == 0 && len(p.Spec.Containers[0].Ports) == 0 // whose ports are its own affair
 	if r.IntN(8) == 0 {
 		limit := resource.MustParse("1Gi")
 		p.Spec.Volumes = []v1.Volume{{Name: "scratch", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
@@ -93,6 +94,10 @@ func newContainer(r *rand.Rand, name string) v1.Container {
 		}
 	}
 	if r.IntN(6) == 0 {
+		field := []string{"status.hostIP", "status.hostIPs", "status.podIP"}[r.IntN(3)]
+		c.Env = []v1.EnvVar{{Name: "ADDRESS", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: field}}}}
+	}
+	if r.IntN(6) == 0 {
 		c.TerminationMessagePolicy = v1.TerminationMessageFallbackToLogsOnError
 	}
 	return c
@@ -132,7 +137,7 @@ func edit(r *rand.Rand, old *v1.Pod, n int) (p *v1.Pod, what string) {
 		p.Spec.Containers = append(p.Spec.Containers, newContainer(r, "beside"))
 		return p, "adds a container"
 	case 5:
-		if len(p.Spec.Containers[0].Ports) > 0 {
+		if len(p.Spec.Containers[0].Ports) > 0 || p.Spec.HostNetwork {
 			p.Spec.Containers[0].Ports = nil
 		} else {
 			p.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080, Protocol: v1.ProtocolTCP}}

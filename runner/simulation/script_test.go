@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -52,6 +53,7 @@ func newScript(b *box) *script {
 func (s *script) begin() {
 	b := s.box
 	b.images[imagePresent], b.registry[imagePulled] = true, true
+	b.ips, b.resolver = addresses[s.r.IntN(len(addresses))], "resolver"
 	for i := range 1 + s.r.IntN(3) {
 		s.latest[podUID(i)] = newPod(s.r, i)
 		s.wanted[podUID(i)] = s.latest[podUID(i)]
@@ -151,11 +153,31 @@ func (s *script) step() {
 	case n < 90:
 		b.note("---- events are subscribed to again")
 		b.daemon.owner.Resync()
-	case n < 93:
+	case n < 92:
+		s.move()
+	case n < 94:
 		s.question("Settled "+uid, s.settled(uid), 15*time.Minute)
 	}
 	s.wait(0)
 }
+
+// move gives the machine other addresses, or another resolver configuration. Now and then it begins without an address.
+func (s *script) move() {
+	b := s.box
+	b.mu.Lock()
+	if s.r.IntN(2) == 0 {
+		b.ips = addresses[1+s.r.IntN(len(addresses)-1)]
+	} else {
+		b.resolver = fmt.Sprintf("resolver-%d", s.n)
+	}
+	e := state.HostChanged{IPs: b.ips, Resolver: b.resolver}
+	b.mu.Unlock()
+	b.note("---- the machine has the addresses %v, and the resolver %s", e.IPs, e.Resolver)
+	b.daemon.owner.SetHost(e)
+}
+
+// addresses are what the machine may have; none at first.
+var addresses = [][]string{nil, {"192.0.2.1"}, {"192.0.2.2"}, {"192.0.2.2", "2001:db8::2"}}
 
 func (s *script) settled(uid string) <-chan struct{} {
 	if w := s.box.daemon.owner.Worker(uid); w != nil {
@@ -322,10 +344,10 @@ func (s *script) spared() {
 	}
 	uid := podUID(0)
 	b.mu.Lock()
-	taken := s.wanted[uid] != nil && len(state.HostPorts(s.wanted[uid])) > 0
+	taken := s.wanted[uid] != nil && (len(state.HostPorts(s.wanted[uid])) > 0 || len(b.ips) == 0)
 	b.mu.Unlock()
 	if taken {
-		return // it waits for others that have its port
+		return // it waits for others that have its port, or for an address
 	}
 	s.until(25*time.Minute, "a pod without faults, while others have them,", func() []string {
 		return s.unlike(uid)
@@ -345,7 +367,12 @@ func (s *script) settle() {
 	b.mu.Lock()
 	b.calm = true
 	b.images[imageLate] = true
+	if len(b.ips) == 0 {
+		b.ips = addresses[1]
+	}
+	moved := state.HostChanged{IPs: b.ips, Resolver: b.resolver}
 	b.mu.Unlock()
+	b.daemon.owner.SetHost(moved)
 	b.letGo()
 	b.daemon.owner.Broadcast(state.ImagesReady{Names: []string{"docker.io/library/" + imageLate}})
 	b.daemon.owner.Resync()

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -52,6 +53,7 @@ type box struct {
 	cgroup     string
 	flags      []string
 	environ    []string // of the daemon, beside the test's own
+	namespaces []string // a command that runs the daemon in namespaces of its own
 	daemon     *exec.Cmd
 	containerd *exec.Cmd
 	output     *os.File
@@ -203,7 +205,8 @@ func (b *box) launch() {
 	args := []string{"run", "--manifests", b.path("manifests"), "--images", b.path("images"), "--root", b.path("root"),
 		"--state", b.path("state"), "--log-dir", b.path("log"), "--socket", b.path("socket"), "--listen", "",
 		"--cni-conf-dir", b.path("cni"), "--cgroup-root", b.cgroup, "--cgroup-driver", *driver, "--runtime", *ociRuntime, "--containerd", containerd}
-	b.daemon = exec.Command(binary, append(args, b.flags...)...)
+	args = slices.Concat(b.namespaces, []string{binary}, args, b.flags)
+	b.daemon = exec.Command(args[0], args[1:]...)
 	b.daemon.Stdout, b.daemon.Stderr = b.output, b.output
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	b.daemon.Env = append(os.Environ(), b.environ...)

@@ -85,10 +85,15 @@ type (
 		Inputs *reference.Inputs
 		Key    string
 	}
-	// Attach connects the pod to the network and fills in the files that name things.
+	// Attach connects the pod to the network and fills in the files that name things. Resolver is what the state has of the machine's.
 	Attach struct {
-		Pod *v1.Pod
-		Key string
+		Pod           *v1.Pod
+		Key, Resolver string
+	}
+	// ShowResolver gives the pod's resolver configuration the content that follows from the machine's.
+	ShowResolver struct {
+		Pod      *v1.Pod
+		Resolver string
 	}
 	// Clear undoes SetUp and Attach, be they complete or not. All: what the pod has on the disk goes, too.
 	Clear struct {
@@ -218,6 +223,11 @@ func (w Clear) Is() Identity {
 
 // Is implements Work.
 func (w ShowVolumes) Is() Identity { return Identity{Kind: state.KindShowVolumes, Key: w.Content} }
+
+// Is implements Work.
+func (w ShowResolver) Is() Identity {
+	return Identity{Kind: state.KindShowResolver, Key: w.Resolver}
+}
 
 // Is implements Work.
 func (w SetLimits) Is() Identity { return Identity{Kind: state.KindSetLimits, Key: w.Resized} }

@@ -140,8 +140,17 @@ func (p *planner) clearDirt() {
 func (p *planner) network() {
 	s := p.s
 	if s.Network == nil && s.SharedRevision == s.Revisions.Shared {
-		p.want(Attach{Pod: s.Applied, Key: s.SharedRevision})
+		p.want(Attach{Pod: s.Applied, Key: s.SharedRevision, Resolver: s.Host.Resolver})
 	}
+	if s.Network != nil && s.Resolver != s.Host.Resolver {
+		p.want(ShowResolver{Pod: s.Applied, Resolver: s.Host.Resolver})
+	}
+}
+
+// lacksAddress says whether a container shows an address that the machine does not have yet, as before its network is up. A pod with the
+// host's network runs without one: it may be what brings the network up.
+func lacksAddress(s *state.State, spec *v1.Container) bool {
+	return reference.NeedsHostAddress(spec) && len(s.Host.IPs) == 0 || reference.NeedsAddress(spec) && len(s.Network.IPs) == 0
 }
 
 // limits gives the pod as a whole what an edit changed of it.
@@ -174,6 +183,12 @@ func (p *planner) start(a StartContainer) {
 	}
 	if s.Resized != s.Revisions.Resized || s.Network == nil && reference.NeedsAddress(spec) {
 		return
+	}
+	if lacksAddress(s, spec) {
+		if c == nil || c.Now.WaitingMessage != state.NoAddress {
+			p.decide(state.AddressAwaited{Name: a.Name})
+		}
+		return // until the machine has one
 	}
 	attempt := c.NextAttempt()
 	for _, l := range s.Leftovers {

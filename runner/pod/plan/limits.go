@@ -10,23 +10,24 @@ import (
 // wanted: probes and the watch for kills while their container runs, and hooks, which the grace period ends. The times are
 // generous for an emulated machine with a slow disk: they are there for what hangs, not for what is slow.
 var limits = map[string]time.Duration{
-	state.KindFindSandbox: 30 * time.Second,
-	state.KindClaim:       10 * time.Second, // reads the descriptions of devices
-	state.KindSetUp:       2 * time.Minute,  // volumes may lie on a network file system
-	state.KindAttach:      2 * time.Minute,  // CNI plugins; the kubelet's runtimeRequestTimeout
-	state.KindClear:       2 * time.Minute,
-	state.KindShowVolumes: time.Minute,
-	state.KindSetLimits:   30 * time.Second,
-	state.KindMeasure:     2 * time.Minute,
-	state.KindPull:        6 * time.Hour, // one without progress ends within a minute or two (package image)
-	state.KindCreate:      2 * time.Minute,
-	state.KindStart:       2 * time.Minute,
-	state.KindResize:      30 * time.Second,
-	state.KindReadOutput:  30 * time.Second,
-	state.KindSignal:      10 * time.Second,
-	state.KindExamine:     5 * time.Second,
-	state.KindDrain:       15 * time.Second, // the last words are waited for in it
-	state.KindDelete:      30 * time.Second,
+	state.KindFindSandbox:  30 * time.Second,
+	state.KindClaim:        10 * time.Second, // reads the descriptions of devices
+	state.KindSetUp:        2 * time.Minute,  // volumes may lie on a network file system
+	state.KindAttach:       2 * time.Minute,  // CNI plugins; the kubelet's runtimeRequestTimeout
+	state.KindClear:        2 * time.Minute,
+	state.KindShowVolumes:  time.Minute,
+	state.KindShowResolver: 30 * time.Second,
+	state.KindSetLimits:    30 * time.Second,
+	state.KindMeasure:      2 * time.Minute,
+	state.KindPull:         6 * time.Hour, // one without progress ends within a minute or two (package image)
+	state.KindCreate:       2 * time.Minute,
+	state.KindStart:        2 * time.Minute,
+	state.KindResize:       30 * time.Second,
+	state.KindReadOutput:   30 * time.Second,
+	state.KindSignal:       10 * time.Second,
+	state.KindExamine:      5 * time.Second,
+	state.KindDrain:        15 * time.Second, // the last words are waited for in it
+	state.KindDelete:       30 * time.Second,
 }
 
 // Limit is how long an effect of a kind may take; zero means for as long as it is wanted.

@@ -138,8 +138,8 @@ func (p *planner) id(name string, attempt int) string {
 
 // host is the address that probes and hooks ask.
 func (p *planner) host(pod *v1.Pod) string {
-	if pod.Spec.HostNetwork {
-		return p.s.Host.IP // as the kubelet: a host-network pod's address is the machine's
+	if ip := p.s.Host.IP(); ip != "" && pod.Spec.HostNetwork {
+		return ip // as the kubelet: a host-network pod's address is the machine's
 	}
 	if p.s.Network != nil && len(p.s.Network.IPs) > 0 {
 		return p.s.Network.IPs[0]

@@ -101,7 +101,7 @@ type scene struct {
 
 func begin(p *v1.Pod) *scene {
 	c := &scene{now: start}
-	c.s = state.New(state.Host{BootID: "boot", IP: "192.0.2.1"}, 0, p, true)
+	c.s = state.New(state.Host{BootID: "boot", IPs: []string{"192.0.2.1"}}, 0, p, true)
 	c.happens(state.Desired{At: c.now, Pod: p})
 	return c
 }

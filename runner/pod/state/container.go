@@ -254,5 +254,12 @@ const (
 // ReasonHeldBack is of a container that waits because too much of its earlier attempts was left behind.
 const ReasonHeldBack = "EffectLeftBehind"
 
+// What is said of a container that waits for an address of the machine.
+const (
+	ReasonNoAddress = "CreateContainerConfigError" // as the kubelet
+	NoAddress       = "the machine has no address yet, which the container's environment shows (is its network up? a setting: nodeIP); " +
+		"the container starts as soon as it has one"
+)
+
 // SIGKILL is the signal that a process cannot ignore (signal(7)).
 const SIGKILL = 9

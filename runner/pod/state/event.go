@@ -66,6 +66,11 @@ type (
 		Moved  time.Duration
 		Booted time.Time
 	}
+	// HostChanged says that the machine has other addresses, or another resolver configuration; see Host.
+	HostChanged struct {
+		IPs      []string
+		Resolver string
+	}
 	// Saved says that the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, as Problem
 	// says, and nobody waits for it.
 	Saved struct {
@@ -139,6 +144,8 @@ type (
 	Removed struct{ Name string }
 	// HeldBack says that too much of a container's earlier attempts was left behind for another one.
 	HeldBack struct{ Name string }
+	// AddressAwaited says that a container shows an address that is not known yet.
+	AddressAwaited struct{ Name string }
 	// Unmade says that an attempt that was created is no longer wanted.
 	Unmade struct{ Name string }
 	// NotPrepared says that the set-up lacks something that no effect is needed to see.
@@ -213,7 +220,14 @@ type (
 	// Attached says that the pod is connected to the network.
 	Attached struct {
 		Attachment Attachment
-		Problem    Problem
+		// Resolver is that of the effect.
+		Resolver string
+		Problem  Problem
+	}
+	// ResolverShown says that the pod's resolver configuration is made of this one of the machine's.
+	ResolverShown struct {
+		Resolver string
+		Problem  Problem
 	}
 	// Cleared says that what the containers share is gone. All: what the pod has on the disk, too.
 	Cleared struct {

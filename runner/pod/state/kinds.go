@@ -8,6 +8,7 @@ const (
 	KindAttach       = "Attach"
 	KindClear        = "Clear"
 	KindShowVolumes  = "ShowVolumes"
+	KindShowResolver = "ShowResolver"
 	KindSetLimits    = "SetLimits"
 	KindMeasure      = "Measure"
 	KindPull         = "Pull"
@@ -47,6 +48,8 @@ func ThingOf(kind, name string) string {
 		return ThingNetwork
 	case KindShowVolumes:
 		return ThingVolumes
+	case KindShowResolver:
+		return ThingResolver
 	case KindSetLimits:
 		return ThingLimits
 	case KindMeasure:
@@ -73,9 +76,10 @@ func ThingOf(kind, name string) string {
 
 // Things that effects work on, beside those of containers and images.
 const (
-	ThingSandbox = "sandbox"
-	ThingNetwork = "network"
-	ThingVolumes = "volumes"
-	ThingLimits  = "limits"
-	ThingStorage = "storage"
+	ThingSandbox  = "sandbox"
+	ThingNetwork  = "network"
+	ThingVolumes  = "volumes"
+	ThingResolver = "resolver"
+	ThingLimits   = "limits"
+	ThingStorage  = "storage"
 )

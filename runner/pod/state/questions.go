@@ -38,7 +38,7 @@ func (s *State) Quiet() bool {
 		return false
 	}
 	for thing, f := range s.Flights {
-		if f.ID != "" || thing == ThingNetwork || thing == ThingVolumes || thing == ThingLimits || thing == ThingStorage {
+		if f.ID != "" || thing == ThingNetwork || thing == ThingVolumes || thing == ThingResolver || thing == ThingLimits || thing == ThingStorage {
 			return false
 		}
 	}

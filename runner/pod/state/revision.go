@@ -161,8 +161,10 @@ func (s *State) Inputs(pod *v1.Pod) *reference.Inputs {
 
 // Addresses fills in the machine's addresses and the pod's.
 func Addresses(s *State, status *v1.PodStatus) {
-	status.HostIP = s.Host.IP
-	status.HostIPs = []v1.HostIP{{IP: s.Host.IP}}
+	status.HostIP = s.Host.IP()
+	for _, ip := range s.Host.IPs {
+		status.HostIPs = append(status.HostIPs, v1.HostIP{IP: ip})
+	}
 	if s.Network == nil {
 		return
 	}

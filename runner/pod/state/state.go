@@ -124,6 +124,8 @@ type Live struct {
 	StopBy time.Time
 	// StartSince is when the pod should have begun to run: when its manifest came or changed; zero once it runs.
 	StartSince time.Time
+	// Resolver identifies the machine's resolver configuration of which the pod's was made.
+	Resolver string
 	// MeasureAt is when the disk that the pod uses is measured next.
 	MeasureAt time.Time
 	// Unmeasured: it was said that it cannot be measured.
@@ -148,12 +150,23 @@ type Live struct {
 	Reports []Report
 }
 
-// Host is what a pod's rules need to know of the machine and the daemon. It does not change.
+// Host is what a pod's rules need to know of the machine and the daemon. Only HostChanged changes it.
 type Host struct {
 	Node     string
-	IP       string
 	BootID   string
 	Capacity v1.ResourceList
+	// IPs are the machine's addresses, one of a family, the first is the one that counts; none while it has none.
+	IPs []string
+	// Resolver identifies the machine's resolver configuration, of which pods' are made.
+	Resolver string
+}
+
+// IP is the machine's address; empty while it has none.
+func (h *Host) IP() string {
+	if len(h.IPs) == 0 {
+		return ""
+	}
+	return h.IPs[0]
 }
 
 // Adoption says what is still unknown after a start.

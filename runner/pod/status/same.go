@@ -2,6 +2,7 @@ package status
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/solopod/solopod/runner/pod/state"
 )
@@ -11,7 +12,7 @@ import (
 func Same(a, b *state.State) bool {
 	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.DeletedAt.Equal(b.DeletedAt) && a.StartTime.Equal(b.StartTime) &&
 		a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
-		a.Initialized == b.Initialized && a.Network == b.Network && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
+		a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
 		state.SameSlice(a.Conditions, b.Conditions) && maps.Equal(a.Revisions.Containers, b.Revisions.Containers) &&
 		maps.EqualFunc(a.Images, b.Images, func(x, y *state.Image) bool { return *x == *y }) &&
 		maps.EqualFunc(a.Containers, b.Containers, func(x, y *state.Container) bool { return seenOf(x) == seenOf(y) })

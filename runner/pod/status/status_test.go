@@ -30,7 +30,7 @@ func pod() *v1.Pod {
 
 func fresh() state.State {
 	p := pod()
-	return step.Step(state.New(state.Host{Node: "box", IP: "192.0.2.1"}, 0, p, true), state.Desired{At: t0, Pod: p, File: "web.yaml"})
+	return step.Step(state.New(state.Host{Node: "box", IPs: []string{"192.0.2.1"}}, 0, p, true), state.Desired{At: t0, Pod: p, File: "web.yaml"})
 }
 
 // up has a sandbox, and all containers as they should be.

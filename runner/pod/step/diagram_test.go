@@ -95,7 +95,7 @@ func newDriver(seed uint64) *driver {
 	return d
 }
 
-var host = state.Host{Node: "box", IP: "192.0.2.1", BootID: "boot"}
+var host = state.Host{Node: "box", IPs: []string{"192.0.2.1"}, BootID: "boot"}
 
 // event steps, and watches the phases.
 func (d *driver) event(e state.Event) {

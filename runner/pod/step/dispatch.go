@@ -64,6 +64,10 @@ func apply(s *next, e state.Event) {
 		applyImagesScanned(s, e)
 	case state.Listed:
 		applyListed(s, e)
+	case state.HostChanged:
+		applyHostChanged(s, e)
+	case state.AddressAwaited:
+		applyAddressAwaited(s, e)
 	case state.NotPrepared:
 		applyNotPrepared(s, e)
 	default:
@@ -114,6 +118,8 @@ func take(s *next, r state.Result, f *state.Flight, at time.Time) {
 		takeCleared(s, r, f, at)
 	case state.VolumesShown:
 		takeVolumesShown(s, r, f, at)
+	case state.ResolverShown:
+		takeResolverShown(s, r, f, at)
 	case state.LimitsSet:
 		takeLimitsSet(s, r, f, at)
 	case state.Measured:

@@ -30,6 +30,7 @@ func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Ti
 	}
 	if r.Complete && sameBoot && s.Network != nil {
 		s.SetUp, s.GrantedFor, s.Limits = true, s.SharedRevision, r.Limits
+		s.followHost()
 		s.Resized = state.ResizedRevision(s.Applied)
 		s.MeasureAt = at.Add(state.MeasureInterval)
 		return
@@ -113,7 +114,8 @@ func takeAttached(s *next, r state.Attached, f *state.Flight, at time.Time) {
 		s.setUpFailed(r.Problem, at)
 	case s.SetUp:
 		attachment := r.Attachment
-		s.Network, s.AttachedAt = &attachment, s.Steps
+		s.Network, s.AttachedAt, s.Resolver = &attachment, s.Steps, r.Resolver
+		s.followHost()
 		s.Message, s.Retry, s.LacksClaim = "", state.Backoff{}, false
 		s.Shown = s.WantedContent()
 	}
