@@ -80,9 +80,10 @@ type neighbourhood struct {
 type link struct {
 	name string
 	up   bool
-	// inner: it leads to containers or virtual machines. rank is lower for what is more likely the way to others.
-	inner bool
-	rank  int
+	// inner: by its name it leads to containers or virtual machines; guests: by what is connected to it, unless a default route says otherwise.
+	inner, guests bool
+	// rank is lower for what is more likely the way to others.
+	rank int
 }
 
 type address struct {
@@ -121,7 +122,10 @@ func (n *neighbourhood) choose(v6 bool) netip.Addr {
 			return ip
 		}
 	}
-	return n.first(v6, func(a address) bool { return n.links[a.link].up && !n.links[a.link].inner })
+	return n.first(v6, func(a address) bool {
+		l := n.links[a.link]
+		return l.up && !l.inner && !l.guests
+	})
 }
 
 // first is the best usable address of a family that is accepted.
@@ -159,9 +163,12 @@ func (a Addresses) ask() (*neighbourhood, error) {
 	if err != nil {
 		return nil, err
 	}
+	guests := bridgesOfGuests(links)
 	for _, l := range links {
 		at := l.Attrs()
-		n.links[at.Index] = link{name: at.Name, up: at.Flags&net.FlagUp != 0, inner: at.Name == a.Bridge || inner.MatchString(at.Name), rank: rank(l)}
+		n.links[at.Index] = link{
+			name: at.Name, up: at.Flags&net.FlagUp != 0, inner: at.Name == a.Bridge || inner.MatchString(at.Name), guests: guests[at.Index], rank: rank(l),
+		}
 	}
 	addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -194,6 +201,18 @@ func (a Addresses) ask() (*neighbourhood, error) {
 		}
 	}
 	return n, nil
+}
+
+// bridgesOfGuests finds the bridges, by index, to which nothing but containers and virtual machines are connected.
+func bridgesOfGuests(links []netlink.Link) map[int]bool {
+	only := map[int]bool{}
+	for _, l := range links {
+		if bridge := l.Attrs().MasterIndex; bridge != 0 {
+			others, known := only[bridge]
+			only[bridge] = (others || !known) && (l.Type() == "veth" || l.Type() == "tuntap")
+		}
+	}
+	return only
 }
 
 // rank: tunnels, and interfaces that lead nowhere, come last where no default route says otherwise.

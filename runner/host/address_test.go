@@ -158,6 +158,11 @@ func TestWatch(t *testing.T) {
 	}
 	n.address(n.link("own0"), "10.166.0.1/24")
 	n.address(n.link("docker0"), "172.17.0.1/16")
+	guests := n.link("guests")
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "guest", MasterIndex: guests.Attrs().Index}, PeerName: "inside"}
+	n.must(netlink.LinkAdd(veth))
+	defer netlink.LinkDel(veth) //nolint:errcheck // its bridge may have taken it along
+	n.address(guests, "172.18.0.1/16")
 	one := n.link("one")
 	n.address(one, "192.0.2.1/24")
 	is("[192.0.2.1]")
@@ -172,10 +177,19 @@ func TestWatch(t *testing.T) {
 	is("[192.0.2.1 2001:db8::1]")
 	n.must(netlink.LinkDel(one))
 	is("[198.51.100.1]")
+	n.route(guests, "172.18.0.2", 10) // in a laboratory even that is a way
+	is("[172.18.0.1]")
+	n.must(netlink.LinkDel(guests))
+	is("[198.51.100.1]")
 	n.must(netlink.LinkSetDown(two)) // nothing is told: what there was counts until there is another
 	three := n.link("three")
 	n.address(three, "203.0.113.3/24")
 	is("[203.0.113.3]")
+	six := n.link("six")
+	n.address(six, "2001:db8::6/64")
+	is("[203.0.113.3 2001:db8::6]")
+	n.must(netlink.LinkDel(three)) // nothing but IPv6 is left
+	is("[2001:db8::6]")
 }
 
 // TestFixed: what is set counts, when the machine has it.
