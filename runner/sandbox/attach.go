@@ -22,6 +22,9 @@ import (
 func (s *Sandboxes) Attach(ctx context.Context, w plan.Attach) state.Attached {
 	var a network.Attachment
 	if !w.Pod.Spec.HostNetwork {
+		if problem := listens(ctx, &s.listeners, w.Pod); problem.Failed() {
+			return state.Attached{Problem: problem} // since the claim; volumes may have taken minutes
+		}
 		var err error
 		if a, err = s.Network.Attach(ctx, s.networkPod(w.Pod)); err != nil {
 			return state.Attached{Problem: state.Problem{Message: "cannot connect the pod to the network: " + err.Error()}}

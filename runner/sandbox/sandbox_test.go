@@ -435,12 +435,16 @@ func TestPortOfTheMachine(t *testing.T) {
 	if got := claim(pod); got.Failed() {
 		t.Errorf("the program has ended: %+v", got)
 	}
-	l.clear(pod)
+	l.setUp(pod, state.Grant{})
 	all, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer all.Close()
+	if got := l.Attach(t.Context(), plan.Attach{Pod: pod}).Problem; got.Reason != "HostPortConflict" {
+		t.Errorf("a program that has begun during the set-up: %+v", got)
+	}
+	l.clear(pod)
 	if got := claim(withPort("host", "hostNetwork: true\ncontainers: [", "")); got.Reason != "HostPortConflict" {
 		t.Errorf("the program has all addresses: %+v", got)
 	}

@@ -58,13 +58,16 @@ func TestNodeIP(t *testing.T) {
 	if plain := b.waitReady("plain"); plain.Status.HostIP != "" || plain.Status.PodIP != "" {
 		t.Errorf("without an address there are %q and %q", plain.Status.HostIP, plain.Status.PodIP)
 	}
-	for _, name := range []string{"asks", "inner"} {
+	waits := func(name string) {
+		t.Helper()
 		b.waitPod(name, "waiting for an address", func(p *v1.Pod) bool {
 			w := status(p, "main").State.Waiting
 			return w != nil && w.Reason == "CreateContainerConfigError" && strings.Contains(w.Message, "no address yet")
 		})
 		b.eventOf(name, "HostIPUnknown")
 	}
+	waits("asks")
+	waits("inner")
 	b.eventOf("NodeIPUnknown")
 	shows := func(name string, want ...string) *v1.Pod {
 		t.Helper()
@@ -114,7 +117,7 @@ func TestNodeIP(t *testing.T) {
 	b.start()
 	b.eventOf("NodeIPMissing", "192.0.2.77")
 	b.apply("late.yaml", asks("late"))
-	b.waitPod("late", "waiting for an address", func(p *v1.Pod) bool { return status(p, "main").State.Waiting != nil })
+	waits("late")
 	ip("addr add 192.0.2.77/32 dev up0")
 	shows("plain", "192.0.2.77", "2001:db8::1")
 	b.waitReady("late")
