@@ -89,12 +89,8 @@ func TestNodeIP(t *testing.T) {
 	first := b.waitReady("asks")
 	shows("plain", "192.0.2.1")
 	shows("inner", "192.0.2.1")
-	if out := b.run("logs", "asks"); out != "is 192.0.2.1 192.0.2.1\n" {
-		t.Errorf("the environment says %q", out)
-	}
-	if inner := b.waitReady("inner"); b.run("logs", "inner") != "is 192.0.2.1 "+inner.Status.PodIP+"\n" {
-		t.Errorf("the environment says %q", b.run("logs", "inner"))
-	}
+	b.expectLog("asks", "is 192.0.2.1 192.0.2.1\n")
+	b.expectLog("inner", "is 192.0.2.1 "+b.waitReady("inner").Status.PodIP+"\n")
 
 	ip("link add up1 type bridge")
 	ip("addr add 198.51.100.1/24 dev up1")
@@ -121,9 +117,7 @@ func TestNodeIP(t *testing.T) {
 	ip("addr add 192.0.2.77/32 dev up0")
 	shows("plain", "192.0.2.77", "2001:db8::1")
 	b.waitReady("late")
-	if out := b.run("logs", "late"); out != "is 192.0.2.77 192.0.2.77\n" {
-		t.Errorf("with the setting the environment says %q", out)
-	}
+	b.expectLog("late", "is 192.0.2.77 192.0.2.77\n")
 	if same := b.waitReady("asks"); status(same, "main").ContainerID != status(first, "main").ContainerID {
 		t.Error("a container was restarted")
 	}
@@ -185,9 +179,8 @@ exec "$@"`, "sh"}
 	b.apply("own.yaml", onBridge(shell("own", "cat /etc/resolv.conf; "+forever, "")))
 	b.waitReady("host")
 	b.waitReady("own")
-	if host, own := b.run("logs", "host"), b.run("logs", "own"); host != "nameserver 127.0.0.53\n" || own != "nameserver 192.0.2.2\n" {
-		t.Errorf("they have %q and %q", host, own)
-	}
+	b.expectLog("host", "nameserver 127.0.0.53\n")
+	b.expectLog("own", "nameserver 192.0.2.2\n")
 	b.eventOf("LocalNameserver", "127.0.0.53", "/run/systemd/resolve/resolv.conf")
 	inside := exec.Command("nsenter", "-t", fmt.Sprint(b.daemon.Process.Pid), "-m", "sh", "-c", "echo 'nameserver 192.0.2.3' >/run/systemd/resolve/resolv.conf")
 	if out, err := inside.CombinedOutput(); err != nil {
