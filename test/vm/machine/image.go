@@ -19,7 +19,7 @@ import (
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "e2fsprogs", "linux-image-cloud-amd64", "qemu-guest-agent",
 	"runc", "crun", "criu", "containernetworking-plugins", "containerd", "busybox-static", "procps",
-	"apparmor", "selinux-policy-default",
+	"apparmor", "selinux-policy-default", "systemd-resolved",
 }
 
 const suite = "trixie"
@@ -37,7 +37,9 @@ mkdir -p /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.d/vm.conf
 systemctl mask containerd.service serial-getty@ttyS0.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer
-systemctl mask apparmor.service auditd.service
+systemctl mask apparmor.service auditd.service systemd-resolved.service
+rm -f /etc/resolv.conf
+echo 'nameserver 192.0.2.53' >/etc/resolv.conf
 printf 'SELINUX=permissive\nSELINUXTYPE=default\n' >/etc/selinux/config
 systemctl mask modprobe@efi_pstore.service modprobe@configfs.service modprobe@fuse.service kmod-static-nodes.service
 journalctl --update-catalog
