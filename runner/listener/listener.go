@@ -17,7 +17,7 @@ import (
 type Port struct {
 	Number   uint16
 	Protocol string // TCP, UDP or SCTP
-	// Addr is the address of the machine on which it is wanted; the zero value means all.
+	// Addr is the address of the machine on which it is wanted; the zero value and :: mean all, 0.0.0.0 all of IPv4.
 	Addr netip.Addr
 	// Bound: a process of the machine's network will listen there, on which address of several is not known. Otherwise the packets for
 	// Addr are led elsewhere before they reach any process.
@@ -51,12 +51,15 @@ type socket struct {
 
 // takes says whether the socket gets, or keeps somebody else from, what comes for p.
 func (s socket) takes(p Port) bool {
+	all := !p.Addr.IsValid() || p.Addr.IsUnspecified()
+	of4 := (p.Addr.Is4() || all) && (s.addr.Is4() || s.addr.IsUnspecified() && !s.only6)
+	of6 := !p.Addr.Is4() && s.addr.Is6()
 	switch {
-	case s.port != p.Number || s.addr.IsMulticast():
+	case s.port != p.Number || s.addr.IsMulticast() || !of4 && !of6:
 		return false
 	case s.addr.IsUnspecified():
-		return !p.Addr.IsValid() || s.addr.Is4() && p.Addr.Is4() || s.addr.Is6() && (p.Addr.Is6() || !s.only6)
-	case !p.Addr.IsValid():
+		return true
+	case all:
 		return !p.Bound
 	}
 	return s.addr == p.Addr

@@ -49,10 +49,11 @@ func TestFind(t *testing.T) {
 		only6            bool
 		taken, free      string // host IPs, with a + for one that a process will bind
 	}{
-		"all, both families": {"tcp", "[::]:0", false, "any +any 127.0.0.1 ::1 +192.0.2.1", ""},
-		"all of IPv4":        {"tcp4", "0.0.0.0:0", false, "any +any 127.0.0.1 192.0.2.1", "::1"},
-		"all of IPv6":        {"tcp6", "[::]:0", true, "any +any ::1", "127.0.0.1"},
-		"loopback":           {"tcp4", "127.0.0.1:0", false, "any 127.0.0.1 +127.0.0.1", "+any 127.0.0.2 192.0.2.1 ::1"},
+		"all, both families": {"tcp", "[::]:0", false, "any +any :: 0.0.0.0 +0.0.0.0 127.0.0.1 ::1 +192.0.2.1", ""},
+		"all of IPv4":        {"tcp4", "0.0.0.0:0", false, "any +any :: 0.0.0.0 127.0.0.1 192.0.2.1", "::1"},
+		"all of IPv6":        {"tcp6", "[::]:0", true, "any +any :: ::1", "127.0.0.1 0.0.0.0 +0.0.0.0"},
+		"loopback":           {"tcp4", "127.0.0.1:0", false, "any :: 0.0.0.0 127.0.0.1 +127.0.0.1", "+any +0.0.0.0 127.0.0.2 192.0.2.1 ::1"},
+		"loopback of IPv6":   {"tcp6", "[::1]:0", false, "any :: ::1", "+any 0.0.0.0 127.0.0.1"},
 		"UDP":                {"udp4", "127.0.0.1:0", false, "any 127.0.0.1", "127.0.0.2"},
 		"UDP, all":           {"udp", "[::]:0", false, "any 127.0.0.1 ::1", ""},
 	} {

@@ -136,7 +136,7 @@ func listens(ctx context.Context, all *listener.Listeners, pod *v1.Pod) state.Pr
 	var ports []listener.Port
 	for _, p := range state.HostPorts(pod) {
 		port := listener.Port{Number: uint16(p.HostPort), Protocol: p.Protocol, Bound: pod.Spec.HostNetwork}
-		if addr, err := netip.ParseAddr(p.HostIP); err == nil && !network.AnyIP(p.HostIP) {
+		if addr, err := netip.ParseAddr(p.HostIP); err == nil {
 			port.Addr = addr.Unmap()
 		}
 		ports = append(ports, port)
