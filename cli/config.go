@@ -16,6 +16,7 @@ import (
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/network/bridge"
 	"github.com/solopod/solopod/runner/resolver"
 )
 
@@ -57,8 +58,10 @@ type config struct {
 	ContainerLogMaxFiles int    `json:"containerLogMaxFiles,omitempty"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
-	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one.
-	PodCIDR string `json:"podCIDR,omitempty"`
+	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one, "none" no addresses of IPv4. PodCIDR6 is that of IPv6; empty
+	// means a private one, where the machine speaks IPv6.
+	PodCIDR  string `json:"podCIDR,omitempty"`
+	PodCIDR6 string `json:"podCIDR6,omitempty"`
 	// ShutdownGracePeriod is what pods get when the machine goes down, ShutdownGracePeriodCriticalPods the part of it for
 	// critical pods, which are stopped last. Durations like 30s.
 	ShutdownGracePeriod             metav1.Duration `json:"shutdownGracePeriod,omitzero"`
@@ -181,6 +184,9 @@ func (c *config) validate() error {
 	}
 	if c.UnknownFields != "strict" && c.UnknownFields != "warn" {
 		return fmt.Errorf("unknownFields is strict or warn, not %q", c.UnknownFields)
+	}
+	if err := bridge.CheckSubnets(c.PodCIDR, c.PodCIDR6); err != nil {
+		return err
 	}
 	if _, err := c.logLimits(); err != nil {
 		return err

@@ -317,7 +317,7 @@ func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.
 		Cgroups: cgroup.NewLayout(c.CgroupRoot, c.cgroupDriver()), PodPids: max(c.PodPidsLimit, 0), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		Network: network.Config{
 			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: cache,
-			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR,
+			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6,
 		},
 		NodeIPs: nodeIPs, ResolvConf: c.ResolvConf,
 		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,

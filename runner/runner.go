@@ -136,10 +136,15 @@ func New(c Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	var r *Runner
+	c.Network.IPv6First = func() bool { // as the kubelet: the machine's family is the pods' first
+		ips := r.machine.ips()
+		return len(ips) > 0 && strings.Contains(ips[0], ":")
+	}
 	devices := device.New(c.CDISpecDirs)
 	ctx, cancel := context.WithCancel(context.Background())
 	dirs := layout.Dirs{Root: c.Root, State: c.State, Logs: c.LogDir}
-	r := &Runner{
+	r = &Runner{
 		config: c, dirs: dirs, engine: c.Engine, network: network.New(c.Network), cgroups: cgroup.NewManager(c.Cgroups),
 		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
 		events:    event.New(c.Node, c.State, c.Root),
@@ -200,6 +205,9 @@ func (r *Runner) Start(ctx context.Context) ([]manifests.Desired, error) {
 	r.wg.Go(func() { r.watchClock(r.ctx) })
 	r.wg.Go(func() { r.machine.watchAddresses(r.ctx) })
 	r.wg.Go(func() { r.machine.watchResolver(r.ctx) })
+	r.wg.Go(func() {
+		r.network.Watch(r.ctx, func(reason, message string) { r.events.Node(v1.EventTypeWarning, reason, message) })
+	})
 	r.wg.Go(func() { past.tidyUp(r.ctx) })
 	return known, nil
 }

@@ -34,6 +34,7 @@ test | bench)
 	;;&
 test)
 	need mkfs.ext4 e2fsprogs
+	need iptables-legacy iptables
 	need "chromium-headless-shell chromium" chromium-headless-shell
 	need /usr/share/fonts/truetype/dejavu fonts-dejavu-core
 	;;

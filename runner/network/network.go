@@ -11,16 +11,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
+
+	"github.com/solopod/solopod/runner/network/bridge"
+	"github.com/solopod/solopod/runner/network/firewall"
 )
 
 // Port is a port of the host that leads to the pod.
-type Port struct {
-	HostPort      int32  `json:"hostPort"`
-	ContainerPort int32  `json:"containerPort"`
-	Protocol      string `json:"protocol"` // TCP, UDP or SCTP
-	HostIP        string `json:"hostIP,omitempty"`
-}
+type Port = firewall.Port
+
+// AnyIP says whether a port's address of the host means all that it has.
+func AnyIP(ip string) bool { return firewall.AnyIP(ip) }
 
 // Pod is what the network needs to know of a pod.
 type Pod struct {
@@ -50,46 +52,51 @@ type Config struct {
 	StateDir string
 	// Bridge is the name of the own bridge.
 	Bridge string
-	// PodCIDR is the subnet of the own bridge; empty means a free one.
+	// PodCIDR is the subnet of the own bridge; empty means a free one, bridge.None that pods have no addresses of IPv4.
 	PodCIDR string
+	// PodCIDR6 is the same for IPv6; empty means a private one of the machine's own, where IPv6 is not switched off.
+	PodCIDR6 string
+	// IPv6First says whether a pod's address of IPv6 comes first; nil means no.
+	IPv6First func() bool
 }
 
 // Network attaches pods. It is safe for concurrent use.
 type Network struct {
 	config Config
 	cni    *cni
-	bridge *bridge
+	bridge *bridge.Bridge
 	mu     sync.Mutex
 	ports  map[string]forward // by pod UID
 	// stale: the kernel may have other rules than these.
 	stale bool
-	write func(bridge string, pods map[string]forward) error // writePortRules
+	// mark tells the rules that were written for the ports; "" when they are not known.
+	mark  string
+	write func(bridge string, pods map[string]forward) error // firewall.WritePorts
+	watch watch
 }
 
-type forward struct {
-	ip    netip.Addr
-	ports []Port
-}
+type forward = firewall.Forward
 
 // New prepares the network; nothing is made before the first pod needs it.
 func New(c Config) *Network {
-	return &Network{config: c, cni: newCNI(c), bridge: newBridge(c), ports: map[string]forward{}, write: writePortRules}
+	return &Network{config: c, cni: newCNI(c), bridge: bridge.New(bridge.Config{Name: c.Bridge, StateDir: c.StateDir, PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6}), ports: map[string]forward{}, write: firewall.WritePorts}
 }
 
 // Adopt takes over attachments of an earlier run, by pod UID.
 func (n *Network) Adopt(uid string, a Attachment) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	ip, err := firstIPv4(a.IPs)
-	if err != nil {
+	ips := parseIPs(a.IPs)
+	if len(ips) == 0 {
 		return
 	}
 	if !a.ByCNI {
-		n.bridge.reserve(uid, ip)
+		n.bridge.Reserve(uid, ips)
 	}
-	if len(a.Ports) > 0 {
-		n.ports[uid] = forward{ip, a.Ports}
+	if len(a.Ports) == 0 {
+		return
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ports[uid] = forward{IPs: ips, Ports: a.Ports}
 }
 
 // Attach connects the pod's network namespace. It returns within addLimit, and within undoLimit and a moment after ctx has ended;
@@ -102,7 +109,7 @@ func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
 	if list != nil {
 		a, err = n.cni.add(ctx, list, p)
 	} else {
-		a, err = n.bridge.attach(ctx, p)
+		a, err = n.attachToBridge(ctx, p)
 	}
 	if err != nil {
 		return Attachment{}, err
@@ -110,14 +117,32 @@ func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
 	if len(a.Ports) == 0 {
 		return a, nil
 	}
-	ip, err := firstIPv4(a.IPs)
-	if err == nil {
-		err = n.forward(p.UID, forward{ip, a.Ports})
+	ips := parseIPs(a.IPs)
+	if len(ips) == 0 {
+		err = fmt.Errorf("the pod has no address (it has %v)", a.IPs)
+	} else {
+		err = n.forward(p.UID, forward{IPs: ips, Ports: a.Ports})
 	}
 	if err != nil {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit) // ctx may have ended
 		defer cancel()
 		return Attachment{}, errors.Join(err, n.Detach(limited, p))
+	}
+	return a, nil
+}
+
+func (n *Network) attachToBridge(ctx context.Context, p Pod) (Attachment, error) {
+	ips, err := n.bridge.Attach(ctx, p.UID, p.Netns)
+	if err != nil {
+		return Attachment{}, err
+	}
+	n.open(ctx)
+	if n.config.IPv6First != nil && n.config.IPv6First() {
+		slices.Reverse(ips)
+	}
+	a := Attachment{Ports: p.Ports}
+	for _, ip := range ips {
+		a.IPs = append(a.IPs, ip.String())
 	}
 	return a, nil
 }
@@ -129,48 +154,66 @@ func (n *Network) Detach(ctx context.Context, p Pod) error {
 	if n.cni.knows(p.UID) {
 		errs = append(errs, n.cni.del(ctx, p))
 	}
-	errs = append(errs, n.bridge.detach(p.UID))
-	return errors.Join(errs...)
+	last, err := n.bridge.Detach(p.UID)
+	if last {
+		n.close(ctx)
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // forward sets or, with no ports, clears the host ports of a pod.
 func (n *Network) forward(uid string, f forward) error {
+	if err := n.setPorts(uid, f); err != nil {
+		return fmt.Errorf("cannot forward host ports (does the kernel have nf_tables?): %w", err)
+	}
+	return nil
+}
+
+// setPorts writes the rules.
+func (n *Network) setPorts(uid string, f forward) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, had := n.ports[uid]; !had && len(f.ports) == 0 && !n.stale {
+	if _, known := n.ports[uid]; !known && len(f.Ports) == 0 && !n.stale {
 		return nil
 	}
 	n.ports[uid] = f
-	if len(f.ports) == 0 {
+	if len(f.Ports) == 0 {
 		delete(n.ports, uid)
 	}
+	return n.writePorts()
+}
+
+// writePorts writes the rules of all pods. n.mu is held.
+func (n *Network) writePorts() error {
 	err := n.write(n.config.Bridge, n.ports)
 	if n.stale = err != nil; n.stale {
-		return fmt.Errorf("cannot forward host ports (does the kernel have nf_tables?): %w", err)
+		n.mark = ""
+		return err
 	}
-	if len(f.ports) > 0 {
-		if err := allowLoopbackForwarding(n.config.Bridge); err != nil {
+	if n.mark, err = firewall.LookPorts(n.config.Bridge, n.ports); err != nil {
+		slog.Debug("the rules of host ports cannot be read", "err", err)
+	}
+	if len(n.ports) > 0 {
+		if err := firewall.AllowLoopback(n.config.Bridge); err != nil {
 			slog.Debug("host ports cannot be reached through 127.0.0.1", "err", err)
 		}
 	}
 	return nil
 }
 
-func firstIPv4(ips []string) (netip.Addr, error) {
-	for _, s := range ips {
-		if ip, err := netip.ParseAddr(s); err == nil && ip.Is4() {
-			return ip, nil
+func parseIPs(list []string) (ips []netip.Addr) {
+	for _, s := range list {
+		if ip, err := netip.ParseAddr(s); err == nil {
+			ips = append(ips, ip.Unmap())
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("the pod has no IPv4 address (it has %v)", ips)
+	return ips
 }
 
 // Sweep removes the bridge of an earlier run when no adopted pod uses it.
 func (n *Network) Sweep() error {
-	n.bridge.mu.Lock()
-	defer n.bridge.mu.Unlock()
-	if len(n.bridge.taken) > 0 || !linkExists(n.bridge.name) {
-		return nil
+	if !n.bridge.InUse() {
+		n.close(context.Background()) // bounded by itself
 	}
-	return n.bridge.remove()
+	return n.bridge.Sweep()
 }

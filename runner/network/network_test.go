@@ -19,7 +19,7 @@ func TestForwardAgain(t *testing.T) {
 		}
 		return broken
 	}
-	ports := forward{netip.MustParseAddr("10.0.0.2"), []Port{{HostPort: 80, ContainerPort: 80, Protocol: "TCP"}}}
+	ports := forward{IPs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, Ports: []Port{{HostPort: 80, ContainerPort: 80, Protocol: "TCP"}}}
 	if err := errors.Join(n.forward("a", ports), n.forward("b", ports)); err != nil || !slices.Equal(kernel, []string{"a", "b"}) {
 		t.Fatalf("%v, %v", kernel, err)
 	}

@@ -1,0 +1,168 @@
+package bridge
+
+import (
+	"bytes"
+	"errors"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
+)
+
+// whole asks the kernel for a list until nothing has changed while it was made: a list with a gap may hide just what is looked for
+// (netlink(7), NLM_F_DUMP_INTR).
+func whole[T any](ask func() ([]T, error)) (list []T, err error) {
+	const tries = 20 // on a machine whose network changes all the time
+	for range tries {
+		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
+}
+
+func familyOf(ip netip.Addr) int {
+	if ip.Is4() {
+		return netlink.FAMILY_V4
+	}
+	return netlink.FAMILY_V6
+}
+
+func ipNet(ip netip.Addr, bits int) *net.IPNet {
+	return &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(bits, ip.BitLen())}
+}
+
+// prefix is a network of the kernel's; false for none, which means all addresses.
+func prefix(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	ip, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	if bits == 32 {
+		ip = ip.Unmap()
+	}
+	return netip.PrefixFrom(ip, ones), ok
+}
+
+// address is one that can be used at once: nobody else on the bridge has it, and nobody need be asked (RFC 4862, section 5.4).
+func address(ip netip.Addr, bits int) *netlink.Addr {
+	a := &netlink.Addr{IPNet: ipNet(ip, bits)}
+	if ip.Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return a
+}
+
+// ofLink is an interface's own address of its link (RFC 4291, appendix A). The kernel asks with it for who is to get a packet that it
+// forwards, and would make it itself, if nobody tells it to make others.
+func ofLink(mac net.HardwareAddr) netip.Addr {
+	ip := [16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]}
+	return netip.AddrFrom16(ip)
+}
+
+// addressesOf are those of an interface, with their subnets.
+func addressesOf(link netlink.Link) (map[netip.Addr]netip.Prefix, error) {
+	addrs, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
+	out := map[netip.Addr]netip.Prefix{}
+	for _, a := range addrs {
+		if p, ok := prefix(a.IPNet); ok {
+			out[p.Addr()] = p.Masked()
+		}
+	}
+	return out, err
+}
+
+func sysctl(path string) string {
+	value, err := foreign.ReadKernel("/proc/sys/net/" + path)
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(value))
+}
+
+func setSysctl(path, value string) error {
+	if sysctl(path) == value {
+		return nil
+	}
+	return foreign.WriteKernel("/proc/sys/net/"+path, value)
+}
+
+// hasIPv6 says whether new interfaces of this machine speak IPv6.
+func hasIPv6() bool {
+	return sysctl("ipv6/conf/all/disable_ipv6") == "0" && sysctl("ipv6/conf/default/disable_ipv6") == "0"
+}
+
+// setIPv6Of has an interface take its routes from nobody on the link: pods are there, and the gateway is known. A kernel without IPv6
+// has no such setting.
+func setIPv6Of(name string) {
+	setSysctl("ipv6/conf/"+name+"/accept_ra", "0") //nolint:errcheck // see above
+}
+
+// Settings that have the machine forward packets of IPv6: that of kernels since 6.17, which changes nothing else, of interfaces that are
+// there and of those that will be; and the old one, which makes a router of the machine.
+const (
+	forwardsHere  = "ipv6/conf/all/force_forwarding"
+	forwardsLater = "ipv6/conf/default/force_forwarding"
+	isRouter      = "ipv6/conf/all/forwarding"
+)
+
+// forwarding says whether the machine forwards packets of a family.
+func forwarding(is4 bool) bool {
+	if is4 {
+		return sysctl("ipv4/ip_forward") == "1"
+	}
+	return sysctl(isRouter) != "0" || sysctl(forwardsHere) == "1" && sysctl(forwardsLater) == "1"
+}
+
+// setForwarding has the machine forward. A router takes its own routes from no other (ip-sysctl, accept_ra): where the old setting has to
+// be made, interfaces that do take them are told to go on, or the machine would lose its way out when what it has learned expires.
+func setForwarding(is4 bool) error {
+	if is4 {
+		return setSysctl("ipv4/ip_forward", "1")
+	}
+	if forwarding(false) {
+		return nil
+	}
+	if sysctl(forwardsHere) != "" {
+		return errors.Join(setSysctl(forwardsLater, "1"), foreign.WriteKernel("/proc/sys/net/"+forwardsHere, "1"))
+	}
+	return becomeRouter()
+}
+
+func becomeRouter() error {
+	links, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return err
+	}
+	names := []string{"default"}
+	for _, l := range links {
+		names = append(names, l.Attrs().Name)
+	}
+	for _, name := range names {
+		if path := "ipv6/conf/" + name + "/accept_ra"; sysctl(path) == "1" {
+			if err := setSysctl(path, "2"); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+	}
+	return setSysctl(isRouter, "1")
+}
+
+// Hash is a short name of what has a long one.
+func Hash(s string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return h.Sum32()
+}
+
+// handleAt opens a netlink handle inside the namespace.
+func handleAt(ns *os.File) (*netlink.Handle, error) {
+	return netlink.NewHandleAt(netns.NsHandle(int(ns.Fd())), unix.NETLINK_ROUTE)
+}

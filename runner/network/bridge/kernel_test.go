@@ -1,0 +1,68 @@
+package bridge
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Where the kernel can forward without it, the machine does not become a router; where not, interfaces that learn their routes go on to.
+func TestForwardingOfIPv6(t *testing.T) {
+	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "learns0"}, PeerName: "learns1"}
+	if err := netlink.LinkAdd(link); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(netlink.LinkDel(link), setSysctl(isRouter, "0"), setSysctl("ipv6/conf/default/accept_ra", "1")); err != nil {
+			t.Error(err)
+		}
+	})
+	const learns = "ipv6/conf/learns0/accept_ra"
+	if sysctl(isRouter) != "0" || sysctl(learns) != "1" {
+		t.Fatalf("the machine begins with %s and %s", sysctl(isRouter), sysctl(learns))
+	}
+	if sysctl(forwardsHere) != "" {
+		if err := setForwarding(false); err != nil || !forwarding(false) || sysctl(isRouter) != "0" || sysctl(learns) != "1" || sysctl("ipv6/conf/learns0/force_forwarding") != "1" {
+			t.Errorf("without a need it becomes a router, or does not forward: %v, %s, %s", err, sysctl(isRouter), sysctl(learns))
+		}
+	}
+	if err := becomeRouter(); err != nil || !forwarding(false) || sysctl(learns) != "2" || sysctl("ipv6/conf/default/accept_ra") != "2" {
+		t.Errorf("a router learns no route any more: %v, %s", err, sysctl(learns))
+	}
+}
+
+// Settings of subnets: what they mean, and what is wrong with them.
+func TestCheckSubnets(t *testing.T) {
+	for _, c := range []struct {
+		four, six string
+		ok        bool
+	}{
+		{"", "", true}, {"10.1.0.0/16", "fd00:1::/64", true}, {"none", "", true}, {"", "none", true}, {"none", "none", false}, {"10.1.0.0/31", "", false},
+		{"fd00::/64", "", false}, {"", "10.0.0.0/24", false}, {"", "fd00::/127", false}, {"", "::ffff:10.0.0.0/120", false}, {"x", "", false},
+	} {
+		if err := CheckSubnets(c.four, c.six); (err == nil) != c.ok {
+			t.Errorf("%q and %q: %v", c.four, c.six, err)
+		}
+	}
+}
+
+// The machine's own subnet is private, and always the same.
+func TestOwnSubnet(t *testing.T) {
+	one, two := ownSubnet("m", "solopod0"), ownSubnet("m", "solopod0")
+	if one != two || one.Bits() != 64 || one != one.Masked() || !netip.MustParsePrefix("fd00::/8").Contains(one.Addr()) || one == ownSubnet("m", "solopod1") || one == ownSubnet("n", "solopod0") {
+		t.Errorf("%s and %s", one, two)
+	}
+	if random := ownSubnet("", "solopod0"); random == ownSubnet("uninitialized", "solopod0") {
+		t.Error("machines without a name have the same")
+	}
+}
+
+// An address of the link is what the kernel makes of the hardware address (RFC 4291, appendix A).
+func TestOfLink(t *testing.T) {
+	if got := ofLink(net.HardwareAddr{0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde}).String(); got != "fe80::3656:78ff:fe9a:bcde" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,180 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/solopod/solopod/runner/foreign"
+)
+
+// None is a subnet's setting that means: no addresses of that family.
+const None = "none"
+
+// defaultRange is where the own bridge looks for a free subnet of 254 addresses.
+var defaultRange = netip.MustParsePrefix("10.166.0.0/16")
+
+// chooseSubnets are the bridge's: while pods are there, those that it had; those that it has; and of a family that is wanted and has
+// none, a new one. IPv4 comes first.
+func (b *Bridge) chooseSubnets(link netlink.Link) (out []netip.Prefix, err error) {
+	addresses, err := addressesOf(link)
+	if err != nil {
+		return nil, err
+	}
+	var has []netip.Prefix
+	if len(b.taken) > 0 {
+		has = append(has, b.subnets...)
+	}
+	for ip, subnet := range addresses {
+		if ip == nth(subnet, 1) && ip != ofLink(b.hardware()) {
+			has = append(has, subnet)
+		}
+	}
+	if len(b.taken) > 0 {
+		has = append(has, b.ofPods()...)
+	}
+	for _, is4 := range []bool{true, false} {
+		subnet, found := first(has, is4)
+		if !found && b.wants(is4) {
+			if subnet, err = b.chooseSubnet(is4); err != nil {
+				return nil, err
+			}
+			found = true
+		}
+		if found {
+			out = append(out, subnet)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("pods get addresses of neither family: podCIDR is none, and podCIDR6 is none or IPv6 is switched off")
+	}
+	return out, nil
+}
+
+func first(list []netip.Prefix, is4 bool) (netip.Prefix, bool) {
+	for _, p := range list {
+		if p.Addr().Is4() == is4 {
+			return p.Masked(), true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+func (b *Bridge) wants(is4 bool) bool {
+	if is4 {
+		return b.PodCIDR != None
+	}
+	return b.PodCIDR6 != None && hasIPv6()
+}
+
+// ofPods are the subnets of pods' addresses, of which no bridge and no file tells any more.
+func (b *Bridge) ofPods() (out []netip.Prefix) {
+	for _, ips := range b.taken {
+		for _, ip := range ips {
+			bits := 64
+			if ip.Is4() {
+				bits = 24
+			}
+			p := netip.PrefixFrom(ip, bits).Masked()
+			for _, setting := range []string{b.PodCIDR, b.PodCIDR6} {
+				if set, err := netip.ParsePrefix(setting); err == nil && set.Contains(ip) {
+					p = set.Masked()
+				}
+			}
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// chooseSubnet takes the configured subnet; of IPv4 else the first of the range that no route of the machine touches, of IPv6 the
+// machine's own.
+func (b *Bridge) chooseSubnet(is4 bool) (netip.Prefix, error) {
+	if setting := b.PodCIDR6; !is4 {
+		if setting == "" {
+			if !b.private.IsValid() {
+				b.private = ownSubnet(machineID(), b.Name)
+			}
+			return b.private, nil
+		}
+		return parseSubnet(setting, false)
+	}
+	if b.PodCIDR != "" {
+		return parseSubnet(b.PodCIDR, true)
+	}
+	routes, err := whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	for third := range 256 {
+		bytes := defaultRange.Addr().As4()
+		bytes[2] = byte(third)
+		candidate := netip.PrefixFrom(netip.AddrFrom4(bytes), 24)
+		if !overlaps(candidate, routes) {
+			return candidate, nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("no free subnet in %s; set podCIDR in the configuration file", defaultRange)
+}
+
+func overlaps(p netip.Prefix, routes []netlink.Route) bool {
+	for _, r := range routes {
+		if to, ok := prefix(r.Dst); ok && to.Bits() > 0 && p.Overlaps(to) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseSubnet reads a setting that is not empty and not None.
+func parseSubnet(setting string, is4 bool) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(setting)
+	if is4 && (err != nil || !p.Addr().Is4() || p.Bits() > 30) {
+		return netip.Prefix{}, fmt.Errorf("podCIDR %q is not an IPv4 subnet like 10.166.0.0/24, nor none", setting)
+	}
+	if !is4 && (err != nil || !p.Addr().Is6() || p.Addr().Is4In6() || p.Bits() > 126) {
+		return netip.Prefix{}, fmt.Errorf("podCIDR6 %q is not an IPv6 subnet like fd00:10:166::/64, nor none", setting)
+	}
+	return p.Masked(), nil
+}
+
+// CheckSubnets says what is wrong with the settings of the bridge's subnets.
+func CheckSubnets(podCIDR, podCIDR6 string) error {
+	var errs []error
+	for i, setting := range []string{podCIDR, podCIDR6} {
+		if setting != "" && setting != None {
+			_, err := parseSubnet(setting, i == 0)
+			errs = append(errs, err)
+		}
+	}
+	if podCIDR == None && podCIDR6 == None {
+		errs = append(errs, errors.New("podCIDR and podCIDR6 are both none: pods would have no addresses"))
+	}
+	return errors.Join(errs...)
+}
+
+// machineID is the machine's (machine-id(5)), which images of machines lack, and it is made at the first boot.
+func machineID() string {
+	id, err := foreign.ReadFollowing("/etc/machine-id", 128)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// ownSubnet is a private /64 (RFC 4193) that follows from what machine and bridge are called: it is always the same, and hardly that of
+// anybody else. A machine without a name gets a random one.
+func ownSubnet(machine, bridge string) netip.Prefix {
+	sum := sha256.Sum256([]byte(machine + "\n" + bridge))
+	if machine == "" || machine == "uninitialized" {
+		rand.Read(sum[:])
+	}
+	bytes := [16]byte{0xfd}
+	copy(bytes[1:8], sum[:])
+	return netip.PrefixFrom(netip.AddrFrom16(bytes), 64)
+}

@@ -1,0 +1,206 @@
+package firewall
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+)
+
+// A packet is forwarded when no chain at the hook forbids it: an accept in a chain of our own does not help against a drop in another.
+// So what forbids is looked for, and our rules go there: behind all that its owner has decided about single packets, and before the
+// end, which is the chain's policy, or a rule that drops or rejects all that is left.
+
+// Open finds the chains that forbid the bridge's traffic, and allows there what pods send, what answers them, and what comes by a host
+// port. It says which chains had to be changed, and what keeps them so; nothing when all are as they should be.
+func Open(bridge string) (told []string, err error) {
+	c, err := nftables.New()
+	if err != nil {
+		return nil, err
+	}
+	chains, err := c.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the chains of nftables: %w", err)
+	}
+	var errs []error
+	for _, chain := range chains {
+		if !forwards(chain) {
+			continue
+		}
+		changed, err := openChain(c, chain, bridge)
+		if err != nil {
+			err = fmt.Errorf("chain %s of table %s %s forbids to forward packets, and cannot be changed: %w; %s",
+				chain.Name, familyName(chain.Table), chain.Table.Name, err, advice(chains, bridge))
+		}
+		errs = append(errs, err)
+		if changed {
+			told = append(told, fmt.Sprintf("chain %s of table %s %s forbids to forward packets; rules that allow it for pods were added at its end. %s",
+				chain.Name, familyName(chain.Table), chain.Table.Name, advice(chains, bridge)))
+		}
+	}
+	return told, errors.Join(errs...)
+}
+
+// Close removes what Open has added.
+func Close(bridge string) error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	chains, err := c.ListChains()
+	if err != nil {
+		return fmt.Errorf("cannot list the chains of nftables: %w", err)
+	}
+	for _, chain := range chains {
+		if !forwards(chain) {
+			continue
+		}
+		rules, err := c.GetRules(chain.Table, chain)
+		if err != nil {
+			return err
+		}
+		if removeOurs(c, rules, bridge) == 0 {
+			continue
+		}
+		if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("cannot remove rules from chain %s: %w", chain.Name, err)
+		}
+	}
+	return nil
+}
+
+// forwards: packets that are forwarded pass the chain, which may end their way.
+func forwards(c *nftables.Chain) bool {
+	return c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && c.Type == nftables.ChainTypeFilter &&
+		slices.Contains([]nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet}, c.Table.Family)
+}
+
+// openChain adds the rules where the chain forbids and does not have them.
+func openChain(c *nftables.Conn, chain *nftables.Chain, bridge string) (changed bool, err error) {
+	rules, err := c.GetRules(chain.Table, chain)
+	if err != nil {
+		return false, err
+	}
+	end := slices.IndexFunc(rules, forbidsAll)
+	if end < 0 && (chain.Policy == nil || *chain.Policy != nftables.ChainPolicyDrop) {
+		return false, nil
+	}
+	wanted := accepts(chain, bridge)
+	before := rules
+	if end >= 0 {
+		before = rules[:end]
+	}
+	if has := slices.DeleteFunc(slices.Clone(before), func(r *nftables.Rule) bool { return !ours(r, bridge) }); len(has) == len(wanted) {
+		return false, nil
+	}
+	removeOurs(c, rules, bridge)
+	for _, exprs := range wanted {
+		r := &nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, comment(bridge))}
+		if end < 0 {
+			c.AddRule(r)
+			continue
+		}
+		r.Position = rules[end].Handle
+		c.InsertRule(r)
+	}
+	return true, c.Flush()
+}
+
+// removeOurs asks c to delete our rules, and returns how many there are.
+func removeOurs(c *nftables.Conn, rules []*nftables.Rule, bridge string) (n int) {
+	for _, r := range rules {
+		if ours(r, bridge) {
+			n++
+			c.DelRule(r) //nolint:errcheck // it has a handle, and Flush tells the rest
+		}
+	}
+	return n
+}
+
+func comment(bridge string) string { return "Solopod: pods of " + bridge }
+
+func ours(r *nftables.Rule, bridge string) bool {
+	text, ok := userdata.GetString(r.UserData, userdata.TypeComment)
+	return ok && text == comment(bridge)
+}
+
+// forbidsAll: the rule has no condition, and drops or rejects.
+func forbidsAll(r *nftables.Rule) bool {
+	for i, e := range r.Exprs {
+		last := i == len(r.Exprs)-1
+		switch e := e.(type) {
+		case *expr.Counter, *expr.Log:
+		case *expr.Verdict:
+			return last && e.Kind == expr.VerdictDrop
+		case *expr.Reject:
+			return last
+		case *expr.Target: // iptables-nft's
+			return last && e.Name == "REJECT"
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// accepts are the rules. Where a chain is iptables-nft's they have the form that it can read, or it would refuse the whole table.
+func accepts(chain *nftables.Chain, bridge string) [][]expr.Any {
+	from, to := matchInterface(expr.MetaKeyIIFNAME, bridge), matchInterface(expr.MetaKeyOIFNAME, bridge)
+	accept := []expr.Any{&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept}}
+	if chain.Table.Family != nftables.TableFamilyINet && chain.Table.Name == "filter" && chain.Name == "FORWARD" {
+		// xt_conntrack.h and nf_conntrack_common.h: ESTABLISHED, RELATED, DNAT
+		const states = 1<<1 | 1<<2 | 1<<7
+		known := &expr.Match{Name: "conntrack", Rev: 3, Info: &xt.ConntrackMtinfo3{ConntrackMtinfo2: xt.ConntrackMtinfo2{
+			ConntrackMtinfoBase: xt.ConntrackMtinfoBase{MatchFlags: uint16(xt.ConntrackState)}, StateMask: states,
+		}}}
+		return [][]expr.Any{join(from, accept), join(to, []expr.Any{known}, accept)}
+	}
+	return [][]expr.Any{
+		join(from, accept),
+		join(to, matchCt(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept),
+		join(to, matchForwarded(), accept),
+	}
+}
+
+// matchInterface compares a name as a whole: it has 16 bytes, with its zeros (IFNAMSIZ).
+func matchInterface(key expr.MetaKey, name string) []expr.Any {
+	data := bytes.Repeat([]byte{0}, unix.IFNAMSIZ)
+	copy(data, name)
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}}
+}
+
+func familyName(t *nftables.Table) string {
+	switch t.Family {
+	case nftables.TableFamilyIPv4:
+		return "ip"
+	case nftables.TableFamilyIPv6:
+		return "ip6"
+	}
+	return "inet"
+}
+
+// advice says how to tell it to who wrote the chains.
+func advice(chains []*nftables.Chain, bridge string) string {
+	var out []string
+	has := func(match func(c *nftables.Chain) bool) bool { return slices.ContainsFunc(chains, match) }
+	if has(func(c *nftables.Chain) bool { return strings.HasPrefix(c.Name, "ufw-") }) {
+		out = append(out, fmt.Sprintf("ufw: 'ufw route allow in on %[1]s' and 'ufw route allow out on %[1]s'", bridge))
+	}
+	if has(func(c *nftables.Chain) bool { return c.Table.Name == "firewalld" }) {
+		out = append(out, fmt.Sprintf("firewalld: 'firewall-cmd --permanent --zone=trusted --add-interface=%s', then 'firewall-cmd --reload'", bridge))
+	}
+	if has(func(c *nftables.Chain) bool { return c.Name == "DOCKER-USER" }) {
+		out = append(out, fmt.Sprintf("Docker: 'iptables -I DOCKER-USER -i %[1]s -j ACCEPT' and 'iptables -I DOCKER-USER -o %[1]s -j ACCEPT'", bridge))
+	}
+	if len(out) == 0 {
+		return fmt.Sprintf("Better, allow in the firewall's own configuration what comes from and goes to the interface %s", bridge)
+	}
+	return "Better, tell the firewall: " + strings.Join(out, "; ")
+}

@@ -1,0 +1,281 @@
+// Package firewall has the rules of packets: what leaves the own bridge leaves with the machine's address, what comes to a host port
+// goes to its pod, and what others forbid to be forwarded is allowed for the bridge.
+//
+// Two tables of nftables belong to each bridge name, in the families ip and ip6: one for the traffic of the bridge's subnets, one for
+// host ports. Each is written whole, in one transaction, so that no state of it depends on earlier ones.
+package firewall
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sort"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/foreign"
+)
+
+// Port is a port of the host that leads to the pod.
+type Port struct {
+	HostPort      int32  `json:"hostPort"`
+	ContainerPort int32  `json:"containerPort"`
+	Protocol      string `json:"protocol"` // TCP, UDP or SCTP
+	HostIP        string `json:"hostIP,omitempty"`
+}
+
+// on says whether the port is one of the host's addresses of a family: of both without an address, and with ::.
+func (p Port) on(f *family) bool {
+	ip, err := netip.ParseAddr(p.HostIP)
+	return err != nil || ip.Is4() == f.is4 || ip == netip.IPv6Unspecified()
+}
+
+// AnyIP says whether a port's address of the host means all that it has.
+func AnyIP(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
+
+// Forward are a pod's addresses, one of a family at most, and the ports of the host that lead there.
+type Forward struct {
+	IPs   []netip.Addr
+	Ports []Port
+}
+
+// family is what differs between IPv4 (RFC 791) and IPv6 (RFC 8200).
+type family struct {
+	is4      bool
+	table    nftables.TableFamily
+	nat      uint32
+	size     uint32 // of an address
+	src, dst uint32 // offsets in the header
+	loopback netip.Prefix
+}
+
+var (
+	families = []*family{v4, v6}
+	v4       = &family{true, nftables.TableFamilyIPv4, unix.NFPROTO_IPV4, 4, 12, 16, netip.MustParsePrefix("127.0.0.0/8")}
+	v6       = &family{false, nftables.TableFamilyIPv6, unix.NFPROTO_IPV6, 16, 8, 24, netip.MustParsePrefix("::1/128")}
+)
+
+func (f *family) of(ips []netip.Addr) (ip netip.Addr, ok bool) {
+	for _, ip := range ips {
+		if ip.Is4() == f.is4 {
+			return ip, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func bridgeTable(bridge string) string { return bridge }
+func portTable(bridge string) string   { return bridge + "-ports" }
+
+// replaceTable writes a table anew; fill adds its chains and rules. With a nil fill the table is removed.
+func replaceTable(f *family, name string, fill func(c *nftables.Conn, t *nftables.Table)) error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	t := &nftables.Table{Family: f.table, Name: name}
+	c.AddTable(t) // so that the deletion cannot fail
+	c.DelTable(t)
+	if fill != nil {
+		c.AddTable(t)
+		fill(c, t)
+	}
+	err = c.Flush()
+	if fill == nil && !f.is4 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)) {
+		return nil // a kernel without IPv6 has no such table
+	}
+	return err
+}
+
+// DeleteBridge removes the rules of WriteBridge.
+func DeleteBridge(bridge string) error { return WriteBridge(bridge, nil) }
+
+// WriteBridge writes that what the subnets, one of a family at most, send to anywhere else leaves with the machine's own address.
+func WriteBridge(bridge string, subnets []netip.Prefix) error {
+	var errs []error
+	for _, f := range families {
+		var fill func(c *nftables.Conn, t *nftables.Table)
+		for _, subnet := range subnets {
+			if subnet.Addr().Is4() == f.is4 {
+				fill = func(c *nftables.Conn, t *nftables.Table) { f.masquerade(c, t, subnet) }
+			}
+		}
+		errs = append(errs, replaceTable(f, bridgeTable(bridge), fill))
+	}
+	return errors.Join(errs...)
+}
+
+func (f *family) masquerade(c *nftables.Conn, t *nftables.Table, subnet netip.Prefix) {
+	post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+		f.match(f.src, subnet, expr.CmpOpEq),
+		f.match(f.dst, subnet, expr.CmpOpNeq),
+		[]expr.Any{&expr.Masq{}})})
+	// A pod that reaches a pod of the bridge, or itself, through a host port must see the answer come back here.
+	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+		f.match(f.src, subnet, expr.CmpOpEq),
+		f.match(f.dst, subnet, expr.CmpOpEq),
+		matchForwarded(), []expr.Any{&expr.Masq{}})})
+}
+
+// WritePorts writes that connections to a port of the host go to the pod that asked for it. Pods are by UID.
+func WritePorts(bridge string, pods map[string]Forward) error {
+	var errs []error
+	for _, f := range families {
+		var fill func(c *nftables.Conn, t *nftables.Table)
+		if rules := f.ports(pods); len(rules) > 0 {
+			fill = func(c *nftables.Conn, t *nftables.Table) { f.forward(c, t, rules) }
+		}
+		errs = append(errs, replaceTable(f, portTable(bridge), fill))
+	}
+	return errors.Join(errs...)
+}
+
+// ports are the rules' conditions and targets, in an order that does not change.
+func (f *family) ports(pods map[string]Forward) (rules [][]expr.Any) {
+	uids := make([]string, 0, len(pods))
+	for uid := range pods {
+		uids = append(uids, uid)
+	}
+	sort.Strings(uids)
+	for _, uid := range uids {
+		ip, ok := f.of(pods[uid].IPs)
+		for _, port := range pods[uid].Ports {
+			if ok && port.on(f) {
+				rules = append(rules, f.port(ip, port))
+			}
+		}
+	}
+	return rules
+}
+
+func (f *family) forward(c *nftables.Conn, t *nftables.Table, rules [][]expr.Any) {
+	chains := []*nftables.Chain{
+		natChain(c, t, "prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest),
+		natChain(c, t, "output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest),
+	}
+	post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	for _, rule := range rules {
+		for _, chain := range chains {
+			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: rule})
+		}
+	}
+	// A connection through loopback keeps that source address otherwise, and the pod could not answer.
+	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+		f.match(f.src, f.loopback, expr.CmpOpEq), matchForwarded(), []expr.Any{&expr.Masq{}})})
+}
+
+func natChain(c *nftables.Conn, t *nftables.Table, name string, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
+	return c.AddChain(&nftables.Chain{Name: name, Table: t, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: prio})
+}
+
+func (f *family) match(offset uint32, p netip.Prefix, op expr.CmpOp) []expr.Any {
+	mask := make([]byte, f.size)
+	for i := range p.Bits() {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.size},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: f.size, Mask: mask, Xor: make([]byte, f.size)},
+		&expr.Cmp{Op: op, Register: 1, Data: p.Masked().Addr().AsSlice()},
+	}
+}
+
+// statusDNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
+const statusDNAT = 1 << 5
+
+func matchForwarded() []expr.Any { return matchCt(expr.CtKeySTATUS, statusDNAT) }
+
+// matchCt: the connection has one of the bits.
+func matchCt(key expr.CtKey, bits uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Register: 1, Key: key},
+		&expr.Bitwise{
+			SourceRegister: 1, DestRegister: 1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4),
+		},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+func (f *family) port(ip netip.Addr, port Port) []expr.Any {
+	protocol := map[string]byte{"TCP": unix.IPPROTO_TCP, "UDP": unix.IPPROTO_UDP, "SCTP": unix.IPPROTO_SCTP}[port.Protocol]
+	match := []expr.Any{
+		&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(uint16(port.HostPort))},
+	}
+	if hostIP, err := netip.ParseAddr(port.HostIP); err == nil && !AnyIP(port.HostIP) {
+		match = append(match, f.match(f.dst, netip.PrefixFrom(hostIP, hostIP.BitLen()), expr.CmpOpEq)...)
+	}
+	return append(match,
+		&expr.Immediate{Register: 1, Data: ip.AsSlice()},
+		&expr.Immediate{Register: 2, Data: binaryutil.BigEndian.PutUint16(uint16(port.ContainerPort))},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: f.nat, RegAddrMin: 1, RegProtoMin: 2})
+}
+
+func join(lists ...[]expr.Any) []expr.Any {
+	var out []expr.Any
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}
+
+// AllowLoopback lets packets from 127.0.0.1 be routed to the bridge (ip-sysctl, route_localnet). IPv6 has nothing of the kind.
+func AllowLoopback(bridge string) error {
+	return foreign.WriteKernel("/proc/sys/net/ipv4/conf/"+bridge+"/route_localnet", "1")
+}
+
+// LookBridge returns what tells the rules of a bridge's table from any others: what somebody took away, changed or put there instead.
+// It is "" when these cannot be the rules that WriteBridge wrote for the subnets.
+func LookBridge(bridge string, subnets []netip.Prefix) (mark string, err error) {
+	return look(bridgeTable(bridge), 2*len(subnets), "postrouting")
+}
+
+// LookPorts is LookBridge for the rules that WritePorts wrote.
+func LookPorts(bridge string, pods map[string]Forward) (mark string, err error) {
+	want := 0
+	for _, f := range families {
+		if n := len(f.ports(pods)); n > 0 {
+			want += 2*n + 1
+		}
+	}
+	return look(portTable(bridge), want, "prerouting", "output", "postrouting")
+}
+
+func look(table string, want int, chains ...string) (string, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return "", err
+	}
+	mark, n := table, 0
+	for _, f := range families {
+		t := &nftables.Table{Family: f.table, Name: table}
+		for _, chain := range chains {
+			rules, err := c.GetRules(t, &nftables.Chain{Name: chain, Table: t})
+			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EAFNOSUPPORT) {
+				return "", fmt.Errorf("cannot list the rules of table %s: %w", table, err)
+			}
+			for _, r := range rules {
+				content, err := json.Marshal(r.Exprs)
+				if err != nil {
+					return "", err
+				}
+				n++
+				mark += fmt.Sprintln(f.table, chain, r.Handle, string(content))
+			}
+		}
+	}
+	if n != want {
+		return "", nil
+	}
+	return mark, nil
+}

@@ -1,0 +1,260 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/network/firewall"
+)
+
+// Times of Watch.
+const (
+	// settle is how long a change is left to become complete: a firewall that is loaded anew makes many.
+	settle = 100 * time.Millisecond
+	// breather is between two looks on a machine whose network changes all the time.
+	breather = 400 * time.Millisecond
+	// firstRetry and lastRetry are before the next try to mend what could not be mended, or to hear the kernel.
+	firstRetry, lastRetry = time.Second, time.Minute
+)
+
+// watch is what Watch tells and has told.
+type watch struct {
+	mu   sync.Mutex
+	tell func(reason, message string)
+	// troubles are the errors that were told last, by reason: each is told once, until it is another.
+	troubles map[string]string
+}
+
+// Reasons of what Watch tells.
+const (
+	// Restored: something was made again that somebody had taken away.
+	Restored = "NetworkRestored"
+	// Broken: it could not be.
+	Broken = "NetworkBroken"
+	// Blocked: a firewall forbids to forward packets.
+	Blocked = "ForwardingBlocked"
+)
+
+// Watch makes at once, and again whenever the kernel tells of a change, what pods' connections need and somebody else has taken away: the
+// rules, the bridge, its addresses and routes. It tells of it. It returns when ctx has ended.
+func (n *Network) Watch(ctx context.Context, tell func(reason, message string)) {
+	n.watch.mu.Lock()
+	n.watch.tell = tell
+	n.watch.mu.Unlock()
+	changes := make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, s := range sources {
+		wg.Go(func() { s.listen(ctx, changes) })
+	}
+	retry := firstRetry
+	for anew := true; ; anew = false {
+		var again <-chan time.Time
+		if err := n.mend(ctx, anew); err != nil {
+			again = time.After(retry)
+			retry = min(2*retry, lastRetry)
+		} else {
+			retry = firstRetry
+		}
+		if !pause(ctx, breather) {
+			return
+		}
+		select {
+		case <-changes:
+			if !pause(ctx, settle) {
+				return
+			}
+		case <-again:
+		case <-ctx.Done():
+			return
+		}
+		select { // what came meanwhile is seen now
+		case <-changes:
+		default:
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// source is a kind of changes that the kernel tells of.
+type source struct {
+	what     string
+	protocol int
+	groups   []uint
+	matters  func(kind uint16) bool
+}
+
+var sources = []source{
+	{"rules", unix.NETLINK_NETFILTER, []uint{unix.NFNLGRP_NFTABLES}, func(kind uint16) bool {
+		return kind == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN // one for each transaction
+	}},
+	{"links, addresses and routes", unix.NETLINK_ROUTE, []uint{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_NETCONF,
+		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_NETCONF,
+	}, func(kind uint16) bool {
+		return kind != unix.RTM_NEWROUTE && kind != unix.RTM_NEWADDR // what is new takes nothing away
+	}},
+}
+
+// listen passes on that something has changed until ctx ends.
+func (s source) listen(ctx context.Context, changes chan<- struct{}) {
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		if err := s.receive(ctx, changes); ctx.Err() == nil {
+			slog.Warn("the kernel cannot be heard; what others change in the machine's network is not mended at once", "what", s.what, "err", err)
+		}
+		if !pause(ctx, retry) {
+			return
+		}
+		signal(changes) // of what was missed
+	}
+}
+
+func (s source) receive(ctx context.Context, changes chan<- struct{}) error {
+	socket, err := subscribe(s.protocol, s.groups)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, socket.Close) // ends Receive
+	defer func() {
+		if stop() {
+			socket.Close()
+		}
+	}()
+	for {
+		messages, _, err := socket.Receive()
+		if errors.Is(err, unix.ENOBUFS) { // more than could be kept
+			signal(changes)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, m := range messages {
+			if s.matters(m.Header.Type) {
+				signal(changes)
+				break
+			}
+		}
+	}
+}
+
+// subscribe joins the groups one by one: the number of some does not fit into a bind.
+func subscribe(protocol int, groups []uint) (*nl.NetlinkSocket, error) {
+	socket, err := nl.Subscribe(protocol)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		if err := unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); err != nil {
+			socket.Close()
+			return nil, err
+		}
+	}
+	return socket, nil
+}
+
+func signal(changes chan<- struct{}) {
+	select {
+	case changes <- struct{}{}:
+	default:
+	}
+}
+
+// mend makes again what somebody has taken away, and tells of it; with anew it makes all.
+func (n *Network) mend(ctx context.Context, anew bool) error {
+	found, err := n.bridge.Mend(ctx, anew)
+	ports, err2 := n.mendPorts(anew)
+	if ports {
+		found = append(found, "the rules of host ports")
+	}
+	if err = errors.Join(err, err2); err != nil {
+		n.trouble(Broken, "what pods' connections need was changed, and cannot be made again: "+err.Error())
+		return err
+	}
+	n.trouble(Broken, "")
+	if len(found) > 0 {
+		n.say(Restored, "somebody took away or changed "+strings.Join(found, ", ")+"; it was made again")
+	}
+	n.open(ctx)
+	return nil
+}
+
+// mendPorts writes the rules of the host ports again if others have changed them, or with anew.
+func (n *Network) mendPorts(anew bool) (changed bool, err error) {
+	n.mu.Lock()
+	if len(n.ports) == 0 && !n.stale {
+		n.mu.Unlock()
+		return false, nil
+	}
+	mark, err := firewall.LookPorts(n.config.Bridge, n.ports)
+	changed = err == nil && (mark == "" || n.mark != "" && mark != n.mark)
+	if err != nil || !changed && !anew {
+		n.mu.Unlock()
+		return false, err
+	}
+	err = n.writePorts()
+	n.mu.Unlock()
+	return changed && err == nil, err
+}
+
+// open has the bridge's traffic pass the machine's firewalls, as far as that is possible.
+func (n *Network) open(ctx context.Context) {
+	if !n.bridge.InUse() {
+		return
+	}
+	told, err := firewall.Open(n.config.Bridge)
+	told2, err2 := firewall.OpenLegacy(ctx, n.config.Bridge)
+	for _, message := range append(told, told2...) {
+		n.say(Blocked, message)
+	}
+	message := ""
+	if err = errors.Join(err, err2); err != nil && ctx.Err() == nil {
+		message = "pods may not reach other machines, nor be reached by host ports: " + err.Error()
+	}
+	n.trouble(Blocked, message)
+}
+
+// close takes back what open did.
+func (n *Network) close(ctx context.Context) {
+	if err := firewall.CloseLegacy(ctx, n.config.Bridge); err != nil {
+		slog.Warn("rules for the pods' bridge are left behind in a firewall", "err", err)
+	}
+}
+
+// trouble tells of what is wrong, once; "" means that nothing is any more.
+func (n *Network) trouble(reason, message string) {
+	n.watch.mu.Lock()
+	if n.watch.troubles == nil {
+		n.watch.troubles = map[string]string{}
+	}
+	known := n.watch.troubles[reason] == message
+	n.watch.troubles[reason] = message
+	n.watch.mu.Unlock()
+	if message != "" && !known {
+		n.say(reason, message)
+	}
+}
+
+func (n *Network) say(reason, message string) {
+	n.watch.mu.Lock()
+	tell := n.watch.tell
+	n.watch.mu.Unlock()
+	if tell != nil {
+		tell(reason, message)
+	}
+}
