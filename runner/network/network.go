@@ -163,24 +163,31 @@ func (n *Network) Detach(ctx context.Context, p Pod) error {
 
 // forward sets or, with no ports, clears the host ports of a pod.
 func (n *Network) forward(uid string, f forward) error {
-	if err := n.setPorts(uid, f); err != nil {
+	had, err := n.setPorts(uid, f)
+	if err != nil {
 		return fmt.Errorf("cannot forward host ports (does the kernel have nf_tables?): %w", err)
+	}
+	for _, f := range []forward{had, f} {
+		if err := firewall.ForgetUDP(f); err != nil {
+			slog.Warn("senders of UDP that sent to a host port before may not reach its pod as long as they go on to send", "err", err)
+		}
 	}
 	return nil
 }
 
-// setPorts writes the rules.
-func (n *Network) setPorts(uid string, f forward) error {
+// setPorts writes the rules, and returns what the pod had before.
+func (n *Network) setPorts(uid string, f forward) (had forward, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.ports[uid]; !known && len(f.Ports) == 0 && !n.stale {
-		return nil
+	had, known := n.ports[uid]
+	if !known && len(f.Ports) == 0 && !n.stale {
+		return had, nil
 	}
 	n.ports[uid] = f
 	if len(f.Ports) == 0 {
 		delete(n.ports, uid)
 	}
-	return n.writePorts()
+	return had, n.writePorts()
 }
 
 // writePorts writes the rules of all pods. n.mu is held.

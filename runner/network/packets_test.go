@@ -730,3 +730,63 @@ func rulesOf(t *testing.T, family nftables.TableFamily, table, chain string) int
 	}
 	return len(rules)
 }
+
+// A sender of UDP that was there first, and never stops, is heard when the pod comes, and when it comes again.
+func TestUDPSenderWasFirst(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	m.attach("first", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"}) // with it the machine tracks connections
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	for _, ip := range []string{here4, here6} {
+		var c net.Conn
+		in(t, m.neighbor, func() (err error) {
+			c, err = net.Dial("udp", net.JoinHostPort(ip, "514"))
+			return err
+		})
+		wg.Go(func() {
+			defer c.Close()
+			for ctx.Err() == nil {
+				c.Write([]byte(ip)) //nolint:errcheck // nobody listens at first
+				<-time.After(20 * time.Millisecond)
+			}
+		})
+	}
+	flows := func() int {
+		n := 0
+		for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+			list, err := netlink.ConntrackTableList(netlink.ConntrackTable, family)
+			if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+				t.Fatal(err)
+			}
+			for _, f := range list {
+				if f.Forward.DstPort == 514 {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	eventually(t, 5*time.Second, "both flows are known", func() bool { return flows() == 2 })
+	for _, uid := range []string{"syslog", "again"} {
+		p := m.attach(uid, Port{HostPort: 514, ContainerPort: 5514, Protocol: "UDP"})
+		var l net.PacketConn
+		in(t, p.space, func() (err error) {
+			l, err = net.ListenPacket("udp", ":5514")
+			return err
+		})
+		heard, b := map[string]bool{}, make([]byte, 64)
+		l.SetReadDeadline(time.Now().Add(2 * time.Second)) //nolint:errcheck // the read fails
+		for !heard[here4] || !heard[here6] {
+			n, _, err := l.ReadFrom(b)
+			if err != nil {
+				t.Fatalf("%s hears %v: %v", uid, heard, err)
+			}
+			heard[string(b[:n])] = true
+		}
+		l.Close()
+		m.detach(p)
+		eventually(t, 5*time.Second, "the flows go on without a pod", func() bool { return flows() == 2 })
+	}
+}

@@ -208,8 +208,18 @@ func (n *Network) mendPorts(anew bool) (changed bool, err error) {
 		return false, err
 	}
 	err = n.writePorts()
+	all := make([]forward, 0, len(n.ports))
+	for _, f := range n.ports {
+		all = append(all, f)
+	}
 	n.mu.Unlock()
-	return changed && err == nil, err
+	if err != nil || !changed {
+		return false, err
+	}
+	for _, f := range all {
+		err = errors.Join(err, firewall.ForgetUDP(f))
+	}
+	return true, err
 }
 
 // open has the bridge's traffic pass the machine's firewalls, as far as that is possible.
