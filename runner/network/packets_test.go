@@ -280,6 +280,9 @@ func TestTwoFamilies(t *testing.T) {
 		answers(t, nil, ip, 8080, "web")
 	}
 	answers(t, nil, "127.0.0.1", 8080, "web")
+	if answer, err := ask(nil, "::1", 8080); !errors.Is(err, unix.ECONNREFUSED) { // and localhost goes on to 127.0.0.1 at once
+		t.Errorf("::1 answers %q, %v", answer, err)
+	}
 	answers(t, m.neighbor, here4, 8081, "web")
 	answers(t, m.neighbor, here6, 8082, "web")
 	for ip, port := range map[string]int{here6: 8081, here4: 8082} {

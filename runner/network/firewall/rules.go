@@ -154,19 +154,23 @@ func (f *family) ports(pods map[string]Forward) (rules [][]expr.Any) {
 }
 
 func (f *family) forward(c *nftables.Conn, t *nftables.Table, rules [][]expr.Any) {
-	chains := []*nftables.Chain{
-		natChain(c, t, "prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest),
-		natChain(c, t, "output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest),
+	output := natChain(c, t, "output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+	chains := []*nftables.Chain{natChain(c, t, "prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest), output}
+	if f.is4 {
+		// A connection through loopback keeps that source address otherwise, and the pod could not answer.
+		post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+		c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+			f.match(f.src, f.loopback, expr.CmpOpEq), matchForwarded(), []expr.Any{&expr.Masq{}})})
+	} else {
+		// What comes from ::1 is never routed. It is refused, so that who asks for localhost goes on to 127.0.0.1 at once.
+		c.AddRule(&nftables.Rule{Table: t, Chain: output, Exprs: join(
+			f.match(f.dst, f.loopback, expr.CmpOpEq), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})})
 	}
-	post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	for _, rule := range rules {
 		for _, chain := range chains {
 			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: rule})
 		}
 	}
-	// A connection through loopback keeps that source address otherwise, and the pod could not answer.
-	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
-		f.match(f.src, f.loopback, expr.CmpOpEq), matchForwarded(), []expr.Any{&expr.Masq{}})})
 }
 
 func natChain(c *nftables.Conn, t *nftables.Table, name string, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
