@@ -305,6 +305,44 @@ func TestTwoFamilies(t *testing.T) {
 	}
 }
 
+// A pod does not reach what listens on the machine's loopback only, whatever routes it makes.
+func TestLoopbackIsTheMachines(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+	serve(t, p.space, 80, "web")
+	l, err := net.ListenPacket("udp", "127.0.0.1:9090")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	in(t, p.space, func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		eth0, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		gateway := netip.MustParsePrefix(p.IPs[0] + "/24").Masked().Addr().Next()
+		return errors.Join(netlink.AddrDel(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(127, 0, 0, 1).To4(), Mask: net.CIDRMask(8, 32)}}), netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: gateway.AsSlice(),
+			Dst: &net.IPNet{IP: net.IPv4(127, 0, 0, 1).To4(), Mask: net.CIDRMask(32, 32)}}))
+	})
+	in(t, p.space, func() error {
+		c, err := net.Dial("udp", "127.0.0.1:9090")
+		if err == nil {
+			_, err = c.Write([]byte("word"))
+			c.Close()
+		}
+		return err
+	})
+	l.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) //nolint:errcheck // the read fails, which is wanted
+	if _, from, err := l.ReadFrom(make([]byte, 8)); err == nil {
+		t.Errorf("the machine's loopback hears %s", from)
+	}
+	answers(t, nil, "127.0.0.1", 8080, "web")
+}
+
 // A machine with one family has pods that reach others by it.
 func TestOneFamily(t *testing.T) {
 	t.Run("IPv6", func(t *testing.T) {

@@ -128,7 +128,7 @@ func WritePorts(bridge string, pods map[string]Forward) error {
 	for _, f := range families {
 		var fill func(c *nftables.Conn, t *nftables.Table)
 		if rules := f.ports(pods); len(rules) > 0 {
-			fill = func(c *nftables.Conn, t *nftables.Table) { f.forward(c, t, rules) }
+			fill = func(c *nftables.Conn, t *nftables.Table) { f.forward(c, t, bridge, rules) }
 		}
 		errs = append(errs, replaceTable(f, portTable(bridge), fill))
 	}
@@ -153,7 +153,7 @@ func (f *family) ports(pods map[string]Forward) (rules [][]expr.Any) {
 	return rules
 }
 
-func (f *family) forward(c *nftables.Conn, t *nftables.Table, rules [][]expr.Any) {
+func (f *family) forward(c *nftables.Conn, t *nftables.Table, bridge string, rules [][]expr.Any) {
 	output := natChain(c, t, "output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	chains := []*nftables.Chain{natChain(c, t, "prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest), output}
 	if f.is4 {
@@ -161,6 +161,7 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, rules [][]expr.Any
 		post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 		c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
 			f.match(f.src, f.loopback, expr.CmpOpEq), matchForwarded(), []expr.Any{&expr.Masq{}})})
+		f.guardLoopback(c, t, bridge)
 	} else {
 		// What comes from ::1 is never routed. It is refused, so that who asks for localhost goes on to 127.0.0.1 at once.
 		c.AddRule(&nftables.Rule{Table: t, Chain: output, Exprs: join(
@@ -171,6 +172,20 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, rules [][]expr.Any
 			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: rule})
 		}
 	}
+}
+
+// guardLoopback keeps pods from what listens on the machine's loopback only: AllowLoopback has the kernel take packets for it from the bridge,
+// where answers alone are wanted.
+func (f *family) guardLoopback(c *nftables.Conn, t *nftables.Table, bridge string) {
+	input := c.AddChain(&nftables.Chain{Name: "input", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter})
+	there := join(matchInterface(expr.MetaKeyIIFNAME, bridge), f.match(f.dst, f.loopback, expr.CmpOpEq))
+	answer := []expr.Any{
+		&expr.Ct{Register: 1, Key: expr.CtKeyDIRECTION},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}}, // IP_CT_DIR_REPLY
+		&expr.Verdict{Kind: expr.VerdictReturn},
+	}
+	c.AddRule(&nftables.Rule{Table: t, Chain: input, Exprs: join(there, answer)})
+	c.AddRule(&nftables.Rule{Table: t, Chain: input, Exprs: join(there, []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})})
 }
 
 func natChain(c *nftables.Conn, t *nftables.Table, name string, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
@@ -250,9 +265,12 @@ func LookPorts(bridge string, pods map[string]Forward) (mark string, err error) 
 	for _, f := range families {
 		if n := len(f.ports(pods)); n > 0 {
 			want += 2*n + 1
+			if f.is4 {
+				want += 2
+			}
 		}
 	}
-	return look(portTable(bridge), want, "prerouting", "output", "postrouting")
+	return look(portTable(bridge), want, "prerouting", "output", "postrouting", "input")
 }
 
 func look(table string, want int, chains ...string) (string, error) {
