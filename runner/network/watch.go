@@ -113,8 +113,10 @@ var sources = []source{
 
 // listen passes on that something has changed until ctx ends.
 func (s source) listen(ctx context.Context, changes chan<- struct{}) {
+	told := ""
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		if err := s.receive(ctx, changes); ctx.Err() == nil {
+		if err := s.receive(ctx, changes); ctx.Err() == nil && err.Error() != told {
+			told = err.Error()
 			slog.Warn("the kernel cannot be heard; what others change in the machine's network is not mended at once", "what", s.what, "err", err)
 		}
 		if !pause(ctx, retry) {
