@@ -55,7 +55,7 @@ volumes: [{name: disk, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}
 		t.Fatalf("%+v", attached)
 	}
 	a := attached.Attachment
-	if len(a.IPs) != 1 || a.ByCNI || !reflect.DeepEqual(a.Ports, []state.Port{{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"}}) {
+	if len(a.IPs) != 2 || a.ByCNI || !reflect.DeepEqual(a.Ports, []state.Port{{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"}}) {
 		t.Errorf("the attachment is %+v", a)
 	}
 	if _, err := netlink.LinkByName("box0"); err != nil {
@@ -64,7 +64,7 @@ volumes: [{name: disk, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}
 
 	files := l.Files(pod)
 	hosts := read(t, files["/etc/hosts"])
-	for _, line := range []string{a.IPs[0] + "\tweb.sub.default.svc.cluster.local\tweb\n", "10.9.9.9\tdb\n", "127.0.0.1\tlocalhost\n"} {
+	for _, line := range []string{a.IPs[0] + "\tweb.sub.default.svc.cluster.local\tweb\n", a.IPs[1] + "\tweb.sub.default.svc.cluster.local\tweb\n", "10.9.9.9\tdb\n", "127.0.0.1\tlocalhost\n"} {
 		if !strings.Contains(hosts, line) {
 			t.Errorf("/etc/hosts lacks %q:\n%s", line, hosts)
 		}
