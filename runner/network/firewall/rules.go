@@ -71,24 +71,37 @@ func (f *family) of(ips []netip.Addr) (ip netip.Addr, ok bool) {
 func bridgeTable(bridge string) string { return bridge }
 func portTable(bridge string) string   { return bridge + "-ports" }
 
-// replaceTable writes a table anew; fill adds its chains and rules. With a nil fill the table is removed.
-func replaceTable(f *family, name string, fill func(c *nftables.Conn, t *nftables.Table)) error {
+// fill adds the chains and rules of a table; nil means that there is no such table.
+type fill func(c *nftables.Conn, t *nftables.Table)
+
+// replaceTable writes the table of a name anew, of IPv4 and of IPv6, in one transaction.
+func replaceTable(name string, of4, of6 fill) error {
+	err := replace(name, of4, of6, families)
+	if of6 == nil && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)) {
+		return replace(name, of4, nil, []*family{v4}) // a kernel without IPv6 has no such table
+	}
+	return err
+}
+
+func replace(name string, of4, of6 fill, families []*family) error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
 	}
-	t := &nftables.Table{Family: f.table, Name: name}
-	c.AddTable(t) // so that the deletion cannot fail
-	c.DelTable(t)
-	if fill != nil {
-		c.AddTable(t)
-		fill(c, t)
+	for _, f := range families {
+		t := &nftables.Table{Family: f.table, Name: name}
+		c.AddTable(t) // so that the deletion cannot fail
+		c.DelTable(t)
+		add := of6
+		if f.is4 {
+			add = of4
+		}
+		if add != nil {
+			c.AddTable(t)
+			add(c, t)
+		}
 	}
-	err = c.Flush()
-	if fill == nil && !f.is4 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)) {
-		return nil // a kernel without IPv6 has no such table
-	}
-	return err
+	return c.Flush()
 }
 
 // DeleteBridge removes the rules of WriteBridge.
@@ -96,17 +109,15 @@ func DeleteBridge(bridge string) error { return WriteBridge(bridge, nil) }
 
 // WriteBridge writes that what the subnets, one of a family at most, send to anywhere else leaves with the machine's own address.
 func WriteBridge(bridge string, subnets []netip.Prefix) error {
-	var errs []error
-	for _, f := range families {
-		var fill func(c *nftables.Conn, t *nftables.Table)
+	var of [2]fill
+	for i, f := range families {
 		for _, subnet := range subnets {
 			if subnet.Addr().Is4() == f.is4 {
-				fill = func(c *nftables.Conn, t *nftables.Table) { f.masquerade(c, t, subnet) }
+				of[i] = func(c *nftables.Conn, t *nftables.Table) { f.masquerade(c, t, subnet) }
 			}
 		}
-		errs = append(errs, replaceTable(f, bridgeTable(bridge), fill))
 	}
-	return errors.Join(errs...)
+	return replaceTable(bridgeTable(bridge), of[0], of[1])
 }
 
 func (f *family) masquerade(c *nftables.Conn, t *nftables.Table, subnet netip.Prefix) {
@@ -124,15 +135,13 @@ func (f *family) masquerade(c *nftables.Conn, t *nftables.Table, subnet netip.Pr
 
 // WritePorts writes that connections to a port of the host go to the pod that asked for it. Pods are by UID.
 func WritePorts(bridge string, pods map[string]Forward) error {
-	var errs []error
-	for _, f := range families {
-		var fill func(c *nftables.Conn, t *nftables.Table)
+	var of [2]fill
+	for i, f := range families {
 		if rules := f.ports(pods); len(rules) > 0 {
-			fill = func(c *nftables.Conn, t *nftables.Table) { f.forward(c, t, bridge, rules) }
+			of[i] = func(c *nftables.Conn, t *nftables.Table) { f.forward(c, t, bridge, rules) }
 		}
-		errs = append(errs, replaceTable(f, portTable(bridge), fill))
 	}
-	return errors.Join(errs...)
+	return replaceTable(portTable(bridge), of[0], of[1])
 }
 
 // ports are the rules' conditions and targets, in an order that does not change.
