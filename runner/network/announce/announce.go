@@ -17,7 +17,8 @@ func Send(index int, mac net.HardwareAddr, router bool, ips ...netip.Addr) error
 	if err != nil {
 		return fmt.Errorf("cannot announce an address: %w", err)
 	}
-	defer unix.Close(fd) //nolint:errcheck // what was sent is sent
+	// The kernel waits for packets on their way to such a socket when it is closed, some milliseconds, and a pod need not.
+	defer func() { go unix.Close(fd) }() //nolint:errcheck // what was sent is sent
 	for _, ip := range ips {
 		frame := arp(mac, ip)
 		if ip.Is6() {
