@@ -628,6 +628,43 @@ func TestChangedMeanwhile(t *testing.T) {
 	eventually(t, 5*time.Second, "it is told", func() bool { return next.said(Restored) })
 }
 
+// The bridge of a daemon that knew neither fixed hardware addresses nor IPv6 is taken over with its pods, which go on.
+func TestOlderDaemonsBridge(t *testing.T) {
+	m := newMachine(t, true, true, func(c *Config) { c.PodCIDR6 = bridge.None })
+	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+	serve(t, p.space, 80, "web")
+	link, err := netlink.LinkByName(m.config.Bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := link.Attrs().HardwareAddr.String()
+	in(t, nil, func() error { return netlink.LinkSetHardwareAddr(link, net.HardwareAddr{2, 0, 0, 0, 0, 7}) })
+	in(t, p.space, func() error { // it knows the gateway by that
+		eth0, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		gateway := netip.MustParsePrefix(p.IPs[0] + "/24").Masked().Addr().Next()
+		return netlink.NeighSet(&netlink.Neigh{LinkIndex: eth0.Attrs().Index, IP: gateway.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 7}, State: netlink.NUD_REACHABLE})
+	})
+	in(t, nil, func() error { return os.Remove(filepath.Join(m.state, "addresses.json")) })
+	c := m.config
+	c.PodCIDR6 = ""
+	m.Network = New(c)
+	m.Adopt("web", p.Attachment)
+	m.watching()
+	eventually(t, 3*time.Second, "the bridge has its own hardware address", func() bool {
+		now, err := netlink.LinkByName(m.config.Bridge)
+		return err == nil && now.Attrs().HardwareAddr.String() == fixed
+	})
+	answers(t, m.neighbor, here4, 8080, "web")
+	next := m.attach("next")
+	if len(next.IPs) != 2 || next.IPs[0] == p.IPs[0] {
+		t.Errorf("the next pod has %v", next.IPs)
+	}
+	answers(t, next.space, p.IPs[0], 80, "web")
+}
+
 // Firewalls that forbid to forward let the pods' packets pass, and their own order is kept.
 func TestForwardingForbidden(t *testing.T) {
 	drop, accept := nftables.ChainPolicyDrop, nftables.ChainPolicyAccept
