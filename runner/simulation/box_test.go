@@ -66,6 +66,8 @@ type container struct {
 	kills         uint64
 	changed       chan struct{} // closed when kills grows
 	signalled     bool
+	judgedBy      int  // the life of the daemon that said that it has to end for a probe or its hook
+	condemned     bool // it got its stop signal for that
 	order         int  // among the pod's containers
 	late          bool // an effect of a dead daemon made it when the next one had looked
 }

@@ -106,3 +106,18 @@ func (d *daemon) checkStopOrder(uid string, r state.Report) {
 		}
 	}
 }
+
+// noteVerdict remembers that a container has to end for a probe or its hook.
+func (d *daemon) noteVerdict(uid string, r state.Report) {
+	if r.Reason != "Killing" || !strings.Contains(r.Message, "it failed its") && !strings.Contains(r.Message, "hook failed") {
+		return
+	}
+	b := d.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.containers {
+		if c.uid == uid && c.name == r.Container && c.status == state.FoundRunning {
+			c.judgedBy = d.n
+		}
+	}
+}

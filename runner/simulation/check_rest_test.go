@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -99,6 +100,11 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 		if p.Spec.RestartPolicy == v1.RestartPolicyOnFailure && phase == v1.PodFailed {
 			differ("it is %s (%s), and should begin anew", phase, snapshot.Pod.Status.Reason)
 		}
+		for i := range p.Spec.Containers {
+			if name := p.Spec.Containers[i].Name; p.Spec.RestartPolicy == v1.RestartPolicyOnFailure && b.condemned(uid, statusOf(snapshot.Pod, name)) {
+				differ("%s was ended for a probe or its hook, and is left", name)
+			}
+		}
 		if sandbox != nil && sandbox.mounted {
 			differ("it has ended, and its sandbox is left")
 		}
@@ -146,7 +152,8 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 		t := statusOf(snapshot.Pod, c.Name).State.Terminated
 		switch {
 		case b.blocked(c):
-		case t != nil && p.Spec.RestartPolicy == v1.RestartPolicyNever, t != nil && t.ExitCode == 0 && p.Spec.RestartPolicy == v1.RestartPolicyOnFailure:
+		case t != nil && p.Spec.RestartPolicy == v1.RestartPolicyNever:
+		case t != nil && t.ExitCode == 0 && p.Spec.RestartPolicy == v1.RestartPolicyOnFailure && !b.condemned(uid, statusOf(snapshot.Pod, c.Name)):
 		case c.Name == "task" && p.Spec.RestartPolicy != v1.RestartPolicyAlways:
 			differ("the task has not ended")
 		default:
@@ -222,4 +229,10 @@ func (s *script) left() (out []string) {
 func believed(s *state.State, name string) bool {
 	c := s.Containers[name]
 	return s.Initialized || c != nil && c.Ended != nil && c.Ended.ExitCode == 0 && !c.Replaced && c.Revision == s.Revisions.Containers[name]
+}
+
+// condemned: the container that has ended got its stop signal for a probe or its hook. b.mu is held.
+func (b *box) condemned(uid string, c v1.ContainerStatus) bool {
+	last := b.history(uid, c.Name).last
+	return last != nil && last.condemned && c.State.Terminated != nil && strings.HasSuffix(c.State.Terminated.ContainerID, last.id)
 }

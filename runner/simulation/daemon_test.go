@@ -139,6 +139,7 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 		}
 	}
 	b.mu.Unlock()
+	d.noteVerdict(uid, r)
 	d.checkStopOrder(uid, r)
 	if r.Reason != "InternalError" && !b.isCalm() && !b.spared(uid) && b.draw("report", uid, r.Reason).Float64() < b.temper.reports {
 		panic("injected: a fault in the pod's own code")

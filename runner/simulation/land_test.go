@@ -271,6 +271,7 @@ func (d doer) signal(w plan.Signal) state.Result {
 		found := c.found()
 		return state.SignalSent{Signal: w.Signal, Found: &found}
 	}
+	c.condemned = c.condemned || c.judgedBy == d.n
 	b.dieOf(c, w.Signal)
 	return state.SignalSent{Signal: w.Signal}
 }

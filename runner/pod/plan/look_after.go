@@ -49,20 +49,21 @@ func (p *planner) lookAfterRunning(name string, c *state.Container) {
 		return // whether it really runs is to be found out
 	}
 	p.want(WatchKills{Target: t})
-	if signal := c.WantedSignal(); signal != 0 && p.due(c.Now.Signals) {
+	noted := s.Noted >= c.Now.Judged
+	if signal := c.WantedSignal(); signal != 0 && (noted || c.Now.Killed) && p.due(c.Now.Signals) {
 		p.want(Signal{Target: t, Signal: signal})
 	}
-	if c.Now.PreStop {
+	if c.Now.PreStop && noted {
 		p.want(Hook{Target: t, Handler: c.PreStop, PreStop: true, Host: p.host(pod)})
 	}
 	if spec == nil || c.Now.Stopping {
 		return
 	}
-	if !c.Hooked && spec.Lifecycle != nil && spec.Lifecycle.PostStart != nil && c.Now.Unhealthy == "" {
+	if !c.Hooked && spec.Lifecycle != nil && spec.Lifecycle.PostStart != nil && c.Verdict == nil {
 		p.want(Hook{Target: t, Handler: spec.Lifecycle.PostStart, Ports: spec.Ports, Host: p.host(pod)})
 		return
 	}
-	if !c.Hooked || c.Now.Unhealthy != "" {
+	if !c.Hooked || c.Verdict != nil {
 		return
 	}
 	kinds := []state.ProbeKind{state.Liveness, state.Readiness}

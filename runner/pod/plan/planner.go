@@ -228,8 +228,10 @@ func ObservedOf(s *state.State) *Observed {
 		status := &Status{
 			Revision: c.Revision, Resources: c.Resources, Running: c.Running, Backoff: c.Backoff,
 			Stopping: c.Now.Stopping, KillAt: c.Now.KillAt, Killed: c.Now.Killed, ReplacedByEdit: c.Replaced,
-			Unhealthy: c.Now.Unhealthy, UnhealthyGrace: c.Now.UnhealthyGrace, Retry: c.Now.Retry.Due(), Started: c.Started,
-			Hook: c.Now.PreStop,
+			Retry: c.Now.Retry.Due(), Started: c.Started, Hook: c.Now.PreStop,
+		}
+		if c.Verdict != nil {
+			status.Unhealthy, status.UnhealthyGrace = c.Verdict.Reason, c.Verdict.Grace
 		}
 		if c.Ended != nil {
 			status.Ended, status.ExitCode, status.FinishedAt = true, c.Ended.ExitCode, c.Ended.FinishedAt

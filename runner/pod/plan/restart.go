@@ -11,7 +11,8 @@ import (
 
 // restarts says whether a container that ended is started again. As the kubelet (ShouldContainerBeRestarted): a rule for its
 // exit code counts first, then the container's own policy, then the pod's. A sidecar always is; an init container that has
-// succeeded never is.
+// succeeded never is. One that was ended for a probe or its hook is, whatever its exit code, unless the policy is Never: many
+// programs end with 0 on a signal (kuberuntime, computePodActions).
 func (d *Desired) restarts(c Container, s *Status) bool {
 	if c.Sidecar || c.rule(s.ExitCode) != nil {
 		return true
@@ -27,7 +28,7 @@ func (d *Desired) restarts(c Container, s *Status) bool {
 	case v1.RestartPolicyNever:
 		return false
 	case v1.RestartPolicyOnFailure:
-		return s.ExitCode != 0
+		return s.ExitCode != 0 || s.Unhealthy != ""
 	default:
 		return true
 	}

@@ -98,8 +98,8 @@ type Status struct {
 	// ReplacedByEdit: the container was stopped because its part of the manifest changed, or the pod was made anew;
 	// its end is not a failure.
 	ReplacedByEdit bool
-	// Unhealthy is set by a failed liveness or startup probe or postStart hook; it says why. UnhealthyGrace is the probe's
-	// own grace period; nil means the pod's.
+	// Unhealthy is set by a failed liveness or startup probe or postStart hook; it says why, also of an attempt that has ended for
+	// it. UnhealthyGrace is the probe's own grace period; nil means the pod's.
 	Unhealthy      string
 	UnhealthyGrace *time.Duration
 	// Retry is when a failed pull, create, start or resize may be tried again; zero when nothing failed.

@@ -38,9 +38,20 @@ type Container struct {
 	OOMKills uint64 `json:"oomKills,omitempty"`
 	// Replaced: the container was stopped for an edit, or with the machine; its end is not a failure.
 	Replaced bool `json:"replaced,omitempty"`
+	// Verdict is why this attempt had to end; nil when it did not have to. It stays when the attempt has ended: the exit code then
+	// does not decide whether another one follows.
+	Verdict *Verdict `json:"verdict,omitempty"`
 
 	Making *Making `json:"-"`
 	Now    Now     `json:"-"`
+}
+
+// Verdict is that of a failed liveness or startup probe, or of a postStart hook that failed. Nobody may change it.
+type Verdict struct {
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+	// Grace is the failed probe's own grace period; nil means the pod's.
+	Grace *time.Duration `json:"grace,omitempty"`
 }
 
 // Ending is how one attempt ended.
@@ -92,9 +103,9 @@ type Now struct {
 	// Signalled is the last signal that was delivered; Signals paces deliveries that failed, or had no effect.
 	Signalled int
 	Signals   Backoff
-	// Unhealthy is why it has to be stopped; UnhealthyGrace is the failed probe's own grace period.
-	Unhealthy      string
-	UnhealthyGrace *time.Duration
+	// Judged is the step with which the verdict came. Its preStop hook and its stop signal wait until that is noted: it may end with
+	// them at once, and the next Solopod must know why.
+	Judged uint64
 	// Kills is the last known kill count of its cgroup; KilledAt is when it last grew.
 	Kills    uint64
 	KilledAt time.Time

@@ -72,7 +72,11 @@ func (s *State) AwaitsRecord() (noted, saved bool) {
 	for _, l := range s.Leftovers {
 		saved = saved || l.Step > s.Saved
 	}
-	return s.AttachedAt > s.Noted, saved
+	noted = s.AttachedAt > s.Noted
+	for _, c := range s.Containers {
+		noted = noted || c.Now.Judged > s.Noted
+	}
+	return noted, saved
 }
 
 // LeftBehind counts the effects on a container that were left behind and have not returned.

@@ -3,6 +3,7 @@ package step
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -100,7 +101,7 @@ func takeStarted(s *next, r state.Started, f *state.Flight, at time.Time) {
 	c.Running, c.Pid, c.StartedAt, c.Image, c.ImageID = true, m.Pid, wall(r.When), m.Image, m.ImageID
 	c.Terminal, c.Stdin, c.StopSignal, c.PreStop = spec.TTY, spec.Stdin, m.StopSignal, state.PreStopOf(spec)
 	c.Hooked = spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil
-	c.Ready, c.Started, c.Replaced, c.Making = false, false, false, nil
+	c.Ready, c.Started, c.Replaced, c.Verdict, c.Making = false, false, false, nil, nil
 	c.Now = state.Now{Since: r.When, Attached: true, Exit: m.Exit}
 	s.applied(f.Name, spec)
 	s.Reports = append(s.Reports, m.Warnings...)
@@ -163,7 +164,7 @@ func (s *next) noteStarted(at time.Time) {
 // advance: without a startup probe a container has started when its postStart hook has ended; without a readiness probe it is
 // ready when it has started.
 func (s *next) advance(c *state.Container, spec *v1.Container) {
-	if spec == nil || !c.Running || !c.Hooked || c.Now.Stopping {
+	if spec == nil || !c.Running || !c.Hooked || c.Now.Stopping || c.Verdict != nil {
 		return
 	}
 	if spec.StartupProbe == nil {
@@ -209,9 +210,9 @@ func takeResized(s *next, r state.Resized, f *state.Flight, at time.Time) {
 	s.normal(f.Name, "ResizeCompleted", "Container %s has its new resources, without a restart", f.Name)
 }
 
-func takeProbed(s *next, r state.Probed, f *state.Flight, _ time.Time) {
+func takeProbed(s *next, r state.Probed, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
-	if c == nil || c.ID != f.ID || !c.Running || c.Now.Stopping || !f.Cancelled.IsZero() {
+	if c == nil || c.ID != f.ID || !c.Running || c.Now.Stopping || c.Now.Exit != nil || c.Verdict != nil || !f.Cancelled.IsZero() {
 		return
 	}
 	spec := state.ContainerOf(s.Applied, f.Name)
@@ -242,10 +243,15 @@ func takeProbed(s *next, r state.Probed, f *state.Flight, _ time.Time) {
 		c.Started = true
 		s.advance(c, spec)
 	case !healthy:
-		c.Now.Unhealthy = fmt.Sprintf("it failed its %s probe", map[state.ProbeKind]string{state.Startup: "startup", state.Liveness: "liveness"}[r.Kind])
-		c.Now.UnhealthyGrace = nil
+		v := state.Verdict{Reason: fmt.Sprintf("it failed its %s probe", strings.ToLower(string(r.Kind))), At: wall(at)}
 		if p.TerminationGracePeriodSeconds != nil {
-			c.Now.UnhealthyGrace = ptr.To(time.Duration(*p.TerminationGracePeriodSeconds) * time.Second)
+			v.Grace = ptr.To(time.Duration(*p.TerminationGracePeriodSeconds) * time.Second)
 		}
+		s.judge(c, v)
 	}
+}
+
+// judge notes that a container has to end.
+func (s *next) judge(c *state.Container, v state.Verdict) {
+	c.Verdict, c.Now.Judged = &v, s.Steps
 }

@@ -124,6 +124,11 @@ func applyClockMoved(s *next, e state.ClockMoved) {
 	for _, c := range s.Containers {
 		c.StartedAt, c.Backoff.Set = move(c.StartedAt), move(c.Backoff.Set)
 		c.Ended, c.Last = moved(c.Ended), moved(c.Last)
+		if c.Verdict != nil {
+			v := *c.Verdict
+			v.At = move(v.At)
+			c.Verdict = &v
+		}
 	}
 	s.ClockOffset += e.Moved
 }

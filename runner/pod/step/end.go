@@ -43,7 +43,7 @@ func applyKillBegun(s *next, e state.KillBegun) {
 
 func takeHookEnded(s *next, r state.HookEnded, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
-	if c == nil || c.ID != f.ID || !c.Running || c.Now.Stopping != r.PreStop || !f.Cancelled.IsZero() {
+	if c == nil || c.ID != f.ID || !c.Running || c.Now.Exit != nil || c.Now.Stopping != r.PreStop || !f.Cancelled.IsZero() {
 		return // it ended meanwhile, or its stop has begun
 	}
 	if r.FellBack != "" { // the event's reason is the kubelet's
@@ -60,7 +60,7 @@ func takeHookEnded(s *next, r state.HookEnded, f *state.Flight, at time.Time) {
 	}
 	if r.Failure != "" {
 		s.warn(f.Name, "FailedPostStartHook", "PostStartHook failed: %s", r.Failure)
-		c.Now.Unhealthy = "its postStart hook failed"
+		s.judge(c, state.Verdict{Reason: "its postStart hook failed", At: wall(at)})
 		return
 	}
 	c.Hooked = true
@@ -133,6 +133,9 @@ func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 		when = now
 	}
 	s.noteKills(c, f.Name, r.Kills, when)
+	if c.Verdict != nil && when.Before(c.Verdict.At) && c.Now.Signalled == 0 {
+		c.Verdict = nil // it had ended by itself, and what was asked of it then could but fail
+	}
 	end := &state.Ending{ExitCode: exit.Code, FinishedAt: when, Reason: state.ReasonError, Message: r.Message}
 	spec := state.ContainerOf(s.Applied, f.Name)
 	end.FromLog = spec != nil && r.Message == "" && exit.Code != 0 && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError

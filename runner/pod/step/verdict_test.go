@@ -1,0 +1,126 @@
+package step_test
+
+import (
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/pod/plan"
+	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/step"
+)
+
+// judged is a pod that restarts on failure, whose container has just failed a probe or its hook.
+func judged(policy v1.RestartPolicy, kind state.ProbeKind) state.State {
+	s := running()
+	p := s.Pod.DeepCopy()
+	p.Spec.RestartPolicy, p.Spec.InitContainers = policy, nil
+	c := &p.Spec.Containers[0]
+	c.LivenessProbe, c.StartupProbe = &v1.Probe{FailureThreshold: 1}, &v1.Probe{FailureThreshold: 1}
+	c.Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{}}
+	s.Pod, s.Applied = p, p
+	s.Revisions = s.Revise()
+	s.SharedRevision = s.Revisions.Shared
+	s.Containers["main"].Revision = s.Revisions.Containers["main"]
+	f := state.Flight{Kind: state.KindPostStart, Name: "main", ID: "m0", Token: 9, Began: t0}
+	var result state.Result = state.HookEnded{Failure: "no"}
+	if kind != "" {
+		f.Kind, result = state.KindProbe, state.Probed{Kind: kind, Failure: "no"}
+	}
+	return steps(s, state.Begun{Thing: "thing", Flight: f}, state.Said{Thing: "thing", Token: 9, At: at(time.Second), News: result})
+}
+
+// exited is s when its container's process has ended, at a time after t0.
+func exited(s state.State, code int32, after time.Duration) state.State {
+	s = steps(s, state.Exited{ID: "m0", Code: code, When: at(after)})
+	s = steps(s, state.Begun{Thing: "end/main", Flight: state.Flight{Kind: state.KindExamine, Name: "main", ID: "m0", Token: 10, Began: t0}})
+	return steps(s, state.Returned{Thing: "end/main", Token: 10, At: at(time.Minute), Result: state.Examined{}})
+}
+
+func phaseOf(s state.State) plan.PodPhase { return plan.Phase(plan.Described(&s), plan.ObservedOf(&s)) }
+
+// TestVerdict: what was ended for a probe or its hook comes back whatever its exit code, also when Solopod was killed in between;
+// with Never the exit code says what became of it (kubelet, getPhase).
+func TestVerdict(t *testing.T) {
+	for _, kind := range []state.ProbeKind{"", state.Liveness, state.Startup} {
+		for _, test := range []struct {
+			name   string
+			policy v1.RestartPolicy
+			code   int32
+			after  time.Duration
+			want   v1.PodPhase
+		}{
+			{"OnFailure, 0", v1.RestartPolicyOnFailure, 0, 2 * time.Second, v1.PodRunning},
+			{"OnFailure, 143", v1.RestartPolicyOnFailure, 143, 2 * time.Second, v1.PodRunning},
+			{"OnFailure, 0, before the verdict", v1.RestartPolicyOnFailure, 0, time.Millisecond, v1.PodSucceeded},
+			{"Always, 0", v1.RestartPolicyAlways, 0, 2 * time.Second, v1.PodRunning},
+			{"Never, 0", v1.RestartPolicyNever, 0, 2 * time.Second, v1.PodSucceeded},
+			{"Never, 143", v1.RestartPolicyNever, 143, 2 * time.Second, v1.PodFailed},
+		} {
+			s := judged(test.policy, kind)
+			if s.Containers["main"].Verdict == nil {
+				t.Fatalf("%s %s: there is no verdict", kind, test.name)
+			}
+			if got := phaseOf(exited(s, test.code, test.after)); v1.PodPhase(got) != test.want {
+				t.Errorf("%s %s: the pod is %s", kind, test.name, got)
+			}
+			again := restored(t, s) // Solopod was killed right after the verdict
+			if got := phaseOf(exited(again, test.code, test.after)); v1.PodPhase(got) != test.want {
+				t.Errorf("%s %s, after a crash: the pod is %s", kind, test.name, got)
+			}
+		}
+	}
+	// It belongs to the attempt.
+	s := exited(judged(v1.RestartPolicyOnFailure, state.Liveness), 0, 2*time.Second)
+	s = making(s, "m1", 1)
+	s = steps(s, state.Returned{Thing: "container/main", Token: 8, At: t0, Result: state.Made{Pid: 1}})
+	s = steps(s, effect(state.KindStart, "main", "m1", "m1", state.Started{When: t0})...)
+	if s.Containers["main"].Verdict != nil {
+		t.Error("the next attempt has the verdict of the one before")
+	}
+	// Nothing is asked of what has ended.
+	s = steps(running(), state.Exited{ID: "m0", When: at(0)})
+	s = steps(s, state.Begun{Thing: "hook/main", Flight: state.Flight{Kind: state.KindPostStart, Name: "main", ID: "m0", Token: 9}},
+		state.Returned{Thing: "hook/main", Token: 9, At: at(1), Result: state.HookEnded{Failure: "no such process"}})
+	if s.Containers["main"].Verdict != nil {
+		t.Error("a hook's failure counts, after the container's end")
+	}
+}
+
+// TestVerdictBeforeTheSignal: what may end the container waits until the record has the verdict; the end of the grace period does not.
+func TestVerdictBeforeTheSignal(t *testing.T) {
+	s := judged(v1.RestartPolicyOnFailure, state.Liveness)
+	signals := func(now time.Time) (n int) {
+		for _, e := range plan.Plan(s, now) {
+			if r, ok := e.(plan.Run); ok && r.Work.Is().Kind == state.KindSignal {
+				n++
+			}
+		}
+		return n
+	}
+	decide := func(now time.Time) {
+		for _, e := range plan.Plan(s, now) {
+			if d, ok := e.(plan.Decide); ok {
+				s = step.Step(s, d.Event)
+			}
+		}
+	}
+	decide(at(time.Second))
+	if c := s.Containers["main"]; !c.Now.Stopping || signals(at(time.Second)) != 0 {
+		t.Fatalf("it is signalled before the verdict is noted: %+v", c.Now)
+	}
+	if noted, _ := s.AwaitsRecord(); !noted {
+		t.Error("nobody waits for the record")
+	}
+	unsaved := s
+	s = step.Step(s, state.Saved{Step: s.Steps})
+	if signals(at(2*time.Second)) != 1 {
+		t.Error("it is not signalled when the verdict is noted")
+	}
+	s = unsaved
+	decide(at(time.Minute))
+	if signals(at(time.Minute)) != 1 {
+		t.Error("a disk that hangs keeps it from being killed")
+	}
+}
