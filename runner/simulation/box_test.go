@@ -66,6 +66,8 @@ type container struct {
 	kills         uint64
 	changed       chan struct{} // closed when kills grows
 	signalled     bool
+	endsIn        int       // the life of the daemon that began its stop with the pod's end
+	overAt        time.Time // when its grace period may be over then
 	judgedBy      int  // the life of the daemon that said that it has to end for a probe or its hook
 	condemned     bool // it got its stop signal for that
 	order         int  // among the pod's containers

@@ -42,6 +42,7 @@ func (s *script) check() {
 			s.forget(uid)
 		}
 		s.checkRemoval(uid, snapshot)
+		s.checkAllStop(uid, snapshot)
 		if snapshot.State.Adoption == (state.Adoption{}) && !snapshot.State.Over() { // the record may hang, too
 			s.checkRemoved(uid)
 		}
@@ -93,6 +94,20 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 	}
 	if !s.held(uid) { // what a pod shows that is held back may be of an earlier removal
 		s.removed[uid] = shown.Time
+	}
+}
+
+// checkAllStop: with the pod, the stops of all its containers begin at once, so that their hooks do.
+func (s *script) checkAllStop(uid string, snapshot *pod.Snapshot) {
+	st := &snapshot.State
+	going := st.Decided && !st.DeletedAt.IsZero() || !st.StopBy.IsZero()
+	if !going || st.Adoption != (state.Adoption{}) || s.held(uid) {
+		return
+	}
+	for name, c := range st.Containers {
+		if c.Running && !c.Now.Stopping && c.Now.Exit == nil {
+			s.box.violated("%s ends, and the stop of %s has not begun", uid, name)
+		}
 	}
 }
 

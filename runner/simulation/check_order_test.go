@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -73,8 +74,8 @@ var podEnds = []string{
 	"the pod's manifest is gone", "the pod's manifest changed in a part", "the machine goes down", "the pod has ended", "what the pod's containers share is gone",
 }
 
-// checkStopOrder: with the pod, its sidecars end after all others, in the reverse order of their start.
-func (d *daemon) checkStopOrder(uid string, r state.Report) {
+// noteStop remembers that a container's stop has begun with the end of its pod, and when its grace period may be over.
+func (d *daemon) noteStop(p *v1.Pod, r state.Report) {
 	if r.Reason != "Killing" || !strings.HasPrefix(r.Message, "Stopping container") {
 		return
 	}
@@ -82,27 +83,49 @@ func (d *daemon) checkStopOrder(uid string, r state.Report) {
 	for _, reason := range podEnds {
 		ends = ends || strings.Contains(r.Message, reason)
 	}
-	b := d.box
+	uid, b := string(p.UID), d.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var stopped *container
 	for _, c := range b.containers {
-		if c.uid == uid && c.name == r.Container && c.status == state.FoundRunning {
-			stopped = c
-		}
-	}
-	if b.stale[uid].After(b.cleared[uid]) || !ends || stopped == nil || !stopped.sidecar {
-		return
-	}
-	for _, c := range b.containers {
-		if c.uid != uid || c == stopped || c.late || c.status != state.FoundRunning {
+		if c.uid != uid || c.name != r.Container || c.status != state.FoundRunning || !ends {
 			continue
 		}
-		if began := d.begins[uid+" container/"+c.name+" Start"]; d.active[uid+" container/"+c.name] && time.Since(began[len(began)-1]) > 2*time.Minute {
+		now := time.Now()
+		if d.endBegan[uid].IsZero() || len(b.running(uid)) == 1 {
+			d.endBegan[uid] = now
+		}
+		grace := state.GraceOf(p)
+		if d.endBegan[uid].Before(now) { // it was being started when the end began
+			grace = min(grace, state.MinimumGrace)
+		}
+		c.endsIn, c.overAt = d.n, now.Add(grace)
+		if !d.drainBy.IsZero() && d.drainBy.Before(c.overAt) {
+			c.overAt = d.drainBy
+		}
+	}
+}
+
+// checkTurn: with the pod, its sidecars get their stop signals after all others have ended, in the reverse order of their start, or
+// when the grace period is over. b.mu is held.
+func (d *daemon) checkTurn(w plan.Signal) {
+	b := d.box
+	c := b.containers[w.ID]
+	if w.Signal == state.SIGKILL || c == nil || !c.sidecar || c.endsIn != d.n || !time.Now().Before(c.overAt) || !d.alive {
+		return
+	}
+	uid := c.uid
+	if b.stale[uid].After(b.cleared[uid]) || time.Since(d.panics[uid]) < tooLong {
+		return
+	}
+	for _, other := range b.running(uid) {
+		if other == c || other.late {
+			continue
+		}
+		if began := d.begins[uid+" container/"+other.name+" Start"]; d.active[uid+" container/"+other.name] && time.Since(began[len(began)-1]) > 2*time.Minute {
 			continue // its start was left behind
 		}
-		if !c.sidecar || c.order > stopped.order {
-			b.violatedLocked("sidecar %s/%s is stopped before %s", uid, stopped.name, c.name)
+		if !other.sidecar || other.order > c.order {
+			b.violatedLocked("sidecar %s/%s is signalled before %s has ended", uid, c.name, other.name)
 		}
 	}
 }

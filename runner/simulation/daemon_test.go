@@ -31,6 +31,9 @@ type daemon struct {
 	begins map[string][]time.Time
 	panics map[string]time.Time // by UID: when the pod's code panicked last
 	last   map[string]time.Time // by UID: when an effect other than a pull ended last
+	// endBegan is when the end of a pod began, by UID; drainBy is when the machine goes down.
+	endBegan map[string]time.Time
+	drainBy  time.Time
 }
 
 func (b *box) host() state.Host {
@@ -42,7 +45,7 @@ func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
 		box: b, dead: make(chan struct{}), alive: true, ports: map[string]map[int32]bool{}, active: map[string]bool{}, begins: map[string][]time.Time{},
-		panics: map[string]time.Time{}, last: map[string]time.Time{},
+		panics: map[string]time.Time{}, last: map[string]time.Time{}, endBegan: map[string]time.Time{},
 	}
 	b.lives++
 	d.n = b.lives
@@ -140,7 +143,7 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	}
 	b.mu.Unlock()
 	d.noteVerdict(uid, r)
-	d.checkStopOrder(uid, r)
+	d.noteStop(p, r)
 	if r.Reason != "InternalError" && !b.isCalm() && !b.spared(uid) && b.draw("report", uid, r.Reason).Float64() < b.temper.reports {
 		panic("injected: a fault in the pod's own code")
 	}
@@ -220,6 +223,9 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.violatedLocked("two effects work on %s", key)
 	}
 	d.active[key] = true
+	if signal, ok := w.(plan.Signal); ok {
+		d.checkTurn(signal)
+	}
 	if d.alive { // when it is dead all ends at once
 		d.checkPace(key + " " + is.Kind)
 	}

@@ -282,6 +282,9 @@ func (s *script) drain() {
 	b.note("---- the machine goes down")
 	total := time.Duration(5+s.r.IntN(40)) * time.Second
 	begin := time.Now()
+	b.mu.Lock()
+	b.daemon.drainBy = begin.Add(total - total/4)
+	b.mu.Unlock()
 	b.daemon.owner.Drain(context.Background(), total, total/4)
 	if took := time.Since(begin); took > total+25*time.Second {
 		b.violated("the drain took %s of %s", took, total)

@@ -42,7 +42,10 @@ type (
 		Reason  string
 		Replace bool // the container comes back
 		EndsPod bool // the whole pod ends; the grace period of the first such stop is that of the pod
+		Awaits  bool // the stop signal waits for those that end before it
 	}
+	// TakeTurn lets a sidecar have its stop signal: what ends before it has ended, or its time is over.
+	TakeTurn struct{ Name string }
 	// AbandonHook ends a preStop hook whose time is over and sends the stop signal.
 	AbandonHook struct{ Name string }
 	// KillContainer sends SIGKILL: the grace period is over.
@@ -64,6 +67,7 @@ func (BeginAnew) action()       {}
 func (RefreshVolumes) action()  {}
 func (StartContainer) action()  {}
 func (StopContainer) action()   {}
+func (TakeTurn) action()        {}
 func (AbandonHook) action()     {}
 func (KillContainer) action()   {}
 func (ResizeContainer) action() {}

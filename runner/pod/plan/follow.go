@@ -64,7 +64,11 @@ func (p *planner) decideOn(a Action) {
 		if p.s.Containers[a.Name].Now.Exit != nil {
 			return // it has ended
 		}
-		p.decide(state.StopBegun{At: p.now, Name: a.Name, Grace: a.Grace, Reason: a.Reason, Replace: a.Replace, EndsPod: a.EndsPod})
+		p.decide(state.StopBegun{At: p.now, Name: a.Name, Grace: a.Grace, Reason: a.Reason, Replace: a.Replace, EndsPod: a.EndsPod, Awaits: a.Awaits})
+	case TakeTurn:
+		if p.s.Containers[a.Name].Now.Exit == nil {
+			p.decide(state.TurnCome{At: p.now, Name: a.Name})
+		}
 	case AbandonHook:
 		p.decide(state.HookOver{At: p.now, Name: a.Name})
 	case KillContainer:

@@ -16,9 +16,9 @@ func initialize(d *Desired, o *Observed, now time.Time) (out []Action, done bool
 			if o.Initialized || s.succeeded(c) {
 				continue
 			}
-			return append(out, nextForContainer(d, c, s, now)...), false
+			return append(out, nextForContainer(d, o, c, now)...), false
 		}
-		out = append(out, nextForContainer(d, c, s, now)...)
+		out = append(out, nextForContainer(d, o, c, now)...)
 		if !o.Initialized && (s == nil || !s.Running || !s.Started || s.Stopping) {
 			return out, false
 		}

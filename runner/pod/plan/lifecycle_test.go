@@ -104,6 +104,11 @@ func TestSidecars(t *testing.T) {
 	stopping := with(running(), func(s *Status) { s.Stopping, s.KillAt = true, t0.Add(5*time.Second) })
 	killed := with(running(), func(s *Status) { s.Stopping, s.Killed = true, true })
 	unhealthy := with(started(), func(s *Status) { s.Unhealthy = "liveness" })
+	awaits := with(stopping, func(s *Status) { s.Awaits = true })
+	hooked := with(awaits, func(s *Status) { s.Hook = true })
+	late := with(awaits, func(s *Status) { s.KillAt = t0 })
+	hung := with(late, func(s *Status) { s.Hook = true })
+	starting := func(o *Observed) *Observed { o.Starting = true; return o }
 	ending := func(o *Observed, left time.Duration) *Observed { o.EndBy = t0.Add(left); return o }
 	for _, c := range []struct {
 		name string
@@ -122,30 +127,48 @@ func TestSidecars(t *testing.T) {
 		{"with restartPolicy Never as well", withInit(never, onlySidecars), statuses{"s1": ended(0, 0), "s2": started(), "a": running(), "b": running()}.initialized(), "start s1"},
 		{"while it is down containers are restarted all the same", d, statuses{"s1": running(), "s2": started(), "a": ended(1, 0), "b": running()}.initialized(), "start a"},
 		{"an unhealthy one is stopped", d, statuses{"s1": unhealthy, "s2": started(), "a": running(), "b": running()}.initialized(), "stop s1 30s"},
-		{"they end after the containers", nil, statuses{"s1": started(), "s2": started(), "a": running()}.initialized(), "stop a 30s"},
-		{"which end first", nil, statuses{"s1": started(), "s2": started(), "a": stopping}.initialized(), "wait 5s"},
-		{"however long the kernel takes", nil, statuses{"s1": started(), "s2": started(), "a": killed}.initialized(), ""},
-		{"then the last one, in what is left of the grace period", nil, ending(statuses{"s1": started(), "s2": started(), "a": ended(0, 0)}.initialized(), 10*time.Second), "stop s2 10s"},
-		{"with two seconds at least", nil, ending(statuses{"s1": started(), "s2": started(), "a": ended(0, 0)}.initialized(), -time.Second), "stop s2 2s"},
-		{"then the one before", nil, statuses{"s1": started(), "s2": ended(0, 0), "a": ended(0, 0)}.initialized(), "stop s1 30s"},
-		{"not while the last one ends", nil, statuses{"s1": started(), "s2": stopping, "a": ended(0, 0)}.initialized(), "wait 5s"},
+		{"all stops begin at once, for their hooks", nil, statuses{"s1": started(), "s2": started(), "a": running()}.initialized(),
+			"stop a 30s, stop s1 30s awaits, stop s2 30s awaits"},
+		{"their signals come after the containers", nil, statuses{"s1": awaits, "s2": awaits, "a": stopping}.initialized(), "wait 5s"},
+		{"which may be killed first", nil, statuses{"s1": awaits, "s2": awaits, "a": killed}.initialized(), "wait 5s"},
+		{"while one is being started it is waited for", nil, starting(statuses{"s1": awaits, "s2": awaits}.initialized()), "wait 5s"},
+		{"then the last one has its turn", nil, statuses{"s1": awaits, "s2": awaits, "a": ended(0, 0)}.initialized(), "turn s2, wait 5s"},
+		{"also while its hook runs, which comes first", nil, statuses{"s1": awaits, "s2": hooked, "a": ended(0, 0)}.initialized(), "turn s2, wait 5s"},
+		{"not the one before while the last one ends", nil, statuses{"s1": awaits, "s2": stopping, "a": ended(0, 0)}.initialized(), "wait 5s"},
+		{"then that", nil, statuses{"s1": awaits, "s2": ended(0, 0), "a": ended(0, 0)}.initialized(), "turn s1"},
+		{"all have their turn when the grace period is over", nil, statuses{"s1": late, "s2": late, "a": killed}.initialized(), "turn s1, turn s2"},
+		{"a hook that hangs ends with it, and the wait too", nil, statuses{"s1": hung, "s2": late, "a": killed}.initialized(), "abandon s1, turn s2"},
+		{"what starts late has what is left of the grace period", nil, ending(statuses{"s1": started(), "a": running()}.initialized(), 10*time.Second), "stop a 10s, stop s1 10s awaits"},
+		{"and two seconds at least", nil, ending(statuses{"s1": started(), "a": ended(0, 0)}.initialized(), -time.Second), "stop s1 2s awaits"},
 		{"then nothing is left", nil, statuses{"s1": ended(0, 0), "s2": ended(0, 0), "a": ended(0, 0)}.initialized(), "teardown"},
+		{"a pod that comes back lets the turns go on", d, statuses{"s1": awaits, "s2": awaits, "a": ended(0, 0), "b": ended(0, 0)}.initialized(),
+			"turn s2, start a, start b, wait 5s"},
+		{"one that an edit makes a container has its turn", nil, func() *Observed {
+			o := statuses{"s1": awaits, "s2": awaits, "a": stopping}.initialized()
+			o.Sidecars = []string{"s2"}
+			return o
+		}(), "turn s1, wait 5s"},
 		{"when the containers have succeeded they are stopped", withInit(never, onlySidecars),
-			statuses{"s1": started(), "s2": started(), "a": ended(0, 0), "b": ended(0, 0)}.initialized(), "stop s2 30s"},
+			statuses{"s1": started(), "s2": started(), "a": ended(0, 0), "b": ended(0, 0)}.initialized(), "stop s1 30s awaits, stop s2 30s awaits"},
 		{"and when one has failed", withInit(never, onlySidecars),
-			statuses{"s1": started(), "s2": ended(0, 0), "a": ended(1, 0), "b": ended(0, 0)}.initialized(), "stop s1 30s"},
+			statuses{"s1": started(), "s2": ended(0, 0), "a": ended(1, 0), "b": ended(0, 0)}.initialized(), "stop s1 30s awaits"},
 		{"and when an init container has failed for good", withInit(never, func(d *Desired) { d.InitContainers = mixed.InitContainers }),
-			statuses{"i1": ended(0, 0), "s1": started(), "i2": ended(1, 0)}.fresh(), "stop s1 30s"},
+			statuses{"i1": ended(0, 0), "s1": started(), "i2": ended(1, 0)}.fresh(), "stop s1 30s awaits"},
 		{"the machine goes down: the order is the same", d, func() *Observed {
-			o := statuses{"s1": started(), "s2": started(), "a": ended(0, 0)}.initialized()
+			o := statuses{"s1": awaits, "s2": awaits, "a": ended(0, 0)}.initialized()
 			o.StopBy, o.EndBy = t0.Add(time.Minute), t0.Add(2*time.Minute)
 			return o
-		}(), "stop s2 30s replace"},
+		}(), "turn s2, wait 5s"},
 		{"within the machine's time", d, func() *Observed {
 			o := statuses{"s1": started(), "a": ended(0, 0)}.initialized()
 			o.StopBy = t0.Add(3 * time.Second)
 			return o
-		}(), "stop s1 3s replace"},
+		}(), "stop s1 3s replace awaits"},
+		{"and no longer", d, func() *Observed {
+			o := statuses{"s1": awaits, "s2": awaits, "a": killed}.initialized()
+			o.StopBy = t0
+			return o
+		}(), "turn s1, turn s2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := text(Next(c.d, c.o, t0)); got != c.want {

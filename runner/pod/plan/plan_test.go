@@ -32,6 +32,9 @@ func text(actions []Action) string {
 			if a.Replace {
 				s += " replace"
 			}
+			if a.Awaits {
+				s += " awaits"
+			}
 			out = append(out, s)
 		case FailPod:
 			out = append(out, "fail "+a.Reason)
@@ -41,6 +44,8 @@ func text(actions []Action) string {
 			out = append(out, fmt.Sprintf("anew %s %s", a.Trigger, a.Backoff.Delay))
 		case RefreshVolumes:
 			out = append(out, "refresh")
+		case TakeTurn:
+			out = append(out, "turn "+a.Name)
 		case AbandonHook:
 			out = append(out, "abandon "+a.Name)
 		case ResizeContainer:
@@ -77,8 +82,9 @@ func ended(code int32, ago time.Duration) *Status {
 }
 
 func with(s *Status, change func(*Status)) *Status {
-	change(s)
-	return s
+	next := *s
+	change(&next)
+	return &next
 }
 
 func TestNext(t *testing.T) {

@@ -228,7 +228,7 @@ func ObservedOf(s *state.State) *Observed {
 		status := &Status{
 			Revision: c.Revision, Resources: c.Resources, Running: c.Running, Backoff: c.Backoff,
 			Stopping: c.Now.Stopping, KillAt: c.Now.KillAt, Killed: c.Now.Killed, ReplacedByEdit: c.Replaced,
-			Retry: c.Now.Retry.Due(), Started: c.Started, Hook: c.Now.PreStop,
+			Retry: c.Now.Retry.Due(), Started: c.Started, Hook: c.Now.PreStop, Awaits: c.Now.Awaits,
 		}
 		if c.Verdict != nil {
 			status.Unhealthy, status.UnhealthyGrace = c.Verdict.Reason, c.Verdict.Grace

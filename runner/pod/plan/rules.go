@@ -90,9 +90,10 @@ type Status struct {
 	ExitCode   int32
 	FinishedAt time.Time
 	// Stopping: the stop has begun; KillAt is when the grace period ends. Hook: its preStop hook runs, and the stop signal
-	// comes after that. Killed: SIGKILL was sent.
+	// comes after that. Awaits: its stop signal waits for its turn. Killed: SIGKILL was sent.
 	Stopping bool
 	Hook     bool
+	Awaits   bool
 	KillAt   time.Time
 	Killed   bool
 	// ReplacedByEdit: the container was stopped because its part of the manifest changed, or the pod was made anew;
@@ -154,7 +155,7 @@ func run(d *Desired, o *Observed, now time.Time) []Action {
 			out = append(out, MarkInitialized{})
 		}
 		for _, c := range d.Containers {
-			out = append(out, nextForContainer(d, c, o.Containers[c.Name], now)...)
+			out = append(out, nextForContainer(d, o, c, now)...)
 		}
 	}
 	return earliestWait(out)
@@ -171,7 +172,7 @@ func removeUnnamed(d *Desired, o *Observed, now time.Time) []Action {
 		switch {
 		case named[name]:
 		case s.Running:
-			out = append(out, stop(name, s, d.Grace, "the manifest no longer names the container", true, now)...)
+			out = append(out, o.stop(name, s, d.Grace, "the manifest no longer names the container", true, now)...)
 		default:
 			out = append(out, RemoveContainer{name})
 		}
@@ -179,13 +180,14 @@ func removeUnnamed(d *Desired, o *Observed, now time.Time) []Action {
 	return out
 }
 
-// nextForContainer drives one container. A nil status means that it was never started.
-func nextForContainer(d *Desired, c Container, s *Status, now time.Time) []Action {
+// nextForContainer drives one container, which may never have been started.
+func nextForContainer(d *Desired, o *Observed, c Container, now time.Time) []Action {
+	s := o.Containers[c.Name]
 	if s == nil {
 		return []Action{StartContainer{Name: c.Name}}
 	}
 	if s.Running {
-		return nextForRunning(d, c, s, now)
+		return nextForRunning(d, o, c, now)
 	}
 	if s.Retry.After(now) {
 		return []Action{WaitUntil{s.Retry}}
@@ -204,22 +206,23 @@ func nextForContainer(d *Desired, c Container, s *Status, now time.Time) []Actio
 	return []Action{StartContainer{c.Name, s.Backoff.Next(s.FinishedAt, now)}}
 }
 
-func nextForRunning(d *Desired, c Container, s *Status, now time.Time) []Action {
+func nextForRunning(d *Desired, o *Observed, c Container, now time.Time) []Action {
+	s := o.Containers[c.Name]
 	switch {
 	case s.Stopping:
-		return stop(c.Name, s, d.Grace, "", false, now)
+		return o.stop(c.Name, s, d.Grace, "", false, now)
 	case s.Revision != c.Revision:
 		reason := "its part of the manifest changed"
 		if s.Revision == "" {
 			reason = "a restart was asked for"
 		}
-		return stop(c.Name, s, d.Grace, reason, true, now)
+		return o.stop(c.Name, s, d.Grace, reason, true, now)
 	case s.Unhealthy != "":
 		grace := d.Grace
 		if s.UnhealthyGrace != nil {
 			grace = *s.UnhealthyGrace
 		}
-		return stop(c.Name, s, grace, s.Unhealthy, false, now)
+		return o.stop(c.Name, s, grace, s.Unhealthy, false, now)
 	case s.Resources == c.Resources:
 		return nil
 	case s.Retry.After(now): // a resize that was not possible

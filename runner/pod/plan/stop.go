@@ -87,43 +87,44 @@ func (o *Observed) running() bool {
 	return false
 }
 
-// stopAll ends the pod's containers. Sidecars go after all others, in the reverse order of their start, within what is left
-// of the pod's grace period (kubelet, kuberuntime, terminationOrdering).
+// stopAll ends the pod's containers. All preStop hooks begin at once; of the stop signals those of sidecars come after all others',
+// in the reverse order of their start, and when the grace period is over at the latest (kubelet, killContainer and
+// terminationOrdering).
 func stopAll(o *Observed, grace time.Duration, reason string, replace bool, now time.Time) []Action {
+	if !o.EndBy.IsZero() { // what was only just being started when the pod's end began
+		grace = min(grace, max(o.EndBy.Sub(now), state.MinimumGrace))
+	}
 	var out []Action
 	for name, s := range sorted(o.Containers) {
-		if s.Running && (s.Stopping || !slices.Contains(o.Sidecars, name)) {
-			out = append(out, stop(name, s, grace, reason, replace, now)...)
-		}
-	}
-	if len(out) == 0 && !o.anyEnding() && !o.Starting {
-		for _, name := range slices.Backward(o.Sidecars) {
-			if s := o.Containers[name]; s != nil && s.Running {
-				if !o.EndBy.IsZero() {
-					grace = min(grace, max(o.EndBy.Sub(now), state.MinimumGrace))
-				}
-				out = stop(name, s, grace, reason, replace, now)
-				break
-			}
+		if s.Running {
+			out = append(out, o.stop(name, s, grace, reason, replace, now)...)
 		}
 	}
 	for i, a := range out {
 		if s, ok := a.(StopContainer); ok {
-			s.EndsPod = true
+			s.EndsPod, s.Awaits = true, slices.Contains(o.Sidecars, s.Name)
 			out[i] = s
 		}
 	}
 	return earliestWait(out)
 }
 
-// anyEnding: a container was killed and its end has not been seen yet.
-func (o *Observed) anyEnding() bool {
-	for _, s := range o.Containers {
-		if s.Running && s.Stopping {
-			return true
+// turn says whether all have ended that end before a container that waits for that: everything but sidecars, and the sidecars
+// that come after it.
+func (o *Observed) turn(name string) bool {
+	place := slices.Index(o.Sidecars, name)
+	if place < 0 {
+		return true // an edit has made it another kind of container
+	}
+	if o.Starting {
+		return false
+	}
+	for other, s := range o.Containers {
+		if at := slices.Index(o.Sidecars, other); s.Running && (at < 0 || at > place) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 func reasonTerminate(d *Desired, o *Observed) string {
@@ -137,16 +138,20 @@ func reasonTerminate(d *Desired, o *Observed) string {
 }
 
 // stop asks a running container to end, and kills it when its time is up.
-func stop(name string, s *Status, grace time.Duration, reason string, replace bool, now time.Time) []Action {
+func (o *Observed) stop(name string, s *Status, grace time.Duration, reason string, replace bool, now time.Time) []Action {
 	switch {
 	case !s.Stopping:
 		return []Action{StopContainer{Name: name, Grace: grace, Reason: reason, Replace: replace}}
 	case s.Killed:
 		return nil // the kernel will deliver it
+	case s.Awaits && o.turn(name):
+		return []Action{TakeTurn{name}}
 	case s.KillAt.After(now):
 		return []Action{WaitUntil{s.KillAt}}
 	case s.Hook:
 		return []Action{AbandonHook{name}}
+	case s.Awaits:
+		return []Action{TakeTurn{name}}
 	default:
 		return []Action{KillContainer{name}}
 	}

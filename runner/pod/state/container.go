@@ -100,6 +100,8 @@ type Now struct {
 	Replaced bool
 	// PreStop: its preStop hook runs, and the stop signal comes after that.
 	PreStop bool
+	// Awaits: it is a sidecar of a pod that ends, and its stop signal waits until those have ended that end before it.
+	Awaits bool
 	// Signalled is the last signal that was delivered; Signals paces deliveries that failed, or had no effect.
 	Signalled int
 	Signals   Backoff
@@ -215,9 +217,23 @@ func (c *Container) Hinder(reason, message string) {
 	c.Now.WaitingReason, c.Now.WaitingMessage, c.Now.Lacks, c.Now.Retry = reason, message, "", Backoff{}
 }
 
-// PreStopOver notes that the preStop hook is over: the stop signal comes now; a moment is left for it in any case.
+// PreStopOver notes that the preStop hook is over.
 func (c *Container) PreStopOver(at time.Time) {
 	c.Now.PreStop = false
+	c.leaveMoment(at)
+}
+
+// TurnOver notes that nothing that ends before it holds the stop signal back any more.
+func (c *Container) TurnOver(at time.Time) {
+	c.Now.Awaits = false
+	c.leaveMoment(at)
+}
+
+// leaveMoment: where the stop signal comes now, a moment is left for it in any case.
+func (c *Container) leaveMoment(at time.Time) {
+	if c.Now.PreStop || c.Now.Awaits {
+		return
+	}
 	if least := at.Add(MinimumGrace); c.Now.KillAt.Before(least) {
 		c.Now.KillAt = least
 	}
@@ -230,7 +246,7 @@ func (c *Container) WantedSignal() int {
 		return 0
 	case c.Now.Killed:
 		return SIGKILL
-	case c.Now.PreStop || c.Now.Signalled == c.StopSignal:
+	case c.Now.PreStop || c.Now.Awaits || c.Now.Signalled == c.StopSignal:
 		return 0
 	}
 	return c.StopSignal

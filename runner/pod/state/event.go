@@ -116,6 +116,13 @@ type (
 		Reason  string
 		Replace bool
 		EndsPod bool
+		// Awaits: its stop signal waits for its turn.
+		Awaits bool
+	}
+	// TurnCome says that a sidecar's stop signal need not wait any longer.
+	TurnCome struct {
+		At   time.Time
+		Name string
 	}
 	// HookOver says that a preStop hook's time is over.
 	HookOver struct {

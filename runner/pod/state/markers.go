@@ -15,6 +15,7 @@ func (BegunAnew) event()       {}
 func (Removed) event()         {}
 func (ConditionsNoted) event() {}
 func (StopBegun) event()       {}
+func (TurnCome) event()        {}
 func (HookOver) event()        {}
 func (KillBegun) event()       {}
 func (Exited) event()          {}

@@ -36,6 +36,8 @@ func apply(s *next, e state.Event) {
 		applyConditionsNoted(s, e)
 	case state.StopBegun:
 		applyStopBegun(s, e)
+	case state.TurnCome:
+		applyTurnCome(s, e)
 	case state.HookOver:
 		applyHookOver(s, e)
 	case state.KillBegun:

@@ -16,7 +16,7 @@ func applyStopBegun(s *next, e state.StopBegun) {
 	}
 	c.Now.Stopping, c.Now.Replaced = true, e.Replace
 	c.Now.KillAt = e.At.Add(e.Grace)
-	c.Now.PreStop = c.PreStop != nil && e.Grace > 0
+	c.Now.PreStop, c.Now.Awaits = c.PreStop != nil && e.Grace > 0, e.Awaits
 	c.Now.Signals, c.Now.Signalled = state.Backoff{}, 0
 	c.Ready = false
 	if e.EndsPod && s.EndBy.IsZero() {
@@ -25,9 +25,16 @@ func applyStopBegun(s *next, e state.StopBegun) {
 	s.normal(e.Name, "Killing", "Stopping container %s: %s", e.Name, e.Reason)
 }
 
+func applyTurnCome(s *next, e state.TurnCome) {
+	if c := s.Containers[e.Name]; c != nil && c.Now.Awaits {
+		c.TurnOver(e.At)
+	}
+}
+
 func applyHookOver(s *next, e state.HookOver) {
 	if c := s.Containers[e.Name]; c != nil && c.Now.PreStop {
 		s.warn(e.Name, "FailedPreStopHook", "PreStopHook did not end within the grace period and is abandoned")
+		c.Now.Awaits = false // its time is over, too
 		c.PreStopOver(e.At)
 	}
 }
