@@ -43,6 +43,7 @@ func (s *script) check() {
 		}
 		s.checkRemoval(uid, snapshot)
 		s.checkAllStop(uid, snapshot)
+		s.checkPhase(uid, snapshot)
 		if snapshot.State.Adoption == (state.Adoption{}) && !snapshot.State.Over() { // the record may hang, too
 			s.checkRemoved(uid)
 		}
@@ -107,6 +108,21 @@ func (s *script) checkAllStop(uid string, snapshot *pod.Snapshot) {
 	for name, c := range st.Containers {
 		if c.Running && !c.Now.Stopping && c.Now.Exit == nil {
 			s.box.violated("%s ends, and the stop of %s has not begun", uid, name)
+		}
+	}
+}
+
+// checkPhase: a pod that is shown as ended has no process left.
+func (s *script) checkPhase(uid string, snapshot *pod.Snapshot) {
+	b := s.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if phase := snapshot.Pod.Status.Phase; phase != v1.PodSucceeded && phase != v1.PodFailed || b.stale[uid].After(b.cleared[uid]) {
+		return
+	}
+	for _, c := range b.running(uid) {
+		if !c.late && !b.startsApart(uid, c.name) {
+			b.violatedLocked("%s is %s, and %s runs", uid, snapshot.Pod.Status.Phase, c.name)
 		}
 	}
 }

@@ -114,15 +114,15 @@ func (d *daemon) checkTurn(w plan.Signal) {
 		return
 	}
 	uid := c.uid
-	if b.stale[uid].After(b.cleared[uid]) || time.Since(d.panics[uid]) < tooLong {
+	if b.stale[uid].After(b.cleared[uid]) {
 		return
 	}
 	for _, other := range b.running(uid) {
 		if other == c || other.late {
 			continue
 		}
-		if began := d.begins[uid+" container/"+other.name+" Start"]; d.active[uid+" container/"+other.name] && time.Since(began[len(began)-1]) > 2*time.Minute {
-			continue // its start was left behind
+		if b.startsApart(uid, other.name) {
+			continue
 		}
 		if !other.sidecar || other.order > c.order {
 			b.violatedLocked("sidecar %s/%s is signalled before %s has ended", uid, c.name, other.name)
@@ -143,4 +143,12 @@ func (d *daemon) noteVerdict(uid string, r state.Report) {
 			c.judgedBy = d.n
 		}
 	}
+}
+
+// startsApart: a container's start was left behind, or forgotten when the pod's code panicked; what runs is killed when it returns.
+// b.mu is held.
+func (b *box) startsApart(uid, name string) bool {
+	d := b.daemon
+	began := d.begins[uid+" container/"+name+" Start"]
+	return d.active[uid+" container/"+name] && time.Since(began[len(began)-1]) > 2*time.Minute || time.Since(d.panics[uid]) < tooLong
 }

@@ -296,7 +296,7 @@ func TestActiveDeadline(t *testing.T) {
 		if got := text(Next(d, c.o, t0)); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
-		if c.failed != (v1.PodPhase(Phase(d, c.o)) == v1.PodFailed) {
+		if ended := c.failed && !c.o.running(); ended != (v1.PodPhase(Phase(d, c.o)) == v1.PodFailed) {
 			t.Errorf("%s: the phase is %s", c.name, Phase(d, c.o))
 		}
 	}
@@ -325,7 +325,22 @@ func TestPhaseWithInitContainers(t *testing.T) {
 		{"while they run", withInit(always), statuses{"i1": running()}.fresh(), v1.PodPending},
 		{"when one is retried", withInit(always), statuses{"i1": ended(1, 0)}.fresh(), v1.PodPending},
 		{"when one has failed for good", withInit(never), statuses{"i1": ended(1, 0)}.fresh(), v1.PodFailed},
-		{"a sidecar runs and the containers have succeeded", withInit(never, onlySidecars), statuses{"s1": started(), "a": ended(0, 0), "b": ended(0, 0)}.initialized(), v1.PodSucceeded},
+		{"a sidecar runs and the containers have succeeded", withInit(never, onlySidecars), statuses{"s1": started(), "a": ended(0, 0), "b": ended(0, 0)}.initialized(), v1.PodRunning},
+		{"the sidecar has ended, too", withInit(never, onlySidecars), statuses{"s1": ended(1, 0), "a": ended(0, 0), "b": ended(0, 0)}.initialized(), v1.PodSucceeded},
+		{"a sidecar runs and a container has failed", withInit(never, onlySidecars), statuses{"s1": started(), "a": ended(0, 0), "b": ended(1, 0)}.initialized(), v1.PodRunning},
+		{"a sidecar runs and an init container has failed for good", withInit(never, func(d *Desired) {
+			d.InitContainers = []Container{{Name: "s1", Revision: "r1", Sidecar: true}, {Name: "i1", Revision: "r1"}}
+		}), statuses{"s1": started(), "i1": ended(1, 0)}.fresh(), v1.PodPending},
+		{"something of it may just begin to run", withInit(never, onlySidecars), func() *Observed {
+			o := statuses{"a": ended(0, 0), "b": ended(0, 0)}.initialized()
+			o.Starting = true
+			return o
+		}(), v1.PodRunning},
+		{"failed as a whole, while it ends", desired(always, "a"), func() *Observed {
+			o := statuses{"a": running()}.initialized()
+			o.Failed = true
+			return o
+		}(), v1.PodRunning},
 		{"a sidecar in back-off changes nothing", withInit(always, onlySidecars), statuses{"s1": ended(1, 0), "a": running(), "b": running()}.initialized(), v1.PodRunning},
 		{"an own policy counts", desired(always, "a"), statuses{"a": ended(1, 0)}.initialized(), v1.PodRunning},
 	} {

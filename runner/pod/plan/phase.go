@@ -12,10 +12,25 @@ func (p PodPhase) Terminal() bool {
 	return p == PodPhase(v1.PodSucceeded) || p == PodPhase(v1.PodFailed)
 }
 
-// Phase computes the phase as the kubelet does (pkg/kubelet/kubelet_pods.go, getPhase): Failed when an init container has
-// failed for good; Pending until every container has been started once; Succeeded or Failed when all have ended for good,
-// whatever sidecars do; otherwise Running. A pod that was failed as a whole is Failed.
+// Phase computes the phase as the kubelet does (pkg/kubelet/kubelet_pods.go, getPhase, and status_manager.go, mergePodStatus): Failed
+// or Succeeded when it has come to that and nothing runs any more, be it a sidecar; else Pending until every container has been
+// started once, and then Running.
 func Phase(d *Desired, o *Observed) PodPhase {
+	if phase := outcome(d, o); phase != "" && !o.running() && !o.Starting {
+		return phase
+	}
+	for _, c := range d.Containers {
+		if s := o.Containers[c.Name]; s == nil || !s.Running && !s.Ended {
+			return PodPhase(v1.PodPending)
+		}
+	}
+	return PodPhase(v1.PodRunning)
+}
+
+// outcome is what has become of a pod for good; what still runs of it is to end. Empty: nothing yet. It has failed when that was
+// said of it as a whole, when an init container has failed for good, or one of its containers when all have ended for good;
+// sidecars do not count.
+func outcome(d *Desired, o *Observed) PodPhase {
 	if o.Failed {
 		return PodPhase(v1.PodFailed)
 	}
@@ -26,28 +41,17 @@ func Phase(d *Desired, o *Observed) PodPhase {
 			}
 		}
 	}
-	unstarted, active, failed := 0, 0, 0
+	phase := PodPhase(v1.PodSucceeded)
 	for _, c := range d.Containers {
 		s := o.Containers[c.Name]
-		switch {
-		case s == nil || !s.Running && !s.Ended:
-			unstarted++
-		case !d.over(c, s):
-			active++
-		case s.ExitCode != 0:
-			failed++
+		if !d.over(c, s) {
+			return ""
+		}
+		if s.ExitCode != 0 {
+			phase = PodPhase(v1.PodFailed)
 		}
 	}
-	switch {
-	case unstarted > 0:
-		return PodPhase(v1.PodPending)
-	case active > 0:
-		return PodPhase(v1.PodRunning)
-	case failed > 0:
-		return PodPhase(v1.PodFailed)
-	default:
-		return PodPhase(v1.PodSucceeded)
-	}
+	return phase
 }
 
 // over: the container has ended for good.

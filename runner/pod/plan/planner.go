@@ -204,7 +204,7 @@ func ObservedOf(s *state.State) *Observed {
 	o := &Observed{
 		SetUp: s.SetUp, SharedRevision: s.SharedRevision, ContentRevision: s.Content, Anything: s.Anything(), SetUpRetry: s.Retry.Due(),
 		StopBy: s.StopBy, Grace: state.GraceOf(s.Pod), Containers: map[string]*Status{},
-		Initialized: s.Initialized, Failed: s.Failed != nil, StartedAt: s.StartTime, EndBy: s.EndBy,
+		Initialized: s.Initialized, Failed: s.Failed != nil, StartedAt: s.StartTime, EndBy: s.EndBy, Starting: s.Starting(),
 	}
 	if s.SharedRevision == "" && !s.Dirty {
 		o.SharedRevision = s.Revisions.Shared // only claimed so far
@@ -220,9 +220,6 @@ func ObservedOf(s *state.State) *Observed {
 		if c := &applied.Spec.InitContainers[i]; manifests.IsSidecar(c) {
 			o.Sidecars = append(o.Sidecars, c.Name)
 		}
-	}
-	for _, f := range s.Flights {
-		o.Starting = o.Starting || f.Kind == state.KindStart && !f.Left
 	}
 	for name, c := range s.Containers {
 		status := &Status{

@@ -117,7 +117,7 @@ func Next(d *Desired, o *Observed, now time.Time) []Action {
 	if d == nil || o.Anything && o.SharedRevision != d.SharedRevision {
 		return terminate(d, o, now)
 	}
-	if o.Failed || Phase(d, o).Terminal() {
+	if outcome(d, o) != "" {
 		return finish(d, o, now)
 	}
 	if d.ActiveDeadline > 0 && !o.StartedAt.IsZero() {

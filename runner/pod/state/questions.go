@@ -99,6 +99,16 @@ func (s *State) StartsUnclear() bool {
 	return false
 }
 
+// Starting says whether a container's process is just being started, and may run.
+func (s *State) Starting() bool {
+	for _, f := range s.Flights {
+		if f.Kind == KindStart && !f.Left {
+			return true
+		}
+	}
+	return false
+}
+
 // Restartable says whether a container can be restarted by hand: init containers that run to their end cannot.
 func Restartable(pod *v1.Pod, container string) bool {
 	for i := range pod.Spec.InitContainers {

@@ -13,6 +13,7 @@ func Same(a, b *state.State) bool {
 	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.DeletedAt.Equal(b.DeletedAt) && a.StartTime.Equal(b.StartTime) &&
 		a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
 		a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
+		a.Starting() == b.Starting() &&
 		state.SameSlice(a.Conditions, b.Conditions) && maps.Equal(a.Revisions.Containers, b.Revisions.Containers) &&
 		maps.EqualFunc(a.Images, b.Images, func(x, y *state.Image) bool { return *x == *y }) &&
 		maps.EqualFunc(a.Containers, b.Containers, func(x, y *state.Container) bool { return seenOf(x) == seenOf(y) })
@@ -27,6 +28,7 @@ type seen struct {
 	running, started, ready, replaced       bool
 	startedAt                               int64
 	ended, last                             *state.Ending
+	verdict                                 *state.Verdict
 	backoff                                 state.Backoff
 	waitingReason, waitingMessage, lacks    string
 }
@@ -35,6 +37,6 @@ func seenOf(c *state.Container) seen {
 	return seen{
 		id: c.ID, revision: c.Revision, image: c.Image, imageID: c.ImageID, resources: c.Resources, attempt: c.Attempt, running: c.Running,
 		started: c.Started, ready: c.Ready, replaced: c.Replaced, startedAt: c.StartedAt.UnixNano(), ended: c.Ended, last: c.Last,
-		backoff: c.Backoff, waitingReason: c.Now.WaitingReason, waitingMessage: c.Now.WaitingMessage, lacks: c.Now.Lacks,
+		verdict: c.Verdict, backoff: c.Backoff, waitingReason: c.Now.WaitingReason, waitingMessage: c.Now.WaitingMessage, lacks: c.Now.Lacks,
 	}
 }

@@ -47,7 +47,7 @@ func Of(s state.State, now time.Time) *v1.Pod {
 	phase := plan.Phase(v.desired, v.observed)
 	status.Phase = v1.PodPhase(phase)
 	status.Message = s.Message
-	if f := s.Failed; f != nil {
+	if f := s.Failed; f != nil && phase.Terminal() {
 		status.Reason, status.Message = f.Reason, f.Message
 	}
 	if s.Decided && !s.DeletedAt.IsZero() && s.Anything() {

@@ -51,6 +51,11 @@ func ended(s *state.State, e state.Ending, backoff state.Backoff) {
 	s.Containers["main"] = &state.Container{Revision: s.Revisions.Containers["main"], Ended: &e, Backoff: backoff}
 }
 
+// noSidecar ends the sidecar.
+func noSidecar(s *state.State) {
+	s.Containers["car"] = &state.Container{Revision: s.Revisions.Containers["car"], Ended: &state.Ending{ID: "c", FinishedAt: t0}}
+}
+
 // says is a status in one line.
 func says(p *v1.Pod, container string) string {
 	ready := v1.ConditionUnknown
@@ -99,12 +104,23 @@ func TestOf(t *testing.T) {
 		"killed": {func(s *state.State) {
 			ended(s, state.Ending{ExitCode: 137, Reason: state.ReasonError}, state.Backoff{})
 		}, "main", "Running ready=False; restarts=0 ready=false terminated:Error,137,9"},
-		"succeeded": {func(s *state.State) { never(s); ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{}) }, "main", "Succeeded ready=False; restarts=0 ready=false terminated:Completed,0,0"},
+		"succeeded": {func(s *state.State) { never(s); ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{}) }, "main", "Running ready=False; restarts=0 ready=false terminated:Completed,0,0"},
+		"succeeded, and its sidecar has ended": {func(s *state.State) {
+			never(s)
+			noSidecar(s)
+			ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{})
+		}, "main", "Succeeded ready=False; restarts=0 ready=false terminated:Completed,0,0"},
 		"failed": {func(s *state.State) {
 			never(s)
+			noSidecar(s)
 			ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, state.Backoff{})
 		}, "main", "Failed ready=False; restarts=0 ready=false terminated:Error,1,0"},
-		"evicted":           {func(s *state.State) { s.Failed = &state.Failure{Reason: "Evicted"} }, "main", "Failed ready=False; restarts=2 ready=true running last:OOMKilled"},
+		"evicted": {func(s *state.State) { s.Failed = &state.Failure{Reason: "Evicted"} }, "main", "Running ready=True; restarts=2 ready=true running last:OOMKilled"},
+		"evicted, and all has ended": {func(s *state.State) {
+			s.Failed = &state.Failure{Reason: "Evicted"}
+			noSidecar(s)
+			ended(s, state.Ending{ExitCode: 143, Reason: state.ReasonError}, state.Backoff{})
+		}, "main", "Failed ready=False; restarts=0 ready=false terminated:Error,143,15"},
 		"create failed":     {func(s *state.State) { hindered(s, "CreateContainerError") }, "main", "Pending ready=False; restarts=0 ready=false waiting:CreateContainerError"},
 		"pulling":           {func(s *state.State) { lacks(s, state.Image{}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ContainerCreating"},
 		"archives are read": {func(s *state.State) { lacks(s, state.Image{AwaitsScan: true}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ContainerCreating"},
