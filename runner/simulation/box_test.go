@@ -68,10 +68,10 @@ type container struct {
 	signalled     bool
 	endsIn        int       // the life of the daemon that began its stop with the pod's end
 	overAt        time.Time // when its grace period may be over then
-	judgedBy      int  // the life of the daemon that said that it has to end for a probe or its hook
-	condemned     bool // it got its stop signal for that
-	order         int  // among the pod's containers
-	late          bool // an effect of a dead daemon made it when the next one had looked
+	judgedBy      int       // the life of the daemon that said that it has to end for a probe or its hook
+	condemned     bool      // it got its stop signal for that
+	order         int       // among the pod's containers
+	late          bool      // an effect of a dead daemon made it when the next one had looked
 }
 
 // sandbox is what is there of a pod beside its containers.
@@ -82,6 +82,8 @@ type sandbox struct {
 	shared                  string // revision
 	// done: the init containers that have succeeded, and sidecars that have started, since the set-up.
 	done map[string]bool
+	// begun: the containers that have run since the set-up.
+	begun map[string]bool
 }
 
 // history is what has run under one container's name.
@@ -173,7 +175,7 @@ func (b *box) gate() <-chan struct{} {
 func (b *box) sandbox(uid string) *sandbox {
 	s := b.sandboxes[uid]
 	if s == nil {
-		s = &sandbox{done: map[string]bool{}}
+		s = &sandbox{done: map[string]bool{}, begun: map[string]bool{}}
 		b.sandboxes[uid] = s
 	}
 	return s

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -151,4 +152,21 @@ func (b *box) startsApart(uid, name string) bool {
 	d := b.daemon
 	began := d.begins[uid+" container/"+name+" Start"]
 	return d.active[uid+" container/"+name] && time.Since(began[len(began)-1]) > 2*time.Minute || time.Since(d.panics[uid]) < tooLong
+}
+
+// checkHooks: the first start of a container waits for the postStart hooks of those before it. b.mu is held.
+func (d *daemon) checkHooks(w plan.Create) {
+	b, uid := d.box, string(w.Pod.UID)
+	s := b.sandboxes[uid]
+	if s == nil || s.begun[w.Name] || !d.alive || b.stale[uid].After(b.cleared[uid]) || time.Since(d.panics[uid]) < tooLong {
+		return
+	}
+	place := slices.IndexFunc(w.Pod.Spec.Containers, func(c v1.Container) bool { return c.Name == w.Name })
+	for i := range max(place, 0) {
+		before := &w.Pod.Spec.Containers[i]
+		id := d.hooks[uid+" hook/"+before.Name]
+		if c := b.containers[id]; c != nil && c.status == state.FoundRunning && !d.left[uid+"/"+before.Name] {
+			b.violatedLocked("%s/%s is created while the postStart hook of %s runs", uid, w.Name, before.Name)
+		}
+	}
 }

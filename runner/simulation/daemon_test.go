@@ -34,6 +34,9 @@ type daemon struct {
 	// endBegan is when the end of a pod began, by UID; drainBy is when the machine goes down.
 	endBegan map[string]time.Time
 	drainBy  time.Time
+	// hooks are the containers whose postStart hooks run, by pod and thing; left are those with an effect that was left behind.
+	hooks map[string]string
+	left  map[string]bool
 }
 
 func (b *box) host() state.Host {
@@ -45,7 +48,7 @@ func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
 		box: b, dead: make(chan struct{}), alive: true, ports: map[string]map[int32]bool{}, active: map[string]bool{}, begins: map[string][]time.Time{},
-		panics: map[string]time.Time{}, last: map[string]time.Time{}, endBegan: map[string]time.Time{},
+		panics: map[string]time.Time{}, last: map[string]time.Time{}, endBegan: map[string]time.Time{}, hooks: map[string]string{}, left: map[string]bool{},
 	}
 	b.lives++
 	d.n = b.lives
@@ -119,7 +122,7 @@ func (b *box) reboot(lucky func() bool) {
 	}
 	for _, s := range b.sandboxes {
 		s.mounted, s.attached = false, false
-		s.done = map[string]bool{}
+		s.done, s.begun = map[string]bool{}, map[string]bool{}
 	}
 	for _, h := range b.histories {
 		h.free, h.streak = true, -1
@@ -133,13 +136,16 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	b.note("%s told: %s %s: %s", uid, r.Container, r.Reason, r.Message)
 	b.mu.Lock()
 	b.told[r.Reason]++
-	if r.Reason == "InternalError" {
+	switch r.Reason {
+	case "InternalError":
 		d.panics[uid] = time.Now()
 		for key, h := range b.histories {
 			if strings.HasPrefix(key, uid+"/") {
 				b.forgive(uid, h)
 			}
 		}
+	case "EffectLeftBehind":
+		d.left[uid+"/"+r.Container] = true
 	}
 	b.mu.Unlock()
 	d.noteVerdict(uid, r)
@@ -223,8 +229,15 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.violatedLocked("two effects work on %s", key)
 	}
 	d.active[key] = true
-	if signal, ok := w.(plan.Signal); ok {
-		d.checkTurn(signal)
+	switch w := w.(type) {
+	case plan.Signal:
+		d.checkTurn(w)
+	case plan.Create:
+		d.checkHooks(w)
+	}
+	hook, ok := w.(plan.Hook)
+	if postStart := ok && !hook.PreStop; postStart {
+		d.hooks[key] = hook.ID
 	}
 	if d.alive { // when it is dead all ends at once
 		d.checkPace(key + " " + is.Kind)
@@ -233,6 +246,7 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		d.active[key] = false
+		delete(d.hooks, key)
 		if is.Kind != state.KindPull {
 			d.last[uid] = time.Now()
 		}

@@ -158,7 +158,7 @@ func (d doer) setUp(uid string, w plan.SetUp) state.Result {
 		b.violatedLocked("%s is set up twice", uid)
 	}
 	s.mounted, s.data, s.shared = true, true, w.Key
-	s.done = map[string]bool{}
+	s.done, s.begun = map[string]bool{}, map[string]bool{}
 	return state.SandboxMade{}
 }
 
@@ -256,6 +256,7 @@ func (d doer) start(w plan.Start) state.Result {
 		return state.Started{Problem: state.Problem{Reason: "RunContainerError", Message: "no such container"}}
 	}
 	b.checkStart(c, w.Pod)
+	b.sandbox(c.uid).begun[c.name] = true
 	c.status, c.started = state.FoundRunning, time.Now()
 	b.live(c)
 	return state.Started{When: c.started}

@@ -272,6 +272,47 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// TestPostStartHoldsBack: containers start in the manifest's order, each when the hook of the one before has ended (kuberuntime,
+// SyncPod); what fails, and what has run, waits for nobody.
+func TestPostStartHoldsBack(t *testing.T) {
+	d := desired(always, "a", "b", "c")
+	d.Containers[0].PostStart = true
+	hooks := with(running(), func(s *Status) { s.Begun = true })
+	hooked := with(hooks, func(s *Status) { s.Hooked = true })
+	begun := func(s *Status) *Status { return with(s, func(s *Status) { s.Begun = true }) }
+	for _, c := range []struct {
+		name     string
+		s        statuses
+		hindered bool
+		want     string
+	}{
+		{"nothing runs: the first alone", statuses{}, false, "start a"},
+		{"it is being made", statuses{"a": {Revision: "r1", Making: true}}, false, "start a"},
+		{"its hook runs", statuses{"a": hooks}, false, ""},
+		{"its hook has ended", statuses{"a": hooked}, false, "start b, start c"},
+		{"its hook has failed", statuses{"a": with(hooks, func(s *Status) { s.Unhealthy = "hook" })}, false, "stop a 30s, start b, start c"},
+		{"it cannot be made", statuses{"a": {Retry: t0.Add(time.Second)}}, true, "start b, start c, wait 1s"},
+		{"it is tried again", statuses{"a": {}, "b": {Making: true}}, true, "start a, start b, start c"},
+		{"its image cannot be had", statuses{}, true, "start a, start b, start c"},
+		{"it backs off", statuses{"a": with(ended(1, time.Second), func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0} })}, false, "start b, start c, wait 9s"},
+		{"it starts again", statuses{"a": begun(ended(1, time.Second))}, false, "start a"},
+		{"what has run is not held back", statuses{"a": hooks, "b": begun(ended(1, time.Second))}, false, "start b"},
+		{"nor what is being made", statuses{"a": hooks, "b": {Making: true}}, false, "start b"},
+		{"what runs is looked after", statuses{"a": hooks, "b": with(running(), func(s *Status) { s.Unhealthy = "liveness" })}, false, "stop b 30s"},
+		{"an edit of it ends its hook", statuses{"a": with(hooks, func(s *Status) { s.Revision = "r0" })}, false, "stop a 30s replace"},
+		{"and the next one's counts", statuses{"a": with(hooked, func(s *Status) { s.Revision, s.Stopping, s.KillAt = "r0", true, t0.Add(5*time.Second) })}, false, "wait 5s"},
+	} {
+		o := c.s.initialized()
+		o.Hindered = map[string]bool{"a": c.hindered}
+		if got := text(Next(d, o, t0)); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+	if got := text(Next(nil, statuses{"a": hooks}.initialized(), t0)); got != "stop a 30s" {
+		t.Errorf("a removal waits for a hook: %q", got)
+	}
+}
+
 // activeDeadlineSeconds (kubelet, active_deadline.go): counted from the pod's start, for any restart policy.
 func TestActiveDeadline(t *testing.T) {
 	for _, c := range []struct {

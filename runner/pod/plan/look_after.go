@@ -59,7 +59,7 @@ func (p *planner) lookAfterRunning(name string, c *state.Container) {
 	if spec == nil || c.Now.Stopping {
 		return
 	}
-	if !c.Hooked && spec.Lifecycle != nil && spec.Lifecycle.PostStart != nil && c.Verdict == nil {
+	if !c.Hooked && state.HasPostStart(spec) && c.Verdict == nil {
 		p.want(Hook{Target: t, Handler: spec.Lifecycle.PostStart, Ports: spec.Ports, Host: p.host(pod)})
 		return
 	}

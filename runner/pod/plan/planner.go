@@ -185,7 +185,7 @@ func Described(s *state.State) *Desired {
 }
 
 func container(s *state.State, c *v1.Container) Container {
-	out := Container{Name: c.Name, Revision: s.Revisions.Containers[c.Name], Resources: s.Revisions.Resources[c.Name]}
+	out := Container{Name: c.Name, Revision: s.Revisions.Containers[c.Name], Resources: s.Revisions.Resources[c.Name], PostStart: state.HasPostStart(c)}
 	if c.RestartPolicy != nil {
 		out.RestartPolicy = *c.RestartPolicy
 	}
@@ -205,6 +205,12 @@ func ObservedOf(s *state.State) *Observed {
 		SetUp: s.SetUp, SharedRevision: s.SharedRevision, ContentRevision: s.Content, Anything: s.Anything(), SetUpRetry: s.Retry.Due(),
 		StopBy: s.StopBy, Grace: state.GraceOf(s.Pod), Containers: map[string]*Status{},
 		Initialized: s.Initialized, Failed: s.Failed != nil, StartedAt: s.StartTime, EndBy: s.EndBy, Starting: s.Starting(),
+		Hindered: map[string]bool{},
+	}
+	for i := range s.Pod.Spec.Containers {
+		if c := &s.Pod.Spec.Containers[i]; state.HasPostStart(c) && hindered(s, c) {
+			o.Hindered[c.Name] = true
+		}
 	}
 	if s.SharedRevision == "" && !s.Dirty {
 		o.SharedRevision = s.Revisions.Shared // only claimed so far
@@ -226,6 +232,7 @@ func ObservedOf(s *state.State) *Observed {
 			Revision: c.Revision, Resources: c.Resources, Running: c.Running, Backoff: c.Backoff,
 			Stopping: c.Now.Stopping, KillAt: c.Now.KillAt, Killed: c.Now.Killed, ReplacedByEdit: c.Replaced,
 			Retry: c.Now.Retry.Due(), Started: c.Started, Hook: c.Now.PreStop, Awaits: c.Now.Awaits,
+			Hooked: c.Hooked, Begun: c.Begun, Making: c.Making != nil,
 		}
 		if c.Verdict != nil {
 			status.Unhealthy, status.UnhealthyGrace = c.Verdict.Reason, c.Verdict.Grace
@@ -236,6 +243,18 @@ func ObservedOf(s *state.State) *Observed {
 		o.Containers[name] = status
 	}
 	return o
+}
+
+// hindered: what a container's next attempt needs has failed, or hangs.
+func hindered(s *state.State, c *v1.Container) bool {
+	if image := s.Images[c.Image]; image != nil && image.Retry.Failures > 0 {
+		return true
+	}
+	if s.LeftBehind(c.Name) > 0 || s.Pauses[state.ThingOf(state.KindCreate, c.Name)].Failures > 0 {
+		return true
+	}
+	known := s.Containers[c.Name]
+	return known != nil && (known.Now.WaitingReason != "" || known.Now.Retry.Failures > 0)
 }
 
 // absent names the first object that the pod's volumes need and that does not exist.

@@ -192,6 +192,10 @@ func TestPlan(t *testing.T) {
 	sidecar := func(p *v1.Pod) {
 		p.Spec.InitContainers = []v1.Container{{Name: "car", Image: "car:1", RestartPolicy: ptr.To(v1.ContainerRestartPolicyAlways)}}
 	}
+	hooked := func(p *v1.Pod) {
+		p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{}}
+		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: "beside", Image: "beside:1"})
+	}
 	edited := pod(func(p *v1.Pod) { p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: "b"}} })
 	other := func(p *v1.Pod) { p.Spec.Hostname = "other" }
 	failed := state.Problem{Reason: "Failed", Message: "no"}
@@ -243,6 +247,12 @@ func TestPlan(t *testing.T) {
 		"resized":                            {up(pod(cpu("1"))).started("main").happens(state.Desired{At: start, Pod: pod(cpu("2"))}), "Resize main"},
 		"a probe is due":                     {up(pod(func(p *v1.Pod) { p.Spec.Containers[0].LivenessProbe = &v1.Probe{} })).ends("container/main", state.Made{}).follow().ends("container/main", state.Started{When: start}), "WatchKills main, Probe main"},
 		"a hook first":                       {up(pod(func(p *v1.Pod) { p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{}} })).ends("container/main", state.Made{}).follow().ends("container/main", state.Started{When: start}), "WatchKills main, PostStart main"},
+		"a hook holds the next one back":     {up(pod(hooked)).started("main"), ""},
+		"what waits behind it, when it ends": {up(pod(hooked)).started("main").ends("hook/main", state.HookEnded{}), "Create beside#0"},
+		"a hook and a failed pull":           {up(pod(hooked)).ends("container/main", state.Made{Problem: state.Problem{Lacks: "main:1"}}), "Pull main:1"},
+		"the pull behind it failed":          {up(pod(hooked)).ends("container/main", state.Made{Problem: state.Problem{Lacks: "main:1"}}).follow().ends("image/main:1", state.ImagePulled{Problem: failed}), "Create beside#0, wake 10s"},
+		"a create behind it failed":          {up(pod(hooked)).ends("container/main", state.Made{Problem: failed}), "Create beside#0, wake 10s"},
+		"a create behind it hangs":           {up(pod(hooked)).later(2*time.Minute + plan.Heed).follow(), "wake 4m20s"},
 		"an effect's code failed":            {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Panicked{Message: "oh"}), "wake 10s"},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
@@ -279,5 +289,45 @@ func TestPlanKillsBeforeTheNext(t *testing.T) {
 	c.happens(state.Saved{Step: c.s.Steps, Synced: true})
 	if got := text(plan.Plan(c.s, c.now)); got != "Delete main kill:true" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestPostStartOrder: with a new set-up, a restart of all, or an edit of several, what comes later waits for the hooks again; what
+// restarts alone does not.
+func TestPostStartOrder(t *testing.T) {
+	hooked := func(p *v1.Pod) {
+		p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{}}
+		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: "beside", Image: "beside:1"})
+	}
+	env := func(n int) *v1.Pod {
+		p := pod(hooked)
+		for i := range p.Spec.Containers[:n] {
+			p.Spec.Containers[1-i].Env = []v1.EnvVar{{Name: "A", Value: "b"}}
+		}
+		return p
+	}
+	for name, test := range map[string]struct {
+		event state.Event
+		waits bool
+	}{
+		"all are restarted":        {state.RestartAsked{}, true},
+		"one is restarted":         {state.RestartAsked{Container: "beside"}, false},
+		"both are edited":          {state.Desired{At: start, Pod: env(2)}, true},
+		"the later is edited":      {state.Desired{At: start, Pod: env(1)}, false},
+		"all begin anew":           {state.BegunAnew{Trigger: "main"}, true},
+		"the sandbox is made anew": {state.Begun{Thing: state.ThingSandbox, Flight: state.Flight{Kind: state.KindSetUp}}, true},
+	} {
+		c := up(pod(hooked)).started("main").ends("hook/main", state.HookEnded{}).follow().started("beside")
+		if !c.s.Containers["beside"].Begun {
+			t.Fatal("it has not begun")
+		}
+		c.happens(test.event)
+		if got := !c.s.Containers["beside"].Begun; got != test.waits {
+			t.Errorf("%s: it waits: %v", name, got)
+		}
+	}
+	c := up(pod(hooked)).started("main").ends("hook/main", state.HookEnded{Failure: "no"}).follow()
+	if c.s.Flights["container/beside"] == nil || !c.s.Containers["main"].Now.Stopping {
+		t.Error("a hook that failed holds the next one back")
 	}
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -33,6 +34,8 @@ type Container struct {
 	// Sidecar is an init container with restartPolicy Always: the next starts when it has started, and it runs for as long as
 	// the pod.
 	Sidecar bool
+	// PostStart: it has such a hook.
+	PostStart bool
 	// RestartPolicy is the container's own; empty means the pod's.
 	RestartPolicy v1.ContainerRestartPolicy
 	Rules         []RestartRule
@@ -76,6 +79,8 @@ type Observed struct {
 	// Sidecars are the running pod's, in the order of their start.
 	Sidecars   []string
 	Containers map[string]*Status
+	// Hindered are containers whose next attempt failed to be made, or to be started, or that wait for what may never come.
+	Hindered map[string]bool
 }
 
 // Status is the observed state of one container.
@@ -83,8 +88,10 @@ type Status struct {
 	Revision, Resources string
 	// Running: a process exists, or may exist.
 	Running bool
-	// Started: the startup probe has succeeded and the postStart hook has ended, as far as there are any.
-	Started bool
+	// Started: the startup probe has succeeded and the postStart hook has ended, as far as there are any. Hooked: the hook has.
+	Started, Hooked bool
+	// Begun: it has run since the set-up. Making: an attempt is being made.
+	Begun, Making bool
 	// Ended: a process has run and ended; ExitCode and FinishedAt say how and when.
 	Ended      bool
 	ExitCode   int32
@@ -154,11 +161,38 @@ func run(d *Desired, o *Observed, now time.Time) []Action {
 		if !o.Initialized && len(d.InitContainers) > 0 {
 			out = append(out, MarkInitialized{})
 		}
-		for _, c := range d.Containers {
-			out = append(out, nextForContainer(d, o, c, now)...)
-		}
+		out = append(out, containers(d, o, now)...)
 	}
 	return earliestWait(out)
+}
+
+// containers drives those that are no init containers, in the manifest's order. As the kubelet starts one after the other, and
+// waits for each one's postStart hook (kuberuntime, SyncPod and startContainer), a hook holds back the first start of those that
+// come after. One that has run already is not held back: a hook that hangs would keep it down.
+func containers(d *Desired, o *Observed, now time.Time) (out []Action) {
+	held := false
+	for _, c := range d.Containers {
+		s := o.Containers[c.Name]
+		if held && (s == nil || !s.Running && !s.Begun && !s.Making) {
+			continue
+		}
+		actions := nextForContainer(d, o, c, now)
+		held = held || holdsBack(c, s, o.Hindered[c.Name], actions)
+		out = append(out, actions...)
+	}
+	return out
+}
+
+// holdsBack: a container's postStart hook runs, or it is about to be started. One that cannot be, or whose hook has failed, does not
+// hold others back.
+func holdsBack(c Container, s *Status, hindered bool, actions []Action) bool {
+	switch {
+	case !c.PostStart || hindered:
+		return false
+	case s != nil && s.Running:
+		return s.Unhealthy == "" && (!s.Hooked || s.Revision != c.Revision)
+	}
+	return slices.ContainsFunc(actions, func(a Action) bool { _, ok := a.(StartContainer); return ok })
 }
 
 // removeUnnamed stops and removes containers that an edit took out of the manifest.

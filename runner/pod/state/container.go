@@ -23,6 +23,8 @@ type Container struct {
 	PreStop *v1.LifecycleHandler `json:"preStop,omitempty"`
 	// Hooked: the postStart hook has ended well, or there is none.
 	Hooked bool `json:"hooked,omitempty"`
+	// Begun: an attempt has run since the sandbox was set up. Only before that do the postStart hooks of others hold it back.
+	Begun bool `json:"begun,omitempty"`
 	// Resources is a hash of what can be changed while it runs.
 	Resources string    `json:"resources,omitempty"`
 	StartedAt time.Time `json:"startedAt,omitzero"`

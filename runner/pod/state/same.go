@@ -26,7 +26,7 @@ func SameSlice[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 |
 
 func sameDurably(a, b *Container) bool {
 	return a.ID == b.ID && a.Attempt == b.Attempt && a.Revision == b.Revision && a.Running == b.Running && a.Pid == b.Pid &&
-		a.Terminal == b.Terminal && a.Stdin == b.Stdin && a.StopSignal == b.StopSignal && a.PreStop == b.PreStop && a.Hooked == b.Hooked &&
+		a.Terminal == b.Terminal && a.Stdin == b.Stdin && a.StopSignal == b.StopSignal && a.PreStop == b.PreStop && a.Hooked == b.Hooked && a.Begun == b.Begun &&
 		a.Resources == b.Resources && a.StartedAt.Equal(b.StartedAt) && a.Started == b.Started && a.Ready == b.Ready &&
 		a.Ended == b.Ended && a.Last == b.Last && a.Backoff == b.Backoff && a.Image == b.Image && a.ImageID == b.ImageID &&
 		a.OOMKills == b.OOMKills && a.Replaced == b.Replaced && a.Verdict == b.Verdict

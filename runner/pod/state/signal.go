@@ -58,6 +58,9 @@ func StopSignal(c *v1.Container, image string) int {
 	return SignalNumber(image)
 }
 
+// HasPostStart says whether a container has a postStart hook.
+func HasPostStart(c *v1.Container) bool { return c.Lifecycle != nil && c.Lifecycle.PostStart != nil }
+
 // PreStopOf is the hook as it is kept for the container's end: the manifest may have changed until then, so names of ports
 // are resolved now.
 func PreStopOf(c *v1.Container) *v1.LifecycleHandler {

@@ -100,7 +100,7 @@ func takeStarted(s *next, r state.Started, f *state.Flight, at time.Time) {
 	c.Backoff.Set = wall(c.Backoff.Set)
 	c.Running, c.Pid, c.StartedAt, c.Image, c.ImageID = true, m.Pid, wall(r.When), m.Image, m.ImageID
 	c.Terminal, c.Stdin, c.StopSignal, c.PreStop = spec.TTY, spec.Stdin, m.StopSignal, state.PreStopOf(spec)
-	c.Hooked = spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil
+	c.Hooked, c.Begun = !state.HasPostStart(spec), true
 	c.Ready, c.Started, c.Replaced, c.Verdict, c.Making = false, false, false, nil, nil
 	c.Now = state.Now{Since: r.When, Attached: true, Exit: m.Exit}
 	s.applied(f.Name, spec)

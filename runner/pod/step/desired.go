@@ -59,6 +59,22 @@ func (s *next) edited(old *v1.Pod, at time.Time) {
 			c.Hinder("", "")
 		}
 	}
+	s.editedOrder(old)
+}
+
+// editedOrder: of containers that change together those that come later wait for the hooks of the others again.
+func (s *next) editedOrder(old *v1.Pod) {
+	hooked := false
+	for i := range s.Pod.Spec.Containers {
+		is := &s.Pod.Spec.Containers[i]
+		if was := state.ContainerOf(old, is.Name); was != nil && state.ContainerRevision(is) == state.ContainerRevision(was) {
+			continue
+		}
+		if c := s.Containers[is.Name]; c != nil && hooked {
+			c.Begun = false
+		}
+		hooked = hooked || state.HasPostStart(is)
+	}
 }
 
 // objectsChanged: what was missing may be there.
@@ -77,6 +93,7 @@ func applyRestartAsked(s *next, e state.RestartAsked) {
 			continue
 		}
 		c.Revision = "" // of no version of the manifest: it is replaced, as after an edit
+		c.Begun = c.Begun && e.Container != ""
 		c.Backoff, c.Now.Retry = state.Backoff{}, state.Backoff{}
 		if img := s.Images[c.Now.Lacks]; img != nil {
 			img.Retry = state.Backoff{}
@@ -144,7 +161,7 @@ func applyBegunAnew(s *next, e state.BegunAnew) {
 	s.Initialized = false
 	s.EndBy = time.Time{}
 	for name, c := range s.Containers {
-		c.Replaced = c.Ended != nil
+		c.Replaced, c.Begun = c.Ended != nil, false
 		if name == e.Trigger {
 			c.Backoff = e.Backoff
 			c.Backoff.Set = wall(c.Backoff.Set)

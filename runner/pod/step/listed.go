@@ -125,7 +125,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 	next.Running, next.Started, next.Ready, next.Replaced, next.Verdict = true, false, false, false, nil
 	next.StartedAt, next.Terminal, next.Stdin, next.Image = wall(f.CreatedAt), spec.TTY, spec.Stdin, spec.Image
 	next.Resources, next.PreStop = state.ResourceRevision(spec), state.PreStopOf(spec)
-	next.Hooked = spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil
+	next.Hooked, next.Begun = !state.HasPostStart(spec), true
 	next.StopSignal = state.SignalNumber(state.StopSignalOf(spec))
 	next.Now, next.Making = state.Now{}, nil
 	if c != nil && c.Ended != nil {

@@ -67,6 +67,9 @@ func (s *next) setUpBegun(at time.Time) {
 	s.Initialized = false
 	s.Network = nil // an earlier one's address is not the new one's
 	s.EndBy = time.Time{}
+	for _, c := range s.Containers {
+		c.Begun = false
+	}
 	for i := range s.Pod.Spec.InitContainers {
 		if c := s.Containers[s.Pod.Spec.InitContainers[i].Name]; c != nil {
 			c.Replaced = c.Ended != nil // what they did was for an earlier set-up
