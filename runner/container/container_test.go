@@ -148,6 +148,9 @@ func TestCreateProblems(t *testing.T) {
 			reason: "CreateContainerConfigError", says: `subPathExpr of volume "v"`,
 		},
 		{name: "runtime fails", left: true, reason: "CreateContainerError", says: "runc says no", before: func() { l.engine.Fail("Create", errors.New("runc says no")) }},
+		{name: "no such command", left: true, reason: "StartError", says: "no such file", before: func() {
+			l.engine.Fail("Create", fmt.Errorf("no such file: %w", engine.ErrRefused))
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			spec := c.spec
@@ -169,6 +172,9 @@ func TestCreateProblems(t *testing.T) {
 			made := l.Create(t.Context(), w)
 			if made.Problem.Reason != c.reason || !strings.Contains(made.Problem.Message, c.says) || made.LeftBehind != c.left {
 				t.Errorf("it says %+v", made)
+			}
+			if made.Problem.Refused != (c.reason == "StartError") {
+				t.Errorf("whether the attempt has ended: %v", made.Problem.Refused)
 			}
 			if (made.Problem.Lacks != "") != (c.name == "image is missing") {
 				t.Errorf("it lacks the image %q", made.Problem.Lacks)
@@ -230,6 +236,10 @@ func TestCreateHangs(t *testing.T) {
 	l.engine.Fail("Start", errors.New("no such file"))
 	if got := l.Start(t.Context(), plan.Start{Target: a.Target}); got.Problem.Reason != "RunContainerError" || !got.When.IsZero() {
 		t.Errorf("a start that failed: %+v", got)
+	}
+	l.engine.Fail("Start", fmt.Errorf("%s: %w", strings.Repeat("x", 10000), engine.ErrRefused))
+	if got := l.Start(t.Context(), plan.Start{Target: a.Target}); got.Problem.Reason != "StartError" || !got.Problem.Refused || len(got.Problem.Message) != maxMessage {
+		t.Errorf("a start that the runtime refuses: %+v", got)
 	}
 }
 

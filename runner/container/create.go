@@ -79,13 +79,25 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: w.Spec.TTY},
 		ShimCgroup: c.Cgroups.Shim(uid), Runtime: c.RuntimeClasses[sandbox.RuntimeClass(w.Pod)], IDs: sandbox.IDMapping(w.Grant),
 	})
-	if err != nil {
-		return state.Made{Problem: problem("CreateContainerError", err)}
-	}
-	return state.Made{
+	made := state.Made{
 		Pid: pid, Image: image.Name, ImageID: image.DigestName(), Limits: limits,
 		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings,
 	}
+	if err != nil {
+		made.Problem = notRun("CreateContainerError", err)
+	}
+	return made
+}
+
+// notRun is why the runtime does not run a container: for a fault of the machine another try is no new attempt.
+func notRun(reason string, err error) state.Problem {
+	if !errors.Is(err, engine.ErrRefused) {
+		return problem(reason, err)
+	}
+	p := problem(state.ReasonStartError, err)
+	p.Refused = true
+	p.Message = p.Message[:min(len(p.Message), maxMessage)]
+	return p
 }
 
 // warnings say what the machine does not have of that which the manifest asks for.
@@ -118,7 +130,7 @@ func (c *Containers) releaseBinds(w plan.Create) {
 // Start lets a container's process run.
 func (c *Containers) Start(ctx context.Context, w plan.Start) state.Started {
 	if err := c.Engine.Start(ctx, w.ID); err != nil {
-		return state.Started{Problem: problem("RunContainerError", err)}
+		return state.Started{Problem: notRun("RunContainerError", err)}
 	}
 	return state.Started{When: time.Now()}
 }

@@ -68,12 +68,12 @@ type IO struct {
 	Terminal              bool
 }
 
-// Start lets the container's process run.
+// Start lets the container's process run. ErrRefused is what the OCI runtime itself has against it.
 func (c *Containers) Start(ctx context.Context, id string) error {
-	return c.call(ctx, startLimit, "start the container's process", func(ctx context.Context) error {
+	return refused(c.call(ctx, startLimit, "start the container's process", func(ctx context.Context) error {
 		_, err := c.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: id})
 		return err
-	})
+	}))
 }
 
 // Update gives a running container other resources.

@@ -26,7 +26,8 @@ import (
 // waits for Start. It returns the process id.
 //
 // On an error what was made is removed, for a few seconds at most, also when ctx has ended. Where that was not enough the error is
-// also ErrLeftBehind: then Delete has to be called, later and until it succeeds.
+// also ErrLeftBehind: then Delete has to be called, later and until it succeeds. ErrRefused is what the OCI runtime itself has against
+// the container.
 func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, err error) {
 	spec, err := typeurl.MarshalAny(r.Spec)
 	if err != nil {
@@ -69,7 +70,7 @@ func (c *Containers) make(ctx context.Context, r CreateRequest, spec, options ty
 		pid = resp.GetPid()
 		return err
 	})
-	return pid, err
+	return pid, refused(err)
 }
 
 // prepareRecords makes the snapshot, the container's record and the record that keeps its exit code, side by side.

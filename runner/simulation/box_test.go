@@ -91,6 +91,7 @@ type history struct {
 	attempts map[int]string // ids of the containers that wrote the log of an attempt
 	last     *container
 	streak   int // crashes in a row
+	refused  int // attempts after last that the runtime refused
 	free     bool
 	// dropped: the manifest no longer names it; a start that had begun may still land.
 	dropped bool

@@ -117,7 +117,7 @@ func (s *script) checkPhase(uid string, snapshot *pod.Snapshot) {
 	b := s.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if phase := snapshot.Pod.Status.Phase; phase != v1.PodSucceeded && phase != v1.PodFailed || b.stale[uid].After(b.cleared[uid]) {
+	if phase := snapshot.Pod.Status.Phase; phase != v1.PodSucceeded && phase != v1.PodFailed || b.stale[uid].After(b.cleared[uid]) || snapshot.State.Adoption != (state.Adoption{}) {
 		return
 	}
 	for _, c := range b.running(uid) {

@@ -39,7 +39,7 @@ func (b *box) checkStart(c *container, p *v1.Pod) {
 	if h.last != nil {
 		want = h.last.attempt + 1
 	}
-	if c.attempt != want && !h.free {
+	if (c.attempt < want || c.attempt > want+h.refused) && !h.free { // a refusal counts, unless it came when the attempt was no longer wanted
 		b.violatedLocked("%s starts its attempt %d, and %d was next", name, c.attempt, want)
 	}
 	h.free = h.dropped

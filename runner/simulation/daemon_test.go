@@ -94,12 +94,19 @@ func (b *box) kill() {
 	for key, h := range b.histories {
 		h.streak = -1
 		uid, _, _ := strings.Cut(key, "/")
-		b.forgive(uid, h)
+		b.outlived(uid, h)
 	}
 	close(d.dead)
 	b.mu.Unlock()
 	b.note("---- the daemon is killed")
 	d.owner.Stop()
+}
+
+// outlived: a pod that was cleared is taken up again from the record that has its history, if that is still there. b.mu is held.
+func (b *box) outlived(uid string, h *history) {
+	if h.last == nil && !b.goneAt[uid].IsZero() && b.disk.written[uid] != nil {
+		h.free = true
+	}
 }
 
 // cut ends the power.
@@ -141,7 +148,7 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 		d.panics[uid] = time.Now()
 		for key, h := range b.histories {
 			if strings.HasPrefix(key, uid+"/") {
-				b.forgive(uid, h)
+				b.outlived(uid, h)
 			}
 		}
 	case "EffectLeftBehind":
@@ -152,13 +159,6 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	d.noteStop(p, r)
 	if r.Reason != "InternalError" && !b.isCalm() && !b.spared(uid) && b.draw("report", uid, r.Reason).Float64() < b.temper.reports {
 		panic("injected: a fault in the pod's own code")
-	}
-}
-
-// forgive frees a container's next attempt of its number where the pod is taken up from a record that outlived its clearing. b.mu is held.
-func (b *box) forgive(uid string, h *history) {
-	if h.last == nil && !b.goneAt[uid].IsZero() && b.disk.written[uid] != nil {
-		h.free = true
 	}
 }
 

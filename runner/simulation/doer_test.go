@@ -47,6 +47,9 @@ func (d doer) do(ctx context.Context, uid string, w plan.Work, say func(state.Re
 	if f.nothing {
 		return nil // a fault in the effect's code that the pod's own trips over
 	}
+	if f.refuse {
+		return d.refuse(w)
+	}
 	if f.fail {
 		d.half(w)
 		return failure(w, state.Problem{Reason: "Failed", Message: is.Kind + " fails"})

@@ -105,6 +105,29 @@ func (d doer) landOnContainer(uid string, w plan.Work) state.Result {
 	panic(fmt.Sprintf("no such effect: %T", w))
 }
 
+// refuse is what comes of a command that cannot be started: the attempt has ended with that, if it still counts.
+func (d doer) refuse(w plan.Work) state.Result {
+	b := d.box
+	is, uid := w.Is(), uidOf(w)
+	b.mu.Lock()
+	c, ok := w.(plan.Create)
+	missing := ok && !b.images[c.Spec.Image]
+	b.mu.Unlock()
+	if missing {
+		return d.land(uid, w)
+	}
+	d.half(w)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ends[is.ID] = ending{code: state.ExitOfStartError, at: time.Now()}
+	b.history(uid, is.Name).refused++
+	problem := state.Problem{Reason: state.ReasonStartError, Message: "no such command", Refused: true}
+	if is.Kind == state.KindStart {
+		return state.Started{Problem: problem}
+	}
+	return state.Made{LeftBehind: true, Problem: problem}
+}
+
 // half is what an effect leaves that fails.
 func (d doer) half(w plan.Work) {
 	b := d.box
@@ -184,7 +207,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 		if len(key) > len(uid) && key[:len(uid)+1] == uid+"/" {
 			h.streak = -1
 			if w.Gone {
-				h.last, h.attempts, h.free = nil, map[int]string{}, !d.alive && b.disk.written[uid] != nil
+				h.last, h.attempts, h.refused, h.free = nil, map[int]string{}, 0, !d.alive && b.disk.written[uid] != nil
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func (b *box) drawLocked(parts ...string) *rand.Rand {
 func (b *box) live(c *container) {
 	r := b.drawLocked("life", c.uid, c.name)
 	h := b.history(c.uid, c.name)
-	h.last = c
+	h.last, h.refused = c, 0
 	s := b.sandbox(c.uid)
 	if c.sidecar {
 		s.done[c.name] = true

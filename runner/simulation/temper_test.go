@@ -10,6 +10,7 @@ import (
 // temper is how much goes wrong in one run: most faults are rare in most runs, and frequent in some.
 type temper struct {
 	fail, hang, slow, deaf, late, panics, nothing float64
+	refuse                                        float64
 	lostExits, doubleExits, crashes               float64
 	diskFails, diskHangs                          float64
 	reports                                       float64
@@ -28,7 +29,7 @@ func newTemper(r *rand.Rand) temper {
 	return temper{
 		fail: p(0.03, 0.3), hang: p(0.02, 0.15), slow: p(0.1, 0.5), deaf: p(0.2, 0.8), late: p(0.1, 0.7), panics: p(0.01, 0.05),
 		nothing: p(0.002, 0.01), lostExits: p(0.1, 0.5), doubleExits: p(0.1, 0.5), crashes: p(0.2, 0.8), diskFails: p(0.05, 0.5), diskHangs: p(0.02, 0.1),
-		reports: p(0.002, 0.01),
+		reports: p(0.002, 0.01), refuse: p(0.03, 0.3),
 	}
 }
 
@@ -41,6 +42,8 @@ type fate struct {
 	// when it is cancelled.
 	hang, deaf, late bool
 	panics, nothing  bool
+	// refuse: the OCI runtime cannot run the container.
+	refuse bool
 	// outlives: it is done by another process, which goes on when the daemon is killed.
 	outlives bool
 }
@@ -60,6 +63,7 @@ func (d *daemon) fate(uid, kind, name string) fate {
 	}
 	yes := func(p float64) bool { return r.Float64() < p }
 	f.fail, f.hang, f.deaf, f.late = yes(t.fail), yes(t.hang), yes(t.deaf), yes(t.late)
+	f.refuse = (kind == state.KindCreate || kind == state.KindStart) && yes(t.refuse)
 	f.panics, f.nothing, f.outlives = yes(t.panics), yes(t.nothing), external[kind] && yes(0.5)
 	if kind == state.KindPull {
 		f.hang = f.hang || yes(2*t.hang)

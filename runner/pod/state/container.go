@@ -278,7 +278,12 @@ const (
 	ReasonError     = "Error"
 	ReasonOOM       = "OOMKilled"
 	ReasonUnknown   = "ContainerStatusUnknown"
+	// ReasonStartError is containerd's (internal/cri, container_start.go), for a command that could not be started.
+	ReasonStartError = "StartError"
 )
+
+// ExitOfStartError is the exit code that goes with ReasonStartError, as there.
+const ExitOfStartError = 128
 
 // ReasonHeldBack is of a container that waits because too much of its earlier attempts was left behind.
 const ReasonHeldBack = "EffectLeftBehind"

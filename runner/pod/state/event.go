@@ -24,6 +24,8 @@ type (
 		Claim bool
 		// Sandbox: the pod must be set up anew.
 		Sandbox bool
+		// Refused: the OCI runtime cannot run the container as the manifest has it. The attempt has ended with that.
+		Refused bool
 	}
 )
 

@@ -49,6 +49,10 @@ func takeMade(s *next, r state.Made, f *state.Flight, at time.Time) {
 			s.Limits = r.Limits
 		}
 		return
+	case r.Problem.Refused && !cancelled:
+		m.Image, m.ImageID = r.Image, r.ImageID
+		refused(s, c, f.Name, r.Problem, at)
+		return
 	case r.LeftBehind || !r.Problem.Failed():
 		s.leave(c, f.Name)
 	default:
@@ -57,6 +61,32 @@ func takeMade(s *next, r state.Made, f *state.Flight, at time.Time) {
 	if !cancelled {
 		s.notStarted(c, f.Name, m.Spec, r.Problem, at)
 	}
+}
+
+// refused: the runtime cannot run the command of this attempt, which has ended with that. It counts as any other, as with a kubelet.
+func refused(s *next, c *state.Container, name string, p state.Problem, at time.Time) {
+	m := c.Making
+	s.leave(c, name)
+	succeed(c, m)
+	c.Image, c.ImageID = m.Image, m.ImageID
+	c.ID, c.Pid, c.Ready, c.Started = "", 0, false, false
+	c.Ended = &state.Ending{
+		ID: m.ID, ExitCode: state.ExitOfStartError, Reason: state.ReasonStartError, Message: p.Message,
+		StartedAt: time.Unix(0, 0).UTC(), FinishedAt: wall(at), // it never started; the API demands a time, and this is containerd's
+	}
+	c.Now = state.Now{}
+	s.applied(name, m.Spec)
+	s.warn(name, "Failed", "Error: %s", p.Message)
+}
+
+// succeed makes an attempt the current one; what was known of the one before is the last one's.
+func succeed(c *state.Container, m *state.Making) {
+	if c.Ended != nil {
+		c.Last, c.Ended = c.Ended, nil
+	}
+	c.Attempt, c.Revision, c.Resources, c.Backoff = m.Attempt, m.Revision, m.Resources, m.Backoff
+	c.Backoff.Set = wall(c.Backoff.Set)
+	c.Replaced, c.Verdict = false, nil
 }
 
 // notStarted remembers why an attempt could not be created or started, and when to try again.
@@ -85,6 +115,10 @@ func takeStarted(s *next, r state.Started, f *state.Flight, at time.Time) {
 	if c == nil {
 		return
 	}
+	if r.Problem.Refused && f.Cancelled.IsZero() {
+		refused(s, c, f.Name, r.Problem, at)
+		return
+	}
 	if r.Problem.Failed() {
 		s.leave(c, f.Name)
 		if f.Cancelled.IsZero() {
@@ -93,15 +127,12 @@ func takeStarted(s *next, r state.Started, f *state.Flight, at time.Time) {
 		return
 	}
 	spec := m.Spec
-	if c.Ended != nil {
-		c.Last, c.Ended = c.Ended, nil
-	}
-	c.Attempt, c.ID, c.Revision, c.Resources, c.Backoff = m.Attempt, m.ID, m.Revision, m.Resources, m.Backoff
-	c.Backoff.Set = wall(c.Backoff.Set)
+	succeed(c, m)
+	c.ID = m.ID
 	c.Running, c.Pid, c.StartedAt, c.Image, c.ImageID = true, m.Pid, wall(r.When), m.Image, m.ImageID
 	c.Terminal, c.Stdin, c.StopSignal, c.PreStop = spec.TTY, spec.Stdin, m.StopSignal, state.PreStopOf(spec)
 	c.Hooked, c.Begun = !state.HasPostStart(spec), true
-	c.Ready, c.Started, c.Replaced, c.Verdict, c.Making = false, false, false, nil, nil
+	c.Ready, c.Started, c.Making = false, false, nil
 	c.Now = state.Now{Since: r.When, Attached: true, Exit: m.Exit}
 	s.applied(f.Name, spec)
 	s.Reports = append(s.Reports, m.Warnings...)
@@ -247,11 +278,11 @@ func takeProbed(s *next, r state.Probed, f *state.Flight, at time.Time) {
 		if p.TerminationGracePeriodSeconds != nil {
 			v.Grace = ptr.To(time.Duration(*p.TerminationGracePeriodSeconds) * time.Second)
 		}
-		s.judge(c, v)
+		judge(s, c, v)
 	}
 }
 
 // judge notes that a container has to end.
-func (s *next) judge(c *state.Container, v state.Verdict) {
+func judge(s *next, c *state.Container, v state.Verdict) {
 	c.Verdict, c.Now.Judged = &v, s.Steps
 }

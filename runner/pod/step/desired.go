@@ -59,11 +59,11 @@ func (s *next) edited(old *v1.Pod, at time.Time) {
 			c.Hinder("", "")
 		}
 	}
-	s.editedOrder(old)
+	editedOrder(s, old)
 }
 
 // editedOrder: of containers that change together those that come later wait for the hooks of the others again.
-func (s *next) editedOrder(old *v1.Pod) {
+func editedOrder(s *next, old *v1.Pod) {
 	hooked := false
 	for i := range s.Pod.Spec.Containers {
 		is := &s.Pod.Spec.Containers[i]

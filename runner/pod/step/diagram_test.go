@@ -167,6 +167,8 @@ func (d *driver) problem() state.Problem {
 		return state.Problem{Reason: "Failed", Message: "no"}
 	case 1:
 		return state.Problem{Reason: "Failed", Message: "no sandbox", Sandbox: true}
+	case 2:
+		return state.Problem{Reason: state.ReasonStartError, Message: "no such command", Refused: true}
 	}
 	return state.Problem{}
 }

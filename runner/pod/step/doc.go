@@ -12,8 +12,8 @@
 //	running   -> ended      its process ended by itself
 //	stopping  -> ended      its process ended
 //	ended     -> creating   the next attempt
-//	creating  -> ended      the next attempt's create failed
-//	created   -> ended      the next attempt's start failed, or it is no longer wanted
+//	creating  -> ended      the runtime cannot run its command; or the next attempt's create failed
+//	created   -> ended      the runtime cannot run its command; or the next attempt's start failed, or it is no longer wanted
 //	ended     -> absent     the manifest no longer names it
 //	absent    -> running    found running after a restart of Solopod
 //	ended     -> running    found running after a restart of Solopod

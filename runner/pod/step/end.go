@@ -67,7 +67,7 @@ func takeHookEnded(s *next, r state.HookEnded, f *state.Flight, at time.Time) {
 	}
 	if r.Failure != "" {
 		s.warn(f.Name, "FailedPostStartHook", "PostStartHook failed: %s", r.Failure)
-		s.judge(c, state.Verdict{Reason: "its postStart hook failed", At: wall(at)})
+		judge(s, c, state.Verdict{Reason: "its postStart hook failed", At: wall(at)})
 		return
 	}
 	c.Hooked = true

@@ -124,3 +124,61 @@ func TestVerdictBeforeTheSignal(t *testing.T) {
 		t.Error("a disk that hangs keeps it from being killed")
 	}
 }
+
+// TestRefused: an attempt whose command cannot be started has ended with that: it counts, the policy decides over the next one, and
+// what is left of it goes. A fault of the machine is no attempt.
+func TestRefused(t *testing.T) {
+	refused := state.Problem{Reason: state.ReasonStartError, Message: "no such file", Refused: true}
+	failed := state.Problem{Reason: "CreateContainerError", Message: "no"}
+	of := func(policy v1.RestartPolicy) state.State {
+		s := running()
+		p := s.Pod.DeepCopy()
+		p.Spec.RestartPolicy, p.Spec.InitContainers = policy, nil
+		s.Pod, s.Applied = p, p
+		s.Revisions = s.Revise()
+		s.SharedRevision = s.Revisions.Shared
+		s.Containers["main"].Revision = s.Revisions.Containers["main"]
+		return making(exited(s, 3, time.Second), "m1", 1)
+	}
+	made := func(p state.Problem) state.Event {
+		return state.Returned{Thing: "container/main", Token: 8, At: at(time.Hour), Result: state.Made{Image: "main:1", ImageID: "main@1", LeftBehind: true, Problem: p}}
+	}
+	starts := func(s state.State, p state.Problem) state.State {
+		s = steps(s, state.Returned{Thing: "container/main", Token: 8, At: t0, Result: state.Made{Pid: 1, Image: "main:1", ImageID: "main@1"}},
+			state.Begun{Thing: "container/main", Flight: state.Flight{Kind: state.KindStart, Name: "main", ID: "m1", Token: 9}})
+		return steps(s, state.Returned{Thing: "container/main", Token: 9, At: at(time.Hour), Result: state.Started{Problem: p}})
+	}
+	for name, test := range map[string]struct {
+		s     state.State
+		phase v1.PodPhase
+		ended bool
+	}{
+		"at the create, Never":     {steps(of(v1.RestartPolicyNever), made(refused)), v1.PodFailed, true},
+		"at the create, OnFailure": {steps(of(v1.RestartPolicyOnFailure), made(refused)), v1.PodRunning, true},
+		"at the start, Never":      {starts(of(v1.RestartPolicyNever), refused), v1.PodFailed, true},
+		"at the start, Always":     {starts(of(v1.RestartPolicyAlways), refused), v1.PodRunning, true},
+		"a create that failed":     {steps(of(v1.RestartPolicyAlways), made(failed)), v1.PodRunning, false},
+		"a start that failed":      {starts(of(v1.RestartPolicyAlways), failed), v1.PodRunning, false},
+		"one that was cancelled":   {steps(of(v1.RestartPolicyAlways), state.Told{Thing: "container/main", At: t0}, made(refused)), v1.PodRunning, false},
+	} {
+		for _, s := range []state.State{test.s, restored(t, test.s)} {
+			c := s.Containers["main"]
+			if got := phaseOf(s); v1.PodPhase(got) != test.phase {
+				t.Errorf("%s: the pod is %s", name, got)
+			}
+			if c.Making != nil || c.ID != "" || c.Running || s.Leftovers["m1"] == nil || !s.Leftovers["m1"].Kill {
+				t.Errorf("%s: %+v", name, c)
+			}
+			if !test.ended {
+				if c.Attempt != 0 || c.Ended.ExitCode != 3 || c.NextAttempt() != 1 {
+					t.Errorf("%s: it counts: %+v", name, c)
+				}
+				continue
+			}
+			if c.Attempt != 1 || c.Ended.ID != "m1" || c.Ended.ExitCode != 128 || c.Ended.Reason != "StartError" || c.Ended.Message != "no such file" ||
+				!c.Ended.FinishedAt.Equal(at(time.Hour)) || c.Last == nil || c.Last.ExitCode != 3 || c.ImageID != "main@1" || c.NextAttempt() != 2 {
+				t.Errorf("%s: %+v, %+v", name, c, c.Ended)
+			}
+		}
+	}
+}

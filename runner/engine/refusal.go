@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+)
+
+// ErrRefused says that the OCI runtime cannot run the container as it is asked to: there is no such command, it is not
+// executable, its working directory is a file. Another try would end the same way.
+var ErrRefused = errors.New("the OCI runtime cannot run it")
+
+// refusal is an error that is ErrRefused, and says no more than it did.
+type refusal struct{ error }
+
+func (r refusal) Is(target error) bool { return target == ErrRefused }
+func (r refusal) Unwrap() error        { return r.error }
+
+// reported is what the runc shim makes of an OCI runtime's own words (containerd, cmd/containerd-shim-runc-v2/process,
+// runtimeError). They come as text through the shim and containerd, which know no kinds of them.
+var reported = regexp.MustCompile(`OCI runtime (?:create|start) failed: ((?s:.+))`)
+
+// silent is what the shim says of an OCI runtime that has left no words: it could not be executed, was killed, or ended.
+var silent = regexp.MustCompile(`^(unable to retrieve OCI runtime error|exit status \d+|signal: |fork/exec |context |exec: "[^"]*": executable file not found)`)
+
+// machines are faults of the machine in the words of a runtime: the errors of system calls at the end, which a name in a manifest
+// cannot bring about there, and the runtime's own about its processes and the container's cgroup.
+var machines = regexp.MustCompile(`(?i)(: (no space left on device|disk quota exceeded|cannot allocate memory|resource temporarily unavailable|` +
+	`too many open files( in system)?|input/output error|device or resource busy|stale (nfs )?file handle|structure needs cleaning|` +
+	`connection reset by peer|connection refused|broken pipe|unexpected EOF|EOF|interrupted system call|timed out|i/o timeout|signal: killed)|` +
+	`cannot start a container that has (been )?stopped|container .*is not in .*created.* state)$`)
+
+// refused marks what an OCI runtime says of the container, and leaves what is a fault of the machine as it is.
+func refused(err error) error {
+	if err == nil || errors.Is(err, ErrUnanswered) {
+		return err
+	}
+	found := reported.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err
+	}
+	words := strings.TrimSuffix(strings.TrimSpace(found[1]), ": unknown") // gRPC's kind of the error
+	switch {
+	case silent.MatchString(words), machines.MatchString(words), strings.Contains(words, "unable to apply cgroup configuration"):
+		return err
+	}
+	return refusal{err}
+}
