@@ -498,6 +498,7 @@ func (w *Worker) restore(flying map[string]*state.Flight, now time.Time) {
 	switch {
 	case old.Orphan:
 		next = state.Orphan(old.Host, old.ClockOffset, w.uid)
+		next.Decided = old.Decided // nobody will say again that no manifest names it
 	case err != nil:
 		next = state.New(old.Host, old.ClockOffset, old.Pod, old.Scanned)
 		next.Dirty, next.Adoption = old.Anything(), state.Adoption{Containers: true}

@@ -175,16 +175,24 @@ var host = state.Host{BootID: "boot"}
 // run has a worker run for the time of f.
 func run(t *testing.T, h *house, f func(w *pod.Worker)) {
 	t.Helper()
+	runFrom(t, h, state.New(host, 0, manifest(), true), func(w *pod.Worker) {
+		w.Send(state.Desired{At: time.Now(), Pod: manifest(), File: "web.yaml"})
+		f(w)
+	})
+}
+
+// runFrom has a worker with a state run for the time of f.
+func runFrom(t *testing.T, h *house, s state.State, f func(w *pod.Worker)) {
+	t.Helper()
 	old := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	defer slog.SetDefault(old)
 	synctest.Test(t, func(t *testing.T) {
 		h.never = make(chan struct{})
 		defer close(h.never)
-		w := pod.New(state.New(host, 0, manifest(), true), h, h, h)
+		w := pod.New(s, h, h, h)
 		ctx, cancel := context.WithCancel(t.Context())
 		go w.Run(ctx)
-		w.Send(state.Desired{At: time.Now(), Pod: manifest(), File: "web.yaml"})
 		f(w)
 		cancel()
 		<-w.Ended()
@@ -254,6 +262,29 @@ func TestPanicInStep(t *testing.T) {
 		}
 		if h.lists != 1 || !h.did(state.KindFindSandbox) {
 			t.Error("what exists was not found out")
+		}
+	})
+}
+
+// TestPanicOfAnOrphan: what no manifest names goes, also when the code that takes it away has failed: nobody will say so again.
+func TestPanicOfAnOrphan(t *testing.T) {
+	h := &house{}
+	var once atomic.Bool
+	h.do = func(_ context.Context, w plan.Work) (state.Result, bool) {
+		return nil, w.Is().Kind == state.KindClear && !once.Swap(true)
+	}
+	s := state.Orphan(host, 0, "uid")
+	s.Decided = true
+	runFrom(t, h, s, func(w *pod.Worker) {
+		w.Send(state.Listed{Asked: time.Now(), At: time.Now()})
+		pass(time.Minute)
+		select {
+		case <-w.Ended():
+		default:
+			t.Error("it is left")
+		}
+		if h.told("InternalError") != 1 {
+			t.Errorf("told %d times", h.told("InternalError"))
 		}
 	})
 }
