@@ -89,6 +89,10 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 		}
 		return
 	}
+	if s.held(uid) { // what is published may be of before the manifest came back, and went again
+		delete(s.removed, uid)
+		return
+	}
 	before, ok := s.removed[uid]
 	if ok && !before.Equal(shown.Time) {
 		s.box.violated("the deletionTimestamp of %s has moved from %s to %s", uid, before, shown.Time)
@@ -112,13 +116,18 @@ func (s *script) checkAllStop(uid string, snapshot *pod.Snapshot) {
 	}
 }
 
-// checkPhase: a pod that is shown as ended has no process left.
+// checkPhase: a pod that is shown as ended has no process left, and nothing that has to come back.
 func (s *script) checkPhase(uid string, snapshot *pod.Snapshot) {
 	b := s.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if phase := snapshot.Pod.Status.Phase; phase != v1.PodSucceeded && phase != v1.PodFailed || b.stale[uid].After(b.cleared[uid]) || snapshot.State.Adoption != (state.Adoption{}) {
 		return
+	}
+	for _, c := range snapshot.Pod.Status.ContainerStatuses {
+		if snapshot.Pod.Spec.RestartPolicy == v1.RestartPolicyOnFailure && snapshot.Pod.Status.Phase == v1.PodSucceeded && b.condemned(uid, c) {
+			b.violatedLocked("%s is Succeeded, and %s was ended for a probe or its hook", uid, c.Name)
+		}
 	}
 	for _, c := range b.running(uid) {
 		if !c.late && !b.startsApart(uid, c.name) {

@@ -66,6 +66,26 @@ var mutants = []mutant{
 		says:    "not what it should be",
 	},
 	{
+		name:    "a pod that ends has its sidecars' signals sent at once",
+		patches: []patch{{"runner/pod/plan/stop.go", "s.EndsPod, s.Awaits = true, slices.Contains(o.Sidecars, s.Name)", "s.EndsPod = true"}},
+		says:    "is signalled before",
+	},
+	{
+		name:    "a container does not wait for the hook of the one before",
+		patches: []patch{{"runner/pod/plan/rules.go", "return s.Unhealthy == \"\" && (!s.Hooked", "return s.Unhealthy != \"\" && (!s.Hooked"}},
+		says:    "while the postStart hook of",
+	},
+	{
+		name:    "a pod has ended while its sidecars run",
+		patches: []patch{{"runner/pod/plan/phase.go", `phase != "" && !o.running() && !o.Starting`, `phase != ""`}},
+		says:    "runs",
+	},
+	{
+		name:    "what was ended for a probe has ended by its exit code",
+		patches: []patch{{"runner/pod/plan/restart.go", `s.ExitCode != 0 || s.Unhealthy != ""`, `s.ExitCode != 0`}},
+		says:    "was ended for a probe",
+	},
+	{
 		name:    "the deletionTimestamp moves",
 		patches: []patch{{"runner/pod/step/desired.go", "if s.DeletedAt.IsZero() {", "if e.Pod == nil {"}},
 		says:    "deletionTimestamp",

@@ -35,6 +35,9 @@ func newPod(r *rand.Rand, i int) *v1.Pod {
 		if r.IntN(2) == 0 {
 			p.Spec.Containers[0].Name = "task"
 		}
+		if r.IntN(2) == 0 {
+			p.Spec.Containers[0].LivenessProbe = &v1.Probe{PeriodSeconds: int32(5 + r.IntN(10)), FailureThreshold: 1, SuccessThreshold: 1}
+		}
 	}
 	if r.IntN(3) == 0 {
 		p.Spec.Containers = append(p.Spec.Containers, newContainer(r, "beside"))

@@ -72,6 +72,8 @@ func (b *box) dieOf(c *container, signal int) {
 		case 1:
 			after = time.Duration(r.Int64N(int64(20 * time.Second)))
 			code = 0
+		case 2: // as many programs do
+			code = 0
 		}
 	} else if !b.calm && !b.spared(c.uid) && r.Float64() < b.temper.hang {
 		gate := b.open // in an uninterruptible wait
