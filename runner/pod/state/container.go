@@ -40,6 +40,8 @@ type Container struct {
 	OOMKills uint64 `json:"oomKills,omitempty"`
 	// Replaced: the container was stopped for an edit, or with the machine; its end is not a failure.
 	Replaced bool `json:"replaced,omitempty"`
+	// Replacing: this attempt was told to end so that another one comes; should it end after a crash of Solopod, that still holds.
+	Replacing bool `json:"replacing,omitempty"`
 	// Verdict is why this attempt had to end; nil when it did not have to. It stays when the attempt has ended: the exit code then
 	// does not decide whether another one follows.
 	Verdict *Verdict `json:"verdict,omitempty"`
@@ -98,8 +100,6 @@ type Now struct {
 	Stopping bool
 	KillAt   time.Time
 	Killed   bool
-	// Replaced: it is stopped to come back.
-	Replaced bool
 	// PreStop: its preStop hook runs, and the stop signal comes after that.
 	PreStop bool
 	// Awaits: it is a sidecar of a pod that ends, and its stop signal waits until those have ended that end before it.

@@ -29,7 +29,7 @@ func sameDurably(a, b *Container) bool {
 		a.Terminal == b.Terminal && a.Stdin == b.Stdin && a.StopSignal == b.StopSignal && a.PreStop == b.PreStop && a.Hooked == b.Hooked && a.Begun == b.Begun &&
 		a.Resources == b.Resources && a.StartedAt.Equal(b.StartedAt) && a.Started == b.Started && a.Ready == b.Ready &&
 		a.Ended == b.Ended && a.Last == b.Last && a.Backoff == b.Backoff && a.Image == b.Image && a.ImageID == b.ImageID &&
-		a.OOMKills == b.OOMKills && a.Replaced == b.Replaced && a.Verdict == b.Verdict
+		a.OOMKills == b.OOMKills && a.Replaced == b.Replaced && a.Replacing == b.Replacing && a.Verdict == b.Verdict
 }
 
 func (l *Leftover) same(m *Leftover) bool {

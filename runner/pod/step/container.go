@@ -86,7 +86,7 @@ func succeed(c *state.Container, m *state.Making) {
 	}
 	c.Attempt, c.Revision, c.Resources, c.Backoff = m.Attempt, m.Revision, m.Resources, m.Backoff
 	c.Backoff.Set = wall(c.Backoff.Set)
-	c.Replaced, c.Verdict = false, nil
+	c.Replaced, c.Replacing, c.Verdict = false, false, nil
 }
 
 // notStarted remembers why an attempt could not be created or started, and when to try again.

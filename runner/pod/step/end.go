@@ -14,7 +14,7 @@ func applyStopBegun(s *next, e state.StopBegun) {
 	if c == nil || !c.Running || c.Now.Stopping {
 		return
 	}
-	c.Now.Stopping, c.Now.Replaced = true, e.Replace
+	c.Now.Stopping, c.Replacing = true, e.Replace
 	c.Now.KillAt = e.At.Add(e.Grace)
 	c.Now.PreStop, c.Now.Awaits = c.PreStop != nil && e.Grace > 0, e.Awaits
 	c.Now.Signals, c.Now.Signalled = state.Backoff{}, 0
@@ -152,7 +152,7 @@ func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 	case exit.Code == exitOfKill && !c.Now.Killed && c.Now.Kills > 0 && when.Sub(c.Now.KilledAt) < killWindow:
 		end.Reason = state.ReasonOOM
 	}
-	byItself := !c.Now.Replaced && !c.Now.Stopping
+	byItself := !c.Replacing && !c.Now.Stopping
 	s.conclude(c, f.Name, end)
 	if byItself {
 		s.tell(state.Report{Container: f.Name, Warning: end.Reason != state.ReasonCompleted, Reason: "Exited",
@@ -167,7 +167,7 @@ func (s *next) conclude(c *state.Container, name string, e *state.Ending) {
 		Name: name, Attempt: c.Attempt, Drain: true, FromLog: e.FromLog, Terminal: c.Terminal, Stdin: c.Stdin, Step: s.Steps,
 	}
 	c.Running, c.Ended, c.Ready, c.Started = false, e, false, false
-	c.Replaced = c.Now.Replaced
+	c.Replaced, c.Replacing = c.Replacing, false
 	c.OOMKills += c.Now.Kills
 	c.ID, c.Pid = "", 0
 	c.Now = state.Now{}

@@ -122,7 +122,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 		s.passed(next, f.Name, found[c.ID])
 	}
 	next.ID, next.Attempt, next.Revision, next.Pid = f.ID, f.Attempt, f.Revision, f.Pid
-	next.Running, next.Started, next.Ready, next.Replaced, next.Verdict = true, false, false, false, nil
+	next.Running, next.Started, next.Ready, next.Replaced, next.Replacing, next.Verdict = true, false, false, false, false, nil
 	next.StartedAt, next.Terminal, next.Stdin, next.Image = wall(f.CreatedAt), spec.TTY, spec.Stdin, spec.Image
 	next.Resources, next.PreStop = state.ResourceRevision(spec), state.PreStopOf(spec)
 	next.Hooked, next.Begun = !state.HasPostStart(spec), true

@@ -88,6 +88,26 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestReplacedOutlivesCrash: what was stopped to come back does so, also when Solopod was killed before it ended.
+func TestReplacedOutlivesCrash(t *testing.T) {
+	for name, test := range map[string]struct {
+		replace bool
+		want    v1.PodPhase
+	}{
+		"a drain":          {true, v1.PodRunning},
+		"the end of a pod": {false, v1.PodSucceeded},
+	} {
+		s := judged(v1.RestartPolicyOnFailure, state.Liveness)
+		s.Containers["main"].Verdict = nil
+		s = steps(s, state.StopBegun{At: at(time.Second), Name: "main", Grace: time.Minute, Replace: test.replace, EndsPod: true})
+		for _, s := range []state.State{s, restored(t, s)} {
+			if got := phaseOf(exited(s, 0, 2*time.Second)); v1.PodPhase(got) != test.want {
+				t.Errorf("%s: the pod is %s", name, got)
+			}
+		}
+	}
+}
+
 // TestVerdictBeforeTheSignal: what may end the container waits until the record has the verdict; the end of the grace period does not.
 func TestVerdictBeforeTheSignal(t *testing.T) {
 	s := judged(v1.RestartPolicyOnFailure, state.Liveness)
