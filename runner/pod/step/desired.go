@@ -20,6 +20,7 @@ func applyDesired(s *next, e state.Desired) {
 		return
 	}
 	old := s.Pod
+	cameBack(s)
 	s.DeletedAt, s.Orphan = time.Time{}, false
 	changed := old == nil || e.Pod != old && !reflect.DeepEqual(e.Pod.Spec, old.Spec) && state.Hash(e.Pod.Spec) != state.Hash(old.Spec)
 	if (changed || !s.SetUp) && s.StartSince.IsZero() {
@@ -41,6 +42,21 @@ func applyDesired(s *next, e state.Desired) {
 	}
 	if s.SetUp && s.MeasureAt.IsZero() {
 		s.MeasureAt = e.At.Add(state.MeasureInterval)
+	}
+}
+
+// cameBack: what ends, or has ended, for the pod's removal begins anew; what it ended with says nothing.
+func cameBack(s *next) {
+	if s.DeletedAt.IsZero() {
+		return
+	}
+	for _, c := range s.Containers {
+		switch {
+		case c.Running:
+			c.Replacing = c.Replacing || c.Now.Stopping || s.Adoption.Containers // whose stop had begun before Solopod was killed
+		case c.Ended != nil && !c.Ended.FinishedAt.Before(s.DeletedAt):
+			c.Replaced = true
+		}
 	}
 }
 

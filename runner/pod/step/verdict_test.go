@@ -108,6 +108,31 @@ func TestReplacedOutlivesCrash(t *testing.T) {
 	}
 }
 
+// TestComesBack: what a removal has ended begins anew when the manifest comes back before all is gone.
+func TestComesBack(t *testing.T) {
+	stop := state.StopBegun{At: at(time.Second), Name: "main", Grace: time.Minute, EndsPod: true}
+	for name, between := range map[string]func(s state.State) state.State{
+		"while it ends":                        func(s state.State) state.State { return s },
+		"while it ends, after a crash":         func(s state.State) state.State { return restored(t, s) },
+		"when it has ended":                    func(s state.State) state.State { return exited(s, 0, 2*time.Second) },
+		"when it has ended, and after a crash": func(s state.State) state.State { return restored(t, exited(s, 0, 2*time.Second)) },
+	} {
+		for _, policy := range []v1.RestartPolicy{v1.RestartPolicyOnFailure, v1.RestartPolicyNever} {
+			s := judged(policy, state.Liveness)
+			s.Containers["main"].Verdict = nil
+			pod := s.Pod
+			s = between(steps(s, state.Desired{At: at(0)}, stop))
+			s = steps(s, state.Desired{At: at(3 * time.Second), Pod: pod})
+			if s.Containers["main"].Running {
+				s = exited(s, 0, 4*time.Second)
+			}
+			if got := phaseOf(s); v1.PodPhase(got) != v1.PodRunning {
+				t.Errorf("%s, %s: the pod is %s", name, policy, got)
+			}
+		}
+	}
+}
+
 // TestVerdictBeforeTheSignal: what may end the container waits until the record has the verdict; the end of the grace period does not.
 func TestVerdictBeforeTheSignal(t *testing.T) {
 	s := judged(v1.RestartPolicyOnFailure, state.Liveness)
