@@ -68,6 +68,8 @@ type container struct {
 	signalled     bool
 	endsIn        int       // the life of the daemon that began its stop with the pod's end
 	overAt        time.Time // when its grace period may be over then
+	latestAt      time.Time // when it must have been asked to end
+	asked         bool      // it was, or its signal was begun
 	judgedBy      int       // the life of the daemon that said that it has to end for a probe or its hook
 	condemned     bool      // it got its stop signal for that
 	order         int       // among the pod's containers

@@ -99,19 +99,31 @@ func (d *daemon) noteStop(p *v1.Pod, r state.Report) {
 		if d.endBegan[uid].Before(now) { // it was being started when the end began
 			grace = min(grace, state.MinimumGrace)
 		}
-		c.endsIn, c.overAt = d.n, now.Add(grace)
+		c.endsIn, c.overAt, c.latestAt = d.n, now.Add(grace), now.Add(state.GraceOf(p)+state.MinimumGrace+time.Second)
 		if !d.drainBy.IsZero() && d.drainBy.Before(c.overAt) {
 			c.overAt = d.drainBy
 		}
 	}
 }
 
+// checkAsked: hooks that hang, and turns, hold a stop signal back for no longer than the grace period. b.mu is held.
+func (d *daemon) checkAsked(w plan.Signal) {
+	c := d.box.containers[w.ID]
+	if c == nil || c.asked || c.endsIn != d.n || !d.alive || time.Since(d.panics[c.uid]) < tooLong {
+		return
+	}
+	c.asked = true
+	if late := time.Since(c.latestAt); late > 0 {
+		d.box.violatedLocked("%s/%s is asked to end %s after the grace period", c.uid, c.name, late)
+	}
+}
+
 // checkTurn: with the pod, its sidecars get their stop signals after all others have ended, in the reverse order of their start, or
-// when the grace period is over. b.mu is held.
+// when the grace period is over. A signal that failed is sent again, also when the pod has come back. b.mu is held.
 func (d *daemon) checkTurn(w plan.Signal) {
 	b := d.box
 	c := b.containers[w.ID]
-	if w.Signal == state.SIGKILL || c == nil || !c.sidecar || c.endsIn != d.n || !time.Now().Before(c.overAt) || !d.alive {
+	if w.Signal == state.SIGKILL || c == nil || c.asked || !c.sidecar || c.endsIn != d.n || !time.Now().Before(c.overAt) || !d.alive {
 		return
 	}
 	uid := c.uid

@@ -232,6 +232,7 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 	switch w := w.(type) {
 	case plan.Signal:
 		d.checkTurn(w)
+		d.checkAsked(w)
 	case plan.Create:
 		d.checkHooks(w)
 	}

@@ -326,7 +326,13 @@ func (s *script) kill(how func()) {
 func (b *box) outdated(uid string) {
 	b.stale[uid] = time.Now()
 	for key, h := range b.histories {
-		h.free = h.free || strings.HasPrefix(key, uid+"/")
+		if !strings.HasPrefix(key, uid+"/") {
+			continue
+		}
+		h.free = true
+		if h.last != nil {
+			h.last.condemned = false // the disk did not take the verdict
+		}
 	}
 }
 

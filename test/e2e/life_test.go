@@ -205,6 +205,13 @@ func TestStartError(t *testing.T) {
 		} {
 			b.apply(name+".yaml", pod(name, "Never", c))
 		}
+		// What the kernel finds out when the process begins has an exit code of the runtime's own.
+		script := b.path("script")
+		if err := os.WriteFile(script, []byte("#!/no/such/shell\n"), 0o755); err != nil { //nolint:gosec // it is executed
+			t.Fatal(err)
+		}
+		b.apply("interpreter.yaml", pod("interpreter", "Never", "command: [/script], volumeMounts: [{name: v, mountPath: /script}]")+
+			"  volumes: [{name: v, hostPath: {path: "+script+"}}]\n")
 		b.apply("loop.yaml", pod("loop", "Always", "command: [/no/such/command]"))
 		b.apply("job.yaml", `apiVersion: batch/v1
 kind: Job
@@ -223,6 +230,9 @@ spec:
 			if end == nil || end.Reason != "StartError" || end.ExitCode != 128 || end.Message == "" || end.FinishedAt.IsZero() || status(p, "main").ImageID == "" {
 				t.Errorf("%s: %+v", name, status(p, "main"))
 			}
+		}
+		if end := status(b.waitPhase("interpreter", v1.PodFailed), "main").State.Terminated; end == nil || end.ExitCode == 0 {
+			t.Errorf("interpreter: %+v", end)
 		}
 		loop := b.waitPod("loop", "backing off", func(p *v1.Pod) bool {
 			s := status(p, "main")
