@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{
 		name:    "what was applied is overwritten by what is desired",
 		patches: []patch{{"runner/pod/step/desired.go", "s.Pod, s.File = e.Pod, e.File\n", "s.Pod, s.File = e.Pod, e.File\n\tif s.Applied != nil {\n\t\ts.Applied = e.Pod\n\t}\n"}},
-		says:    "is stopped before",
+		says:    "is signalled before",
 	},
 	{
 		name:    "a container whose image is missing is created again at once",

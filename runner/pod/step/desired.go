@@ -20,7 +20,9 @@ func applyDesired(s *next, e state.Desired) {
 		return
 	}
 	old := s.Pod
-	cameBack(s)
+	if !s.DeletedAt.IsZero() {
+		cameBack(s)
+	}
 	s.DeletedAt, s.Orphan = time.Time{}, false
 	changed := old == nil || e.Pod != old && !reflect.DeepEqual(e.Pod.Spec, old.Spec) && state.Hash(e.Pod.Spec) != state.Hash(old.Spec)
 	if (changed || !s.SetUp) && s.StartSince.IsZero() {
@@ -47,9 +49,6 @@ func applyDesired(s *next, e state.Desired) {
 
 // cameBack: what ends, or has ended, for the pod's removal begins anew; what it ended with says nothing.
 func cameBack(s *next) {
-	if s.DeletedAt.IsZero() {
-		return
-	}
 	for _, c := range s.Containers {
 		switch {
 		case c.Running:
