@@ -92,7 +92,7 @@ func (d *daemon) noteStop(p *v1.Pod, r state.Report) {
 			continue
 		}
 		now := time.Now()
-		if d.endBegan[uid].IsZero() || len(b.running(uid)) == 1 {
+		if d.endBegan[uid].IsZero() {
 			d.endBegan[uid] = now
 		}
 		grace := state.GraceOf(p)
@@ -109,7 +109,7 @@ func (d *daemon) noteStop(p *v1.Pod, r state.Report) {
 // checkAsked: hooks that hang, and turns, hold a stop signal back for no longer than the grace period. b.mu is held.
 func (d *daemon) checkAsked(w plan.Signal) {
 	c := d.box.containers[w.ID]
-	if c == nil || c.asked || c.endsIn != d.n || !d.alive || time.Since(d.panics[c.uid]) < tooLong {
+	if c == nil || c.asked || c.endsIn != d.n || !d.alive || time.Since(d.panics[c.uid]) < tooLong || d.left[c.uid+"/"+c.name] {
 		return
 	}
 	c.asked = true

@@ -233,7 +233,10 @@ func (d *daemon) begin(uid string, w plan.Work) (end func()) {
 	case plan.Signal:
 		d.checkTurn(w)
 		d.checkAsked(w)
+	case plan.SetUp:
+		delete(d.endBegan, uid) // an end that had begun does not go on
 	case plan.Create:
+		delete(d.endBegan, uid)
 		d.checkHooks(w)
 	}
 	hook, ok := w.(plan.Hook)

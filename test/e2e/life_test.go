@@ -117,8 +117,8 @@ func TestHooksBeginTogether(t *testing.T) {
 	const sidecar = "restartPolicy: Always"
 	b.apply("order.yaml", keep(containers("order", "", []container{one("order", "s1", "", "", sidecar), one("order", "s2", "sleep 1; ", "", sidecar)},
 		one("order", "main", "sleep 2; ", "", ""))))
-	b.apply("hung.yaml", keep(containers("hung", "", []container{one("hung", "s1", "", "; sleep 1000", sidecar), one("hung", "s2", "", "; sleep 1000", sidecar)},
-		one("hung", "main", "", "; sleep 1000", ""))))
+	b.apply("hung.yaml", strings.Replace(keep(containers("hung", "", []container{one("hung", "s1", "", "; sleep 1000", sidecar), one("hung", "s2", "", "; sleep 1000", sidecar)},
+		one("hung", "main", "", "; sleep 1000", ""))), "terminationGracePeriodSeconds: 5", "terminationGracePeriodSeconds: 3", 1))
 	b.waitReady("order")
 	b.waitReady("hung")
 	b.delete("order.yaml")
@@ -136,7 +136,7 @@ func TestHooksBeginTogether(t *testing.T) {
 			t.Errorf("the hook of %s began when main had ended: %v", name, order)
 		}
 		// Sidecars have no grace period of their own: all are told at its end.
-		if hung["term-"+name]-hung["hook-main"] > 8 {
+		if hung["term-"+name]-hung["hook-main"] > 6 {
 			t.Errorf("%s was told late: %v", name, hung)
 		}
 	}
@@ -197,7 +197,7 @@ func TestPostStartHoldsBack(t *testing.T) {
 func TestStartError(t *testing.T) {
 	bothModes(t, func(t *testing.T, b *box) {
 		pod := func(name, policy, container string) string {
-			return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n  hostNetwork: true\n  restartPolicy: %s\n  containers: [{name: main, image: \"solopod.example/box:1\", %s}]\n", name, policy, container)
+			return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n  hostNetwork: true\n  terminationGracePeriodSeconds: 2\n  restartPolicy: %s\n  containers: [{name: main, image: \"solopod.example/box:1\", %s}]\n", name, policy, container)
 		}
 		for name, c := range map[string]string{
 			"missing": "command: [/no/such/command]", "unfound": "command: [no-such-command]", "plain": "command: [/etc/passwd]",
