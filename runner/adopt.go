@@ -25,6 +25,7 @@ import (
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/step"
+	"github.com/solopod/solopod/runner/sandbox"
 )
 
 // takeover is the beginning of a run: what an earlier one left is looked through, mended and taken up.
@@ -101,20 +102,27 @@ func (t takeover) cannotKeep(dir string, err error) {
 func (t takeover) adopt() []manifests.Desired {
 	var known []manifests.Desired
 	var states []state.State
-	recorded := map[string]bool{}
+	recorded, kept := map[string]bool{}, map[string]bool{}
 	var places aside.Places
 	for uid, s := range t.records(&places) {
 		recorded[uid] = true
 		states = append(states, s)
 		if s.SharedRevision != "" && s.BootID == t.host.BootID {
 			t.sandboxes.Keep(s.Applied, s.Grant, s.Network)
+			kept[uid] = true
 		}
 		if s.DeletedAt.IsZero() { // its file is known to be gone otherwise, and not just missing for a moment
 			known = append(known, manifests.Desired{Pod: s.Pod, File: s.File})
 		}
 	}
+	withState := t.names(&places, t.dirs.States())
+	for _, uid := range withState {
+		if !kept[uid] { // its record is lost, or of before its set-up
+			t.keepName(&places, uid)
+		}
+	}
 	left := map[string]bool{}
-	for _, uid := range append(t.names(&places, t.dirs.States()), t.cgroups.Leftover()...) {
+	for _, uid := range append(withState, t.cgroups.Leftover()...) {
 		if !recorded[uid] && !left[uid] {
 			left[uid] = true
 			slog.Info("there is no record of a pod of which something is left; it is removed, and begins anew where a manifest names it", "uid", uid)
@@ -123,6 +131,14 @@ func (t takeover) adopt() []manifests.Desired {
 	}
 	t.owner.Adopt(states)
 	return known
+}
+
+// keepName lets no other pod of its name begin before what is left of this one is gone.
+func (t takeover) keepName(places *aside.Places, uid string) {
+	_, err := aside.Do(t.ctx, places, t.dirs.States(), answerLimit, func() (struct{}, error) { return struct{}{}, sandbox.KeepName(t.dirs, t.sandboxes.Claims, uid) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("the name of a pod of which something is left is not known; another one of its name does not wait for it", "uid", uid, "err", err)
+	}
 }
 
 // names are the entries of a directory; none if it cannot be read. As for records, the end of the daemon does not cut it short: what was

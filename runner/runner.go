@@ -272,9 +272,9 @@ func (r *Runner) imageArchive(file string, err error) {
 	}
 }
 
-// Pods returns the pods with their status, by namespace and name. The caller must not change them.
+// Pods returns the pods with their status, by namespace and name, of which each is there once. The caller must not change them.
 func (r *Runner) Pods() []*v1.Pod {
-	snapshots := r.owner.Snapshots()
+	snapshots := r.owner.Shown()
 	out := make([]*v1.Pod, 0, len(snapshots))
 	for _, s := range snapshots {
 		out = append(out, s.Pod)

@@ -55,11 +55,14 @@ type tally struct {
 	started       time.Time
 	highest       int
 	running       map[int]bool // indexes that have a pod
+	// former: pods of another version of the Job have not gone yet.
+	former bool
 }
 
 // Next decides about a Job from its pods, as the Job controller does (pkg/controller/job): completions and parallelism,
 // failed pods replaced with a back-off up to backoffLimit, the active deadline. existing are all pods that belong to the Job's
-// name; those of another version of it than revision, which is the Job's, go.
+// name; those of another version of it than revision, which is the Job's, go, and nothing begins before they have: two versions of
+// a Job would do the same work at once.
 func Next(job *batchv1.Job, revision string, existing []*v1.Pod, now time.Time) Decision {
 	t := count(job, revision, existing)
 	d := Decision{Active: len(t.active), Succeeded: len(t.succeeded), Failures: t.failed, Pods: t.ended}
@@ -111,7 +114,7 @@ func (d *Decision) create(job *batchv1.Job, revision string, t tally, now time.T
 		want = 0 // one has said that the work is done
 	}
 	missing := want - len(t.active)
-	if missing <= 0 {
+	if missing <= 0 || t.former {
 		return
 	}
 	if t.failed > 0 {
@@ -145,6 +148,7 @@ func count(job *batchv1.Job, revision string, existing []*v1.Pod) tally {
 		t.highest = max(t.highest, n)
 		_, of, text, _ := manifests.JobOfPod(p)
 		if of != revision {
+			t.former = t.former || p.DeletionTimestamp != nil || p.Status.Phase != v1.PodSucceeded && p.Status.Phase != v1.PodFailed
 			continue
 		}
 		index := n

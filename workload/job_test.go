@@ -118,6 +118,13 @@ func TestJob(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
+	// The pods of another version, which are told to go.
+	for pods, want := range map[string]string{"r": "", "R": "", "S": "", "s": "j-1", "sf": "j-2", "sR": ""} {
+		edited := job(func(s *batchv1.JobSpec) { s.Template.Spec.Containers[0].Image = "other" })
+		if got := text(next(edited, existing(job(), pods, time.Hour), t0)); got != want {
+			t.Errorf("another template, and of the former one %s: got %s, want %s", pods, got, want)
+		}
+	}
 	late := job(deadline)
 	if got := text(next(late, existing(late, "r", 0), t0.Add(30*time.Second))); got != "Failed DeadlineExceeded" {
 		t.Errorf("the deadline: %s", got)

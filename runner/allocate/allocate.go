@@ -1,5 +1,5 @@
-// Package allocate knows what pods compete for, and which pod has what: ports of the host, ranges of user ids, devices, SELinux
-// levels. A pod gets all that it asks for, or nothing.
+// Package allocate knows what pods compete for, and which pod has what: their names, ports of the host, ranges of user ids, devices,
+// SELinux levels. A pod gets all that it asks for, or nothing.
 package allocate
 
 import (
@@ -33,6 +33,8 @@ type Claims struct {
 	ids     idRanges
 	mu      sync.Mutex
 	pods    map[string]holding // by UID
+	// awaited are the names, as namespace/name, that some pod was refused because another one had it.
+	awaited map[string]bool
 }
 
 // holding is what one pod has.
@@ -42,17 +44,18 @@ type holding struct {
 	Grant
 }
 
-func (h *holding) nothing() bool {
+// onlyName: nothing but its name.
+func (h *holding) onlyName() bool {
 	return len(h.ports) == 0 && len(h.Devices) == 0 && h.FirstID == 0 && h.SELinuxLevel == ""
 }
 
 // New begins with nothing taken. instance tells the daemons of one machine apart.
 func New(instance string, devices *device.Table) *Claims {
-	return &Claims{devices: devices, ids: newIDRanges(instance), pods: map[string]holding{}}
+	return &Claims{devices: devices, ids: newIDRanges(instance), pods: map[string]holding{}, awaited: map[string]bool{}}
 }
 
-// Take gives a pod all that its manifest asks for, in place of what it has, or fails with ErrPortTaken, device.ErrTaken,
-// ErrNoIDs or something that the manifest or the machine does not have: then the pod has what it had. had is what it was given
+// Take gives a pod all that its manifest asks for, in place of what it has, or fails with ErrNameTaken, ErrPortTaken,
+// device.ErrTaken, ErrNoIDs or something that the manifest or the machine does not have: then the pod has what it had. had is what it was given
 // in an earlier run, and gets again where that is possible. Descriptions of devices are read, from file systems that may not
 // answer; when ctx ends before that is done nothing is taken, so who cancels Take and then calls Release leaves nothing behind.
 func (c *Claims) Take(ctx context.Context, pod *v1.Pod, had Grant) (Grant, error) {
@@ -89,7 +92,7 @@ func (c *Claims) take(ctx context.Context, pod *v1.Pod, had Grant, machine *devi
 	}
 	before := c.pods[uid].SELinuxLevel
 	h.SELinuxLevel = level
-	c.note(uid, h)
+	c.pods[uid] = h
 	c.freeLevel(before)
 	return h.Grant, nil
 }
@@ -101,6 +104,9 @@ func (c *Claims) choose(ctx context.Context, pod *v1.Pod, had Grant, machine *de
 		return h, err
 	}
 	h.pod, h.ports = manifests.Key(pod), wantedPorts(pod)
+	if err := c.nameFree(uid, h.pod); err != nil {
+		return h, err
+	}
 	if err := c.portsFree(uid, h.ports); err != nil {
 		return h, err
 	}
@@ -115,14 +121,6 @@ func (c *Claims) choose(ctx context.Context, pod *v1.Pod, had Grant, machine *de
 	return h, err
 }
 
-func (c *Claims) note(uid string, h holding) {
-	if h.nothing() {
-		delete(c.pods, uid)
-		return
-	}
-	c.pods[uid] = h
-}
-
 // Adopt notes what a pod has from an earlier run, and may be using: also what another pod has as well, which the error tells of.
 func (c *Claims) Adopt(pod *v1.Pod, has Grant) error {
 	levelErr := keepLevel(has.SELinuxLevel, c.level(pod))
@@ -130,7 +128,7 @@ func (c *Claims) Adopt(pod *v1.Pod, has Grant) error {
 	defer c.mu.Unlock()
 	uid := string(pod.UID)
 	h := holding{pod: manifests.Key(pod), ports: wantedPorts(pod), Grant: has}
-	errs := []error{c.portsFree(uid, h.ports), levelErr}
+	errs := []error{c.nameFree(uid, h.pod), c.portsFree(uid, h.ports), levelErr}
 	holder := c.deviceHolder(uid)
 	for name := range exclusiveDevices(pod, has.Devices) {
 		if other := holder(name); other != "" {
@@ -140,18 +138,20 @@ func (c *Claims) Adopt(pod *v1.Pod, has Grant) error {
 	if has.FirstID != 0 && c.idsTaken(uid)[has.FirstID] {
 		errs = append(errs, fmt.Errorf("another pod has the user ids from %d on as well", has.FirstID))
 	}
-	c.note(uid, h)
+	c.pods[uid] = h
 	return errors.Join(errs...)
 }
 
-// Release gives back all that the pod has and says whether that was anything: then pods that wait for something may get it.
+// Release gives back all that the pod has and says whether others may wait for it.
 func (c *Claims) Release(uid string) (freed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h, had := c.pods[uid]
 	delete(c.pods, uid)
 	c.freeLevel(h.SELinuxLevel)
-	return had
+	awaited := c.awaited[h.pod]
+	delete(c.awaited, h.pod)
+	return had && (awaited || !h.onlyName())
 }
 
 // freeLevel gives a level back, unless some pod has it: two that were adopted may have the same.

@@ -101,6 +101,37 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// Two pods of one name and different UIDs do not exist at once, whatever else they have; who waits for a name learns that it is free.
+func TestNames(t *testing.T) {
+	named := func(uid, name string) *v1.Pod {
+		p := pod(uid, wish{})
+		p.Name = name
+		return p
+	}
+	c := New("solopod", device.New(nil))
+	first, second := named("1", "db"), named("2", "db")
+	take(t, c, first, Grant{})
+	take(t, c, first, Grant{})
+	take(t, c, named("3", "web"), Grant{})
+	if c.Release("3") {
+		t.Error("nobody waits for the name of the third, and all are told")
+	}
+	if _, err := c.Take(t.Context(), second, Grant{}); !errors.Is(err, ErrNameTaken) || !strings.Contains(err.Error(), "n/db with the UID 1") {
+		t.Errorf("the second beside the first: %v", err)
+	}
+	if !c.Release("1") || c.Release("1") {
+		t.Error("the name was not given back once")
+	}
+	take(t, c, second, Grant{})
+	if err := c.Adopt(first, Grant{}); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("two of an earlier run have one name: %v", err)
+	}
+	c.Release("2")
+	if _, err := c.Take(t.Context(), second, Grant{}); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("what was taken over does not count: %v", err)
+	}
+}
+
 // No two pods have the same ids, a pod keeps those that it has, and what is given back can be had again.
 func TestIDRanges(t *testing.T) {
 	c, own := New("solopod", device.New(nil)), wish{ownIDs: true}

@@ -32,6 +32,9 @@ func (d Dirs) States() string { return filepath.Join(d.State, "pods") }
 // StateDir is what a pod has until the next reboot.
 func (d Dirs) StateDir(uid string) string { return filepath.Join(d.States(), uid) }
 
+// NameFile says which pod a state directory is of, also where there is no record.
+func (d Dirs) NameFile(uid string) string { return filepath.Join(d.StateDir(uid), "name") }
+
 // Namespaces is where a pod's namespaces are pinned.
 func (d Dirs) Namespaces(uid string) string { return filepath.Join(d.StateDir(uid), "ns") }
 

@@ -27,7 +27,7 @@ func (l Links) Link(pod, namespace, container, id, target string) error {
 		return err
 	}
 	name := pod + "_" + namespace + "_" + container + "-" + id + ".log"
-	err := l.remove(func(p, ns, c, i string) bool { return p == pod && ns == namespace && c == container && i != id })
+	err := l.remove(func(p, ns, c, i, _ string) bool { return p == pod && ns == namespace && c == container && i != id })
 	if there, rerr := os.Readlink(filepath.Join(l.Root, name)); rerr == nil && there == target {
 		return err
 	}
@@ -37,9 +37,15 @@ func (l Links) Link(pod, namespace, container, id, target string) error {
 	return errors.Join(err, os.Symlink(target, filepath.Join(l.Root, name)))
 }
 
-// UnlinkPod removes the links of a pod.
-func (l Links) UnlinkPod(pod, namespace string) error {
-	return l.remove(func(p, ns, _, _ string) bool { return p == pod && ns == namespace })
+// UnlinkPod removes the links of a pod whose logs are, or were, in dir. A pod that has followed under the same name keeps its own.
+func (l Links) UnlinkPod(pod, namespace, dir string) error {
+	return l.remove(func(p, ns, _, _, link string) bool {
+		if p != pod || ns != namespace {
+			return false
+		}
+		target, err := os.Readlink(link)
+		return err != nil || strings.HasPrefix(target, dir+"/")
+	})
 }
 
 // parseLink divides a link's name. A pod's and a namespace's name hold no underscore.
@@ -59,7 +65,7 @@ func parseLink(name string) (pod, namespace, container, id string, ok bool) {
 }
 
 // remove removes the links that which selects; what is no link is not touched.
-func (l Links) remove(which func(pod, namespace, container, id string) bool) error {
+func (l Links) remove(which func(pod, namespace, container, id, link string) bool) error {
 	dir, err := foreign.OpenDirectoryFollowing(l.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -73,7 +79,7 @@ func (l Links) remove(which func(pod, namespace, container, id string) bool) err
 		entries, err := dir.ReadDir(256)
 		for _, e := range entries {
 			pod, namespace, container, id, ok := parseLink(e.Name())
-			if !ok || e.Type() != fs.ModeSymlink || !which(pod, namespace, container, id) {
+			if !ok || e.Type() != fs.ModeSymlink || !which(pod, namespace, container, id, filepath.Join(l.Root, e.Name())) {
 				continue
 			}
 			if err := unix.Unlinkat(int(dir.Fd()), e.Name(), 0); err != nil && !errors.Is(err, unix.ENOENT) {

@@ -135,13 +135,14 @@ func TestLinks(t *testing.T) {
 		"another pattern":        {next("[w]eb"), without(), name("web", "default", "[w]eb", id("8"))},
 		"a shorter name's next":  {next("we"), without(4), name("web", "default", "we", id("8"))},
 		"the same again":         {func(l Links) error { return l.Link("web", "default", "web", id("a"), "/target") }, without(), all[0]},
-		"unlink a pod":           {func(l Links) error { return l.UnlinkPod("web", "default") }, without(0, 1, 4), ""},
-		"a pattern is none":      {func(l Links) error { return l.UnlinkPod("*", "default") }, without(), ""},
-		"a directory is missing": {func(l Links) error { return Links{l.Root + "/none"}.UnlinkPod("web", "default") }, without(), ""},
+		"unlink a pod":           {func(l Links) error { return l.UnlinkPod("web", "default", "/logs") }, without(0, 1, 4), ""},
+		"another of its name":    {func(l Links) error { return l.UnlinkPod("web", "default", "/log") }, without(), ""},
+		"a pattern is none":      {func(l Links) error { return l.UnlinkPod("*", "default", "/logs") }, without(), ""},
+		"a directory is missing": {func(l Links) error { return Links{l.Root + "/none"}.UnlinkPod("web", "default", "/logs") }, without(), ""},
 	} {
 		root := t.TempDir()
 		for _, n := range all {
-			if err := os.Symlink("/other", filepath.Join(root, n)); err != nil {
+			if err := os.Symlink("/logs/0.log", filepath.Join(root, n)); err != nil {
 				t.Fatal(err)
 			}
 		}

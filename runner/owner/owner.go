@@ -248,6 +248,29 @@ func (o *Owner) Snapshots() []*pod.Snapshot {
 	return out
 }
 
+// Shown are the snapshots with one pod for each name: while a pod of another UID waits for its name, the one that has it counts.
+func (o *Owner) Shown() []*pod.Snapshot {
+	var out []*pod.Snapshot
+	for _, s := range o.Snapshots() {
+		if n := len(out); n > 0 && manifests.Key(out[n-1].Pod) == manifests.Key(s.Pod) {
+			if before(s, out[n-1]) {
+				out[n-1] = s
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// before: of two pods of one name, a is the one to show: what exists, then what shall stay.
+func before(a, b *pod.Snapshot) bool {
+	if exists := a.State.Anything(); exists != b.State.Anything() {
+		return exists
+	}
+	return a.State.Wanted() && !b.State.Wanted()
+}
+
 // Draining says whether all pods are, or were, stopped: none starts any more.
 func (o *Owner) Draining() bool {
 	o.mu.Lock()

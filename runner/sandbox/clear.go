@@ -63,7 +63,7 @@ func (s *Sandboxes) removeLogs(w plan.Clear) {
 	for _, err := range []error{
 		spool.Forget(s.Dirs.Unwritten(), dir), // first: what is delivered later would make the directory anew
 		foreign.RemoveAll(dir),
-		logs.Links{Root: s.Dirs.LinkRoot()}.UnlinkPod(w.Pod.Name, w.Pod.Namespace),
+		logs.Links{Root: s.Dirs.LinkRoot()}.UnlinkPod(w.Pod.Name, w.Pod.Namespace, dir),
 	} {
 		if err != nil {
 			slog.Warn("cannot remove a pod's logs", "pod", w.Pod.Namespace+"/"+w.Pod.Name, "err", err)

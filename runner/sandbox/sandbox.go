@@ -8,18 +8,23 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/listener"
@@ -91,6 +96,22 @@ func (s *Sandboxes) Keep(pod *v1.Pod, g state.Grant, net *state.Attachment) {
 	}
 }
 
+// KeepName notes that what is left of a pod without a record has the pod's name, if that is known: no other pod of that name begins
+// before it is gone.
+func KeepName(dirs layout.Dirs, claims *allocate.Claims, uid string) error {
+	const most = 1 << 10 // the longest names, with room
+	data, err := durable.ReadFile(dirs.NameFile(uid), most)
+	if err != nil {
+		return err
+	}
+	namespace, name, ok := strings.Cut(string(data), "/")
+	if !ok {
+		return fmt.Errorf("%s: %q is no name of a pod", dirs.NameFile(uid), data)
+	}
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(uid)}}
+	return claims.Adopt(pod, allocate.Grant{})
+}
+
 // Find looks at what an earlier run left of a pod's sandbox, and takes it over where it is complete.
 func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxFound {
 	pod, uid := w.Pod, string(w.Pod.UID)
@@ -157,6 +178,8 @@ func listens(ctx context.Context, all *listener.Listeners, pod *v1.Pod) state.Pr
 func claimProblem(err error) state.Problem {
 	p := state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}
 	switch {
+	case errors.Is(err, allocate.ErrNameTaken):
+		p.Reason, p.Claim = state.ReasonNameTaken, true
 	case errors.Is(err, allocate.ErrPortTaken):
 		p.Reason, p.Claim = "HostPortConflict", true
 	case errors.Is(err, device.ErrTaken):

@@ -87,6 +87,16 @@ volumes: [{name: disk, emptyDir: {}}, {name: memory, emptyDir: {medium: Memory}}
 	if found := later.Find(ctx, w); !found.Complete || found.Limits != limits {
 		t.Errorf("a later Solopod finds %+v, not the limits %s", found, limits)
 	}
+	lost := newLab(t)
+	lost.Dirs = l.Dirs
+	twin := pod.DeepCopy()
+	twin.UID = "twin"
+	if err := KeepName(l.Dirs, lost.Claims, string(pod.UID)); err != nil {
+		t.Error(err)
+	}
+	if got := lost.Claim(ctx, plan.Claim{Pod: twin}); !got.Problem.Claim || got.Problem.Reason != state.ReasonNameTaken {
+		t.Errorf("a pod of the name of one whose record is lost begins: %+v", got)
+	}
 	other := testbox.Pod(t, "other", oneContainer)
 	if got := later.Claim(ctx, plan.Claim{Pod: other}); !got.Problem.Claim || got.Problem.Reason != "HostPortConflict" {
 		t.Errorf("the port of a pod that was found is given away: %+v", got)

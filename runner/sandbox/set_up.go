@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/namespace"
@@ -67,6 +68,9 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 		return "", err
 	}
 	if err := touchFiles(s.Dirs.StateDir(uid)); err != nil {
+		return "", err
+	}
+	if err := durable.Replace(s.Dirs.NameFile(uid), []byte(manifests.Key(pod)), 0o600); err != nil {
 		return "", err
 	}
 	if err := ctx.Err(); err != nil {

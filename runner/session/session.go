@@ -74,7 +74,7 @@ func New(pods Pods, e Engine, dirs layout.Dirs) *Sessions {
 func (s *Sessions) Pod(namespace, name string) (*v1.Pod, error) {
 	var found *v1.Pod
 	for _, pod := range s.pods.Pods() {
-		// While a pod of another UID takes a name over, both exist: the one that stays counts.
+		// Of two pods of one name the one that stays counts.
 		if pod.Namespace == namespace && pod.Name == name && (found == nil || found.DeletionTimestamp != nil) {
 			found = pod
 		}

@@ -52,6 +52,7 @@ type box struct {
 // container is one that containerd has.
 type container struct {
 	id, uid, name string
+	pod           string // its namespace and name
 	attempt       int
 	revision      string
 	spec          *v1.Container
@@ -81,6 +82,7 @@ type sandbox struct {
 	// mounted: what the kernel holds; it is gone after a reboot. data: what is on the disk.
 	mounted, attached, data bool
 	resolver                string // what its resolver configuration was made of
+	pod                     string // its namespace and name
 	shared                  string // revision
 	// done: the init containers that have succeeded, and sidecars that have started, since the set-up.
 	done map[string]bool

@@ -11,6 +11,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/status"
@@ -27,6 +28,7 @@ func (s *script) check() {
 		s.box.violated("the worker of %s has been in one turn for %s", of.UID(), took)
 	}
 	s.unchanged()
+	s.checkNames()
 	for _, uid := range slices.Sorted(maps.Keys(s.latest)) {
 		w := d.owner.Worker(uid)
 		if w == nil {
@@ -51,6 +53,18 @@ func (s *script) check() {
 		s.checkEndings(uid, snapshot)
 		s.checkShown(uid, snapshot)
 		s.keep(uid, snapshot)
+	}
+}
+
+// checkNames: each name is shown once.
+func (s *script) checkNames() {
+	shown := map[string]bool{}
+	for _, snapshot := range s.box.daemon.owner.Shown() {
+		if name := manifests.Key(snapshot.Pod); shown[name] {
+			s.box.violated("two pods %s are shown", name)
+		} else {
+			shown[name] = true
+		}
 	}
 }
 

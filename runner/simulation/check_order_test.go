@@ -20,6 +20,11 @@ func (b *box) checkStart(c *container, p *v1.Pod) {
 			b.violatedLocked("%s runs twice: %.6s and %.6s", name, other.id, c.id)
 		}
 	}
+	for _, other := range b.containers {
+		if other.uid != c.uid && other.pod == c.pod && other.status == state.FoundRunning && !other.late && !c.late {
+			b.violatedLocked("%s starts, and %s/%s %.6s of the other pod of that name runs", name, other.uid, other.name, other.id)
+		}
+	}
 	s := b.sandboxes[c.uid]
 	if s == nil || !s.mounted || !s.attached {
 		b.violatedLocked("%s starts without a complete sandbox", name)

@@ -214,6 +214,11 @@ func (s *script) left() (out []string) {
 			}
 		}
 	}
+	for uid, name := range b.daemon.names {
+		if s.wanted[uid] == nil {
+			out = append(out, fmt.Sprintf("%s still has the name %s", uid, name))
+		}
+	}
 	for key, on := range b.daemon.active {
 		if uid := key[:len(podUID(0))]; on && s.wanted[uid] == nil {
 			out = append(out, "an effect still runs: "+key)

@@ -27,6 +27,7 @@ type daemon struct {
 	// under box.mu
 	alive  bool
 	ports  map[string]map[int32]bool // by UID: the host ports that a pod has; two have the same after an outdated record
+	names  map[string]string         // names of pods, by UID
 	active map[string]bool           // effects that run, by pod and thing
 	begins map[string][]time.Time
 	panics map[string]time.Time // by UID: when the pod's code panicked last
@@ -47,7 +48,7 @@ func (b *box) host() state.Host {
 func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
-		box: b, dead: make(chan struct{}), alive: true, ports: map[string]map[int32]bool{}, active: map[string]bool{}, begins: map[string][]time.Time{},
+		box: b, dead: make(chan struct{}), alive: true, ports: map[string]map[int32]bool{}, names: map[string]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
 		panics: map[string]time.Time{}, last: map[string]time.Time{}, endBegan: map[string]time.Time{}, hooks: map[string]string{}, left: map[string]bool{},
 	}
 	b.lives++
@@ -69,6 +70,9 @@ func (b *box) start() *daemon {
 	for _, uid := range slices.Sorted(maps.Keys(b.sandboxes)) {
 		if b.disk.written[uid] == nil {
 			states = append(states, state.Orphan(host, 0, uid))
+		}
+		if sandbox := b.sandboxes[uid]; sandbox.mounted {
+			d.names[uid] = sandbox.pod
 		}
 	}
 	b.mu.Unlock()

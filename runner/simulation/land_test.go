@@ -147,8 +147,13 @@ func (d doer) half(w plan.Work) {
 	}
 }
 
-// claim takes the host ports. b.mu is held, as for all below.
+// claim takes the pod's name and the host ports. b.mu is held, as for all below.
 func (d doer) claim(uid string, w plan.Claim) state.Result {
+	for other, name := range d.names {
+		if other != uid && name == manifests.Key(w.Pod) {
+			return state.Claimed{Problem: state.Problem{Reason: state.ReasonNameTaken, Message: "the name is taken", Claim: true}}
+		}
+	}
 	ports := portsOf(w.Pod)
 	for other, has := range d.ports {
 		for port := range ports {
@@ -158,6 +163,7 @@ func (d doer) claim(uid string, w plan.Claim) state.Result {
 		}
 	}
 	d.ports[uid] = ports
+	d.names[uid] = manifests.Key(w.Pod)
 	return state.Claimed{}
 }
 
@@ -176,11 +182,14 @@ func (d doer) setUp(uid string, w plan.SetUp) state.Result {
 			b.violatedLocked("%s is set up without its port %d", uid, port)
 		}
 	}
+	if d.names[uid] != manifests.Key(w.Pod) {
+		b.violatedLocked("%s is set up without its name", uid)
+	}
 	s := b.sandbox(uid)
 	if s.mounted {
 		b.violatedLocked("%s is set up twice", uid)
 	}
-	s.mounted, s.data, s.shared = true, true, w.Key
+	s.mounted, s.data, s.shared, s.pod = true, true, w.Key, manifests.Key(w.Pod)
 	s.done, s.begun = map[string]bool{}, map[string]bool{}
 	return state.SandboxMade{}
 }
@@ -212,6 +221,7 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 		}
 	}
 	delete(d.ports, uid)
+	delete(d.names, uid)
 	return state.Cleared{All: w.All}
 }
 
@@ -266,7 +276,7 @@ func (d doer) create(uid string, w plan.Create) state.Result {
 		}
 	}
 	b.containers[w.ID] = &container{
-		id: w.ID, uid: uid, name: w.Name, attempt: w.Attempt, revision: w.Revision, spec: w.Spec, init: isInit && !sidecar, sidecar: sidecar, order: order,
+		id: w.ID, uid: uid, pod: manifests.Key(w.Pod), name: w.Name, attempt: w.Attempt, revision: w.Revision, spec: w.Spec, init: isInit && !sidecar, sidecar: sidecar, order: order,
 		boot: b.boot, status: state.FoundCreated, created: time.Now(), pid: b.pids, changed: make(chan struct{}),
 	}
 	return state.Made{Pid: b.pids, Image: w.Spec.Image, ImageID: "sha256:" + w.Spec.Image, StopSignal: state.StopSignal(w.Spec, "")}

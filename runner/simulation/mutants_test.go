@@ -86,6 +86,11 @@ var mutants = []mutant{
 		says:    "was ended for a probe",
 	},
 	{
+		name:    "a pod does not wait for another one of its name",
+		patches: []patch{{"runner/pod/step/sandbox.go", "	if r.Problem.Failed() {\n		if f.Cancelled.IsZero() {\n			s.notPrepared", "	if r.Problem.Failed() && r.Problem.Reason != state.ReasonNameTaken {\n		if f.Cancelled.IsZero() {\n			s.notPrepared"}},
+		says:    "is set up without its name",
+	},
+	{
 		name:    "the deletionTimestamp moves",
 		patches: []patch{{"runner/pod/step/desired.go", "if s.DeletedAt.IsZero() {", "if e.Pod == nil {"}},
 		says:    "deletionTimestamp",

@@ -22,6 +22,12 @@ const (
 
 func podUID(i int) string { return fmt.Sprintf("uid-%c", 'a'+i) }
 
+// twinUID is the UID of the other pod of the same name: a manifest's metadata.uid may change.
+func twinUID(uid string) string {
+	last := len(uid) - 1
+	return uid[:last] + string(rune(uid[last]^0x20)) // the letter in its other case
+}
+
 func newPod(r *rand.Rand, i int) *v1.Pod {
 	p := &v1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pod-%c", 'a'+i), Namespace: "default", UID: types.UID(podUID(i))},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
@@ -202,8 +203,12 @@ func (s *script) pauseLength() time.Duration {
 }
 
 func (s *script) edit(uid string) {
+	if s.r.IntN(6) == 0 {
+		s.changeUID(uid)
+		return
+	}
 	if s.wanted[uid] == nil {
-		if s.r.IntN(2) == 0 {
+		if s.r.IntN(2) == 0 || s.wanted[twinUID(uid)] != nil {
 			return
 		}
 		s.box.note("---- the manifest of %s comes back", uid)
@@ -216,6 +221,27 @@ func (s *script) edit(uid string) {
 	}
 	delete(s.removed, uid)
 	s.changed(uid)
+	s.apply()
+}
+
+// changeUID has the manifest name another pod under the same name, whether it named one or not.
+func (s *script) changeUID(uid string) {
+	twin := twinUID(uid)
+	if s.wanted[twin] != nil {
+		uid, twin = twin, uid
+	}
+	s.box.note("---- the manifest of %s changes: its UID is %s", uid, twin)
+	next := s.latest[uid].DeepCopy()
+	next.UID = types.UID(twin)
+	if old := s.latest[twin]; old != nil {
+		s.dropHistories(old, next)
+	}
+	delete(s.wanted, uid)
+	s.latest[twin], s.wanted[twin] = next, next
+	for _, id := range []string{uid, twin} {
+		delete(s.removed, id)
+		s.changed(id)
+	}
 	s.apply()
 }
 
@@ -351,15 +377,19 @@ func (s *script) spared() {
 	if b.daemon == nil {
 		s.up()
 	}
-	uid := podUID(0)
+	uids := []string{podUID(0), twinUID(podUID(0))}
 	b.mu.Lock()
-	taken := s.wanted[uid] != nil && (len(state.HostPorts(s.wanted[uid])) > 0 || len(b.ips) == 0)
+	taken := false // it waits for others that have its port, or for an address
+	for _, uid := range uids {
+		p := s.wanted[uid]
+		taken = taken || p != nil && (len(state.HostPorts(p)) > 0 || len(b.ips) == 0)
+	}
 	b.mu.Unlock()
 	if taken {
-		return // it waits for others that have its port, or for an address
+		return
 	}
 	s.until(25*time.Minute, "a pod without faults, while others have them,", func() []string {
-		return s.unlike(uid)
+		return append(s.unlike(uids[0]), s.unlike(uids[1])...)
 	})
 }
 

@@ -295,5 +295,8 @@ const (
 		"the container starts as soon as it has one"
 )
 
+// ReasonNameTaken is of a pod that waits for another one of its name, whose UID is another, to be gone.
+const ReasonNameTaken = "WaitingForPod"
+
 // SIGKILL is the signal that a process cannot ignore (signal(7)).
 const SIGKILL = 9

@@ -55,6 +55,10 @@ func (s *next) notPrepared(p state.Problem, at time.Time) {
 	s.Message = p.Message
 	s.LacksClaim = p.Claim
 	s.Retry = s.Retry.Failed(at)
+	if p.Reason == state.ReasonNameTaken {
+		s.normal("", p.Reason, "%s", p.Message) // nothing is wrong
+		return
+	}
 	s.warn("", p.Reason, "%s", p.Message)
 }
 
