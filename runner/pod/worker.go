@@ -398,12 +398,8 @@ func (w *Worker) publish(now time.Time) {
 		w.published.Store(&Snapshot{Pod: old.Pod, State: w.s})
 		return
 	}
-	shown := w.s
-	if old != nil && !w.s.Anything() {
-		shown.Conditions = old.Pod.Status.Conditions // which are not kept, for there is nothing to keep yet
-	}
-	pod := status.Of(shown, now)
-	if w.s.Anything() && !reflect.DeepEqual(pod.Status.Conditions, w.s.Conditions) {
+	pod := status.Of(w.s, now)
+	if !reflect.DeepEqual(pod.Status.Conditions, w.s.Conditions) {
 		w.s = step.Step(w.s, state.ConditionsNoted{Conditions: pod.Status.Conditions})
 	}
 	if old != nil {

@@ -50,6 +50,7 @@ func (s *script) check() {
 			s.checkRemoved(uid)
 		}
 		s.checkCounts(uid, snapshot)
+		s.checkTimes(uid, snapshot)
 		s.checkEndings(uid, snapshot)
 		s.checkShown(uid, snapshot)
 		s.keep(uid, snapshot)
@@ -70,6 +71,11 @@ func (s *script) checkNames() {
 
 func (s *script) forget(uid string) {
 	delete(s.removed, uid)
+	for key := range s.moved {
+		if strings.HasPrefix(key, uid+" ") {
+			delete(s.moved, key)
+		}
+	}
 	for key := range s.restart {
 		if strings.HasPrefix(key, uid+"/") {
 			delete(s.restart, key)
@@ -191,6 +197,26 @@ func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 		a, _ := json.Marshal(snapshot.Pod)
 		b, _ := json.Marshal(now)
 		s.box.violated("%s is published as\n%s\nand is\n%s", uid, a, b)
+	}
+}
+
+// checkTimes: the time of a condition moves with the condition, also when another daemon has taken the pod up. Those are looked at that
+// cannot have come and gone without a trace.
+func (s *script) checkTimes(uid string, snapshot *pod.Snapshot) {
+	s.box.mu.Lock()
+	cleared := s.box.cleared[uid]
+	s.box.mu.Unlock()
+	for _, c := range snapshot.Pod.Status.Conditions {
+		traceless := c.Type != v1.PodScheduled && c.Type != v1.PodReadyToStartContainers
+		if traceless || c.Type == v1.PodReadyToStartContainers && !cleared.Truncate(time.Second).Before(s.moved[uid+" "+string(c.Type)].LastTransitionTime.Time) {
+			continue
+		}
+		key := uid + " " + string(c.Type)
+		before, ok := s.moved[key]
+		if at := before.LastTransitionTime; ok && before.Status == c.Status && !at.Equal(&c.LastTransitionTime) && !s.held(uid) && c.LastTransitionTime.Sub(s.box.wentAt(uid)) > 2*time.Minute {
+			s.box.violated("%s was %s since %s, and is so since %s", key, c.Status, at, c.LastTransitionTime)
+		}
+		s.moved[key] = c
 	}
 }
 

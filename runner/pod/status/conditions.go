@@ -34,6 +34,22 @@ func (v view) unready(s *v1.PodStatus) (unready string, initialized v1.PodCondit
 	return unready, initialized
 }
 
+// sandboxed says whether the sandbox is complete. After a start it is what it was until that was looked at: the condition would move
+// for a moment, and its time with it.
+func (v view) sandboxed() v1.ConditionStatus {
+	if v.s.Adoption.Sandbox {
+		for _, old := range v.s.Conditions {
+			if old.Type == v1.PodReadyToStartContainers {
+				return old.Status
+			}
+		}
+	}
+	if v.s.SetUp && v.s.Network != nil {
+		return v1.ConditionTrue
+	}
+	return v1.ConditionFalse
+}
+
 // conditions are the kubelet's; the times of those that did not change are kept.
 func (v view) conditions(s *v1.PodStatus, terminal bool, now time.Time) []v1.PodCondition {
 	unready, initialized := v.unready(s)
@@ -47,12 +63,8 @@ func (v view) conditions(s *v1.PodStatus, terminal bool, now time.Time) []v1.Pod
 	case unready != "":
 		ready = v1.PodCondition{Status: v1.ConditionFalse, Reason: "ContainersNotReady", Message: "containers with unready status:" + unready}
 	}
-	sandbox := v1.ConditionFalse
-	if v.s.SetUp && v.s.Network != nil {
-		sandbox = v1.ConditionTrue
-	}
 	out := []v1.PodCondition{
-		{Type: v1.PodReadyToStartContainers, Status: sandbox},
+		{Type: v1.PodReadyToStartContainers, Status: v.sandboxed()},
 		initialized,
 		{Type: v1.PodReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},
 		{Type: v1.ContainersReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},

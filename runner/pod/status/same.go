@@ -10,7 +10,7 @@ import (
 // Same says whether two states of a pod look alike (Of). It errs on the side of no, and costs next to nothing: most steps
 // change nothing that others see.
 func Same(a, b *state.State) bool {
-	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.DeletedAt.Equal(b.DeletedAt) && a.StartTime.Equal(b.StartTime) &&
+	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.Adoption.Sandbox == b.Adoption.Sandbox && a.DeletedAt.Equal(b.DeletedAt) && a.StartTime.Equal(b.StartTime) &&
 		a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
 		a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
 		a.Starting() == b.Starting() &&

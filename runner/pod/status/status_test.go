@@ -182,6 +182,33 @@ func TestConditionsKeepTheirTimes(t *testing.T) {
 	}
 }
 
+// TestConditionsOverARestart: until what an earlier run left was looked at, its conditions hold, and their times.
+func TestConditionsOverARestart(t *testing.T) {
+	for name, change := range map[string]func(s *state.State){
+		"up":        func(*state.State) {},
+		"ended":     func(s *state.State) { never(s); ended(s, state.Ending{ExitCode: 1}, state.Backoff{}); s.SetUp = false },
+		"not ready": func(s *state.State) { s.Containers["main"].Ready = false },
+	} {
+		s := up(fresh())
+		change(&s)
+		before := status.Of(s, t0).Status.Conditions
+		s.Conditions = before
+		data, err := s.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		restored, err := state.Decode(data, "uid", s.Host, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range status.Of(restored, t0.Add(time.Hour)).Status.Conditions {
+			if c.Status != before[i].Status || !c.LastTransitionTime.Equal(&before[i].LastTransitionTime) {
+				t.Errorf("%s: %s was %s since %s, and is %s since %s", name, c.Type, before[i].Status, before[i].LastTransitionTime, c.Status, c.LastTransitionTime)
+			}
+		}
+	}
+}
+
 // TestSame: what changes the status changes what is compared.
 func TestSame(t *testing.T) {
 	a := up(fresh())

@@ -26,7 +26,7 @@ func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Ti
 		for _, c := range s.Containers {
 			c.Backoff = state.Backoff{}
 		}
-		s.Network, s.Conditions = nil, nil
+		s.Network = nil
 	}
 	if r.Complete && sameBoot && s.Network != nil {
 		s.SetUp, s.GrantedFor, s.Limits = true, s.SharedRevision, r.Limits
@@ -147,16 +147,16 @@ func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
 	if !r.All {
 		if !s.StopBy.IsZero() {
 			// At the next start they begin anew. What has ended for good goes on showing what it had.
-			s.Network, s.Conditions = nil, nil
+			s.Network = nil
 		}
 		return
 	}
 	s.Retry, s.LacksClaim, s.Message = state.Backoff{}, false, ""
-	s.SharedRevision, s.Applied, s.Network, s.Conditions = "", nil, nil, nil
+	s.SharedRevision, s.Applied, s.Network = "", nil, nil
 	s.Failed, s.StartTime, s.EndBy = nil, time.Time{}, time.Time{}
 	if s.Wanted() {
 		if f.Key == state.ClearGone { // it has come back, and its logs are gone
-			s.Containers = map[string]*state.Container{}
+			s.Containers, s.Conditions = map[string]*state.Container{}, nil
 		}
 		// An edit: histories go on, so that log files keep their numbers.
 		for _, c := range s.Containers {
@@ -168,7 +168,7 @@ func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
 		s.Dirty = true
 		return
 	}
-	s.Containers = map[string]*state.Container{}
+	s.Containers, s.Conditions = map[string]*state.Container{}, nil
 	if !s.Orphan {
 		s.normal("", "Removed", "the pod is gone")
 	}
