@@ -227,5 +227,5 @@ func (c *config) level() (slog.Level, error) {
 
 // manifestOptions are how strict manifests are read.
 func (c *config) manifestOptions() decode.Options {
-	return decode.Options{WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls}
+	return decode.Options{WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls, ClusterDomain: c.ClusterDomain}
 }

@@ -31,10 +31,12 @@ type Options struct {
 	WarnUnknownFields bool
 	// AllowedUnsafeSysctls are sysctls beside the safe set; a name may end with *.
 	AllowedUnsafeSysctls []string
+	// ClusterDomain ends the full names of pods that have a subdomain; empty where it is not known.
+	ClusterDomain string
 }
 
 func (o Options) node() validate.Options {
-	return validate.Options{AllowedUnsafeSysctls: o.AllowedUnsafeSysctls}
+	return validate.Options{AllowedUnsafeSysctls: o.AllowedUnsafeSysctls, ClusterDomain: o.ClusterDomain}
 }
 
 // Decode reads all objects of one file: YAML or JSON, several documents, and v1.List. They are defaulted and valid

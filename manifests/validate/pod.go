@@ -64,6 +64,8 @@ func oneOf[T ~string](out *collector, path string, value T, allowed ...T) {
 type Options struct {
 	// AllowedUnsafeSysctls are sysctls beside the safe set; a name may end with *.
 	AllowedUnsafeSysctls []string
+	// ClusterDomain ends the full names of pods that have a subdomain; empty where it is not known.
+	ClusterDomain string
 }
 
 // Pod checks a defaulted pod as the API server does, and refuses values that are not implemented yet. The problems have a
@@ -87,6 +89,11 @@ func Pod(pod *v1.Pod, opts Options) manifests.Problems {
 	})
 	for i := range pod.Spec.InitContainers {
 		checkInitContainer(out, fmt.Sprintf("spec.initContainers[%d]", i), &pod.Spec.InitContainers[i])
+	}
+	if opts.ClusterDomain != "" {
+		if _, err := manifests.FullHostname(pod, opts.ClusterDomain); err != nil {
+			out.warnf("spec.setHostnameAsFQDN", "the pod will not start: %v", err)
+		}
 	}
 	checkHostPorts(out, pod)
 	checkOwnUsers(out, pod)

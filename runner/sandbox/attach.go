@@ -71,7 +71,7 @@ var fileNames = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostn
 func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (lacks string, err error) {
 	hosts := network.HostHosts()
 	if !pod.Spec.HostNetwork {
-		hosts = network.HostsFile(s.Hostname(pod), s.domainName(pod), ips)
+		hosts = network.HostsFile(s.Hostname(pod), manifests.DomainName(pod, s.ClusterDomain), ips)
 	}
 	hosts += network.HostAliases(pod.Spec.HostAliases)
 	found := s.Resolver.Read(ctx)

@@ -2,15 +2,13 @@ package sandbox
 
 import (
 	"os"
-	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/manifests"
 )
 
-// maxHostname is the kernel's (uname(2)).
-const maxHostname = 64
-
-// Hostname is the pod's host name: 63 bytes at most, as the kubelet cuts it; the machine's with the host's network.
+// Hostname is the pod's host name; the machine's with the host's network.
 func (s *Sandboxes) Hostname(pod *v1.Pod) string {
 	spec := &pod.Spec
 	if spec.HostNetwork {
@@ -21,29 +19,8 @@ func (s *Sandboxes) Hostname(pod *v1.Pod) string {
 	if spec.HostnameOverride != nil && *spec.HostnameOverride != "" {
 		return *spec.HostnameOverride
 	}
-	if full := s.domainName(pod); spec.SetHostnameAsFQDN != nil && *spec.SetHostnameAsFQDN && full != "" && len(full) <= maxHostname {
-		return full
+	if full, err := manifests.FullHostname(pod, s.ClusterDomain); err == nil && full != "" {
+		return full // one that is too long is not set up
 	}
-	return shortName(pod)
-}
-
-func shortName(pod *v1.Pod) string {
-	name := pod.Spec.Hostname
-	if name == "" {
-		name = pod.Name
-	}
-	if len(name) > 63 {
-		name = strings.TrimRight(name[:63], "-.")
-	}
-	return name
-}
-
-// domainName is the pod's name with its subdomain and the cluster's domain; empty without a subdomain. Nobody but the pod's
-// own /etc/hosts knows it here.
-func (s *Sandboxes) domainName(pod *v1.Pod) string {
-	spec := &pod.Spec
-	if spec.Subdomain == "" || spec.HostnameOverride != nil && *spec.HostnameOverride != "" {
-		return ""
-	}
-	return shortName(pod) + "." + spec.Subdomain + "." + pod.Namespace + ".svc." + s.ClusterDomain
+	return manifests.ShortHostname(pod)
 }

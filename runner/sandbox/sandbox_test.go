@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/logs/spool"
@@ -233,8 +234,11 @@ func TestHostname(t *testing.T) {
 		"hostname":  {"web", "hostname: www", "www", ""},
 		"subdomain": {"web", "subdomain: sub", "web", "web.sub.default.svc.cluster.local"},
 		"full":      {"web", "{subdomain: sub, setHostnameAsFQDN: true}", "web.sub.default.svc.cluster.local", "web.sub.default.svc.cluster.local"},
-		"too long for the kernel": {
-			strings.Repeat("a", 40), "{subdomain: sub, setHostnameAsFQDN: true}", strings.Repeat("a", 40), strings.Repeat("a", 40) + ".sub.default.svc.cluster.local",
+		"as long as the kernel takes": {
+			strings.Repeat("a", 34), "{subdomain: sub, setHostnameAsFQDN: true}", strings.Repeat("a", 34) + ".sub.default.svc.cluster.local", strings.Repeat("a", 34) + ".sub.default.svc.cluster.local",
+		},
+		"too long for the kernel, and not used": {
+			strings.Repeat("a", 35), "subdomain: sub", strings.Repeat("a", 35), strings.Repeat("a", 35) + ".sub.default.svc.cluster.local",
 		},
 		"override": {"web", "{subdomain: sub, hostnameOverride: other.example}", "other.example", ""},
 	} {
@@ -242,7 +246,7 @@ func TestHostname(t *testing.T) {
 		if got := s.Hostname(pod); got != c.host {
 			t.Errorf("%s: the host name is %q", name, got)
 		}
-		if got := s.domainName(pod); got != c.domain {
+		if got := manifests.DomainName(pod, s.ClusterDomain); got != c.domain {
 			t.Errorf("%s: the full name is %q", name, got)
 		}
 	}

@@ -38,6 +38,9 @@ func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
 		return state.Problem{Reason: "FailedCreatePodSandBox", Message: fmt.Sprintf(
 			"runtimeClassName %q is not configured; name its OCI runtime in runtimeClasses of the configuration", class)}
 	}
+	if _, err := manifests.FullHostname(pod, s.ClusterDomain); err != nil {
+		return state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}
+	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		if v.Image == nil {

@@ -36,6 +36,24 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
+	long := strings.Repeat("a", 40)
+	b.apply("long.yaml", own("long", "hostname: "+long+"\nsubdomain: sub\nsetHostnameAsFQDN: true"))
+	const tooLong = "host name is %s.sub.default.svc.cluster.local, of 70 characters, and the kernel takes 64"
+	b.waitPod("long", "held back by its name", func(p *v1.Pod) bool {
+		w := status(p, "main").State.Waiting
+		return p.Status.Phase == v1.PodPending && strings.Contains(p.Status.Message, fmt.Sprintf(tooLong, long)) && w != nil && w.Reason == "ContainerCreating"
+	})
+	b.eventually("an event says so", func() error {
+		return b.eventSays("cannot set the pod up: with setHostnameAsFQDN the pod's " + fmt.Sprintf(tooLong, long))
+	})
+	if out := b.run("check", b.path("manifests/long.yaml")); !strings.Contains(out, "spec.setHostnameAsFQDN: the pod will not start") {
+		t.Errorf("check says %s", out)
+	}
+	b.apply("long.yaml", own("long", "hostname: "+long+"\nsubdomain: sub"))
+	b.waitPhase("long", v1.PodSucceeded)
+	if out := b.run("logs", "long"); !strings.HasPrefix(out, long+"\n") {
+		t.Errorf("the host name is %s", out)
+	}
 	out := b.once("host", "cat /etc/hosts", "hostAliases: [{ip: 192.0.2.7, hostnames: [db]}]", "")
 	if !strings.Contains(out, "192.0.2.7\tdb\n") || !strings.HasPrefix(out, readFile(t, "/etc/hosts")) {
 		t.Errorf("with the host's network: %s", out)

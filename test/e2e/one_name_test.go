@@ -59,7 +59,9 @@ func TestPodsOfOneName(t *testing.T) {
 	db(1, "")
 	is("uid-1")
 	db(2, "")
-	b.eventually("it is told", func() error { return b.eventSays("default/db with the UID uid-1; the one with the UID uid-2 begins when that is gone") })
+	b.eventually("it is told", func() error {
+		return b.eventSays("default/db with the UID uid-1; the one with the UID uid-2 begins when that is gone")
+	})
 	waits("")
 	if out, err := b.try("restart", "db"); err == nil || !strings.Contains(out, "going away") {
 		t.Errorf("a restart of what is going: %s, %v", out, err)
