@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,7 +32,21 @@ func PodOf(t *v1.PodTemplateSpec, owner *metav1.ObjectMeta, kind, name string) *
 		pod.Annotations = map[string]string{}
 	}
 	pod.Annotations[OwnerAnnotation] = ownerName(kind, owner.Name)
+	pod.OwnerReferences = []metav1.OwnerReference{controller(owner, kind)}
 	return pod
+}
+
+// controller refers to the object that a pod stands for, as a controller of Kubernetes does.
+func controller(owner *metav1.ObjectMeta, kind string) metav1.OwnerReference {
+	version := appsv1.SchemeGroupVersion
+	if kind == "Job" {
+		version = batchv1.SchemeGroupVersion
+	}
+	uid := owner.UID
+	if uid == "" {
+		uid = DeriveUID(owner.Namespace, ownerName(kind, owner.Name))
+	}
+	return *metav1.NewControllerRef(&metav1.ObjectMeta{Name: owner.Name, UID: uid}, version.WithKind(kind))
 }
 
 // JobOf is the Job of a CronJob for one moment of its schedule. Its name is the CronJob controller's: the moment in minutes.
