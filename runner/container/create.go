@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/selinux/go-selinux"
+	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
@@ -32,6 +34,9 @@ func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
 	found, err := c.Images.Get(ctx, w.Spec.Image)
 	if errors.Is(err, engine.ErrNotFound) {
 		return state.Made{Problem: state.Problem{Reason: "ErrImagePull", Message: err.Error(), Lacks: w.Spec.Image, Instead: image.Instead(err)}}
+	}
+	if errors.Is(err, engine.ErrInvalidName) {
+		return state.Made{Problem: problem("InvalidImageName", err)}
 	}
 	if err != nil {
 		return state.Made{Problem: problem("ImageInspectError", err)}
@@ -81,12 +86,21 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	})
 	made := state.Made{
 		Pid: pid, Image: image.Name, ImageID: image.DigestName(), Limits: limits,
-		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings,
+		StopSignal: state.StopSignal(w.Spec, image.Config.StopSignal), Warnings: warnings, User: identity(ociSpec.Process.User),
 	}
 	if err != nil {
 		made.Problem = notRun("CreateContainerError", err)
 	}
 	return made
+}
+
+// identity is whom a process runs as, as the API has it.
+func identity(u specs.User) *v1.ContainerUser {
+	out := &v1.LinuxContainerUser{UID: int64(u.UID), GID: int64(u.GID)}
+	for _, g := range u.AdditionalGids {
+		out.SupplementalGroups = append(out.SupplementalGroups, int64(g))
+	}
+	return &v1.ContainerUser{Linux: out}
 }
 
 // notRun is why the runtime does not run a container: for a fault of the machine another try is no new attempt.

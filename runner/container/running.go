@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -56,8 +57,11 @@ func (c *Containers) Probe(ctx context.Context, w plan.Probe, say func(state.Res
 	worker := &probe.Worker{
 		Probe: state.ProbeOf(w.Spec, w.Kind), Liveness: w.Kind == state.Liveness, Started: w.Started, Target: c.probeTarget(w.Target, w.Host, w.Spec.Ports),
 		Answered: func(took time.Duration, err error) {
-			c.Answered(string(w.Kind), w.Pod, w.Name, took, err)
 			answer := state.Probed{Kind: w.Kind}
+			if warning := (*probe.Warning)(nil); errors.As(err, &warning) {
+				answer.Warning, err = warning.Error(), nil
+			}
+			c.Answered(string(w.Kind), w.Pod, w.Name, took, err)
 			if err != nil {
 				answer.Failure = err.Error()
 			}

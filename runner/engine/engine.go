@@ -26,6 +26,8 @@ const Namespace = "solopod"
 var (
 	// ErrNotFound: the container, process or image does not exist.
 	ErrNotFound = errors.New("not found")
+	// ErrInvalidName: an image's name is none.
+	ErrInvalidName = errors.New("invalid image reference")
 	// ErrNotRunning: a signal or an exec was asked of a process that has ended.
 	ErrNotRunning = errors.New("not running")
 	// ErrUnanswered: containerd, a container's shim or the OCI runtime has not answered within the limit (limits.go). What was asked

@@ -75,7 +75,7 @@ func NewStore(e Engine, root string, elsewhere bool, changed func([]engine.Image
 func Normalize(ref string) (string, error) {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
-		return "", fmt.Errorf("invalid image reference %q: %w", ref, err)
+		return "", fmt.Errorf("%w %q: %w", engine.ErrInvalidName, ref, err)
 	}
 	return named.String(), nil
 }

@@ -39,7 +39,12 @@ type Target struct {
 	Exec  Execer
 }
 
-// Once runs the probe one time. A nil error is a success; the error of a failure says what was answered.
+// Warning is a success that the user should know of.
+type Warning struct{ text string }
+
+func (w *Warning) Error() string { return w.text }
+
+// Once runs the probe one time. A nil error is a success, and so is a *Warning; the error of a failure says what was answered.
 func Once(ctx context.Context, p *v1.Probe, t Target) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(p.TimeoutSeconds, 1))*time.Second)
 	defer cancel()
@@ -149,11 +154,14 @@ func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
 	if err != nil {
 		return err
 	}
-	// A redirect to another host counts as a success, as with the kubelet.
-	if status >= 200 && status < 400 {
+	text := strings.TrimSpace(string(body[:min(len(body), 256)]))
+	switch {
+	case status >= 300 && status < 400: // it counts as a success, as with the kubelet
+		return &Warning{fmt.Sprintf("the redirect to another host (status %d) was not followed: %s", status, text)}
+	case status >= 200 && status < 300:
 		return nil
 	}
-	return fmt.Errorf("HTTP probe failed with status %d: %s", status, strings.TrimSpace(string(body[:min(len(body), 256)])))
+	return fmt.Errorf("HTTP probe failed with status %d: %s", status, text)
 }
 
 // ask sends the request of a probe or hook and returns the answer's status and the beginning of its body.

@@ -68,10 +68,19 @@ func TestHTTP(t *testing.T) {
 	}
 	address := plain.Listener.Addr().String()
 	for path, want := range map[string]string{
-		"/ok": "", "/asks?q=1": "", "/there": "", "/sick": "status 503: no disk", "/here": "status 503", "/none": "status 404",
+		"/ok": "", "/asks?q=1": "", "/there": "status 302) was not followed", "/sick": "status 503: no disk", "/here": "status 503", "/none": "status 404",
 		"/round": "redirects", "/slow": "no answer within 1 s",
 	} {
 		check(t, path, address, get(path), want)
+	}
+	redirected := get("/there")
+	number, err := strconv.Atoi(address[strings.LastIndex(address, ":")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	redirected.HTTPGet.Port = intstr.FromInt(number)
+	if err := Once(t.Context(), &redirected, Target{Host: "127.0.0.1"}); !errors.As(err, new(*Warning)) {
+		t.Errorf("a redirect to another host is no success with a warning: %v", err)
 	}
 	https := get("/ok")
 	https.HTTPGet.Scheme = v1.URISchemeHTTPS
@@ -85,8 +94,7 @@ func TestHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	number, err := strconv.Atoi(u.Port())
-	if err != nil {
+	if number, err = strconv.Atoi(u.Port()); err != nil {
 		t.Fatal(err)
 	}
 	other.HTTPGet.Host, other.HTTPGet.Port = u.Hostname(), intstr.FromInt(number)

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -16,7 +17,7 @@ type Worker struct {
 	Target   Target
 	// Started is when the container started; the initial delay counts from there.
 	Started time.Time
-	// Answered is told of each answer, but for failures that do not count; it is called from Run's goroutine.
+	// Answered is told of each answer as Once gives it, but for failures that do not count; it is called from Run's goroutine.
 	Answered func(took time.Duration, err error)
 }
 
@@ -62,10 +63,11 @@ func (w *Worker) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if counts || err == nil {
+		success := err == nil || errors.As(err, new(*Warning))
+		if counts || success {
 			w.Answered(time.Since(now), err)
 		}
-		if err == nil {
+		if success {
 			eager = false
 		}
 		next := due

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,6 +131,11 @@ func TestEphemeralStorage(t *testing.T) {
 		})
 		if p.Status.Reason != "Evicted" || !strings.Contains(p.Status.Message, want) {
 			t.Errorf("%s: %s %s", name, p.Status.Reason, p.Status.Message)
+		}
+		if !slices.ContainsFunc(p.Status.Conditions, func(c v1.PodCondition) bool {
+			return c.Type == v1.DisruptionTarget && c.Status == v1.ConditionTrue && c.Reason == v1.PodReasonTerminationByKubelet && strings.Contains(c.Message, want)
+		}) {
+			t.Errorf("%s: its conditions are %v", name, p.Status.Conditions)
 		}
 	}
 	b.waitPod("again", "running anew", func(p *v1.Pod) bool {

@@ -115,6 +115,7 @@ func (p *planner) setUp() {
 // pull fetches an image that is known to be missing.
 func (p *planner) pull(ref string) {
 	image := p.s.Images[ref]
+	tellPullBackoff(p, ref, image)
 	if image.AwaitsScan || image.Policy == v1.PullNever || !p.due(image.Retry) {
 		return
 	}
@@ -123,6 +124,20 @@ func (p *planner) pull(ref string) {
 		secrets[named.Name] = p.s.Objects.Secrets[named.Name]
 	}
 	p.want(Pull{Ref: ref, Pod: p.s.Pod, Secrets: secrets})
+}
+
+// tellPullBackoff: a pull that has failed shows as that at first, and as one that waits from when the kubelet, which syncs a pod that
+// has failed after ten seconds (pkg/kubelet, backOffPeriod), would look again; with the first waits, as long as that, from half of them on.
+func tellPullBackoff(p *planner, ref string, image *state.Image) {
+	if image.BacksOff || image.Retry.Failures == 0 {
+		return
+	}
+	told := image.Retry.Set.Add(min(image.Retry.Delay/2, state.InitialBackoff))
+	if told.After(p.now) {
+		p.at(told)
+		return
+	}
+	p.decide(state.PullBacksOff{Ref: ref})
 }
 
 // clear undoes the sandbox when nothing uses it.

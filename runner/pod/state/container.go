@@ -36,6 +36,8 @@ type Container struct {
 	Backoff Backoff `json:"backoff,omitzero"`
 	Image   string  `json:"image,omitempty"`
 	ImageID string  `json:"imageID,omitempty"`
+	// User is whom the container's process was started as.
+	User *v1.ContainerUser `json:"user,omitempty"`
 	// OOMKills counts the processes killed for memory in all attempts before the current one.
 	OOMKills uint64 `json:"oomKills,omitempty"`
 	// Replaced: the container was stopped for an edit, or with the machine; its end is not a failure.
@@ -84,6 +86,7 @@ type Making struct {
 	Created        bool
 	Pid            uint32
 	Image, ImageID string
+	User           *v1.ContainerUser
 	StopSignal     int
 	Warnings       []Report
 	// Exit is set when its process has ended before it was known to have started.
@@ -294,6 +297,9 @@ const (
 	NoAddress       = "the machine has no address yet, which the container's environment shows (is its network up? a setting: nodeIP); " +
 		"the container starts as soon as it has one"
 )
+
+// ReasonEvicted is of a pod that was failed for what it used.
+const ReasonEvicted = "Evicted"
 
 // ReasonNameTaken is of a pod that waits for another one of its name, whose UID is another, to be gone.
 const ReasonNameTaken = "WaitingForPod"

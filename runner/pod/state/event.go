@@ -147,6 +147,8 @@ type (
 	}
 	// BackingOff says that a container's restart has to wait.
 	BackingOff struct{ Name string }
+	// PullBacksOff says that the next pull of an image has been waiting for a while.
+	PullBacksOff struct{ Ref string }
 	// ConditionsNoted are the pod's conditions as they were published; their times outlive Solopod.
 	ConditionsNoted struct{ Conditions []v1.PodCondition }
 	// Removed says that the manifest no longer names the container, which does not run.
@@ -257,6 +259,7 @@ type (
 	Made struct {
 		Pid            uint32
 		Image, ImageID string
+		User           *v1.ContainerUser
 		StopSignal     int
 		Limits         string
 		// Warnings are told once the container has started.
@@ -278,10 +281,10 @@ type (
 	KillsSeen struct{ Kills uint64 }
 	// WatchEnded says that an effect that goes on while a container runs has ended.
 	WatchEnded struct{ Problem Problem }
-	// Probed is one answer of a probe; an empty Failure is a success.
+	// Probed is one answer of a probe; an empty Failure is a success, of which Warning may say something.
 	Probed struct {
-		Kind    ProbeKind
-		Failure string
+		Kind             ProbeKind
+		Failure, Warning string
 	}
 	// HookEnded says that a lifecycle hook has ended; an empty Failure is a success. FellBack says why one by HTTPS was done
 	// by HTTP.

@@ -20,6 +20,7 @@ func (HookOver) event()        {}
 func (KillBegun) event()       {}
 func (Exited) event()          {}
 func (BackingOff) event()      {}
+func (PullBacksOff) event()    {}
 func (Begun) event()           {}
 func (Told) event()            {}
 func (LeftBehind) event()      {}

@@ -22,12 +22,15 @@ type Revisions struct {
 	Containers, Resources map[string]string
 	// Resized is what of the pod as a whole can change in place.
 	Resized string
+	// Manifest is all that the manifest says.
+	Manifest string
 }
 
 // Revise returns the revisions of the pod as it is wanted.
 func (s *State) Revise() Revisions {
 	r := Revisions{
 		Shared: sharedRevision(s.Pod), Containers: map[string]string{}, Resources: map[string]string{}, Resized: ResizedRevision(s.Pod),
+		Manifest: Hash([]any{s.Pod.ObjectMeta, s.Pod.Spec}),
 	}
 	for _, c := range manifests.AllContainers(s.Pod) {
 		r.Containers[c.Name], r.Resources[c.Name] = s.revisionOf(c), ResourceRevision(c)

@@ -42,6 +42,24 @@ func SignalNumber(name string) int {
 	return sigterm
 }
 
+// SignalName is a signal's name, as the API has it; empty for one that has none.
+func SignalName(number int) string {
+	const least, most = 34, 64 // signal(7): the real-time signals that the C library leaves
+	switch {
+	case number > 0 && number < len(signals):
+		return signals[number]
+	case number < least || number > most:
+		return ""
+	case number == least:
+		return "SIGRTMIN"
+	case number == most:
+		return "SIGRTMAX"
+	case number <= least+15: // the API names them from both ends
+		return fmt.Sprintf("SIGRTMIN+%d", number-least)
+	}
+	return fmt.Sprintf("SIGRTMAX-%d", most-number)
+}
+
 // StopSignalOf is the signal that the manifest names; empty when it names none.
 func StopSignalOf(c *v1.Container) string {
 	if l := c.Lifecycle; l != nil && l.StopSignal != nil {

@@ -28,6 +28,10 @@ type State struct {
 	// ClockOffset tells by which clock the times below are (clock.Offset), in nanoseconds.
 	ClockOffset time.Duration `json:"clockOffset,omitempty"`
 	StartTime   time.Time     `json:"startTime,omitzero"`
+	// Generation counts the edits of the pod's spec; zero stands for the first version. SeenAt is when the manifest came to say what it
+	// says now.
+	Generation int64     `json:"generation,omitempty"`
+	SeenAt     time.Time `json:"seenAt,omitzero"`
 	// DeletedAt is when the manifests stopped asking for the pod; zero while they do.
 	DeletedAt time.Time `json:"deletedAt,omitzero"`
 	Grant
@@ -183,6 +187,8 @@ type Image struct {
 	Policy          v1.PullPolicy
 	Retry           Backoff
 	Reason, Message string
+	// BacksOff: its next pull has been waiting for a while.
+	BacksOff bool
 }
 
 // Flight is an effect that runs.

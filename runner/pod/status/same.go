@@ -4,14 +4,17 @@ import (
 	"maps"
 	"slices"
 
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // Same says whether two states of a pod look alike (Of). It errs on the side of no, and costs next to nothing: most steps
 // change nothing that others see.
 func Same(a, b *state.State) bool {
-	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.Adoption.Sandbox == b.Adoption.Sandbox && a.DeletedAt.Equal(b.DeletedAt) && a.StartTime.Equal(b.StartTime) &&
-		a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
+	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.Adoption.Sandbox == b.Adoption.Sandbox && a.DeletedAt.Equal(b.DeletedAt) && a.StopBy.Equal(b.StopBy) && a.StartTime.Equal(b.StartTime) &&
+		a.Generation == b.Generation && a.SeenAt.Equal(b.SeenAt) && a.Applied == b.Applied && a.Resized == b.Resized &&
+		a.Revisions.Manifest == b.Revisions.Manifest && a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
 		a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
 		a.Starting() == b.Starting() &&
 		state.SameSlice(a.Conditions, b.Conditions) && maps.Equal(a.Revisions.Containers, b.Revisions.Containers) &&
@@ -24,7 +27,8 @@ func sameFailure(a, b *state.Failure) bool { return a == b || a != nil && b != n
 // seen is what shows of a container.
 type seen struct {
 	id, revision, image, imageID, resources string
-	attempt                                 int
+	attempt, stopSignal                     int
+	user                                    *v1.ContainerUser
 	running, started, ready, replaced       bool
 	startedAt                               int64
 	ended, last                             *state.Ending
@@ -35,7 +39,7 @@ type seen struct {
 
 func seenOf(c *state.Container) seen {
 	return seen{
-		id: c.ID, revision: c.Revision, image: c.Image, imageID: c.ImageID, resources: c.Resources, attempt: c.Attempt, running: c.Running,
+		id: c.ID, revision: c.Revision, image: c.Image, imageID: c.ImageID, resources: c.Resources, attempt: c.Attempt, stopSignal: c.StopSignal, user: c.User, running: c.Running,
 		started: c.Started, ready: c.Ready, replaced: c.Replaced, startedAt: c.StartedAt.UnixNano(), ended: c.Ended, last: c.Last,
 		verdict: c.Verdict, backoff: c.Backoff, waitingReason: c.Now.WaitingReason, waitingMessage: c.Now.WaitingMessage, lacks: c.Now.Lacks,
 	}

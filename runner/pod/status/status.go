@@ -16,8 +16,12 @@ import (
 
 // Annotations of pods as they are shown.
 const (
-	// sourceAnnotation is the kubelet's word for where a static pod came from.
+	// The kubelet's words for where a static pod came from, what it says, as a hash, and when that was seen. A mirror pod, which is what
+	// clients of a cluster see of it, has the hash once more.
 	sourceAnnotation = "kubernetes.io/config.source"
+	hashAnnotation   = "kubernetes.io/config.hash"
+	seenAnnotation   = "kubernetes.io/config.seen"
+	mirrorAnnotation = "kubernetes.io/config.mirror"
 	fileAnnotation   = "solopod.io/manifest"
 )
 
@@ -29,8 +33,15 @@ func Of(s state.State, now time.Time) *v1.Pod {
 		pod.Annotations = map[string]string{}
 	}
 	pod.Annotations[sourceAnnotation], pod.Annotations[fileAnnotation] = "file", s.File
+	pod.Annotations[hashAnnotation], pod.Annotations[mirrorAnnotation] = s.Revisions.Manifest, s.Revisions.Manifest
+	if !s.SeenAt.IsZero() {
+		pod.Annotations[seenAnnotation] = s.SeenAt.UTC().Format(time.RFC3339Nano)
+	}
 	pod.Spec.NodeName = s.Host.Node
+	pod.Generation = max(s.Generation, 1)
 	status := &pod.Status
+	status.ObservedGeneration = pod.Generation
+	podResources(&s, status)
 	status.QOSClass = manifests.QOSClass(pod)
 	state.Addresses(&s, status)
 	if !s.StartTime.IsZero() {
@@ -73,8 +84,9 @@ func (v view) initContainer(c *v1.Container) v1.ContainerStatus {
 	case manifests.IsSidecar(c):
 	case s.State.Terminated != nil:
 		s.Ready = s.State.Terminated.ExitCode == 0
-	case v.s.Initialized && known == nil: // its history was lost
+	case v.s.Initialized && known == nil: // its history was lost, and it has done its work
 		s.Ready = true
+		s.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{Reason: state.ReasonCompleted, Message: "the pod is initialized, so it has succeeded; how it ended is no longer known"}}
 	default:
 		s.Ready = false
 	}
@@ -93,6 +105,7 @@ const (
 func (v view) container(c *v1.Container) v1.ContainerStatus {
 	s := v1.ContainerStatus{Name: c.Name, Image: c.Image, Started: ptr.To(false)}
 	known := v.s.Containers[c.Name]
+	v.mounts(&s, c, known)
 	if known == nil {
 		s.State.Waiting = &v1.ContainerStateWaiting{Reason: creating, Message: v.s.Message}
 		if len(v.desired.InitContainers) > 0 && !v.s.Initialized {
@@ -100,10 +113,9 @@ func (v view) container(c *v1.Container) v1.ContainerStatus {
 		}
 		return s
 	}
-	s.Resources = c.Resources.DeepCopy()
 	s.Ready, s.Started = known.Ready, ptr.To(known.Started)
 	s.RestartCount = int32(known.Attempt)
-	s.ImageID = known.ImageID
+	v.made(&s, c, known)
 	if known.ID != "" {
 		s.ContainerID = containerID(known.ID)
 	}
@@ -148,11 +160,10 @@ func (v view) waits(c *state.Container) *v1.ContainerStateWaiting {
 	case image.Reason == "":
 		return &v1.ContainerStateWaiting{Reason: creating, Message: v.s.Message}
 	}
-	reason := image.Reason
-	if reason == "ErrImagePull" && image.Retry.Failures > 1 {
-		reason = "ImagePullBackOff"
+	if image.Reason == "ErrImagePull" && image.BacksOff {
+		return &v1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: fmt.Sprintf("Back-off pulling image %q: %s: %s", c.Now.Lacks, image.Reason, image.Message)}
 	}
-	return &v1.ContainerStateWaiting{Reason: reason, Message: image.Message}
+	return &v1.ContainerStateWaiting{Reason: image.Reason, Message: image.Message}
 }
 
 // backoff describes a container that ended and will be restarted; nil when it stays as it is.

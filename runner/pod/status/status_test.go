@@ -2,10 +2,12 @@ package status_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -96,7 +98,7 @@ func TestOf(t *testing.T) {
 		"new, init":         {func(s *state.State) { *s = fresh() }, "prepare", "Pending ready=False; restarts=0 ready=false waiting:PodInitializing"},
 		"up":                {func(*state.State) {}, "main", "Running ready=True; restarts=2 ready=true running last:OOMKilled"},
 		"init done":         {func(*state.State) {}, "prepare", "Running ready=True; restarts=0 ready=true terminated:Completed,0,0"},
-		"init history lost": {func(s *state.State) { delete(s.Containers, "prepare") }, "prepare", "Running ready=True; restarts=0 ready=true waiting:PodInitializing"},
+		"init history lost": {func(s *state.State) { delete(s.Containers, "prepare") }, "prepare", "Running ready=True; restarts=0 ready=true terminated:Completed,0,0"},
 		"sidecar":           {func(*state.State) {}, "car", "Running ready=True; restarts=0 ready=true running"},
 		"sidecar not ready": {func(s *state.State) { s.Containers["car"].Ready = false }, "car", "Running ready=False; restarts=0 ready=false running"},
 		"crash loop":        {func(s *state.State) { ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, crash) }, "main", "Running ready=False; restarts=0 ready=false waiting:CrashLoopBackOff last:Error"},
@@ -125,7 +127,11 @@ func TestOf(t *testing.T) {
 		"pulling":           {func(s *state.State) { lacks(s, state.Image{}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ContainerCreating"},
 		"archives are read": {func(s *state.State) { lacks(s, state.Image{AwaitsScan: true}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ContainerCreating"},
 		"pull failed":       {func(s *state.State) { lacks(s, state.Image{Reason: "ErrImagePull", Retry: state.Backoff{Failures: 1}}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ErrImagePull"},
-		"pull failed again": {func(s *state.State) { lacks(s, state.Image{Reason: "ErrImagePull", Retry: state.Backoff{Failures: 2}}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ImagePullBackOff"},
+		"pull failed again": {func(s *state.State) { lacks(s, state.Image{Reason: "ErrImagePull", Retry: state.Backoff{Failures: 2}}) }, "main", "Pending ready=False; restarts=0 ready=false waiting:ErrImagePull"},
+		"pull waits": {func(s *state.State) {
+			lacks(s, state.Image{Reason: "ErrImagePull", Retry: state.Backoff{Failures: 1}, BacksOff: true})
+		}, "main", "Pending ready=False; restarts=0 ready=false waiting:ImagePullBackOff"},
+		"no image's name": {func(s *state.State) { hindered(s, "InvalidImageName") }, "main", "Pending ready=False; restarts=0 ready=false waiting:InvalidImageName"},
 		"replaced by an edit": {func(s *state.State) {
 			ended(s, state.Ending{ExitCode: 1, Reason: state.ReasonError}, crash)
 			s.Containers["main"].Replaced = true
@@ -209,15 +215,177 @@ func TestConditionsOverARestart(t *testing.T) {
 	}
 }
 
+// condition is one of a pod's, in one line; empty when it has none of the type.
+func condition(p *v1.Pod, of v1.PodConditionType) string {
+	for _, c := range p.Status.Conditions {
+		if c.Type == of {
+			return strings.TrimSpace(fmt.Sprintf("%s %s %s", c.Status, c.Reason, c.Message))
+		}
+	}
+	return ""
+}
+
+// TestConditions: reasons and messages are the kubelet's (pkg/kubelet/status/generate.go).
+func TestConditions(t *testing.T) {
+	two := func(s *state.State) {
+		p := pod()
+		p.Spec.InitContainers = []v1.Container{{Name: "i1", Image: "i:1"}, {Name: "i2", Image: "i:1"}}
+		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: "beside", Image: "main:1"})
+		*s = step.Step(state.New(s.Host, 0, p, true), state.Desired{At: t0, Pod: p})
+	}
+	drained := func(s *state.State) { s.StopBy = t0.Add(time.Minute) }
+	for name, test := range map[string]struct {
+		change func(s *state.State)
+		of     v1.PodConditionType
+		want   string
+	}{
+		"init containers":       {two, v1.PodInitialized, "False ContainersNotInitialized containers with incomplete status: [i1 i2]"},
+		"containers":            {two, v1.PodReady, "False ContainersNotReady containers with unready status: [main beside]"},
+		"a sidecar comes first": {func(s *state.State) { s.Containers["car"].Ready, s.Containers["main"].Ready = false, false }, v1.ContainersReady, "False ContainersNotReady containers with unready status: [car main]"},
+		"up":                    {func(*state.State) {}, v1.PodReady, "True"},
+		"completed":             {func(s *state.State) { never(s); ended(s, state.Ending{}, state.Backoff{}); delete(s.Containers, "car") }, v1.PodReady, "False PodCompleted"},
+		"completed, and init":   {func(s *state.State) { never(s); ended(s, state.Ending{}, state.Backoff{}); delete(s.Containers, "car") }, v1.PodInitialized, "True PodCompleted"},
+		"failed": {func(s *state.State) {
+			never(s)
+			ended(s, state.Ending{ExitCode: 1}, state.Backoff{})
+			delete(s.Containers, "car")
+		}, v1.ContainersReady, "False PodFailed"},
+		"undisturbed":       {func(*state.State) {}, v1.DisruptionTarget, ""},
+		"evicted":           {func(s *state.State) { s.Failed = &state.Failure{Reason: state.ReasonEvicted, Message: "too much"} }, v1.DisruptionTarget, "True TerminationByKubelet too much"},
+		"over its deadline": {func(s *state.State) { s.Failed = &state.Failure{Reason: "DeadlineExceeded"} }, v1.DisruptionTarget, ""},
+		"drained":           {drained, v1.DisruptionTarget, "True TerminationByKubelet all pods are stopped, by a drain or because the machine goes down"},
+		"ended, then drained": {func(s *state.State) {
+			never(s)
+			ended(s, state.Ending{}, state.Backoff{})
+			delete(s.Containers, "car")
+			drained(s)
+		}, v1.DisruptionTarget, ""},
+		"drained, then ended": {func(s *state.State) {
+			never(s)
+			drained(s)
+			s.Conditions = status.Of(*s, t0).Status.Conditions
+			ended(s, state.Ending{ExitCode: 143}, state.Backoff{})
+			delete(s.Containers, "car")
+			s.StopBy = time.Time{} // the next start
+		}, v1.DisruptionTarget, "True TerminationByKubelet all pods are stopped, by a drain or because the machine goes down"},
+		"begun anew after a drain": {func(s *state.State) {
+			drained(s)
+			s.Conditions = status.Of(*s, t0).Status.Conditions
+			s.StopBy = time.Time{}
+		}, v1.DisruptionTarget, ""},
+	} {
+		s := up(fresh())
+		test.change(&s)
+		if got := condition(status.Of(s, t0), test.of); got != test.want {
+			t.Errorf("%s: %s is %q, not %q", name, test.of, got, test.want)
+		}
+	}
+}
+
+// TestMade: what runs is shown as it was made, whatever an edit asks for, until that is done.
+func TestMade(t *testing.T) {
+	mounts := func(name string) []v1.VolumeMount {
+		return []v1.VolumeMount{
+			{Name: name, MountPath: "/a"}, {Name: name, MountPath: "/b", ReadOnly: true},
+			{Name: name, MountPath: "/c", ReadOnly: true, RecursiveReadOnly: ptr.To(v1.RecursiveReadOnlyIfPossible)},
+		}
+	}
+	cpu := func(m int64) v1.ResourceRequirements {
+		return v1.ResourceRequirements{Requests: v1.ResourceList{v1.ResourceCPU: *resource.NewMilliQuantity(m, resource.DecimalSI)}}
+	}
+	s := fresh()
+	made := pod()
+	made.Spec.Containers[0].VolumeMounts, made.Spec.Containers[0].Resources = mounts("old"), cpu(100)
+	s = up(step.Step(s, state.Desired{At: t0, Pod: made}))
+	main := s.Containers["main"]
+	main.Image, main.ImageID, main.StopSignal = "registry.example/main:1", "registry.example/main@sha256:1", 12
+	main.User = &v1.ContainerUser{Linux: &v1.LinuxContainerUser{UID: 7, GID: 8, SupplementalGroups: []int64{8, 9}}}
+	next := pod()
+	next.Spec.Containers[0].Image, next.Spec.Containers[0].VolumeMounts, next.Spec.Containers[0].Resources = "main:2", mounts("new"), cpu(200)
+	s = step.Step(s, state.Desired{At: t0.Add(time.Hour), Pod: next})
+
+	p := status.Of(s, t0)
+	c := p.Status.ContainerStatuses[0]
+	if c.Image != "registry.example/main:1" || c.ImageID != "registry.example/main@sha256:1" || c.StopSignal == nil || *c.StopSignal != "SIGUSR2" || c.User.Linux.UID != 7 {
+		t.Errorf("it shows %+v", c)
+	}
+	if got := c.AllocatedResources.Cpu().MilliValue(); got != 100 || c.Resources.Requests.Cpu().MilliValue() != 100 {
+		t.Errorf("its resources are %d, %v", got, c.Resources)
+	}
+	var got []string
+	for _, m := range c.VolumeMounts {
+		got = append(got, fmt.Sprint(m.Name, m.MountPath, m.ReadOnly, ptr.Deref(m.RecursiveReadOnly, "-")))
+	}
+	if want := "old/afalse- old/btrueDisabled old/ctrueEnabled"; strings.Join(got, " ") != want {
+		t.Errorf("its mounts are %v, not %s", got, want)
+	}
+	if p.Status.InitContainerStatuses[0].Image != "busybox:1" {
+		t.Errorf("what did not run yet is shown as %+v", p.Status.InitContainerStatuses[0])
+	}
+}
+
+// TestGeneration: edits of the spec are counted, and when the manifest was seen as it is; both outlive a restart.
+func TestGeneration(t *testing.T) {
+	s := up(fresh())
+	says := func() string {
+		p := status.Of(s, t0)
+		for _, c := range p.Status.Conditions {
+			if c.ObservedGeneration != p.Generation {
+				t.Errorf("%s is of generation %d", c.Type, c.ObservedGeneration)
+			}
+		}
+		if p.Annotations["kubernetes.io/config.hash"] == "" || p.Annotations["kubernetes.io/config.mirror"] != p.Annotations["kubernetes.io/config.hash"] {
+			t.Errorf("its annotations are %v", p.Annotations)
+		}
+		return fmt.Sprintf("%d %d %s", p.Generation, p.Status.ObservedGeneration, p.Annotations["kubernetes.io/config.seen"])
+	}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := says(); got != want {
+			t.Errorf("%s: %s, not %s", when, got, want)
+		}
+	}
+	restart := func() {
+		data, err := s.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = state.Decode(data, "uid", s.Host, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change := func(after time.Duration, change func(p *v1.Pod)) {
+		p := s.Pod.DeepCopy()
+		change(p)
+		s = step.Step(s, state.Desired{At: t0.Add(after), Pod: p})
+	}
+	expect("new", "1 1 2026-01-01T12:00:00Z")
+	change(time.Hour, func(*v1.Pod) {})
+	expect("the same", "1 1 2026-01-01T12:00:00Z")
+	change(time.Hour, func(p *v1.Pod) { p.Labels = map[string]string{"a": "b"} })
+	expect("another label", "1 1 2026-01-01T13:00:00Z")
+	change(2*time.Hour, func(p *v1.Pod) { p.Spec.Containers[0].Image = "main:2" })
+	expect("another image", "2 2 2026-01-01T14:00:00Z")
+	restart()
+	expect("after a restart", "2 2 2026-01-01T14:00:00Z")
+	change(3*time.Hour, func(*v1.Pod) {})
+	expect("read again", "2 2 2026-01-01T14:00:00Z")
+}
+
 // TestSame: what changes the status changes what is compared.
 func TestSame(t *testing.T) {
 	a := up(fresh())
 	for name, change := range map[string]func(s *state.State){
-		"a message": func(s *state.State) { s.Message = "no" },
-		"an image":  func(s *state.State) { s.Images = map[string]*state.Image{"x": {}} },
-		"ready":     func(s *state.State) { s.Containers["main"].Ready = false },
-		"a failure": func(s *state.State) { s.Failed = &state.Failure{} },
-		"its going": func(s *state.State) { s.DeletedAt = t0 },
+		"a message":        func(s *state.State) { s.Message = "no" },
+		"an image":         func(s *state.State) { s.Images = map[string]*state.Image{"x": {}} },
+		"ready":            func(s *state.State) { s.Containers["main"].Ready = false },
+		"a failure":        func(s *state.State) { s.Failed = &state.Failure{} },
+		"an edit":          func(s *state.State) { s.Generation = 7 },
+		"a drain":          func(s *state.State) { s.StopBy = t0 },
+		"its user":         func(s *state.State) { s.Containers["main"].User = &v1.ContainerUser{} },
+		"its signal":       func(s *state.State) { s.Containers["main"].StopSignal = 9 },
+		"what was applied": func(s *state.State) { s.Applied = pod() },
+		"its going":        func(s *state.State) { s.DeletedAt = t0 },
 	} {
 		b := step.Step(a, state.ClaimsFree{})
 		if !status.Same(&a, &b) {

@@ -43,7 +43,7 @@ func takeMade(s *next, r state.Made, f *state.Flight, at time.Time) {
 	cancelled := !f.Cancelled.IsZero()
 	switch {
 	case !r.Problem.Failed() && !cancelled:
-		m.Created, m.Pid, m.Image, m.ImageID = true, r.Pid, r.Image, r.ImageID
+		m.Created, m.Pid, m.Image, m.ImageID, m.User = true, r.Pid, r.Image, r.ImageID, r.User
 		m.StopSignal, m.Warnings = r.StopSignal, r.Warnings
 		if r.Limits != "" {
 			s.Limits = r.Limits
@@ -129,7 +129,7 @@ func takeStarted(s *next, r state.Started, f *state.Flight, at time.Time) {
 	spec := m.Spec
 	succeed(c, m)
 	c.ID = m.ID
-	c.Running, c.Pid, c.StartedAt, c.Image, c.ImageID = true, m.Pid, wall(r.When), m.Image, m.ImageID
+	c.Running, c.Pid, c.StartedAt, c.Image, c.ImageID, c.User = true, m.Pid, wall(r.When), m.Image, m.ImageID, m.User
 	c.Terminal, c.Stdin, c.StopSignal, c.PreStop = spec.TTY, spec.Stdin, m.StopSignal, state.PreStopOf(spec)
 	c.Hooked, c.Begun = !state.HasPostStart(spec), true
 	c.Ready, c.Started, c.Making = false, false, nil
@@ -254,6 +254,9 @@ func takeProbed(s *next, r state.Probed, f *state.Flight, at time.Time) {
 	healthy := r.Failure == ""
 	if !healthy {
 		s.warn(f.Name, "Unhealthy", "%s probe failed: %s", r.Kind, r.Failure)
+	}
+	if r.Warning != "" {
+		s.warn(f.Name, "ProbeWarning", "%s probe warning: %s", r.Kind, r.Warning)
 	}
 	if c.Now.Probes == nil {
 		c.Now.Probes = map[state.ProbeKind]state.Answers{}

@@ -30,6 +30,7 @@ func applyDesired(s *next, e state.Desired) {
 	}
 	s.Pod, s.File = e.Pod, e.File
 	if changed {
+		s.Generation = max(s.Generation, 1) + 1
 		s.edited(old, e.At)
 	}
 	others := !reflect.DeepEqual(e.Objects, s.Objects) && state.Hash(e.Objects) != state.Hash(s.Objects)
@@ -38,9 +39,16 @@ func applyDesired(s *next, e state.Desired) {
 		s.objectsChanged()
 	}
 	if others || e.Pod != old {
+		known := s.Revisions.Manifest
 		s.Revisions = s.Revise()
 		s.Shown = s.WantedContent()
 		s.pruneImages()
+		if s.Revisions.Manifest != known {
+			s.SeenAt = wall(e.At)
+		}
+	}
+	if s.SeenAt.IsZero() {
+		s.SeenAt = wall(e.At)
 	}
 	if s.SetUp && s.MeasureAt.IsZero() {
 		s.MeasureAt = e.At.Add(state.MeasureInterval)
@@ -137,7 +145,7 @@ func applyClockMoved(s *next, e state.ClockMoved) {
 		}
 		return t.Add(e.Moved)
 	}
-	s.StartTime, s.DeletedAt = move(s.StartTime), move(s.DeletedAt)
+	s.StartTime, s.DeletedAt, s.SeenAt = move(s.StartTime), move(s.DeletedAt), move(s.SeenAt)
 	if s.Failed != nil {
 		s.Failed.Revive = move(s.Failed.Revive)
 	}

@@ -46,6 +46,8 @@ func apply(s *next, e state.Event) {
 		applyExited(s, e)
 	case state.BackingOff:
 		applyBackingOff(s, e)
+	case state.PullBacksOff:
+		applyPullBacksOff(s, e)
 	case state.Begun:
 		applyBegun(s, e)
 	case state.Told:

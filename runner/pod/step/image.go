@@ -26,6 +26,19 @@ func instead(p state.Problem) string {
 	return "; there is " + p.Instead
 }
 
+func applyPullBacksOff(s *next, e state.PullBacksOff) {
+	image := s.Images[e.Ref]
+	if image == nil {
+		return
+	}
+	image.BacksOff = true
+	for name, c := range s.Containers {
+		if c.Now.Lacks == e.Ref {
+			s.normal(name, "BackOff", "Back-off pulling image %q", e.Ref)
+		}
+	}
+}
+
 // present lets those go on that waited for an image.
 func (s *next) present(ref string) {
 	delete(s.Images, ref)
@@ -103,7 +116,7 @@ func takeImagePulled(s *next, r state.ImagePulled, f *state.Flight, at time.Time
 		s.Pauses[thing] = s.Pauses[thing].Failed(at)
 		return
 	}
-	image.Retry = image.Retry.Failed(at)
+	image.Retry, image.BacksOff = image.Retry.Failed(at), false
 	image.Reason, image.Message = r.Problem.Reason, r.Problem.Message
 	for name, c := range s.Containers {
 		if c.Now.Lacks == ref {

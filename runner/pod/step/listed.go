@@ -124,6 +124,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 	next.ID, next.Attempt, next.Revision, next.Pid = f.ID, f.Attempt, f.Revision, f.Pid
 	next.Running, next.Started, next.Ready, next.Replaced, next.Replacing, next.Verdict = true, false, false, false, false, nil
 	next.StartedAt, next.Terminal, next.Stdin, next.Image = wall(f.CreatedAt), spec.TTY, spec.Stdin, spec.Image
+	next.ImageID, next.User = "", nil // which only its creation has told
 	next.Resources, next.PreStop = state.ResourceRevision(spec), state.PreStopOf(spec)
 	next.Hooked, next.Begun = !state.HasPostStart(spec), true
 	next.StopSignal = state.SignalNumber(state.StopSignalOf(spec))

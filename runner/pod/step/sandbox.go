@@ -214,7 +214,7 @@ func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
 	if r.Over == "" || s.Failed != nil {
 		return
 	}
-	s.Failed = &state.Failure{Reason: "Evicted", Message: r.Over}
+	s.Failed = &state.Failure{Reason: state.ReasonEvicted, Message: r.Over}
 	if s.Pod.Spec.RestartPolicy != v1.RestartPolicyNever {
 		if at.Sub(s.StartTime) > calm {
 			s.Evictions = 0
@@ -223,7 +223,7 @@ func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
 		pace := state.Backoff{Failures: s.Evictions - 1}.Failed(at)
 		s.Failed.Revive = wall(pace.Due())
 	}
-	s.tell(state.Report{Warning: true, Reason: "Evicted", Message: r.Over, Count: 1})
+	s.tell(state.Report{Warning: true, Reason: state.ReasonEvicted, Message: r.Over, Count: 1})
 }
 
 // setUpLacks: a volume shows an image that is not present.
