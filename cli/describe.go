@@ -57,6 +57,11 @@ func (d *describer) pod(pod *v1.Pod) {
 	d.line("Namespace", "%s", pod.Namespace)
 	d.line("UID", "%s", pod.UID)
 	d.line("Manifest", "%s", pod.Annotations["solopod.io/manifest"])
+	for _, o := range pod.OwnerReferences {
+		if o.Controller != nil && *o.Controller {
+			d.line("Controlled By", "%s/%s", o.Kind, o.Name)
+		}
+	}
 	d.line("Node", "%s/%s", pod.Spec.NodeName, pod.Status.HostIP)
 	if pod.Status.StartTime != nil {
 		d.line("Start Time", "%s", pod.Status.StartTime.Format(time.RFC1123Z))
@@ -159,6 +164,10 @@ func (d *describer) state(name string, s v1.ContainerState) {
 		d.line(name, "Waiting: %s %s", s.Waiting.Reason, s.Waiting.Message)
 	case s.Terminated != nil:
 		t := s.Terminated
+		if t.FinishedAt.IsZero() { // nobody knows when
+			d.line(name, "Terminated: %s, exit code %d %s", t.Reason, t.ExitCode, t.Message)
+			return
+		}
 		d.line(name, "Terminated: %s, exit code %d, %s to %s %s", t.Reason, t.ExitCode,
 			t.StartedAt.Format(time.RFC1123Z), t.FinishedAt.Format(time.RFC1123Z), t.Message)
 	}

@@ -122,6 +122,9 @@ initContainers:
 			t.Errorf("the owner of %s is %q", name, got)
 		}
 	}
+	if out := b.run("describe", "pod", "web-0"); !strings.Contains(out, "Controlled By:   Deployment/web\n") {
+		t.Errorf("describe says\n%s", out)
+	}
 	b.stop(syscall.SIGKILL)
 	b.start()
 	expect(b.waitReady("rich"))
