@@ -162,6 +162,11 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	d.noteVerdict(uid, r)
 	d.noteStop(p, r)
 	if r.Reason != "InternalError" && !b.isCalm() && !b.spared(uid) && b.draw("report", uid, r.Reason).Float64() < b.temper.reports {
+		if r.Reason == "Removed" { // the record that it is taken up from still has its history
+			b.mu.Lock()
+			b.outdated(uid)
+			b.mu.Unlock()
+		}
 		panic("injected: a fault in the pod's own code")
 	}
 }
