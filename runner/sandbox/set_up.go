@@ -25,11 +25,15 @@ func (s *Sandboxes) SetUp(ctx context.Context, w plan.SetUp) state.SandboxMade {
 	if problem := s.lacks(ctx, w.Pod); problem != (state.Problem{}) {
 		return state.SandboxMade{Problem: problem}
 	}
-	limits, err := s.makeAll(ctx, w)
+	shown := map[string]string{}
+	limits, err := s.makeAll(ctx, w, shown)
 	if err != nil {
 		return state.SandboxMade{Problem: state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}}
 	}
-	return state.SandboxMade{Limits: limits}
+	if len(shown) == 0 {
+		shown = nil
+	}
+	return state.SandboxMade{Limits: limits, VolumeImages: shown}
 }
 
 // lacks names what the pod needs and this machine does not have.
@@ -65,7 +69,8 @@ func RuntimeClass(pod *v1.Pod) string {
 	return *pod.Spec.RuntimeClassName
 }
 
-func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, err error) {
+// makeAll does that, and notes the images that volumes show.
+func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp, shown map[string]string) (limits string, err error) {
 	pod, uid := w.Pod, string(w.Pod.UID)
 	if _, err := namespace.Pin(s.Dirs.Namespaces(uid), s.Hostname(pod), share(pod, w.Grant)); err != nil {
 		return "", err
@@ -79,7 +84,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	if err := s.Volumes.SetUp(pod, w.Inputs.Files, s.mountImage(ctx, w)); err != nil {
+	if err := s.Volumes.SetUp(pod, w.Inputs.Files, s.mountImage(ctx, w, shown)); err != nil {
 		return "", fmt.Errorf("cannot set the volumes up: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
@@ -96,12 +101,17 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp) (limits string, e
 	return limits, makeShm(pod, s.Shm(pod))
 }
 
-// mountImage mounts a volume's image.
-func (s *Sandboxes) mountImage(ctx context.Context, w plan.SetUp) volume.MountImage {
+// mountImage mounts a volume's image, and notes it.
+func (s *Sandboxes) mountImage(ctx context.Context, w plan.SetUp, shown map[string]string) volume.MountImage {
 	return func(v *v1.ImageVolumeSource, target string) error {
 		image, err := s.Images.Get(ctx, v.Reference)
 		if err != nil {
 			return err
+		}
+		for i := range w.Pod.Spec.Volumes {
+			if named := &w.Pod.Spec.Volumes[i]; named.Image != nil && named.Image.Reference == v.Reference {
+				shown[named.Name] = image.DigestName()
+			}
 		}
 		return s.Engine.MountImage(ctx, image, string(w.Pod.UID), filepath.Base(target), target, IDMapping(w.Grant))
 	}

@@ -23,6 +23,7 @@ var emptyFields = map[string]string{
 	"PodStatus.ExtendedResourceClaimStatus":          "resource claims are refused: only a cluster allocates them",
 	"PodStatus.NodeAllocatableResourceClaimStatuses": "resource claims are refused: only a cluster allocates them",
 	"PodStatus.VolumeHealth":                         "it is what drivers of CSI volumes tell, and there are none",
+	"PodCondition.LastProbeTime":                     "a kubelet leaves it empty as well: conditions are not asked for",
 	"ContainerStatus.AllocatedResourcesStatus":       "it is of devices whose plugin tells how they are; CDI devices have none",
 }
 
@@ -33,22 +34,28 @@ func TestStatusFields(t *testing.T) {
 	rich := strings.NewReplacer("  hostNetwork: true\n", "", "PeriodSeconds: 2", "PeriodSeconds: 100").Replace(shell("rich", lingers("rich"), strings.TrimSpace(`
 resources: {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 64Mi}}
 securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000}
-volumes: [{name: v, hostPath: {path: `+b.path("v")+`, type: DirectoryOrCreate}}]
+volumes: [{name: v, hostPath: {path: `+b.path("v")+`, type: DirectoryOrCreate}}, {name: image, image: {reference: 'solopod.example/box:1'}}]
 initContainers:
 - {name: first, image: 'solopod.example/box:1', command: ['true']}
 - {name: car, image: 'solopod.example/box:1', restartPolicy: Always, command: [sh, -c, 'trap "exit 0" TERM; sleep 1000 & wait']}
 `))) + `    resources: {requests: {cpu: 10m}, limits: {memory: 32Mi}}
     lifecycle: {stopSignal: SIGTERM}
-    volumeMounts: [{name: v, mountPath: /v}, {name: v, mountPath: /r, readOnly: true}, {name: v, mountPath: /rr, readOnly: true, recursiveReadOnly: Enabled}]
+    volumeMounts: [{name: v, mountPath: /v}, {name: v, mountPath: /r, readOnly: true}, {name: v, mountPath: /rr, readOnly: true, recursiveReadOnly: Enabled}, {name: image, mountPath: /i}]
     securityContext: {runAsUser: 0}
 `
 	b.apply("rich.yaml", rich)
 	b.apply("over.yaml", shell("over", forever, "activeDeadlineSeconds: 1"))
+	b.apply("unready.yaml", shell("unready", forever, "")+"    readinessProbe: {exec: {command: ['false']}}\n")
 	b.apply("web.yaml", workload("apps/v1", "Deployment", "web", "selector: {matchLabels: {app: x}}\n"+template(forever, "")))
 	b.apply("job.yaml", workload("batch/v1", "Job", "job", template(forever, "restartPolicy: Never")))
 	b.killContainer(b.waitReady("rich"), "main")
 	pod := b.waitPod("rich", "running again", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").RestartCount == 1 })
 	b.waitPhase("over", v1.PodFailed)
+	b.waitPod("unready", "not ready", func(p *v1.Pod) bool {
+		return slices.ContainsFunc(p.Status.Conditions, func(c v1.PodCondition) bool {
+			return c.Type == v1.PodReady && c.Message == "containers with unready status: [main]"
+		})
+	})
 
 	filled := map[string]bool{}
 	var list v1.PodList
@@ -66,11 +73,19 @@ initContainers:
 	}
 	note(v1.PodStatus{})
 	note(v1.ContainerStatus{})
+	note(v1.PodCondition{})
+	note(v1.VolumeMountStatus{})
 	for i := range list.Items {
 		s := &list.Items[i].Status
 		note(*s)
+		for _, c := range s.Conditions {
+			note(c)
+		}
 		for _, c := range slices.Concat(s.InitContainerStatuses, s.ContainerStatuses) {
 			note(c)
+			for _, m := range c.VolumeMounts {
+				note(m)
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -98,7 +113,8 @@ initContainers:
 			"the signal":              c.StopSignal != nil && *c.StopSignal == "SIGTERM",
 			"the resources":           c.Resources.Limits.Memory().String() == "32Mi" && c.AllocatedResources.Cpu().String() == "10m" && c.AllocatedResources.Memory().String() == "32Mi",
 			"the pod's resources":     p.Status.Resources.Limits.Memory().String() == "64Mi" && p.Status.AllocatedResources.Cpu().String() == "20m",
-			"the mounts":              len(c.VolumeMounts) == 3 && c.VolumeMounts[0].RecursiveReadOnly == nil && *c.VolumeMounts[1].RecursiveReadOnly == v1.RecursiveReadOnlyDisabled && *c.VolumeMounts[2].RecursiveReadOnly == v1.RecursiveReadOnlyEnabled,
+			"the mounts":              len(c.VolumeMounts) == 4 && c.VolumeMounts[0].RecursiveReadOnly == nil && *c.VolumeMounts[1].RecursiveReadOnly == v1.RecursiveReadOnlyDisabled && *c.VolumeMounts[2].RecursiveReadOnly == v1.RecursiveReadOnlyEnabled,
+			"the volume's image":      strings.HasPrefix(c.VolumeMounts[3].VolumeStatus.Image.ImageRef, "solopod.example/box@sha256:"),
 			"the generation":          p.Generation == 1 && p.Status.ObservedGeneration == 1,
 			"the source":              p.Annotations["kubernetes.io/config.source"] == "file" && p.Annotations["kubernetes.io/config.mirror"] == p.Annotations["kubernetes.io/config.hash"],
 			"when it was seen":        p.Annotations["kubernetes.io/config.seen"] == pod.Annotations["kubernetes.io/config.seen"],

@@ -225,8 +225,10 @@ type (
 	}
 	// SandboxMade says that what the containers share is there, but for the network.
 	SandboxMade struct {
-		Limits  string
-		Problem Problem
+		Limits string
+		// VolumeImages are the images that its volumes show, by volume.
+		VolumeImages map[string]string
+		Problem      Problem
 	}
 	// Attached says that the pod is connected to the network.
 	Attached struct {

@@ -10,7 +10,7 @@ import (
 func SameRecord(a, b *State) bool {
 	return a.Pod == b.Pod && a.File == b.File && a.Applied == b.Applied && a.SharedRevision == b.SharedRevision &&
 		a.BootID == b.BootID && a.ClockOffset == b.ClockOffset && a.StartTime.Equal(b.StartTime) && a.Generation == b.Generation && a.SeenAt.Equal(b.SeenAt) && a.DeletedAt.Equal(b.DeletedAt) &&
-		a.same(&b.Grant) && a.Initialized == b.Initialized && a.Content == b.Content && a.Evictions == b.Evictions &&
+		a.same(&b.Grant) && a.Initialized == b.Initialized && a.Content == b.Content && maps.Equal(a.VolumeImages, b.VolumeImages) && a.Evictions == b.Evictions &&
 		samePointed(a.Failed, b.Failed) && a.Network == b.Network && SameSlice(a.Conditions, b.Conditions) &&
 		maps.EqualFunc(a.Containers, b.Containers, sameDurably) && maps.EqualFunc(a.Leftovers, b.Leftovers, (*Leftover).same)
 }

@@ -39,6 +39,8 @@ type State struct {
 	Initialized bool `json:"initialized,omitempty"`
 	// Content is what the pod's filled volumes show.
 	Content string `json:"content,omitempty"`
+	// VolumeImages are the images that the pod's volumes show, with their digests, by volume.
+	VolumeImages map[string]string `json:"volumeImages,omitempty"`
 	// Evictions counts how often the pod was evicted; it paces its new beginnings.
 	Evictions int `json:"evictions,omitempty"`
 	// Failed is set when the pod was failed as a whole.

@@ -36,7 +36,11 @@ func (v view) as(c *v1.Container, known *state.Container) *v1.Container {
 func (v view) mounts(s *v1.ContainerStatus, c *v1.Container, known *state.Container) {
 	as := v.as(c, known)
 	for i := range as.VolumeMounts {
-		s.VolumeMounts = append(s.VolumeMounts, mounted(&as.VolumeMounts[i]))
+		m := mounted(&as.VolumeMounts[i])
+		if image := v.s.VolumeImages[m.Name]; image != "" {
+			m.VolumeStatus = &v1.VolumeStatus{Image: &v1.ImageVolumeStatus{ImageRef: image}}
+		}
+		s.VolumeMounts = append(s.VolumeMounts, m)
 	}
 }
 

@@ -15,7 +15,7 @@ func Same(a, b *state.State) bool {
 	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.Adoption.Sandbox == b.Adoption.Sandbox && a.DeletedAt.Equal(b.DeletedAt) && a.StopBy.Equal(b.StopBy) && a.StartTime.Equal(b.StartTime) &&
 		a.Generation == b.Generation && a.SeenAt.Equal(b.SeenAt) && a.Applied == b.Applied && a.Resized == b.Resized &&
 		a.Revisions.Manifest == b.Revisions.Manifest && a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
-		a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
+		maps.Equal(a.VolumeImages, b.VolumeImages) && a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
 		a.Starting() == b.Starting() &&
 		state.SameSlice(a.Conditions, b.Conditions) && maps.Equal(a.Revisions.Containers, b.Revisions.Containers) &&
 		maps.EqualFunc(a.Images, b.Images, func(x, y *state.Image) bool { return *x == *y }) &&

@@ -299,6 +299,7 @@ func TestMade(t *testing.T) {
 	s = up(step.Step(s, state.Desired{At: t0, Pod: made}))
 	main := s.Containers["main"]
 	main.Image, main.ImageID, main.StopSignal = "registry.example/main:1", "registry.example/main@sha256:1", 12
+	s.VolumeImages = map[string]string{"old": "shown@sha256:2"}
 	main.User = &v1.ContainerUser{Linux: &v1.LinuxContainerUser{UID: 7, GID: 8, SupplementalGroups: []int64{8, 9}}}
 	next := pod()
 	next.Spec.Containers[0].Image, next.Spec.Containers[0].VolumeMounts, next.Spec.Containers[0].Resources = "main:2", mounts("new"), cpu(200)
@@ -318,6 +319,9 @@ func TestMade(t *testing.T) {
 	}
 	if want := "old/afalse- old/btrueDisabled old/ctrueEnabled"; strings.Join(got, " ") != want {
 		t.Errorf("its mounts are %v, not %s", got, want)
+	}
+	if v := c.VolumeMounts[0].VolumeStatus; v == nil || v.Image.ImageRef != "shown@sha256:2" {
+		t.Errorf("the image of its volume is %v", v)
 	}
 	if p.Status.InitContainerStatuses[0].Image != "busybox:1" {
 		t.Errorf("what did not run yet is shown as %+v", p.Status.InitContainerStatuses[0])

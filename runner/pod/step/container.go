@@ -68,7 +68,7 @@ func refused(s *next, c *state.Container, name string, p state.Problem, at time.
 	m := c.Making
 	s.leave(c, name)
 	succeed(c, m)
-	c.Image, c.ImageID = m.Image, m.ImageID
+	c.Image, c.ImageID, c.User = m.Image, m.ImageID, m.User
 	c.ID, c.Pid, c.Ready, c.Started = "", 0, false, false
 	c.Ended = &state.Ending{
 		ID: m.ID, ExitCode: state.ExitOfStartError, Reason: state.ReasonStartError, Message: p.Message,

@@ -69,7 +69,7 @@ func (s *next) setUpBegun(at time.Time) {
 	s.Applied = s.Pod
 	s.SharedRevision = s.Revisions.Shared
 	s.Initialized = false
-	s.Network = nil // an earlier one's address is not the new one's
+	s.Network, s.VolumeImages = nil, nil // an earlier one's address is not the new one's
 	s.EndBy = time.Time{}
 	for _, c := range s.Containers {
 		c.Begun = false
@@ -95,7 +95,7 @@ func takeSandboxMade(s *next, r state.SandboxMade, f *state.Flight, at time.Time
 		s.setUpFailed(r.Problem, at)
 	default:
 		s.SetUp, s.Dirty, s.Message = true, false, ""
-		s.Limits, s.Resized = r.Limits, state.ResizedRevision(s.Applied)
+		s.Limits, s.Resized, s.VolumeImages = r.Limits, state.ResizedRevision(s.Applied), r.VolumeImages
 		s.MeasureAt = at.Add(state.MeasureInterval)
 	}
 }
