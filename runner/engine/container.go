@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/solopod/solopod/runner/engine/refusal"
 )
 
 // GroupAnnotation in a spec makes containers with the same value share one shim. It must be an annotation: the runc
@@ -66,6 +68,16 @@ type CreateRequest struct {
 type IO struct {
 	Stdin, Stdout, Stderr string
 	Terminal              bool
+}
+
+// ErrRefused is what the OCI runtime has against a container.
+var ErrRefused = refusal.Err
+
+func refused(err error) error {
+	if errors.Is(err, ErrUnanswered) {
+		return err
+	}
+	return refusal.Mark(err)
 }
 
 // Start lets the container's process run. ErrRefused is what the OCI runtime itself has against it.

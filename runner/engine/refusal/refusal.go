@@ -1,4 +1,5 @@
-package engine
+// Package refusal tells what an OCI runtime has against a container from faults of the machine, by the text of the error. It does no I/O.
+package refusal
 
 import (
 	"errors"
@@ -6,15 +7,15 @@ import (
 	"strings"
 )
 
-// ErrRefused says that the OCI runtime cannot run the container as it is asked to: there is no such command, it is not
-// executable, its working directory is a file. Another try would end the same way.
-var ErrRefused = errors.New("the OCI runtime cannot run it")
+// Err says that the OCI runtime cannot run the container as it is asked to: there is no such command, it is not executable, its
+// working directory is a file. Another try would end the same way.
+var Err = errors.New("the OCI runtime cannot run it")
 
-// refusal is an error that is ErrRefused, and says no more than it did.
-type refusal struct{ error }
+// refused is an error that is Err, and says no more than it did.
+type refused struct{ error }
 
-func (r refusal) Is(target error) bool { return target == ErrRefused }
-func (r refusal) Unwrap() error        { return r.error }
+func (r refused) Is(target error) bool { return target == Err }
+func (r refused) Unwrap() error        { return r.error }
 
 // reported is what the runc shim makes of an OCI runtime's own words (containerd, cmd/containerd-shim-runc-v2/process,
 // runtimeError). They come as text through the shim and containerd, which know no kinds of them.
@@ -30,10 +31,11 @@ var machines = regexp.MustCompile(`(?i)(: (no space left on device|disk quota ex
 	`connection reset by peer|connection refused|broken pipe|unexpected EOF|EOF|interrupted system call|timed out|i/o timeout|signal: killed)|` +
 	`cannot start a container that has (been )?stopped|container .*is not in .*created.* state)$`)
 
-// refused marks what an OCI runtime says of the container, and leaves what is a fault of the machine as it is.
-func refused(err error) error {
-	if err == nil || errors.Is(err, ErrUnanswered) {
-		return err
+// Mark makes of an error of containerd's one that is Err, if the OCI runtime says that of the container; what is a fault of the
+// machine stays as it is, and so does nil.
+func Mark(err error) error {
+	if err == nil {
+		return nil
 	}
 	found := reported.FindStringSubmatch(err.Error())
 	if found == nil {
@@ -44,5 +46,5 @@ func refused(err error) error {
 	case silent.MatchString(words), machines.MatchString(words), strings.Contains(words, "unable to apply cgroup configuration"):
 		return err
 	}
-	return refusal{err}
+	return refused{err}
 }
