@@ -212,11 +212,13 @@ func (d doer) clear(uid string, w plan.Clear) state.Result {
 		s.data = false
 		delete(b.sandboxes, uid)
 	}
+	panicked, ok := d.panics[uid]
+	voided := !d.alive || ok && time.Since(panicked) < tooLong // who asked for it is no more, and the record may have the history
 	for key, h := range b.histories {
 		if len(key) > len(uid) && key[:len(uid)+1] == uid+"/" {
 			h.streak = -1
 			if w.Gone {
-				h.last, h.attempts, h.refused, h.free = nil, map[int]string{}, 0, !d.alive && b.disk.written[uid] != nil
+				h.last, h.attempts, h.refused, h.free = nil, map[int]string{}, 0, voided && b.disk.written[uid] != nil
 			}
 		}
 	}

@@ -253,7 +253,7 @@ func TestPlan(t *testing.T) {
 		"a hook holds the next one back":     {up(pod(hooked)).started("main"), ""},
 		"what waits behind it, when it ends": {up(pod(hooked)).started("main").ends("hook/main", state.HookEnded{}), "Create beside#0"},
 		"a hook and a failed pull":           {up(pod(hooked)).ends("container/main", state.Made{Problem: state.Problem{Lacks: "main:1"}}), "Pull main:1"},
-		"the pull behind it failed":          {up(pod(hooked)).ends("container/main", state.Made{Problem: state.Problem{Lacks: "main:1"}}).follow().ends("image/main:1", state.ImagePulled{Problem: failed}), "Create beside#0, wake 10s"},
+		"the pull behind it failed":          {up(pod(hooked)).ends("container/main", state.Made{Problem: state.Problem{Lacks: "main:1"}}).follow().ends("image/main:1", state.ImagePulled{Problem: failed}), "Create beside#0, wake 5s"},
 		"a create behind it failed":          {up(pod(hooked)).ends("container/main", state.Made{Problem: failed}), "Create beside#0, wake 10s"},
 		"a create behind it hangs":           {up(pod(hooked)).later(2*time.Minute + plan.Heed).follow(), "wake 4m20s"},
 		"an effect's code failed":            {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Panicked{Message: "oh"}), "wake 10s"},
