@@ -199,8 +199,8 @@ func (b *box) processes() []int {
 
 // whence says in which cgroups a process is, and what the kernel tells of it.
 func whence(pid int) string {
-	cgroup, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)) //nolint:errcheck // it may have ended
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))     //nolint:errcheck // it may have ended
+	cgroup, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // both may be gone
 	return fmt.Sprintf("in %q: %s", cgroup, stat)
 }
 
