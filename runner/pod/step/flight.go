@@ -76,6 +76,7 @@ func applyReturned(s *next, e state.Returned) {
 	}
 	if f.Void {
 		s.UnclearUntil = e.At
+		s.Dirty = s.Dirty || f.Kind == state.KindClaim && !s.SetUp // it may have what others wait for
 		if f.ID != "" && s.nameOf(f.ID) == "" && s.Leftovers[f.ID] == nil && (f.Kind == state.KindCreate || f.Kind == state.KindStart) {
 			s.Leftovers[f.ID] = &state.Leftover{Name: f.Name, Kill: true, Void: true, Step: s.Steps}
 		}

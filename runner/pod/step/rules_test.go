@@ -255,6 +255,22 @@ func TestVoidStart(t *testing.T) {
 	}
 }
 
+// TestVoidClaim: what a claim got that nobody awaits any more is given back, also by a pod of which there is nothing else.
+func TestVoidClaim(t *testing.T) {
+	s := steps(state.New(host, 0, web(), true), state.Desired{At: t0}, state.Voided{Flights: map[string]*state.Flight{
+		state.ThingSandbox: {Kind: state.KindClaim, Token: 9, Cancelled: t0},
+	}})
+	if s.Anything() || s.Over() {
+		t.Fatalf("before the claim returns: anything %v, over %v", s.Anything(), s.Over())
+	}
+	if s = steps(s, state.Returned{Thing: state.ThingSandbox, Token: 9, At: t0, Result: state.Claimed{}}); !s.Dirty || s.Over() {
+		t.Errorf("what was claimed is not cleared: dirty %v, over %v", s.Dirty, s.Over())
+	}
+	if s = steps(s, effect(state.KindFindSandbox, "", "", "", state.SandboxFound{Absent: true})...); !s.Dirty {
+		t.Error("it is forgotten when the sandbox is looked for")
+	}
+}
+
 // TestGivenUpIsKilled: an attempt that was given up may run all the same: its deletion kills.
 func TestGivenUpIsKilled(t *testing.T) {
 	s := making(up(), "m0", 0)

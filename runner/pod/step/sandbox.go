@@ -35,7 +35,7 @@ func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Ti
 		s.MeasureAt = at.Add(state.MeasureInterval)
 		return
 	}
-	s.Dirty = !r.Absent
+	s.Dirty = s.Dirty || !r.Absent
 }
 
 func takeClaimed(s *next, r state.Claimed, f *state.Flight, at time.Time) {
