@@ -28,13 +28,22 @@ func (s *Sandboxes) SetUp(ctx context.Context, w plan.SetUp) state.SandboxMade {
 	shown := map[string]string{}
 	limits, err := s.makeAll(ctx, w, shown)
 	if err != nil {
-		return state.SandboxMade{Problem: state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}}
+		reason := "FailedCreatePodSandBox"
+		if errors.As(err, new(notMounted)) {
+			reason = "FailedMount"
+		}
+		return state.SandboxMade{Problem: state.Problem{Reason: reason, Message: err.Error()}}
 	}
 	if len(shown) == 0 {
 		shown = nil
 	}
 	return state.SandboxMade{Limits: limits, VolumeImages: shown}
 }
+
+// notMounted is a pod's volumes that could not be set up. As with a kubelet its event tells them from the rest of the sandbox.
+type notMounted struct{ error }
+
+func (n notMounted) Unwrap() error { return n.error }
 
 // lacks names what the pod needs and this machine does not have.
 func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
@@ -85,7 +94,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp, shown map[string]
 		return "", err
 	}
 	if err := s.Volumes.SetUp(pod, w.Inputs.Files, s.mountImage(ctx, w, shown)); err != nil {
-		return "", fmt.Errorf("cannot set the volumes up: %w", err)
+		return "", notMounted{fmt.Errorf("cannot set the volumes up: %w", err)}
 	}
 	if err := ctx.Err(); err != nil {
 		return "", err

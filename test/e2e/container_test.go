@@ -220,6 +220,7 @@ func TestVolumes(t *testing.T) {
 		if s := status(pod, "main").State.Waiting; s == nil || s.Reason != "ContainerCreating" {
 			t.Errorf("%s: %+v", name, s)
 		}
+		b.eventOf("FailedMount", name, bad.want)
 	}
 	// The directory comes into being: the next try finds it; an edit is tried at once.
 	if err := os.Mkdir(b.path("missing"), 0o755); err != nil {
