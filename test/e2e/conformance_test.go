@@ -49,7 +49,8 @@ type area struct {
 // areas is every area, in the order of docs/conformance.md.
 func areas() []area {
 	return []area{
-		environment, filledVolumes, directories, parts, identity, namespaces,
+		environment, filledVolumes, directories, parts,
+		identity, namespaces, ending, telling, initializing, probing, hooks,
 	}
 }
 
@@ -308,7 +309,7 @@ func (c *trial) text(s string) string {
 		_, c.port, _ = net.SplitHostPort(l.Addr().String())
 		l.Close()
 	}
-	return strings.NewReplacer("@pod", c.pod, "@host", c.host, "@port", c.port).Replace(s)
+	return strings.NewReplacer("@pod", c.pod, "@host", c.host, "@port", c.port, "@http", asks.port, "@tls", asks.tls).Replace(s)
 }
 
 // apply writes the manifests; a later one is an edit.
