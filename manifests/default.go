@@ -3,9 +3,11 @@ package manifests
 import (
 	"crypto/sha1"
 	"fmt"
+	"maps"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
@@ -31,6 +33,51 @@ func SetDefaults(pod *v1.Pod) {
 	for _, c := range AllContainers(pod) {
 		defaultContainer(c, spec.HostNetwork)
 	}
+	defaultPodRequests(pod)
+}
+
+// defaultPodRequests gives a pod that has limits of its own the requests that it leaves out: those of its containers, and
+// where they have none its limit (KEP-2837). Of huge pages a request is always the limit.
+func defaultPodRequests(pod *v1.Pod) {
+	r := pod.Spec.Resources
+	if r == nil || len(r.Limits) == 0 {
+		return
+	}
+	requests := v1.ResourceList{}
+	for name, limit := range r.Limits {
+		requests[name] = limit.DeepCopy()
+	}
+	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+		if q := containersRequest(pod, name); !q.IsZero() {
+			requests[name] = q
+		}
+	}
+	maps.Copy(requests, r.Requests)
+	r.Requests = requests
+}
+
+// containersRequest is what the pod's containers request at most at one time: all that run together, or an init container
+// with the sidecars before it.
+func containersRequest(pod *v1.Pod, name v1.ResourceName) resource.Quantity {
+	var together, peak resource.Quantity
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		q := together.DeepCopy()
+		q.Add(c.Resources.Requests[name])
+		if IsSidecar(c) {
+			together = q
+		}
+		if q.Cmp(peak) > 0 {
+			peak = q
+		}
+	}
+	for i := range pod.Spec.Containers {
+		together.Add(pod.Spec.Containers[i].Resources.Requests[name])
+	}
+	if peak.Cmp(together) > 0 {
+		return peak
+	}
+	return together
 }
 
 func setDefault[T comparable](field *T, value T) {
