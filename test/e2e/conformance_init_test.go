@@ -33,10 +33,7 @@ func removedOrder(want string) func(c *trial) {
 	return func(c *trial) {
 		c.ready()
 		c.until("main has noted its start", func() error {
-			if !strings.Contains(c.hostFile("order"), "main") {
-				return errGivenUp
-			}
-			return nil
+			return c.hostFileHas("order", "main")
 		})
 		c.remove(c.pod + ".yaml")
 		c.goneWithin(0, 20*time.Second)
@@ -176,10 +173,7 @@ var initializing = area{name: "init containers and sidecars", behaviours: []beha
 		main: mountedAt, script: noteEnd, check: func(c *trial) {
 			c.ready()
 			c.until("main has noted its start", func() error {
-				if !strings.Contains(c.hostFile("order"), "main") {
-					return errGivenUp
-				}
-				return nil
+				return c.hostFileHas("order", "main")
 			})
 			c.remove(c.pod + ".yaml")
 			c.goneWithin(0, 20*time.Second)

@@ -199,7 +199,7 @@ var probing = area{name: "probes", prepare: asks.serve, behaviours: []behaviour{
 		c.ready()
 		c.equal("Host", asks.requests(c.pod)[0].Host, "some.example")
 	}},
-	{name: "a probe's path keeps its query", main: "readinessProbe: {" + httpGetOf("/?a=b&c=d", "") + ", periodSeconds: 1}", script: forever, check: func(c *trial) {
+	{name: "a probe's path keeps its query", main: "readinessProbe: {" + strings.Replace(httpGetOf("/QUERY", ""), "/@pod/QUERY", "'/@pod/?a=b&c=d'", 1) + ", periodSeconds: 1}", script: forever, check: func(c *trial) {
 		c.ready()
 		c.equal("the query", asks.requests(c.pod)[0].URL.RawQuery, "a=b&c=d")
 	}},
@@ -354,7 +354,7 @@ var hooks = area{name: "hooks", prepare: asks.serve, behaviours: []behaviour{
 		c.ready()
 		c.equal("the header", asks.requests(c.pod)[0].Header.Get("X-Some"), "thing")
 	}},
-	{name: "a hook by HTTP asks the pod's address by default", spec: "hostNetwork: false", init: item("side", "mkdir /www; httpd -f -v -p 8080 -h /www", "restartPolicy: Always\nstartupProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}"), main: "lifecycle: {postStart: {httpGet: {port: 8080, path: /asked}}}", script: forever, check: func(c *trial) {
+	{name: "a hook by HTTP asks the pod's address by default", spec: "hostNetwork: false", init: item("side", "mkdir /www; httpd -f -vv -p 8080 -h /www", "restartPolicy: Always\nstartupProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}"), main: "lifecycle: {postStart: {httpGet: {port: 8080, path: /asked}}}", script: forever, check: func(c *trial) {
 		c.ready()
 		c.until("it is asked", func() error {
 			if text := c.logs("side"); !strings.Contains(text, "/asked") {
@@ -382,7 +382,7 @@ var hooks = area{name: "hooks", prepare: asks.serve, behaviours: []behaviour{
 	{name: "a postStart hook that fails of a pod with Never fails the pod", main: "lifecycle: {postStart: {exec: {command: ['false']}}}", script: "trap 'exit 1' TERM; while :; do sleep 1000 & wait; done", check: func(c *trial) {
 		c.equal("the restarts", status(c.phase(v1.PodFailed), "main").RestartCount, int32(0))
 	}},
-	{name: "a postStart hook may sleep", main: "lifecycle: {postStart: {sleep: {seconds: 2}}}", script: forever, check: func(c *trial) {
+	{name: "a postStart hook may sleep", spec: "terminationGracePeriodSeconds: 5", main: "lifecycle: {postStart: {sleep: {seconds: 2}}}", script: forever, check: func(c *trial) {
 		p := c.ready()
 		if d := condition(p, v1.PodReady).LastTransitionTime.Sub(status(p, "main").State.Running.StartedAt.Time); d < time.Second {
 			c.errorf("it was ready %s after its start", d)

@@ -50,7 +50,7 @@ type area struct {
 func areas() []area {
 	return []area{
 		environment, filledVolumes, directories, parts,
-		identity, namespaces, ending, telling, initializing, probing, hooks,
+		identity, namespaces, ending, telling, initializing, probing, hooks, networking, resourceful, serving,
 	}
 }
 
@@ -92,11 +92,11 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// writeConfig makes the configuration of all areas: a sysctl beyond the safe ones.
+// writeConfig makes the configuration of all areas: a sysctl beyond the safe ones, and a bound for processes.
 func writeConfig(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(path, []byte("allowedUnsafeSysctls: [kernel.msgmax]\n"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte("allowedUnsafeSysctls: [kernel.msgmax]\npodPidsLimit: 200\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -585,6 +585,15 @@ func (c *trial) hostFile(name string) string {
 		c.fatalf("%v", err)
 	}
 	return string(data)
+}
+
+// hostFileHas looks into a file that may not be there yet.
+func (c *trial) hostFileHas(name, part string) error {
+	data, err := os.ReadFile(filepath.Join(c.host, name))
+	if err == nil && !strings.Contains(string(data), part) {
+		err = fmt.Errorf("%s lacks %q: %q", name, part, data)
+	}
+	return err
 }
 
 func condition(p *v1.Pod, kind v1.PodConditionType) v1.PodCondition {

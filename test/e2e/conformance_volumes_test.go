@@ -393,6 +393,7 @@ func needsSharedHost(c *trial) {
 // refused is a manifest that is not used, with a message that names what is wrong, and a pod that never comes to be.
 func refused(part string) func(c *trial) {
 	return func(c *trial) {
+		part := c.text(part)
 		c.until("the manifest is refused", func() error {
 			var answer manifestsAnswer
 			if err := json.Unmarshal([]byte(c.get("/manifests")), &answer); err != nil {
