@@ -137,10 +137,13 @@ var serving = area{name: "logs, sessions and metrics", behaviours: []behaviour{
 	{name: "the directory of containers' logs has a link", script: forever, check: func(c *trial) {
 		p := c.ready()
 		id := strings.TrimPrefix(status(p, "main").ContainerID, "containerd://")
-		target, err := os.Readlink(c.b.path(fmt.Sprintf("log/containers/%s_default_main-%s.log", c.pod, id)))
-		if err != nil || !strings.HasSuffix(target, "/main/0.log") {
-			c.errorf("it leads to %q: %v", target, err)
-		}
+		c.until("it leads to the file", func() error {
+			target, err := os.Readlink(c.b.path(fmt.Sprintf("log/containers/%s_default_main-%s.log", c.pod, id)))
+			if err == nil && !strings.HasSuffix(target, "/main/0.log") {
+				err = fmt.Errorf("it leads to %q", target)
+			}
+			return err
+		})
 	}},
 	{name: "the log of a container that waits is refused with a reason", main: "image: solopod.example/none:1\nimagePullPolicy: Never", script: "true", check: func(c *trial) {
 		c.waiting("ErrImageNeverPull")

@@ -124,6 +124,10 @@ var environment = area{name: "environment", behaviours: []behaviour{
 		main: "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: env, key: OTHER}}}]", script: "echo $A",
 		check: func(c *trial) { c.contains("the message", c.waiting("CreateContainerConfigError").Message, "env") }},
 
+	{name: "hooks have variables from a file", spec: "volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]", init: item("writer", `echo "KEY='from a file'" >/v/env`, "volumeMounts: [{name: v, mountPath: /v}]"),
+		main: "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: env, key: KEY}}}]\nlifecycle: {postStart: {exec: {command: [sh, -c, 'echo $A >/w/.f; mv /w/.f /w/f']}}}\nvolumeMounts: [{name: w, mountPath: /w}]", script: "until [ -e /w/f ]; do usleep 100000; done; cat /w/f", log: "from a file\n"},
+	{name: "a variable from a file of a volume that is none is refused", spec: "volumes: [{name: v, emptyDir: {}}]", main: "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: none, path: env, key: KEY}}}]", script: "true", check: refused("none")},
+	{name: "a variable from a file of a volume that is not an emptyDir is refused", spec: "volumes: [{name: v, hostPath: {path: @host}}]", main: "env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: env, key: KEY}}}]", script: "true", check: refused("emptyDir")},
 	{name: "a working directory that does not exist is made", main: "workingDir: /made/deep", script: "pwd", log: "/made/deep\n"},
 	{name: "a terminal is given where tty is asked for", main: "tty: true", script: "test -t 1 && echo terminal", log: "terminal\r\n"},
 	{name: "standard input is empty where stdin is not asked for", script: "cat; echo end", log: "end\n"},

@@ -99,13 +99,8 @@ var ending = area{name: "ends and restarts", behaviours: []behaviour{
 			return status(p, "main").RestartCount == 1 && status(p, "main").State.Waiting != nil
 		})
 		end := status(first, "main").LastTerminationState.Terminated.FinishedAt
-		second := c.wait("restarted again", func(p *v1.Pod) bool {
-			return status(p, "main").RestartCount == 2 && status(p, "main").LastTerminationState.Terminated != nil
-		})
-		last := status(second, "main").State.Terminated
-		if last == nil {
-			last = status(second, "main").LastTerminationState.Terminated
-		}
+		second := c.wait("restarted again", func(p *v1.Pod) bool { return status(p, "main").RestartCount == 2 && status(p, "main").State.Waiting != nil })
+		last := status(second, "main").LastTerminationState.Terminated
 		if d := last.StartedAt.Sub(end.Time); d < 9*time.Second || d > 40*time.Second {
 			c.errorf("the second restart was after %s", d)
 		}
@@ -171,17 +166,17 @@ var ending = area{name: "ends and restarts", behaviours: []behaviour{
 	{name: "FallbackToLogsOnError takes no output of a success", main: "terminationMessagePolicy: FallbackToLogsOnError", script: "echo said", check: hasMessage("")},
 	{name: "FallbackToLogsOnError takes what was written, if anything was", main: "terminationMessagePolicy: FallbackToLogsOnError", script: "echo said; printf written >/dev/termination-log; exit 1", check: hasMessage("written")},
 	{name: "FallbackToLogsOnError takes 2048 bytes at most", main: "terminationMessagePolicy: FallbackToLogsOnError", script: "seq 10000 19999 | tr '\\n' ' '; echo; exit 1", check: func(c *trial) {
-		if m := c.ended().Message; len(m) > 2048 || !strings.HasSuffix(m, "19998 19999 \n") {
+		if m := c.message(); len(m) > 2048 || !strings.HasSuffix(m, "19998 19999 \n") {
 			c.errorf("it has %d bytes: %q", len(m), m)
 		}
 	}},
 	{name: "FallbackToLogsOnError takes 80 lines at most", main: "terminationMessagePolicy: FallbackToLogsOnError", script: "seq 1 200; exit 1", check: func(c *trial) {
-		m := c.ended().Message
+		m := c.message()
 		c.equal("the lines", strings.Count(m, "\n"), 80)
 		c.equal("the first line", strings.SplitN(m, "\n", 2)[0], "121")
 	}},
 	{name: "a termination message has 4096 bytes at most", script: "head -c 5000 /dev/zero | tr '\\0' x >/dev/termination-log", check: func(c *trial) {
-		c.equal("the length", len(c.ended().Message), 4096)
+		c.equal("the length", len(c.message()), 4096)
 	}},
 	{name: "a termination message of one attempt is not the next one's", spec: "restartPolicy: OnFailure\n" + volume("emptyDir: {}"), main: mountedAt, script: "[ -e /v/f ] && exit 0; touch /v/f; printf first >/dev/termination-log; exit 1", check: func(c *trial) {
 		s := status(c.phase(v1.PodSucceeded), "main")
@@ -207,6 +202,27 @@ var ending = area{name: "ends and restarts", behaviours: []behaviour{
 	}},
 	{name: "activeDeadlineSeconds counts for a pod that has not started", spec: "activeDeadlineSeconds: 2", main: "image: solopod.example/none:1\nimagePullPolicy: Never", script: "true", check: func(c *trial) {
 		c.equal("the reason", c.phase(v1.PodFailed).Status.Reason, "DeadlineExceeded")
+	}},
+	{name: "activeDeadlineSeconds can be given by an edit", spec: always, script: forever, check: func(c *trial) {
+		c.ready()
+		edited := c.behaviour
+		edited.spec = always + "\nactiveDeadlineSeconds: 2"
+		c.apply(edited)
+		c.equal("the reason", c.phase(v1.PodFailed).Status.Reason, "DeadlineExceeded")
+	}},
+	{name: "a back-off ends when the image is edited", spec: always, script: "exit 1", check: func(c *trial) {
+		c.wait("backing off for long", func(p *v1.Pod) bool {
+			w := status(p, "main").State.Waiting
+			return w != nil && w.Reason == "CrashLoopBackOff" && status(p, "main").RestartCount == 2
+		})
+		edited := c.behaviour
+		edited.main, edited.script = "image: "+entryImage, forever
+		began := time.Now()
+		c.apply(edited)
+		c.ready()
+		if d := time.Since(began); d > 10*time.Second {
+			c.errorf("it was ready after %s", d)
+		}
 	}},
 	{name: "activeDeadlineSeconds leaves a pod alone that ends in time", spec: "activeDeadlineSeconds: 30", script: "true", check: func(c *trial) {
 		c.equal("the reason", c.phase(v1.PodSucceeded).Status.Reason, "")
@@ -238,8 +254,22 @@ func (c *trial) waitingPod(reason string) *v1.Pod {
 	})
 }
 
+// message is main's termination message. One that is taken from its output may come after the news of its end.
+func (c *trial) message() string {
+	p := c.wait("ended with a message", func(p *v1.Pod) bool { e := status(p, "main").State.Terminated; return e != nil && e.Message != "" })
+	return status(p, "main").State.Terminated.Message
+}
+
 func hasMessage(want string) func(c *trial) {
-	return func(c *trial) { c.equal("the message", c.ended().Message, want) }
+	return func(c *trial) {
+		if want != "" {
+			c.equal("the message", c.message(), want)
+			return
+		}
+		c.ended()
+		c.logs("main")
+		c.stays(time.Second, "without a message", func(p *v1.Pod) bool { e := status(p, "main").State.Terminated; return e != nil && e.Message == "" })
+	}
 }
 
 // telling is what the status of a pod says, and what becomes of edits and removals.
@@ -283,6 +313,28 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 	}},
 	{name: "containers that wait for init containers say PodInitializing", script: "true", init: item("one", forever, ""), check: func(c *trial) {
 		c.contains("the reason", c.waiting("PodInitializing").Reason, "PodInitializing")
+	}},
+	{name: "a pod whose volume is missing has no sandbox, and says so", spec: volume("configMap: {name: @pod}"), main: mountedAt, script: "true", check: func(c *trial) {
+		p := c.wait("told", func(p *v1.Pod) bool { return strings.Contains(p.Status.Message, c.pod) })
+		c.equal("PodReadyToStartContainers", condition(p, v1.PodReadyToStartContainers).Status, v1.ConditionFalse)
+		c.equal("PodScheduled", condition(p, v1.PodScheduled).Status, v1.ConditionTrue)
+		c.equal("Ready", condition(p, v1.PodReady).Status, v1.ConditionFalse)
+	}},
+	{name: "a pod that waits for its init container has a sandbox, and is not Initialized", init: item("one", forever, ""), script: "true", check: func(c *trial) {
+		p := c.wait("initializing", func(p *v1.Pod) bool { return initStatus(p, "one").State.Running != nil })
+		c.equal("PodReadyToStartContainers", condition(p, v1.PodReadyToStartContainers).Status, v1.ConditionTrue)
+		c.equal("Initialized", condition(p, v1.PodInitialized).Status, v1.ConditionFalse)
+	}},
+	{name: "conditions come in their order", spec: ownNetwork, init: item("one", "sleep 1", ""), main: "readinessProbe: {exec: {command: ['true']}, initialDelaySeconds: 1}", script: forever, check: func(c *trial) {
+		p := c.ready()
+		last := condition(p, v1.PodScheduled)
+		for _, kind := range []v1.PodConditionType{v1.PodReadyToStartContainers, v1.PodInitialized, v1.ContainersReady, v1.PodReady} {
+			next := condition(p, kind)
+			if next.LastTransitionTime.Before(&last.LastTransitionTime) {
+				c.errorf("%s was before %s", next.Type, last.Type)
+			}
+			last = next
+		}
 	}},
 	{name: "the QoS class without resources is BestEffort", script: "true", check: hasQOS(v1.PodQOSBestEffort)},
 	{name: "the QoS class with requests is Burstable", script: "true", main: "resources: {requests: {memory: 16Mi}}", check: hasQOS(v1.PodQOSBurstable)},
@@ -396,6 +448,32 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 		c.remove(c.pod + ".yaml")
 		c.goneWithin(0, 10*time.Second)
 	}},
+	{name: "a pod can be removed while it waits for a volume", spec: volume("configMap: {name: @pod}"), main: mountedAt, script: "true", check: func(c *trial) {
+		c.wait("told", func(p *v1.Pod) bool { return strings.Contains(p.Status.Message, c.pod) })
+		c.remove(c.pod + ".yaml")
+		c.goneWithin(0, 10*time.Second)
+	}},
+	{name: "a pod can be removed while its init container runs", spec: "terminationGracePeriodSeconds: 20", init: item("one", forever, ""), script: "true", check: func(c *trial) {
+		c.wait("initializing", func(p *v1.Pod) bool { return initStatus(p, "one").State.Running != nil })
+		c.remove(c.pod + ".yaml")
+		c.goneWithin(0, 10*time.Second)
+		for _, s := range c.history() {
+			c.equal("main has no container", status(s.pod, "main").ContainerID, "")
+		}
+	}},
+	{name: "a pod can be removed while it backs off", spec: always, script: "exit 1", check: func(c *trial) {
+		c.waiting("CrashLoopBackOff")
+		c.remove(c.pod + ".yaml")
+		c.goneWithin(0, 8*time.Second)
+	}},
+	{name: "an edited container begins when the old one has ended", spec: always + "\nterminationGracePeriodSeconds: 20\n" + volume("hostPath: {path: @host}"), main: mountedAt, script: "echo begin >>/v/f; trap 'sleep 2; echo end >>/v/f; exit 0' TERM; while :; do sleep 1000 & wait; done", check: func(c *trial) {
+		c.runningWith("f")
+		edited := c.behaviour
+		edited.script = "echo anew >>/v/f; " + forever
+		c.apply(edited)
+		c.until("the new one has begun", func() error { return c.hostFileHas("f", "anew") })
+		c.equal("the file", c.hostFile("f"), "begin\nend\nanew\n")
+	}},
 	{name: "a pod that has ended can be removed", script: "true", check: func(c *trial) {
 		c.phase(v1.PodSucceeded)
 		c.remove(c.pod + ".yaml")
@@ -484,6 +562,20 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 	{name: "an image name that is none is InvalidImageName", main: "image: 'solopod.example/UPPER:1'", script: "true", check: func(c *trial) {
 		c.waiting("InvalidImageName")
 	}, pending: "an image name that is none is refused with its manifest"},
+	{name: "an image may be named by its digest", spec: always, script: forever, pending: "an image from a file has no name by digest yet", check: func(c *trial) {
+		id := status(c.ready(), "main").ImageID
+		edited := c.behaviour
+		edited.main = "image: '" + id + "'\nimagePullPolicy: Never"
+		c.apply(edited)
+		c.wait("running it", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").Image == id })
+	}},
+	{name: "an image may be named by its tag and its digest", spec: always, script: forever, pending: "an image from a file has no name by digest yet", check: func(c *trial) {
+		_, digest, _ := strings.Cut(status(c.ready(), "main").ImageID, "@")
+		edited := c.behaviour
+		edited.main = "image: '" + conformanceImage + "@" + digest + "'\nimagePullPolicy: Never"
+		c.apply(edited)
+		c.wait("running it", func(p *v1.Pod) bool { return isReady(p) && strings.HasSuffix(status(p, "main").Image, digest) })
+	}},
 	{name: "IfNotPresent uses an image that is present", main: "image: " + entryImage + "\nimagePullPolicy: IfNotPresent", log: "entrypoint cmd of image\n"},
 	{name: "Always asks the registry although the image is present", main: "image: " + entryImage + "\nimagePullPolicy: Always", pending: "an image that is present is used, whatever the policy says: no registry is needed to start", check: func(c *trial) { c.waiting("ErrImagePull") }},
 }}

@@ -5,9 +5,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -61,11 +63,12 @@ var networking = area{name: "network and names", behaviours: []behaviour{
 		c.equal("the name", c.logsOfEnded("main"), host+"\n")
 	}},
 
-	{name: "the kubelet's hosts file has localhost and the pod's address", spec: ownNetwork, script: "cat /etc/hosts; hostname -i", check: func(c *trial) {
+	{name: "the hosts file has localhost and the pod's address", spec: ownNetwork, script: "cat /etc/hosts; hostname -i", check: func(c *trial) {
 		p := c.phase(v1.PodSucceeded)
 		text := strings.Join(strings.Fields(c.logs("main")), " ")
 		c.contains("the file", text, "127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", p.Status.PodIP+" "+c.pod)
 	}},
+	{name: "the hosts file begins with the kubelet's line, by which programs know it", spec: ownNetwork, script: "head -n 1 /etc/hosts", log: "# Kubernetes-managed hosts file.\n"},
 	{name: "all containers of a pod have the hosts file", spec: ownNetwork, init: item("one", "grep -c @pod /etc/hosts", ""), script: "grep -c @pod /etc/hosts", beside: item("other", "grep -c @pod /etc/hosts", ""), check: func(c *trial) {
 		c.phase(v1.PodSucceeded)
 		for _, name := range []string{"one", "main", "other"} {
@@ -138,6 +141,28 @@ var networking = area{name: "network and names", behaviours: []behaviour{
 			c.errorf("it answers on %s, too", p.Status.HostIP)
 		}
 	}},
+	{name: "a hostPort of UDP leads to the pod", spec: ownNetwork, main: "ports: [{containerPort: 8080, hostPort: @port, protocol: UDP}]", script: forever, check: func(c *trial) {
+		p := c.ready()
+		var conn net.PacketConn
+		if err := inNetwork(c.b.pid(p, "main"), func() (err error) {
+			conn, err = net.ListenPacket("udp4", ":8080")
+			return err
+		}); err != nil {
+			c.fatalf("%v", err)
+		}
+		defer conn.Close()
+		go func() {
+			buf := make([]byte, 16)
+			for {
+				_, from, err := conn.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				conn.WriteTo([]byte("from the pod\n"), from) //nolint:errcheck // the test looks whether it comes
+			}
+		}()
+		c.until("it answers", func() error { return says("udp", net.JoinHostPort(p.Status.HostIP, c.port), "from the pod\n") })
+	}},
 	{name: "two pods may have one hostPort for two protocols", spec: ownNetwork, main: "ports: [{containerPort: 8080, hostPort: @port}]", script: forever, check: func(c *trial) {
 		c.ready()
 		other := c.behaviour
@@ -163,6 +188,26 @@ var networking = area{name: "network and names", behaviours: []behaviour{
 	{name: "one hostPort twice in a pod is refused", spec: ownNetwork, main: "ports: [{name: a, containerPort: 8080, hostPort: @port}, {name: b, containerPort: 8081, hostPort: @port}]", script: "true", check: refused("@port")},
 	{name: "on the host's network a hostPort must be the containerPort", main: "ports: [{containerPort: 8080, hostPort: 8081}]", script: "true", check: refused("containerPort")},
 }}
+
+// inNetwork does something on a thread that is in a process's network; a socket that it opens stays there.
+func inNetwork(pid int, do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		done <- func() error {
+			file, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			return do()
+		}()
+	}()
+	return <-done
+}
 
 // says connects and compares what is sent.
 func says(network, address, want string) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -52,6 +53,61 @@ func areas() []area {
 		environment, filledVolumes, directories, parts,
 		identity, namespaces, ending, telling, initializing, probing, hooks, networking, resourceful, serving,
 	}
+}
+
+// update writes the table of docs/conformance.md anew.
+var update = flag.Bool("update", false, "write the tables of the documents that tests make")
+
+// docs/conformance.md has the number of the behaviours of each area, and names those that do not hold.
+// go test ./test/e2e -run TestConformanceDocument -update writes them.
+func TestConformanceDocument(t *testing.T) {
+	const file, begin, end = "../../docs/conformance.md", "<!-- behaviours: begin -->\n", "<!-- behaviours: end -->\n"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok1 := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no place for the tables", file)
+	}
+	want := before + begin + conformanceTables(t) + end + after
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(text) != want {
+		t.Errorf("the tables in %s are not those of the behaviours; write them with go test ./test/e2e -run TestConformanceDocument -update", file)
+	}
+}
+
+// conformanceTables also looks whether each behaviour has a name of its own.
+func conformanceTables(t *testing.T) string {
+	t.Helper()
+	var counts, failing strings.Builder
+	sum, sumPending, names := 0, 0, map[string]bool{}
+	for _, a := range areas() {
+		pending := 0
+		for _, v := range a.behaviours {
+			if names[v.name] {
+				t.Errorf("two behaviours are called %q", v.name)
+			}
+			names[v.name] = true
+			if v.pending != "" {
+				pending++
+				fmt.Fprintf(&failing, "| %s | %s |\n", v.name, v.pending)
+			}
+		}
+		sum, sumPending = sum+len(a.behaviours), sumPending+pending
+		fmt.Fprintf(&counts, "| %s | %d | %d |\n", a.name, len(a.behaviours), pending)
+	}
+	out := fmt.Sprintf("| area | behaviours | that do not hold |\n| --- | --- | --- |\n%s| all | %d | %d |\n\n", counts.String(), sum, sumPending)
+	if failing.Len() > 0 {
+		out += "What does not hold:\n\n| behaviour | why |\n| --- | --- |\n" + failing.String() + "\n"
+	}
+	return out
 }
 
 // together is how many pods of a daemon are tried at once.
