@@ -19,7 +19,7 @@ import (
 )
 
 // logsOf is what a pod's log says with options of the kubelet's path.
-func logsOf(script, query, want string) func(c *trial) {
+func logsOf(query, want string) func(c *trial) {
 	return func(c *trial) {
 		c.ended()
 		c.equal("the output with "+query, c.get("/containerLogs/default/"+c.pod+"/main?"+query), want)
@@ -74,10 +74,10 @@ func (c *trial) series(page, name string) []string {
 
 // serving is logs, sessions, metrics and the rest of what a kubelet serves.
 var serving = area{name: "logs, sessions and metrics", behaviours: []behaviour{
-	{name: "tailLines gives the last lines", script: "seq 1 10", check: logsOf("", "tailLines=2", "9\n10\n")},
-	{name: "tailLines of nothing gives nothing", script: "seq 1 10", check: logsOf("", "tailLines=0", "")},
-	{name: "tailLines of more than there is gives all", script: "seq 1 3", check: logsOf("", "tailLines=100", "1\n2\n3\n")},
-	{name: "limitBytes cuts the output", script: "echo 0123456789", check: logsOf("", "limitBytes=4", "0123")},
+	{name: "tailLines gives the last lines", script: "seq 1 10", check: logsOf("tailLines=2", "9\n10\n")},
+	{name: "tailLines of nothing gives nothing", script: "seq 1 10", check: logsOf("tailLines=0", "")},
+	{name: "tailLines of more than there is gives all", script: "seq 1 3", check: logsOf("tailLines=100", "1\n2\n3\n")},
+	{name: "limitBytes cuts the output", script: "echo 0123456789", check: logsOf("limitBytes=4", "0123")},
 	{name: "sinceSeconds leaves out what is older", script: "echo old; sleep 3; echo new", check: func(c *trial) {
 		c.ended()
 		text := c.get("/containerLogs/default/" + c.pod + "/main?sinceSeconds=2")
@@ -405,7 +405,7 @@ var serving = area{name: "logs, sessions and metrics", behaviours: []behaviour{
 	}},
 	{name: "a hidden file is no manifest", script: forever, check: func(c *trial) {
 		c.ready()
-		if err := os.WriteFile(c.b.path("manifests/."+c.pod+"-hidden.yaml"), []byte(c.text(c.behaviour.manifest(c.pod+"-hidden"))), 0o600); err != nil {
+		if err := os.WriteFile(c.b.path("manifests/."+c.pod+"-hidden.yaml"), []byte(c.text(c.manifest(c.pod+"-hidden"))), 0o600); err != nil {
 			c.fatalf("%v", err)
 		}
 		c.stays(2*time.Second, "alone", func(*v1.Pod) bool { c.lock.Lock(); defer c.lock.Unlock(); return len(c.seen) == 1 })

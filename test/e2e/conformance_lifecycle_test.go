@@ -99,7 +99,9 @@ var ending = area{name: "ends and restarts", behaviours: []behaviour{
 			return status(p, "main").RestartCount == 1 && status(p, "main").State.Waiting != nil
 		})
 		end := status(first, "main").LastTerminationState.Terminated.FinishedAt
-		second := c.wait("restarted again", func(p *v1.Pod) bool { return status(p, "main").RestartCount == 2 && status(p, "main").State.Waiting != nil })
+		second := c.wait("restarted again", func(p *v1.Pod) bool {
+			return status(p, "main").RestartCount == 2 && status(p, "main").State.Waiting != nil
+		})
 		last := status(second, "main").LastTerminationState.Terminated
 		if d := last.StartedAt.Sub(end.Time); d < 9*time.Second || d > 40*time.Second {
 			c.errorf("the second restart was after %s", d)
@@ -528,7 +530,7 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 	}},
 	{name: "a pod of one name in two files is refused in the second", script: forever, check: func(c *trial) {
 		p := c.ready()
-		c.write(c.pod+"-twin.yaml", c.behaviour.manifest(c.pod))
+		c.write(c.pod+"-twin.yaml", c.manifest(c.pod))
 		c.until("the second is refused", func() error {
 			if out := c.get("/manifests"); !strings.Contains(out, "already defined by") {
 				return fmt.Errorf("not yet")

@@ -51,7 +51,7 @@ var networking = area{name: "network and names", behaviours: []behaviour{
 	{name: "hostnameOverride is the host name, whatever else is said", spec: ownNetwork + "\nhostnameOverride: some.other.name", script: "hostname", log: "some.other.name\n"},
 	{name: "a pod's name of more than 63 characters is cut for the host name", spec: ownNetwork, script: "hostname", check: func(c *trial) {
 		name := c.pod + "-" + strings.Repeat("a", 70)
-		c.write(c.pod+"-long.yaml", c.behaviour.manifest(name))
+		c.write(c.pod+"-long.yaml", c.manifest(name))
 		c.waitOther(name, "succeeded", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded })
 		c.equal("the host name", c.get("/containerLogs/default/"+name+"/main"), name[:63]+"\n")
 	}},
@@ -68,7 +68,7 @@ var networking = area{name: "network and names", behaviours: []behaviour{
 		text := strings.Join(strings.Fields(c.logs("main")), " ")
 		c.contains("the file", text, "127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", p.Status.PodIP+" "+c.pod)
 	}},
-	{name: "the hosts file begins with the kubelet's line, by which programs know it", spec: ownNetwork, script: "head -n 1 /etc/hosts", log: "# Kubernetes-managed hosts file.\n"},
+	{name: "the hosts file begins with the kubelet's line, by which programs know it", spec: ownNetwork, script: "head -n 1 /etc/hosts", pending: "the line says that Solopod has written the file", log: "# Kubernetes-managed hosts file.\n"},
 	{name: "all containers of a pod have the hosts file", spec: ownNetwork, init: item("one", "grep -c @pod /etc/hosts", ""), script: "grep -c @pod /etc/hosts", beside: item("other", "grep -c @pod /etc/hosts", ""), check: func(c *trial) {
 		c.phase(v1.PodSucceeded)
 		for _, name := range []string{"one", "main", "other"} {
@@ -179,7 +179,7 @@ var networking = area{name: "network and names", behaviours: []behaviour{
 	}},
 	{name: "a hostPort that another pod has keeps a pod waiting until it goes", spec: ownNetwork, main: "ports: [{containerPort: 8080, hostPort: @port}]", script: forever, check: func(c *trial) {
 		c.ready()
-		c.write(c.pod+"-other.yaml", c.behaviour.manifest(c.pod+"-other"))
+		c.write(c.pod+"-other.yaml", c.manifest(c.pod+"-other"))
 		p := c.waitOther(c.pod+"-other", "told", func(p *v1.Pod) bool { return strings.Contains(p.Status.Message, c.pod) })
 		c.contains("the message", p.Status.Message, c.port)
 		c.remove(c.pod + ".yaml")
