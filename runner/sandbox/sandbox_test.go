@@ -301,16 +301,16 @@ func TestImageVolume(t *testing.T) {
 
 // A set-up that fails, or is cancelled, half way leaves what a clear takes away.
 func TestSetUpFails(t *testing.T) {
-	for name, c := range map[string]struct{ spec, says string }{
-		"volume": {"volumes: [{name: v, hostPath: {path: /nowhere/at/all, type: Directory}}]\ncontainers: [{name: c, image: app}]", "cannot set the volumes up: "},
-		"object": {"volumes: [{name: v, configMap: {name: settings}}]\ncontainers: [{name: c, image: app}]", `ConfigMap "settings"`},
-		"limits": {"containers: [{name: c, image: app, resources: {limits: {hugepages-3Mi: 3Mi, cpu: 1, memory: 1Mi}}}]", "3M"},
+	for name, c := range map[string]struct{ reason, spec, says string }{
+		"volume": {"FailedMount", "volumes: [{name: v, hostPath: {path: /nowhere/at/all, type: Directory}}]\ncontainers: [{name: c, image: app}]", "cannot set the volumes up: "},
+		"object": {"FailedMount", "volumes: [{name: v, configMap: {name: settings}}]\ncontainers: [{name: c, image: app}]", `ConfigMap "settings"`},
+		"limits": {"FailedCreatePodSandBox", "containers: [{name: c, image: app, resources: {limits: {hugepages-3Mi: 3Mi, cpu: 1, memory: 1Mi}}}]", "3M"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			pod := testbox.Pod(t, "fails", c.spec)
 			made := l.SetUp(t.Context(), plan.SetUp{Pod: pod, Inputs: inputs(pod)})
-			if made.Problem.Reason != "FailedCreatePodSandBox" || !strings.Contains(made.Problem.Message, c.says) {
+			if made.Problem.Reason != c.reason || !strings.Contains(made.Problem.Message, c.says) {
 				t.Errorf("it says %+v", made.Problem)
 			}
 			l.clear(pod)
