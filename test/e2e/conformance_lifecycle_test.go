@@ -159,6 +159,20 @@ var ending = area{name: "ends and restarts", behaviours: []behaviour{
 		c.equal("the restarts of main", status(c.phase(v1.PodSucceeded), "main").RestartCount, int32(1))
 	}},
 
+	{name: "RestartAllContainers works after an ordinary restart, too", spec: always + "\n" + volume("emptyDir: {}"), main: strings.Replace(restartRule("RestartAllContainers", "In", "[42]"), "Never", "Always", 1) + "\n" + mountedAt, script: "echo run >>/v/f; case $(wc -l </v/f) in 1) exit 1;; 2) exit 42;; esac\n" + forever, beside: item("other", forever, ""), check: func(c *trial) {
+		p := c.wait("running the third time", func(p *v1.Pod) bool {
+			return status(p, "main").RestartCount == 2 && status(p, "main").State.Running != nil && status(p, "other").State.Running != nil
+		})
+		c.equal("the other's restarts", status(p, "other").RestartCount, int32(1))
+	}},
+	{name: "RestartAllContainers by two containers at once is one round, not a loop", spec: volume("emptyDir: {}"), main: restartRule("RestartAllContainers", "In", "[42]") + "\n" + mountedAt, script: "[ -e /v/f ] && exec sleep 1000; touch /v/f; sleep 2; exit 42", beside: item("other", "trap 'exit 42' TERM; while :; do sleep 1000 & wait; done", restartRule("RestartAllContainers", "In", "[42]")), check: func(c *trial) {
+		c.wait("restarted", func(p *v1.Pod) bool {
+			return status(p, "main").RestartCount == 1 && status(p, "main").State.Running != nil && status(p, "other").State.Running != nil
+		})
+		c.stays(3*time.Second, "as it is", func(p *v1.Pod) bool {
+			return status(p, "main").RestartCount == 1 && status(p, "other").RestartCount == 1
+		})
+	}},
 	{name: "the termination message is what the container has written", script: "printf DONE >/dev/termination-log", check: hasMessage("DONE")},
 	{name: "the termination message may lie elsewhere", main: "terminationMessagePath: /some/where/log", script: "printf DONE >/some/where/log", check: hasMessage("DONE")},
 	{name: "a user who is not root can write the termination message", main: "terminationMessagePath: /dev/custom-log\nsecurityContext: {runAsUser: 10000}", script: "printf DONE >/dev/custom-log", check: hasMessage("DONE")},

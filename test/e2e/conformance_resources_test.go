@@ -105,6 +105,69 @@ var resourceful = area{name: "resources", behaviours: []behaviour{
 	resize("CPU where memory alone asks for a restart", "resources: {limits: {cpu: 100m, memory: 32Mi}}\nresizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}, {resourceName: cpu, restartPolicy: NotRequired}]", "resources: {limits: {cpu: 200m, memory: 32Mi}}\nresizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}, {resourceName: cpu, restartPolicy: NotRequired}]", "20000 33554432", false),
 	resize("memory where it asks for a restart", "resources: {limits: {cpu: 100m, memory: 32Mi}}\nresizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]", "resources: {limits: {cpu: 100m, memory: 64Mi}}\nresizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]", "10000 67108864", true),
 	resize("CPU where it asks for a restart", "resources: {limits: {cpu: 100m, memory: 32Mi}}\nresizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]", "resources: {limits: {cpu: 200m, memory: 32Mi}}\nresizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]", "20000 33554432", true),
+	{name: "a limit that is added is in force without a restart", spec: always, main: "resources: {requests: {cpu: 50m, memory: 16Mi}}", script: forever, pending: "a limit that comes restarts its container, as one that goes does", check: func(c *trial) {
+		before := c.ready()
+		c.resizes("resources: {requests: {cpu: 60m, memory: 16Mi}, limits: {cpu: 120m, memory: 64Mi}}", "12000 67108864")
+		c.equal("the container", status(c.ready(), "main").ContainerID, status(before, "main").ContainerID)
+	}},
+	{name: "a change of CPU below a millisecond shows in the status alone", spec: always, main: "resources: {requests: {cpu: 2m}, limits: {cpu: 10m}}", script: forever, check: func(c *trial) {
+		before := c.ready()
+		edited := c.behaviour
+		edited.main = "resources: {requests: {cpu: 1m}, limits: {cpu: 5m}}"
+		c.apply(edited)
+		after := c.wait("told", func(p *v1.Pod) bool {
+			r := status(p, "main").Resources
+			return r != nil && r.Limits.Cpu().String() == "5m" && r.Requests.Cpu().String() == "1m"
+		})
+		c.equal("the quota", c.sh(quotaScript()), "1000")
+		c.equal("the container", status(after, "main").ContainerID, status(before, "main").ContainerID)
+	}},
+	{name: "requests alone change in place", spec: always, main: "resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 500m, memory: 64Mi}}", script: forever, check: func(c *trial) {
+		before := c.ready()
+		edited := c.behaviour
+		edited.main = "resources: {requests: {cpu: 200m, memory: 32Mi}, limits: {cpu: 500m, memory: 64Mi}}"
+		c.apply(edited)
+		after := c.wait("told", func(p *v1.Pod) bool {
+			r := status(p, "main").Resources
+			return r != nil && r.Requests.Cpu().String() == "200m" && r.Requests.Memory().String() == "32Mi"
+		})
+		c.equal("the container", status(after, "main").ContainerID, status(before, "main").ContainerID)
+	}},
+	{name: "a sidecar's resources change in place", spec: always, init: item("side", forever, "restartPolicy: Always\nresources: {limits: {cpu: 100m, memory: 32Mi}}"), script: forever, check: func(c *trial) {
+		before := c.ready()
+		edited := c.behaviour
+		edited.init = item("side", forever, "restartPolicy: Always\nresources: {limits: {cpu: 200m, memory: 64Mi}}")
+		c.apply(edited)
+		c.until("the limits are in force", func() error {
+			got, _ := c.exec("side", "/bin/sh", "-c", "echo $("+quotaScript()+") $(cat "+memoryFile()+")")
+			if strings.TrimSpace(got) != "20000 67108864" {
+				return fmt.Errorf("%q", got)
+			}
+			return nil
+		})
+		c.equal("the container", initStatus(c.ready(), "side").ContainerID, initStatus(before, "side").ContainerID)
+	}},
+	{name: "a change of resources can be taken back", spec: always, main: "resources: {limits: {cpu: 100m, memory: 32Mi}}", script: forever, check: func(c *trial) {
+		before := c.ready()
+		c.resizes("resources: {limits: {cpu: 200m, memory: 64Mi}}", "20000 67108864")
+		c.resizes("resources: {limits: {cpu: 100m, memory: 32Mi}}", "10000 33554432")
+		c.equal("the container", status(c.ready(), "main").ContainerID, status(before, "main").ContainerID)
+	}},
+	{name: "a container keeps its changed resources when it is restarted", spec: always, main: "resources: {limits: {cpu: 100m, memory: 32Mi}}", script: "until [ -e /end ]; do usleep 100000; done", check: func(c *trial) {
+		c.ready()
+		c.resizes("resources: {limits: {cpu: 200m, memory: 64Mi}}", "20000 67108864")
+		c.sh("touch /end")
+		c.wait("restarted", func(p *v1.Pod) bool {
+			return status(p, "main").RestartCount == 1 && status(p, "main").State.Running != nil
+		})
+		c.until("the limits are in force", func() error {
+			got, _ := c.exec("main", "/bin/sh", "-c", "echo $("+quotaScript()+") $(cat "+memoryFile()+")")
+			if strings.TrimSpace(got) != "20000 67108864" {
+				return fmt.Errorf("%q", got)
+			}
+			return nil
+		})
+	}},
 	{name: "a change of resources of one container leaves the others alone", spec: always, main: "resources: {limits: {cpu: 100m, memory: 32Mi}}", script: forever, beside: item("other", forever, "resources: {limits: {cpu: 100m, memory: 32Mi}}"), check: func(c *trial) {
 		before := c.ready()
 		c.resizes("resources: {limits: {cpu: 300m, memory: 32Mi}}", "30000 33554432")
