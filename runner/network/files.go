@@ -12,7 +12,7 @@ import (
 // HostsFile is a pod's /etc/hosts, as the kubelet writes it. domainName comes before the short name; it may be empty.
 func HostsFile(hostname, domainName string, ips []string) string {
 	var b strings.Builder
-	b.WriteString("# Written by Solopod.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
+	b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
 		"fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
 	for _, ip := range ips {
 		b.WriteString(ip)

@@ -182,14 +182,14 @@ var probing = area{name: "probes", prepare: asks.serve, behaviours: []behaviour{
 		c.equal("Accept", r.Header.Get("Accept"), "*/*")
 		c.equal("Connection", r.Header.Get("Connection")+fmt.Sprint(r.Close), "closetrue")
 	}},
-	{name: "a probe's headers win over its own", main: "readinessProbe: {" + httpGetOf("/", ", httpHeaders: [{name: User-Agent, value: foo/1.0}, {name: Accept, value: text/html}, {name: Host, value: some.example}]") + ", periodSeconds: 1}", script: forever, pending: "headers of the manifest do not replace a probe's own yet", check: func(c *trial) {
+	{name: "a probe's headers win over its own", main: "readinessProbe: {" + httpGetOf("/", ", httpHeaders: [{name: User-Agent, value: foo/1.0}, {name: Accept, value: text/html}, {name: Host, value: some.example}]") + ", periodSeconds: 1}", script: forever, check: func(c *trial) {
 		c.ready()
 		r := asks.requests(c.pod)[0]
 		c.equal("the agent", r.UserAgent(), "foo/1.0")
 		c.equal("Accept", r.Header.Get("Accept"), "text/html")
 		c.equal("Host", r.Host, "some.example")
 	}},
-	{name: "an empty header takes a probe's own away", main: "readinessProbe: {" + httpGetOf("/", ", httpHeaders: [{name: User-Agent, value: ''}, {name: Accept, value: ''}]") + ", periodSeconds: 1}", script: forever, pending: "headers of the manifest do not replace a probe's own yet", check: func(c *trial) {
+	{name: "an empty header takes a probe's own away", main: "readinessProbe: {" + httpGetOf("/", ", httpHeaders: [{name: User-Agent, value: ''}, {name: Accept, value: ''}]") + ", periodSeconds: 1}", script: forever, check: func(c *trial) {
 		c.ready()
 		r := asks.requests(c.pod)[0]
 		c.equal("the agent", r.UserAgent(), "")
@@ -208,8 +208,8 @@ var probing = area{name: "probes", prepare: asks.serve, behaviours: []behaviour{
 		c.stays(2*time.Second, "unready", func(p *v1.Pod) bool { return !isReady(p) })
 	}},
 	{name: "a probe takes a redirect to elsewhere for a success", main: "readinessProbe: {" + httpGetOf("/away", "") + ", periodSeconds: 1}", script: forever, check: func(c *trial) { c.ready() }},
-	{name: "a probe warns of a redirect to elsewhere", main: "readinessProbe: {" + httpGetOf("/away", "") + ", periodSeconds: 1}", script: forever, pending: "there is no event ProbeWarning yet", check: func(c *trial) {
-		c.event("ProbeWarning", "Probe terminated redirects")
+	{name: "a probe warns of a redirect to elsewhere", main: "readinessProbe: {" + httpGetOf("/away", "") + ", periodSeconds: 1}", script: forever, check: func(c *trial) {
+		c.event("ProbeWarning", "the redirect to another host (status 302) was not followed")
 	}},
 	{name: "a probe by HTTP that is not answered in time has failed", main: "readinessProbe: {" + httpGetOf("/slow", "") + ", periodSeconds: 1, timeoutSeconds: 1}", script: forever, check: func(c *trial) {
 		c.event("Unhealthy", "Readiness probe failed")
@@ -294,7 +294,7 @@ var probing = area{name: "probes", prepare: asks.serve, behaviours: []behaviour{
 	}},
 	{name: "a readiness probe's grace period is refused", main: "readinessProbe: {exec: {command: ['true']}, terminationGracePeriodSeconds: 2}", script: "true", check: refused("a readiness probe ends no container")},
 	{name: "a successThreshold of liveness other than one is refused", main: "livenessProbe: {exec: {command: ['true']}, successThreshold: 2}", script: "true", check: refused("must be 1")},
-	{name: "with OnFailure a container that was ended for its liveness restarts, although it ended with 0", spec: "restartPolicy: OnFailure", main: "livenessProbe: {exec: {command: ['false']}, periodSeconds: 1, failureThreshold: 1}", script: forever, pending: "the exit code decides alone yet", check: func(c *trial) {
+	{name: "with OnFailure a container that was ended for its liveness restarts, although it ended with 0", spec: "restartPolicy: OnFailure", main: "livenessProbe: {exec: {command: ['false']}, periodSeconds: 1, failureThreshold: 1}", script: forever, check: func(c *trial) {
 		c.wait("restarted", func(p *v1.Pod) bool { return status(p, "main").RestartCount == 1 })
 	}},
 	{name: "with Never a container that was ended for its liveness stays ended, and the pod has failed", main: "livenessProbe: {exec: {command: ['false']}, periodSeconds: 1, failureThreshold: 1}", script: "trap 'exit 1' TERM; while :; do sleep 1000 & wait; done", check: func(c *trial) {
@@ -349,7 +349,7 @@ var hooks = area{name: "hooks", prepare: asks.serve, behaviours: []behaviour{
 	{name: "a postStart command runs after the start", spec: volume("emptyDir: {}"), main: "lifecycle: {postStart: {exec: {command: [sh, -c, 'echo hooked >/v/.f; mv /v/.f /v/f']}}}\n" + mountedAt, script: "until [ -e /v/f ]; do usleep 100000; done; cat /v/f", log: "hooked\n"},
 	{name: "a postStart hook by HTTP asks its host", main: "lifecycle: {postStart: {" + httpGetOf("/poststart", "") + "}}", script: forever, check: askedFor("/poststart", false)},
 	{name: "a postStart hook by HTTPS asks its host", main: "lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: @tls, scheme: HTTPS, path: /@pod/poststart}}}", script: forever, check: askedFor("/poststart", false)},
-	{name: "a hook by HTTPS to a server of HTTP falls back", main: "lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: @http, scheme: HTTPS, path: /@pod/poststart}}}", script: forever, pending: "a hook by HTTPS does not fall back to HTTP yet", check: askedFor("/poststart", false)},
+	{name: "a hook by HTTPS to a server of HTTP falls back", main: "lifecycle: {postStart: {httpGet: {host: 127.0.0.1, port: @http, scheme: HTTPS, path: /@pod/poststart}}}", script: forever, check: askedFor("/poststart", false)},
 	{name: "a hook by HTTP sends the headers of its manifest", main: "lifecycle: {postStart: {" + httpGetOf("/", ", httpHeaders: [{name: X-Some, value: thing}]") + "}}", script: forever, check: func(c *trial) {
 		c.ready()
 		c.equal("the header", asks.requests(c.pod)[0].Header.Get("X-Some"), "thing")
@@ -371,7 +371,7 @@ var hooks = area{name: "hooks", prepare: asks.serve, behaviours: []behaviour{
 			}
 		}
 	}},
-	{name: "a postStart hook holds back the next container", spec: volume("emptyDir: {}"), main: "lifecycle: {postStart: {exec: {command: [sh, -c, 'sleep 2; touch /v/f']}}}\n" + mountedAt, script: "sleep 4", beside: item("other", "ls /v/f", mountedAt), pending: "the next container does not wait for a postStart hook yet", check: func(c *trial) {
+	{name: "a postStart hook holds back the next container", spec: volume("emptyDir: {}"), main: "lifecycle: {postStart: {exec: {command: [sh, -c, 'sleep 2; touch /v/f']}}}\n" + mountedAt, script: "sleep 4", beside: item("other", "ls /v/f", mountedAt), check: func(c *trial) {
 		p := c.wait("ended", func(p *v1.Pod) bool { return status(p, "other").State.Terminated != nil })
 		c.equal("the other's exit code", status(p, "other").State.Terminated.ExitCode, int32(0))
 	}},

@@ -91,7 +91,7 @@ var resourceful = area{name: "resources", behaviours: []behaviour{
 		c.equal("the reason", p.Status.Reason, "Evicted")
 		c.contains("the message", p.Status.Message, "ephemeral")
 	}},
-	{name: "an evicted pod is marked as disrupted", main: "resources: {limits: {ephemeral-storage: 1Mi}}", script: "dd if=/dev/zero of=/f bs=1M count=3; " + forever, pending: "an evicted pod has no condition DisruptionTarget yet", check: func(c *trial) {
+	{name: "an evicted pod is marked as disrupted", main: "resources: {limits: {ephemeral-storage: 1Mi}}", script: "dd if=/dev/zero of=/f bs=1M count=3; " + forever, check: func(c *trial) {
 		c.equal("the condition", condition(c.phase(v1.PodFailed), v1.DisruptionTarget).Status, v1.ConditionTrue)
 	}},
 

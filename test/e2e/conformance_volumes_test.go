@@ -366,7 +366,7 @@ var parts = area{name: "parts of volumes", behaviours: []behaviour{
 	{name: "Bidirectional is refused for a container that is not privileged", spec: volume("hostPath: {path: @host}"), main: "volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]", script: "true", check: refused("Bidirectional")},
 	{name: "recursiveReadOnly makes mounts below read-only, too", spec: "volumes: [{name: v, emptyDir: {}}]", main: "volumeMounts: [{name: v, mountPath: /v, readOnly: true, recursiveReadOnly: Enabled}]", script: "touch /v/f", log: "touch: /v/f: Read-only file system\n", code: 1},
 	{name: "recursiveReadOnly needs readOnly", spec: volume("emptyDir: {}"), main: "volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled}]", script: "true", check: refused("readOnly: true")},
-	{name: "the status tells how a volume is mounted", spec: volume("emptyDir: {}"), main: "volumeMounts: [{name: v, mountPath: /v, readOnly: true, recursiveReadOnly: IfPossible}]", script: "true", pending: "the container's status has no volumeMounts yet", check: func(c *trial) {
+	{name: "the status tells how a volume is mounted", spec: volume("emptyDir: {}"), main: "volumeMounts: [{name: v, mountPath: /v, readOnly: true, recursiveReadOnly: IfPossible}]", script: "true", check: func(c *trial) {
 		p := c.phase(v1.PodSucceeded)
 		if m := status(p, "main").VolumeMounts; len(m) != 1 || m[0].MountPath != "/v" || !m[0].ReadOnly || m[0].RecursiveReadOnly == nil || *m[0].RecursiveReadOnly != v1.RecursiveReadOnlyEnabled {
 			c.errorf("the mounts are %+v", m)
