@@ -72,7 +72,10 @@ func (b *Bridge) Attach(ctx context.Context, uid, space string) ([]netip.Addr, e
 	if err := b.awaitForwarding(ctx, uid); err != nil {
 		return nil, err
 	}
-	if err := introduce(space, ips); err != nil {
+	b.mu.Lock()
+	gateways := b.gateways()
+	b.mu.Unlock()
+	if err := errors.Join(awaitGroups(ctx, b.Name, gateways), introduce(ctx, space, ips)); err != nil {
 		slog.Warn("a pod's address cannot be announced; who knew it with another pod may not reach it at first", "uid", uid, "err", err)
 	}
 	return slices.Clone(ips), nil
@@ -211,14 +214,18 @@ func (b *Bridge) ensure() error {
 			return err
 		}
 	}
-	gateways := make([]netip.Addr, 0, len(subnets))
-	for _, s := range subnets {
-		gateways = append(gateways, nth(s, 1))
-	}
-	if err := announce.Send(link.Attrs().Index, b.hardware(), true, gateways...); err != nil {
+	if err := announce.Send(link.Attrs().Index, b.hardware(), true, b.gateways()...); err != nil {
 		slog.Debug("the bridge's addresses cannot be announced", "err", err) // they did not change, as a rule
 	}
 	return nil
+}
+
+// gateways are the bridge's addresses that pods send to what is elsewhere.
+func (b *Bridge) gateways() (out []netip.Addr) {
+	for _, s := range b.subnets {
+		out = append(out, nth(s, 1))
+	}
+	return out
 }
 
 // use has the link, the machine and its rules serve the subnets.
@@ -501,8 +508,8 @@ func (b *Bridge) awaitForwarding(ctx context.Context, uid string) error {
 	}
 }
 
-// introduce announces the pod's addresses to the bridge and to the other pods.
-func introduce(space string, ips []netip.Addr) error {
+// introduce announces the pod's addresses to the bridge and to the other pods, when the pod answers those who ask for them.
+func introduce(ctx context.Context, space string, ips []netip.Addr) error {
 	ns, err := foreign.OpenKernel(space, os.O_RDONLY)
 	if err != nil {
 		return err
@@ -517,6 +524,7 @@ func introduce(space string, ips []netip.Addr) error {
 		if err != nil {
 			return err
 		}
-		return announce.Send(eth0.Attrs().Index, eth0.Attrs().HardwareAddr, false, ips...)
+		err = awaitGroups(ctx, "eth0", ips)
+		return errors.Join(err, announce.Send(eth0.Attrs().Index, eth0.Attrs().HardwareAddr, false, ips...))
 	})
 }

@@ -66,3 +66,23 @@ func TestOfLink(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Whether an interface has joined a group is read from the kernel's table, in whatever form it is.
+func TestJoined(t *testing.T) {
+	group := solicited(netip.MustParseAddr("fd00::1:2:3:aabb:ccdd"))
+	if group.String() != "ff02::1:ffbb:ccdd" {
+		t.Fatal(group)
+	}
+	const wanted = "ff0200000000000000000001ffbbccdd"
+	for table, want := range map[string]bool{
+		"": false, "7 eth0": false, "\n\n": false,
+		"7    eth0            ff0200000000000000000001ffbbccdd     1 00000004 0\n":                                                         true,
+		"7    eth1            ff0200000000000000000001ffbbccdd     1 00000004 0\n":                                                         false,
+		"7    eth0            ff0200000000000000000001ffbbccde     1 00000004 0\n":                                                         false,
+		"1    lo              ff02000000000000000000000000000001     1 0000000C 0\n7 eth0 ff0200000000000000000001ffbbccdd 1 00000004 0\n": true,
+	} {
+		if joined(table, "eth0", []string{wanted}) != want {
+			t.Errorf("%q: %v", table, !want)
+		}
+	}
+}
