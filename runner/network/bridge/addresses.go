@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -179,9 +180,19 @@ func loadAddresses(state string) addresses {
 		slog.Warn("cannot read which addresses of pods were given back lately", "err", err)
 		return a
 	}
-	a.subnets, a.private, a.last = k.Subnets, k.Private, k.Last
+	usable := func(p netip.Prefix) bool { return p.IsValid() && p.Addr().BitLen()-p.Bits() > 1 }
+	a.last = k.Last
+	if !slices.ContainsFunc(k.Subnets, func(p netip.Prefix) bool { return !usable(p) }) {
+		a.subnets = k.Subnets
+	}
+	if usable(k.Private) && k.Private.Addr().Is6() {
+		a.private = k.Private
+	}
+	now := sinceBoot()
 	for ip, at := range k.Freed {
-		a.freed[ip] = at
+		if at <= now { // not of another boot, where the state directory outlives one
+			a.freed[ip] = at
+		}
 	}
 	return a
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -100,5 +101,32 @@ func TestKeepAddresses(t *testing.T) {
 	}
 	if got := give(t, &next.addresses, "c", now); got != "[10.0.0.4]" {
 		t.Errorf("the next one is %s", got)
+	}
+}
+
+// What no daemon of this boot has kept is of no use, and does no harm.
+func TestKeptByOthers(t *testing.T) {
+	for text, want := range map[string]int{ // the addresses that rest
+		`{"last":9,"freed":{"10.0.0.2":1,"10.0.0.3":9000000000000000000}}`:                1,
+		`{"subnets":["10.0.0.0/24"],"private":"10.0.0.0/24","last":18446744073709551615}`: 0,
+		`{"subnets":["","10.0.0.1/32"],"private":"fd00::/128","last":3}`:                  0,
+		`{"subnets":7}`: 0,
+		``:              0,
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(keptFile(dir), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a := loadAddresses(dir)
+		if len(a.freed) != want || a.private.IsValid() {
+			t.Errorf("%s: %+v", text, a)
+		}
+		for _, s := range a.subnets {
+			if got := nth(s, 2); got.String() != "10.0.0.2" {
+				t.Errorf("%s: %s", text, got)
+			}
+		}
+		a.subnets = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/29")}
+		give(t, &a, "pod", sinceBoot())
 	}
 }
