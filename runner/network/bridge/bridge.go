@@ -41,6 +41,8 @@ type Bridge struct {
 	mu sync.Mutex
 	addresses
 	ready bool // the bridge was made, or taken over, by this process
+	// left: there may be something of a bridge that no pod uses.
+	left bool
 	// mark tells the rules that were written; "" when they are not known.
 	mark string
 	// changed and writing are of the file of addresses.
@@ -106,6 +108,7 @@ func (b *Bridge) join(ctx context.Context, uid, space string) ([]netip.Addr, err
 	}
 	if err := b.connect(uid, space, ips); err != nil {
 		b.release(uid, sinceBoot())
+		b.left = len(b.taken) == 0 // the pod's detachment takes it away
 		return nil, fmt.Errorf("cannot connect the pod to the bridge %s: %w", b.Name, err)
 	}
 	return ips, nil
@@ -129,13 +132,13 @@ func (b *Bridge) leave(uid string) (had, last bool, err error) {
 			return false, false, fmt.Errorf("cannot remove the pod's interface: %w", err)
 		}
 	}
-	if !b.release(uid, sinceBoot()) {
-		return false, false, nil
+	had = b.release(uid, sinceBoot())
+	if len(b.taken) > 0 || !had && !b.left {
+		return had, false, nil
 	}
-	if len(b.taken) > 0 {
-		return true, false, nil
-	}
-	return true, true, b.remove()
+	err = b.remove()
+	b.left = err != nil // the next try takes it away
+	return true, true, err
 }
 
 // Sweep removes the bridge of an earlier daemon when no pod uses it.
