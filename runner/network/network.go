@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -192,6 +193,9 @@ func (n *Network) setPorts(uid string, f forward) (had forward, err error) {
 
 // writePorts writes the rules of all pods. n.mu is held.
 func (n *Network) writePorts() error {
+	if !firewall.ThroughLoopback(n.ports) {
+		n.routeLoopback() // no longer, before the rules go that guard it
+	}
 	err := n.write(n.config.Bridge, n.ports)
 	if n.stale = err != nil; n.stale {
 		n.mark = ""
@@ -200,12 +204,16 @@ func (n *Network) writePorts() error {
 	if n.mark, err = firewall.LookPorts(n.config.Bridge, n.ports); err != nil {
 		slog.Debug("the rules of host ports cannot be read", "err", err)
 	}
-	if len(n.ports) > 0 {
-		if err := firewall.AllowLoopback(n.config.Bridge); err != nil {
-			slog.Debug("host ports cannot be reached through 127.0.0.1", "err", err)
-		}
-	}
+	n.routeLoopback()
 	return nil
+}
+
+// routeLoopback has the kernel route packets from 127.0.0.1 to the bridge if host ports need it. n.mu is held.
+func (n *Network) routeLoopback() {
+	let := firewall.ThroughLoopback(n.ports)
+	if err := firewall.RouteLoopback(n.config.Bridge, let); err != nil && (let || !errors.Is(err, fs.ErrNotExist)) {
+		slog.Debug("what comes from 127.0.0.1 cannot be let to host ports, or kept from the bridge", "let", let, "err", err)
+	}
 }
 
 func parseIPs(list []string) (ips []netip.Addr) {

@@ -345,6 +345,27 @@ func TestLoopbackIsTheMachines(t *testing.T) {
 		t.Errorf("the machine's loopback hears %s", from)
 	}
 	answers(t, nil, "127.0.0.1", 8080, "web")
+
+	// Without a port of IPv4 there is no rule to guard it, and no way there.
+	way := func() string {
+		b, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + m.config.Bridge + "/route_localnet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(b))
+	}
+	m.attach("stays", Port{HostPort: 8081, ContainerPort: 80, Protocol: "TCP", HostIP: here6})
+	if way() != "1" {
+		t.Error("there is no way for who asks a host port")
+	}
+	m.detach(p)
+	if way() != "0" {
+		t.Error("the way to the machine's loopback is left behind")
+	}
+	m.attach("six", Port{HostPort: 8082, ContainerPort: 80, Protocol: "TCP", HostIP: here6})
+	if way() != "0" {
+		t.Error("a port of IPv6 makes one")
+	}
 }
 
 // A machine with one family has pods that reach others by it.
@@ -554,7 +575,8 @@ func TestTakenAway(t *testing.T) {
 				}
 			}
 		}
-		return true
+		_, err := ask(nil, "127.0.0.1", 8080)
+		return err == nil
 	}
 	if !all() {
 		t.Fatal("nothing works")
@@ -626,6 +648,44 @@ func TestChangedMeanwhile(t *testing.T) {
 		eventually(t, 5*time.Second, "the port answers", func() bool { _, err := ask(m.neighbor, ip, 8080); return err == nil })
 	}
 	eventually(t, 5*time.Second, "it is told", func() bool { return next.said(Restored) })
+}
+
+// A daemon takes away what one that was killed had written for a pod that it had not noted yet: the rules of its ports, and the bridge.
+func TestKilledBeforeItWasNoted(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+	serve(t, p.space, 80, "web")
+	answers(t, m.neighbor, here4, 8080, "web")
+	m.Network = New(m.config)
+	m.watching()
+	eventually(t, 3*time.Second, "the port is free", func() bool {
+		_, err := ask(m.neighbor, here4, 8080)
+		return errors.Is(err, unix.ECONNREFUSED)
+	})
+	if err := m.Sweep(); err != nil {
+		t.Error(err)
+	}
+	if link, err := netlink.LinkByName(m.config.Bridge); err == nil {
+		t.Errorf("the bridge is left behind: %v", link)
+	}
+	if m.said(Restored) || m.said(Broken) {
+		t.Errorf("told is %v", m.told)
+	}
+}
+
+// A bridge that was made for a pod that could not be connected goes with it.
+func TestNotConnected(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	gone := Pod{UID: "web", Namespace: "ns", Name: "web", Netns: filepath.Join(m.state, "gone")}
+	if a, err := m.Attach(t.Context(), gone); err == nil {
+		t.Fatalf("a pod without a network namespace is connected: %v", a)
+	}
+	if err := m.Detach(t.Context(), gone); err != nil {
+		t.Error(err)
+	}
+	if link, err := netlink.LinkByName(m.config.Bridge); err == nil {
+		t.Errorf("the bridge is left behind: %v", link)
+	}
 }
 
 // The bridge of a daemon that knew neither fixed hardware addresses nor IPv6 is taken over with its pods, which go on.

@@ -199,15 +199,25 @@ func (n *Network) mend(ctx context.Context, anew bool) error {
 // mendPorts writes the rules of the host ports again if others have changed them, or with anew.
 func (n *Network) mendPorts(anew bool) (changed bool, err error) {
 	n.mu.Lock()
-	if len(n.ports) == 0 && !n.stale {
+	none := len(n.ports) == 0 && !n.stale
+	if none && !anew {
 		n.mu.Unlock()
 		return false, nil
 	}
 	mark, err := firewall.LookPorts(n.config.Bridge, n.ports)
 	changed = err == nil && (mark == "" || n.mark != "" && mark != n.mark)
-	if err != nil || !changed && !anew {
+	if err != nil || !changed && (none || !anew) {
+		if err == nil {
+			n.routeLoopback() // a bridge that was made again does not
+		}
 		n.mu.Unlock()
+		if none {
+			err = nil // a kernel without nf_tables, or the like
+		}
 		return false, err
+	}
+	if none { // an earlier daemon was killed before it had noted for whom it had written these rules
+		changed = false
 	}
 	err = n.writePorts()
 	all := make([]forward, 0, len(n.ports))

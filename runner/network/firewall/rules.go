@@ -185,7 +185,7 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, bridge string, rul
 	}
 }
 
-// guardLoopback keeps pods from what listens on the machine's loopback only: AllowLoopback has the kernel take packets for it from the bridge,
+// guardLoopback keeps pods from what listens on the machine's loopback only: RouteLoopback has the kernel take packets for it from the bridge,
 // where answers alone are wanted.
 func (f *family) guardLoopback(c *nftables.Conn, t *nftables.Table, bridge string) {
 	input := c.AddChain(&nftables.Chain{Name: "input", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter})
@@ -259,9 +259,17 @@ func join(lists ...[]expr.Any) []expr.Any {
 	return out
 }
 
-// AllowLoopback lets packets from 127.0.0.1 be routed to the bridge (ip-sysctl, route_localnet). IPv6 has nothing of the kind.
-func AllowLoopback(bridge string) error {
-	return foreign.WriteKernel("/proc/sys/net/ipv4/conf/"+bridge+"/route_localnet", "1")
+// ThroughLoopback says whether a host port of the pods is reached through 127.0.0.1. IPv6 has nothing of the kind.
+func ThroughLoopback(pods map[string]Forward) bool { return len(v4.ports(pods)) > 0 }
+
+// RouteLoopback lets packets from 127.0.0.1 be routed to the bridge, or no longer (ip-sysctl, route_localnet). It may be let only while the
+// rules of WritePorts guard the loopback against the bridge.
+func RouteLoopback(bridge string, let bool) error {
+	value := "0"
+	if let {
+		value = "1"
+	}
+	return foreign.WriteKernel("/proc/sys/net/ipv4/conf/"+bridge+"/route_localnet", value)
 }
 
 // LookBridge returns what tells the rules of a bridge's table from any others: what somebody took away, changed or put there instead.
