@@ -616,6 +616,13 @@ func TestTakenAway(t *testing.T) {
 			}
 			return err
 		})},
+		{"a route is replaced", "the route", func() error {
+			lo, err := netlink.LinkByName("lo")
+			if err != nil {
+				return err
+			}
+			return netlink.RouteReplace(&netlink.Route{LinkIndex: lo.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{IP: net.ParseIP(p.IPs[0]).To4().Mask(net.CIDRMask(24, 32)), Mask: net.CIDRMask(24, 32)}})
+		}},
 		{"forwarding is switched off", "forwarding", func() error {
 			setSysctl(t, "ipv4/ip_forward", "0")
 			return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -96,18 +97,19 @@ type source struct {
 	what     string
 	protocol int
 	groups   []uint
-	matters  func(kind uint16) bool
+	matters  func(h syscall.NlMsghdr) bool
 }
 
 var sources = []source{
-	{"rules", unix.NETLINK_NETFILTER, []uint{unix.NFNLGRP_NFTABLES}, func(kind uint16) bool {
-		return kind == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN // one for each transaction
+	{"rules", unix.NETLINK_NETFILTER, []uint{unix.NFNLGRP_NFTABLES}, func(h syscall.NlMsghdr) bool {
+		return h.Type == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN // one for each transaction
 	}},
 	{"links, addresses and routes", unix.NETLINK_ROUTE, []uint{
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_NETCONF,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_NETCONF,
-	}, func(kind uint16) bool {
-		return kind != unix.RTM_NEWROUTE && kind != unix.RTM_NEWADDR // what is new takes nothing away
+	}, func(h syscall.NlMsghdr) bool {
+		// What is new takes nothing away, but for a route in another's place.
+		return h.Type != unix.RTM_NEWADDR && (h.Type != unix.RTM_NEWROUTE || h.Flags&unix.NLM_F_REPLACE != 0)
 	}},
 }
 
@@ -115,9 +117,13 @@ var sources = []source{
 func (s source) listen(ctx context.Context, changes chan<- struct{}) {
 	told := ""
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		begun := time.Now()
 		if err := s.receive(ctx, changes); ctx.Err() == nil && err.Error() != told {
 			told = err.Error()
 			slog.Warn("the kernel cannot be heard; what others change in the machine's network is not mended at once", "what", s.what, "err", err)
+		}
+		if time.Since(begun) > lastRetry { // it was heard in between
+			told, retry = "", firstRetry
 		}
 		if !pause(ctx, retry) {
 			return
@@ -147,7 +153,7 @@ func (s source) receive(ctx context.Context, changes chan<- struct{}) error {
 			return err
 		}
 		for _, m := range messages {
-			if s.matters(m.Header.Type) {
+			if s.matters(m.Header) {
 				signal(changes)
 				break
 			}
