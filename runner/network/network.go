@@ -74,13 +74,15 @@ type Network struct {
 	mark  string
 	write func(bridge string, pods map[string]forward) error // firewall.WritePorts
 	watch watch
+	// changing has room for who looks through the machine's firewalls: two at the same time would both add our rules.
+	changing chan struct{}
 }
 
 type forward = firewall.Forward
 
 // New prepares the network; nothing is made before the first pod needs it.
 func New(c Config) *Network {
-	return &Network{config: c, cni: newCNI(c), bridge: bridge.New(bridge.Config{Name: c.Bridge, StateDir: c.StateDir, PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6}), ports: map[string]forward{}, write: firewall.WritePorts}
+	return &Network{config: c, cni: newCNI(c), bridge: bridge.New(bridge.Config{Name: c.Bridge, StateDir: c.StateDir, PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6}), ports: map[string]forward{}, write: firewall.WritePorts, changing: make(chan struct{}, 1)}
 }
 
 // Adopt takes over attachments of an earlier run, by pod UID.
@@ -227,8 +229,6 @@ func parseIPs(list []string) (ips []netip.Addr) {
 
 // Sweep removes the bridge of an earlier run when no adopted pod uses it.
 func (n *Network) Sweep() error {
-	if !n.bridge.InUse() {
-		n.close(context.Background()) // bounded by itself
-	}
+	n.close(context.Background()) // bounded by itself
 	return n.bridge.Sweep()
 }

@@ -814,6 +814,48 @@ func TestForwardingForbidden(t *testing.T) {
 	}
 }
 
+// Pods that come and go at the same time allow what a firewall forbids once, and leave nothing behind there.
+func TestForwardingForbiddenToMany(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	m.watching()
+	rules, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop := nftables.ChainPolicyDrop
+	table := rules.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "own"})
+	rules.AddChain(&nftables.Chain{Name: "forward", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop})
+	if err := rules.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		var wg sync.WaitGroup
+		for i := range 8 {
+			space := newSpace(t)
+			p := Pod{UID: fmt.Sprint(i), Namespace: "ns", Name: fmt.Sprint(i), Netns: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), space.Fd())}
+			wg.Go(func() {
+				if _, err := m.Attach(t.Context(), p); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if has := rulesOf(t, nftables.TableFamilyINet, "own", "forward"); has != 3 {
+			t.Errorf("the chain has %d rules", has)
+		}
+		for i := range 8 {
+			wg.Go(func() { m.detach(&pod{Pod: Pod{UID: fmt.Sprint(i)}}) })
+		}
+		wg.Wait()
+		eventually(t, time.Second, "the chain is as it was", func() bool { return rulesOf(t, nftables.TableFamilyINet, "own", "forward") == 0 })
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.told) != 5 {
+		t.Errorf("told is %q", m.told)
+	}
+}
+
 // The tables of iptables from before nftables are told and changed as well.
 func TestForwardingForbiddenByLegacyTables(t *testing.T) {
 	run := func(program string, args ...string) string {

@@ -240,26 +240,59 @@ func (n *Network) mendPorts(anew bool) (changed bool, err error) {
 	return true, err
 }
 
+// changeLimit is how long somebody may wait for another's look through the firewalls; it takes milliseconds, with iptables-legacy a second.
+const changeLimit = 10 * time.Second
+
+// change does something with the machine's firewalls, alone.
+func (n *Network) change(ctx context.Context, do func()) {
+	limit := time.NewTimer(changeLimit)
+	defer limit.Stop()
+	select {
+	case n.changing <- struct{}{}:
+	case <-ctx.Done():
+		return
+	case <-limit.C:
+		slog.Warn("a look through the machine's firewalls does not end; they stay as they are")
+		return
+	}
+	defer func() { <-n.changing }()
+	do()
+}
+
 // open has the bridge's traffic pass the machine's firewalls, as far as that is possible.
 func (n *Network) open(ctx context.Context) {
 	if !n.bridge.InUse() {
 		return
 	}
-	told, err := firewall.Open(n.config.Bridge)
-	told2, err2 := firewall.OpenLegacy(ctx, n.config.Bridge)
-	for _, message := range append(told, told2...) {
-		n.say(Blocked, message)
-	}
-	message := ""
-	if err = errors.Join(err, err2); err != nil && ctx.Err() == nil {
-		message = "pods may not reach other machines, nor be reached by host ports: " + err.Error()
-	}
-	n.trouble(Blocked, message)
+	n.change(ctx, func() {
+		told, err := firewall.Open(n.config.Bridge)
+		told2, err2 := firewall.OpenLegacy(ctx, n.config.Bridge)
+		if !n.bridge.InUse() { // the last pod has gone meanwhile, and took away what was there before
+			n.unopen(ctx)
+			return
+		}
+		for _, message := range append(told, told2...) {
+			n.say(Blocked, message)
+		}
+		message := ""
+		if err = errors.Join(err, err2); err != nil && ctx.Err() == nil {
+			message = "pods may not reach other machines, nor be reached by host ports: " + err.Error()
+		}
+		n.trouble(Blocked, message)
+	})
 }
 
-// close takes back what open did.
+// close takes back what open did, if no pod needs it.
 func (n *Network) close(ctx context.Context) {
-	if err := firewall.CloseLegacy(ctx, n.config.Bridge); err != nil {
+	n.change(ctx, func() {
+		if !n.bridge.InUse() {
+			n.unopen(ctx)
+		}
+	})
+}
+
+func (n *Network) unopen(ctx context.Context) {
+	if err := errors.Join(firewall.Close(n.config.Bridge), firewall.CloseLegacy(ctx, n.config.Bridge)); err != nil {
 		slog.Warn("rules for the pods' bridge are left behind in a firewall", "err", err)
 	}
 }
