@@ -100,7 +100,9 @@ func (m *machine) watchResolver(ctx context.Context) {
 		if found.Note != "" {
 			m.events.Node(v1.EventTypeNormal, "LocalNameserver", found.Note)
 		}
-		m.change(func(c *state.HostChanged) { c.Resolver = found.Revision() })
+		if found.Known() {
+			m.change(func(c *state.HostChanged) { c.Resolver = found.Revision() })
+		}
 	})
 }
 

@@ -56,11 +56,15 @@ func (c config) String() string {
 type Found struct {
 	// host is the configuration as it is; pods is what pods with a network of their own can use of it.
 	host, pods config
+	known      bool
 	// Problem says what is wrong with it, and what to do; empty when nothing is.
 	Problem string
 	// Note says what is used instead of what the configuration names; empty when nothing is.
 	Note string
 }
+
+// Known says whether the configuration could be read, now or before.
+func (f Found) Known() bool { return f.known }
 
 // Revision identifies what pods get.
 func (f Found) Revision() string {
@@ -148,7 +152,7 @@ func behind(servers []string) []string {
 
 // judge says what pods get of a configuration. path is its name, look reads another file.
 func judge(path, text string, look func(path string) string) Found {
-	f := Found{host: parse(text)}
+	f := Found{known: true, host: parse(text)}
 	f.pods = f.host
 	f.pods.nameservers = slices.DeleteFunc(slices.Clone(f.host.nameservers), local)
 	names := strings.Join(f.host.nameservers, " ")

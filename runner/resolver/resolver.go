@@ -41,14 +41,18 @@ func New(path string) *Resolver { return &Resolver{path: path} }
 // Read returns what the configuration says now. When it cannot be read that is what it said last, with the problem.
 func (r *Resolver) Read(ctx context.Context) Found {
 	if r.path == "" {
-		return Found{Problem: "resolvConf is empty, so pods have no nameserver but those of their dnsConfig"}
+		return Found{known: true, Problem: "resolvConf is empty, so pods have no nameserver but those of their dnsConfig"}
 	}
 	found, err := aside.Do(ctx, &r.places, r.path, limit, func() (Found, error) { return read(r.path) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
 		found = r.last
-		found.Problem = fmt.Sprintf("%s cannot be read, so pods keep the nameservers that it named before: %v", r.path, err)
+		what := "keep the nameservers that it named before"
+		if !found.known {
+			what += ", and new ones have none"
+		}
+		found.Problem = fmt.Sprintf("%s cannot be read, so pods %s: %v", r.path, what, err)
 		return found
 	}
 	r.last = found

@@ -96,6 +96,16 @@ func TestRead(t *testing.T) {
 		if got := f.For(pod(false, v1.DNSDefault, nil)); got != content || (f.Problem == "") != (problem == "") || !strings.Contains(f.Problem, problem) {
 			t.Errorf("it says %q, %q", got, f.Problem)
 		}
+		if f.Known() == strings.Contains(f.Problem, "new ones have none") {
+			t.Errorf("it is known: %v, and it says %q", f.Known(), f.Problem)
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	says("", "new ones have none") // it was never read
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 	says("", "does not exist")
 	write(t, path, "nameserver 192.0.2.1\n")
@@ -112,7 +122,7 @@ func TestRead(t *testing.T) {
 		}
 		says("nameserver 192.0.2.1\n", "cannot be read")
 	}
-	if f := New("").Read(t.Context()); f.For(pod(false, v1.DNSDefault, nil)) != "" || f.Problem == "" {
+	if f := New("").Read(t.Context()); f.For(pod(false, v1.DNSDefault, nil)) != "" || f.Problem == "" || !f.Known() {
 		t.Errorf("without a configuration: %+v", f)
 	}
 }

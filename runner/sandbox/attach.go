@@ -83,42 +83,66 @@ func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (
 	return found.Lacks(pod), fill(s.file(pod, writtenResolvConf), found.For(pod), os.O_CREATE)
 }
 
-// The pod's resolver configuration, and a copy of it as Solopod wrote it last: what a container has changed is its own.
+// The pod's resolver configuration, and copies of it: as Solopod wrote it last, and as it was about to write it. What is neither a
+// container has changed, and it is the container's own.
 const (
 	resolvConf        = "resolv.conf"
 	writtenResolvConf = "resolv.conf.written"
+	nextResolvConf    = "resolv.conf.next"
 )
 
 // mostResolvConf bounds what is read of the pod's resolver configuration, which containers can write, in bytes.
 const mostResolvConf = 1 << 20
 
-// ShowResolver gives the pod's resolver configuration the content that follows from the machine's, unless a container has changed it.
+// ShowResolver gives the pod's resolver configuration the content that follows from the machine's, unless a container has changed it. What
+// is not known of the machine's changes nothing.
 func (s *Sandboxes) ShowResolver(ctx context.Context, w plan.ShowResolver) state.ResolverShown {
 	shown := state.ResolverShown{Resolver: w.Resolver}
-	path, copied := s.file(w.Pod, resolvConf), s.file(w.Pod, writtenResolvConf)
 	found := s.Resolver.Read(ctx)
-	content := found.For(w.Pod)
-	has, err := foreign.ReadFile(path, mostResolvConf)
-	if err != nil {
-		shown.Problem = state.Problem{Message: err.Error()}
+	if !found.Known() {
 		return shown
 	}
-	written, err := foreign.ReadFile(copied, mostResolvConf)
-	switch {
-	case string(has) == content:
-		return shown
-	case err == nil && string(has) != string(written):
-		slog.Info("a container has changed the pod's resolv.conf; it keeps that", "pod", manifests.Key(w.Pod))
-		return shown
-	}
-	if err := ctx.Err(); err != nil {
-		shown.Problem = state.Problem{Message: err.Error()}
-		return shown
-	}
-	if err := errors.Join(replace(path, content, len(has)), fill(copied, content, os.O_CREATE)); err != nil {
+	if err := s.showResolver(ctx, w.Pod, found.For(w.Pod)); err != nil {
 		shown.Problem = state.Problem{Message: err.Error()}
 	}
 	return shown
+}
+
+func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content string) error {
+	path := s.file(pod, resolvConf)
+	has, err := foreign.ReadFile(path, mostResolvConf)
+	switch {
+	case errors.Is(err, foreign.ErrTooLarge), err == nil && string(has) != content && !wroteResolver(filepath.Dir(path), has):
+		slog.Info("a container has changed the pod's resolv.conf; it keeps that", "pod", manifests.Key(pod))
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// It is noted first: one that is killed in between would take its own for a container's.
+	if err := fill(s.file(pod, nextResolvConf), content, os.O_CREATE); err != nil {
+		return err
+	}
+	if string(has) != content {
+		err = replace(path, content, len(has))
+	}
+	return errors.Join(err, fill(s.file(pod, writtenResolvConf), content, os.O_CREATE))
+}
+
+// wroteResolver says whether Solopod wrote what the pod's resolver configuration has. replace may have been cut off before the end, behind
+// blank lines; a pod of earlier versions has no copies.
+func wroteResolver(dir string, has []byte) bool {
+	none := true
+	for _, name := range []string{writtenResolvConf, nextResolvConf} {
+		copied, err := foreign.ReadFile(filepath.Join(dir, name), mostResolvConf)
+		if err == nil && strings.TrimRight(string(copied), "\n") == strings.TrimRight(string(has), "\n") {
+			return true
+		}
+		none = none && errors.Is(err, os.ErrNotExist)
+	}
+	return none
 }
 
 // replace writes a file in place that may be read meanwhile, in one write: blank lines cover what the old content has more.

@@ -514,6 +514,36 @@ func TestShowResolver(t *testing.T) {
 		is("own", "nameserver 127.0.0.1\n")
 	}
 	is("more", "search more\nnameserver 192.0.2.3\n")
+	dir := filepath.Dir(l.Files(pods["plain"])["/etc/resolv.conf"])
+	for cut, left := range map[string][3]string{ // resolv.conf, and its copies: written, next
+		"before anything":       {"A", "A", ""},
+		"in the note":           {"A", "A", "nameserver"},
+		"before the file":       {"A", "A", "B"},
+		"before its end":        {"B\n\n\n", "A", "B"},
+		"before the copy":       {"B", "A", "B"},
+		"in the copy":           {"B", "", "B"},
+		"when all was done":     {"B", "B", "B"},
+		"after a round":         {"A", "A", "A"},
+		"in the note, a second": {"A", "A", ""},
+	} {
+		for i, file := range []string{"resolv.conf", "resolv.conf.written", "resolv.conf.next"} {
+			write(t, filepath.Join(dir, file), strings.NewReplacer("A", "nameserver 192.0.2.3\n", "B", "nameserver 192.0.2.4\n").Replace(left[i]), 0o644)
+		}
+		for _, text := range []string{"nameserver 192.0.2.5\n", "nameserver 192.0.2.4\n"} { // changed meanwhile, or not
+			write(t, machine, text, 0o644)
+			is("plain", text)
+		}
+		if t.Failed() {
+			t.Fatalf("killed %s", cut)
+		}
+	}
+	large := "nameserver 192.0.2.9\n" + strings.Repeat("#", mostResolvConf)
+	write(t, filepath.Join(dir, "resolv.conf"), large, 0o644) // by a container
+	is("plain", large[:1000])
+	unread := resolver.New(testbox.Dir(t)) // a directory cannot be read
+	l.Resolver, unread = unread, l.Resolver
+	is("more", "search more\nnameserver 192.0.2.3\n")
+	l.Resolver = unread
 	if err := os.Remove(l.Files(pods["more"])["/etc/resolv.conf"]); err != nil {
 		t.Fatal(err)
 	}
