@@ -312,7 +312,7 @@ func TestTwoFamilies(t *testing.T) {
 // A pod does not reach what listens on the machine's loopback only, whatever routes it makes.
 func TestLoopbackIsTheMachines(t *testing.T) {
 	m := newMachine(t, true, true, nil)
-	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"}, Port{HostPort: 9091, ContainerPort: 91, Protocol: "UDP", HostIP: "127.0.0.1"})
 	serve(t, p.space, 80, "web")
 	l, err := net.ListenPacket("udp", "127.0.0.1:9090")
 	if err != nil {
@@ -332,17 +332,33 @@ func TestLoopbackIsTheMachines(t *testing.T) {
 		return errors.Join(netlink.AddrDel(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(127, 0, 0, 1).To4(), Mask: net.CIDRMask(8, 32)}}), netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: gateway.AsSlice(),
 			Dst: &net.IPNet{IP: net.IPv4(127, 0, 0, 1).To4(), Mask: net.CIDRMask(32, 32)}}))
 	})
-	in(t, p.space, func() error {
-		c, err := net.Dial("udp", "127.0.0.1:9090")
-		if err == nil {
-			_, err = c.Write([]byte("word"))
-			c.Close()
-		}
+	var pods net.PacketConn // who listens at a host port of the loopback
+	in(t, p.space, func() (err error) {
+		pods, err = net.ListenPacket("udp", ":91")
 		return err
 	})
-	l.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) //nolint:errcheck // the read fails, which is wanted
-	if _, from, err := l.ReadFrom(make([]byte, 8)); err == nil {
-		t.Errorf("the machine's loopback hears %s", from)
+	defer pods.Close()
+	tell := func(space *os.File, to, word string) {
+		in(t, space, func() error {
+			c, err := net.Dial("udp", to)
+			if err == nil {
+				_, err = c.Write([]byte(word))
+				c.Close()
+			}
+			return err
+		})
+	}
+	tell(p.space, "127.0.0.1:9090", "pod")
+	tell(p.space, "127.0.0.1:9091", "pod")
+	tell(nil, "127.0.0.1:9090", "machine") // behind what is not heard
+	tell(nil, "127.0.0.1:9091", "machine")
+	for _, l := range []net.PacketConn{l, pods} {
+		heard := make([]byte, 8)
+		l.SetReadDeadline(time.Now().Add(2 * time.Second)) //nolint:errcheck // the read fails
+		n, from, err := l.ReadFrom(heard)
+		if err != nil || string(heard[:n]) != "machine" {
+			t.Errorf("%s at the machine's loopback hears %q from %s, %v", l.LocalAddr(), heard[:n], from, err)
+		}
 	}
 	answers(t, nil, "127.0.0.1", 8080, "web")
 

@@ -185,18 +185,13 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, bridge string, rul
 	}
 }
 
-// guardLoopback keeps pods from what listens on the machine's loopback only: RouteLoopback has the kernel take packets for it from the bridge,
-// where answers alone are wanted.
+// guardLoopback keeps pods from what listens on the machine's loopback only, and from host ports there: RouteLoopback has the kernel take
+// packets for it from the bridge. Answers are for the bridge's own address when they come; a packet for the loopback itself is forged.
 func (f *family) guardLoopback(c *nftables.Conn, t *nftables.Table, bridge string) {
-	input := c.AddChain(&nftables.Chain{Name: "input", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter})
-	there := join(matchInterface(expr.MetaKeyIIFNAME, bridge), f.match(f.dst, f.loopback, expr.CmpOpEq))
-	answer := []expr.Any{
-		&expr.Ct{Register: 1, Key: expr.CtKeyDIRECTION},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}}, // IP_CT_DIR_REPLY
-		&expr.Verdict{Kind: expr.VerdictReturn},
-	}
-	c.AddRule(&nftables.Rule{Table: t, Chain: input, Exprs: join(there, answer)})
-	c.AddRule(&nftables.Rule{Table: t, Chain: input, Exprs: join(there, []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})})
+	guard := c.AddChain(&nftables.Chain{Name: "guard", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw})
+	c.AddRule(&nftables.Rule{Table: t, Chain: guard, Exprs: join(
+		matchInterface(expr.MetaKeyIIFNAME, bridge), f.match(f.dst, f.loopback, expr.CmpOpEq),
+		[]expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})})
 }
 
 func natChain(c *nftables.Conn, t *nftables.Table, name string, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
@@ -285,11 +280,11 @@ func LookPorts(bridge string, pods map[string]Forward) (mark string, err error) 
 		if n := len(f.ports(pods)); n > 0 {
 			want += 2*n + 1
 			if f.is4 {
-				want += 2
+				want++
 			}
 		}
 	}
-	return look(portTable(bridge), want, "prerouting", "output", "postrouting", "input")
+	return look(portTable(bridge), want, "prerouting", "output", "postrouting", "guard")
 }
 
 // tries is how often rules are listed that do not have the right number: while somebody writes others a list can have gaps, and nothing
