@@ -29,11 +29,16 @@ type machine struct {
 	now state.HostChanged
 }
 
-// firstLook is how long the kernel may take to tell the machine's addresses at the start; it takes milliseconds.
+// firstLook is how long the machine may take to tell of itself at the start; it takes milliseconds.
 const firstLook = 2 * time.Second
 
-// look finds the addresses that the machine has at the start. Others are learned later.
+// look finds what the machine has at the start. Others are learned later.
 func (m *machine) look() {
+	ctx, cancel := context.WithTimeout(context.Background(), firstLook)
+	defer cancel()
+	if found := m.resolver.Read(ctx); found.Known() {
+		m.now.Resolver = found.Revision()
+	}
 	found := make(chan []netip.Addr, 1)
 	go func() { // left behind when it hangs
 		ips, _, err := m.addresses.Look()
@@ -45,7 +50,7 @@ func (m *machine) look() {
 	select {
 	case ips := <-found:
 		m.now.IPs = texts(ips)
-	case <-time.After(firstLook):
+	case <-ctx.Done():
 		slog.Warn("the kernel does not tell the machine's addresses; pods that show them wait")
 	}
 }

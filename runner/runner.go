@@ -156,7 +156,7 @@ func New(c Config) (*Runner, error) {
 		tell: func(e state.HostChanged) { r.owner.SetHost(e) },
 	}
 	r.machine.look()
-	r.host.IPs = r.machine.ips()
+	r.host.IPs, r.host.Resolver = r.machine.now.IPs, r.machine.now.Resolver
 	r.claims = newClaimWriter(r.volumes.Record, r.wg.Go)
 	r.manifests = &manifestFiles{events: r.events}
 	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}
