@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/network/firewall"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Times of Watch.
@@ -256,7 +257,10 @@ func (n *Network) change(ctx context.Context, do func()) {
 		return
 	}
 	defer func() { <-n.changing }()
-	do()
+	rescue.Do("change the machine's firewalls", func() error { //nolint:errcheck // it is logged, and pods go on without
+		do()
+		return nil
+	})
 }
 
 // open has the bridge's traffic pass the machine's firewalls, as far as that is possible.

@@ -154,7 +154,7 @@ func (b *Bridge) Sweep() error {
 // remove takes the bridge and its rules away.
 func (b *Bridge) remove() error {
 	b.subnets, b.ready, b.mark = nil, false, ""
-	if err := errors.Join(firewall.DeleteBridge(b.Name), firewall.Close(b.Name)); err != nil {
+	if err := firewall.DeleteBridge(b.Name); err != nil {
 		return fmt.Errorf("cannot remove the rules of bridge %s: %w", b.Name, err)
 	}
 	link, err := netlink.LinkByName(b.Name)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
 	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 )
@@ -58,22 +57,20 @@ func Close(bridge string) error {
 	if err != nil {
 		return fmt.Errorf("cannot list the chains of nftables: %w", err)
 	}
+	var errs []error
 	for _, chain := range chains {
 		if !forwards(chain) {
 			continue
 		}
-		rules, err := c.GetRules(chain.Table, chain)
-		if err != nil {
-			return err
+		rules, err := rulesOf(chain.Table, chain.Name)
+		if err == nil && removeOurs(c, chain, rules, bridge) > 0 {
+			err = c.Flush()
 		}
-		if removeOurs(c, rules, bridge) == 0 {
-			continue
-		}
-		if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("cannot remove rules from chain %s: %w", chain.Name, err)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("cannot remove rules from chain %s: %w", chain.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // forwards: packets that are forwarded pass the chain, which may end their way.
@@ -84,11 +81,11 @@ func forwards(c *nftables.Chain) bool {
 
 // openChain adds the rules where the chain forbids and does not have them.
 func openChain(c *nftables.Conn, chain *nftables.Chain, bridge string) (changed bool, err error) {
-	rules, err := c.GetRules(chain.Table, chain)
+	rules, err := rulesOf(chain.Table, chain.Name)
 	if err != nil {
 		return false, err
 	}
-	end := slices.IndexFunc(rules, forbidsAll)
+	end := slices.IndexFunc(rules, rule.forbidsAll)
 	if end < 0 && (chain.Policy == nil || *chain.Policy != nftables.ChainPolicyDrop) {
 		return false, nil
 	}
@@ -97,58 +94,34 @@ func openChain(c *nftables.Conn, chain *nftables.Chain, bridge string) (changed 
 	if end >= 0 {
 		before = rules[:end]
 	}
-	if has := slices.DeleteFunc(slices.Clone(before), func(r *nftables.Rule) bool { return !ours(r, bridge) }); len(has) == len(wanted) {
+	if has := slices.DeleteFunc(slices.Clone(before), func(r rule) bool { return !r.ours(bridge) }); len(has) == len(wanted) {
 		return false, nil
 	}
-	removeOurs(c, rules, bridge)
+	removeOurs(c, chain, rules, bridge)
 	for _, exprs := range wanted {
-		r := &nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, comment(bridge))}
+		r := &nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: mark(bridge)}
 		if end < 0 {
 			c.AddRule(r)
 			continue
 		}
-		r.Position = rules[end].Handle
+		r.Position = rules[end].handle
 		c.InsertRule(r)
 	}
 	return true, c.Flush()
 }
 
 // removeOurs asks c to delete our rules, and returns how many there are.
-func removeOurs(c *nftables.Conn, rules []*nftables.Rule, bridge string) (n int) {
+func removeOurs(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge string) (n int) {
 	for _, r := range rules {
-		if ours(r, bridge) {
+		if r.ours(bridge) {
 			n++
-			c.DelRule(r) //nolint:errcheck // it has a handle, and Flush tells the rest
+			c.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.handle}) //nolint:errcheck // it has a handle, and Flush tells the rest
 		}
 	}
 	return n
 }
 
 func comment(bridge string) string { return "Solopod: pods of " + bridge }
-
-func ours(r *nftables.Rule, bridge string) bool {
-	text, ok := userdata.GetString(r.UserData, userdata.TypeComment)
-	return ok && text == comment(bridge)
-}
-
-// forbidsAll: the rule has no condition, and drops or rejects.
-func forbidsAll(r *nftables.Rule) bool {
-	for i, e := range r.Exprs {
-		last := i == len(r.Exprs)-1
-		switch e := e.(type) {
-		case *expr.Counter, *expr.Log:
-		case *expr.Verdict:
-			return last && e.Kind == expr.VerdictDrop
-		case *expr.Reject:
-			return last
-		case *expr.Target: // iptables-nft's
-			return last && e.Name == "REJECT"
-		default:
-			return false
-		}
-	}
-	return false
-}
 
 // accepts are the rules. Where a chain is iptables-nft's they have the form that it can read, or it would refuse the whole table.
 func accepts(chain *nftables.Chain, bridge string) [][]expr.Any {

@@ -8,7 +8,6 @@ package firewall
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -287,43 +286,22 @@ func LookPorts(bridge string, pods map[string]Forward) (mark string, err error) 
 	return look(portTable(bridge), want, "prerouting", "output", "postrouting", "guard")
 }
 
-// tries is how often rules are listed that do not have the right number: while somebody writes others a list can have gaps, and nothing
-// tells of them.
-const tries = 3
-
-func look(table string, want int, chains ...string) (mark string, err error) {
-	for range tries {
-		var n int
-		if mark, n, err = list(table, chains); err != nil || n == want {
-			return mark, err
-		}
-	}
-	return "", nil
-}
-
-// list returns what tells the rules of a table from any others, and how many they are.
-func list(table string, chains []string) (mark string, n int, err error) {
-	c, err := nftables.New()
-	if err != nil {
-		return "", 0, err
-	}
-	all := sha256.New()
+func look(table string, want int, chains ...string) (string, error) {
+	n, all := 0, sha256.New()
 	for _, f := range families {
-		t := &nftables.Table{Family: f.table, Name: table}
 		for _, chain := range chains {
-			rules, err := c.GetRules(t, &nftables.Chain{Name: chain, Table: t})
-			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EAFNOSUPPORT) {
-				return "", 0, fmt.Errorf("cannot list the rules of table %s: %w", table, err)
+			rules, err := rulesOf(&nftables.Table{Family: f.table, Name: table}, chain)
+			if err != nil {
+				return "", err
 			}
 			for _, r := range rules {
-				content, err := json.Marshal(r.Exprs)
-				if err != nil {
-					return "", 0, err
-				}
 				n++
-				fmt.Fprintln(all, f.table, chain, r.Handle, string(content)) //nolint:errcheck // a hash takes all
+				fmt.Fprintln(all, f.table, chain, r.handle, r.whole)
 			}
 		}
 	}
-	return hex.EncodeToString(all.Sum(nil)), n, nil
+	if n != want {
+		return "", nil
+	}
+	return hex.EncodeToString(all.Sum(nil)), nil
 }
