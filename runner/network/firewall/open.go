@@ -33,7 +33,15 @@ func Open(bridge string) (told []string, err error) {
 		if !forwards(chain) {
 			continue
 		}
-		changed, err := openChain(c, chain, bridge)
+		rules, err := rulesOf(chain.Table, chain.Name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		changed, err := openChain(c, chain, rules, bridge)
+		if errors.Is(err, unix.ENOENT) {
+			continue // its owner changes it at this moment, and the kernel tells of that
+		}
 		if err != nil {
 			err = fmt.Errorf("chain %s of table %s %s forbids to forward packets, and cannot be changed: %w; %s",
 				chain.Name, familyName(chain.Table), chain.Table.Name, err, advice(chains, bridge))
@@ -80,11 +88,7 @@ func forwards(c *nftables.Chain) bool {
 }
 
 // openChain adds the rules where the chain forbids and does not have them.
-func openChain(c *nftables.Conn, chain *nftables.Chain, bridge string) (changed bool, err error) {
-	rules, err := rulesOf(chain.Table, chain.Name)
-	if err != nil {
-		return false, err
-	}
+func openChain(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge string) (changed bool, err error) {
 	end := slices.IndexFunc(rules, rule.forbidsAll)
 	if end < 0 && (chain.Policy == nil || *chain.Policy != nftables.ChainPolicyDrop) {
 		return false, nil
