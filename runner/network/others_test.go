@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -106,7 +107,7 @@ tcp dport 8 reject with tcp reset comment "a word"
 	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
 	serve(t, p.space, 80, "web")
 	for _, ip := range []string{here4, here6} {
-		answers(t, m.neighbor, ip, 8080, "web")
+		eventually(t, 10*time.Second, "port 8080 of "+ip+" answers", func() bool { _, err := ask(m.neighbor, ip, 8080); return err == nil })
 	}
 	if m.said("cannot be changed") || m.said(Broken) {
 		t.Errorf("told is %q", m.told)

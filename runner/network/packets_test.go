@@ -354,7 +354,7 @@ func TestLoopbackIsTheMachines(t *testing.T) {
 	tell(nil, "127.0.0.1:9091", "machine")
 	for _, l := range []net.PacketConn{l, pods} {
 		heard := make([]byte, 8)
-		l.SetReadDeadline(time.Now().Add(2 * time.Second)) //nolint:errcheck // the read fails
+		l.SetReadDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // the read fails
 		n, from, err := l.ReadFrom(heard)
 		if err != nil || string(heard[:n]) != "machine" {
 			t.Errorf("%s at the machine's loopback hears %q from %s, %v", l.LocalAddr(), heard[:n], from, err)
@@ -681,7 +681,7 @@ func TestKilledBeforeItWasNoted(t *testing.T) {
 	answers(t, m.neighbor, here4, 8080, "web")
 	m.Network = New(m.config)
 	m.watching()
-	eventually(t, 3*time.Second, "the port is free", func() bool {
+	eventually(t, 10*time.Second, "the port is free", func() bool {
 		_, err := ask(m.neighbor, here4, 8080)
 		return errors.Is(err, unix.ECONNREFUSED)
 	})
@@ -863,7 +863,7 @@ func TestForwardingForbiddenToMany(t *testing.T) {
 			wg.Go(func() { m.detach(&pod{Pod: Pod{UID: fmt.Sprint(i)}}) })
 		}
 		wg.Wait()
-		eventually(t, time.Second, "the chain is as it was", func() bool { return rulesOf(t, nftables.TableFamilyINet, "own", "forward") == 0 })
+		eventually(t, 5*time.Second, "the chain is as it was", func() bool { return rulesOf(t, nftables.TableFamilyINet, "own", "forward") == 0 })
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
