@@ -296,7 +296,7 @@ func look(table string, want int, chains ...string) (string, error) {
 			}
 			for _, r := range rules {
 				n++
-				fmt.Fprintln(all, f.table, chain, r.handle, r.whole)
+				fmt.Fprintf(all, "%d %s %d %x\n", f.table, chain, r.handle, r.whole)
 			}
 		}
 	}
