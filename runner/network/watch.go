@@ -20,8 +20,11 @@ import (
 const (
 	// settle is how long a change is left to become complete: a firewall that is loaded anew makes many.
 	settle = 100 * time.Millisecond
-	// breather is between two looks on a machine whose network changes all the time.
-	breather = 400 * time.Millisecond
+	// breather is between two looks on a machine whose network changes all the time; longBreather where each look finds something: somebody
+	// undoes what is mended, or mending is what changes it.
+	breather, longBreather = 400 * time.Millisecond, 10 * time.Second
+	// patience is for how many looks that find something the breather stays as it is: some seconds.
+	patience = 10
 	// firstRetry and lastRetry are before the next try to mend what could not be mended, or to hear the kernel.
 	firstRetry, lastRetry = time.Second, time.Minute
 )
@@ -56,16 +59,20 @@ func (n *Network) Watch(ctx context.Context, tell func(reason, message string)) 
 	for _, s := range sources {
 		wg.Go(func() { s.listen(ctx, changes) })
 	}
-	retry := firstRetry
+	retry, inVain := firstRetry, 0
 	for anew := true; ; anew = false {
 		var again <-chan time.Time
-		if err := n.mend(ctx, anew); err != nil {
+		changed, err := n.mend(ctx, anew)
+		if err != nil {
 			again = time.After(retry)
 			retry = min(2*retry, lastRetry)
 		} else {
 			retry = firstRetry
 		}
-		if !pause(ctx, breather) {
+		if inVain++; !changed && err == nil {
+			inVain = 0
+		}
+		if !pause(ctx, breathe(inVain)) {
 			return
 		}
 		select {
@@ -82,6 +89,15 @@ func (n *Network) Watch(ctx context.Context, tell func(reason, message string)) 
 		default:
 		}
 	}
+}
+
+// breathe is how long nothing is looked at after so many looks in a row that found something.
+func breathe(inVain int) time.Duration {
+	d := breather
+	for range min(inVain, 20) - patience {
+		d = min(2*d, longBreather)
+	}
+	return d
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -185,7 +201,7 @@ func signal(changes chan<- struct{}) {
 }
 
 // mend makes again what somebody has taken away, and tells of it; with anew it makes all.
-func (n *Network) mend(ctx context.Context, anew bool) error {
+func (n *Network) mend(ctx context.Context, anew bool) (changed bool, err error) {
 	found, err := n.bridge.Mend(ctx, anew)
 	ports, err2 := n.mendPorts(anew)
 	if ports {
@@ -193,14 +209,14 @@ func (n *Network) mend(ctx context.Context, anew bool) error {
 	}
 	if err = errors.Join(err, err2); err != nil {
 		n.trouble(Broken, "what pods' connections need was changed, and cannot be made again: "+err.Error())
-		return err
+		return true, err
 	}
 	n.trouble(Broken, "")
 	if len(found) > 0 {
 		n.say(Restored, "somebody took away or changed "+strings.Join(found, ", ")+"; it was made again")
 	}
-	n.open(ctx)
-	return nil
+	opened := n.open(ctx)
+	return opened || len(found) > 0, nil
 }
 
 // mendPorts writes the rules of the host ports again if others have changed them, or with anew.
@@ -264,9 +280,9 @@ func (n *Network) change(ctx context.Context, do func()) {
 }
 
 // open has the bridge's traffic pass the machine's firewalls, as far as that is possible.
-func (n *Network) open(ctx context.Context) {
+func (n *Network) open(ctx context.Context) (changed bool) {
 	if !n.bridge.InUse() {
-		return
+		return false
 	}
 	n.change(ctx, func() {
 		told, err := firewall.Open(n.config.Bridge)
@@ -277,6 +293,7 @@ func (n *Network) open(ctx context.Context) {
 		}
 		for _, message := range append(told, told2...) {
 			n.say(Blocked, message)
+			changed = true
 		}
 		message := ""
 		if err = errors.Join(err, err2); err != nil && ctx.Err() == nil {
@@ -284,6 +301,7 @@ func (n *Network) open(ctx context.Context) {
 		}
 		n.trouble(Blocked, message)
 	})
+	return changed
 }
 
 // close takes back what open did, if no pod needs it.

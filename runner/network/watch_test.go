@@ -3,6 +3,7 @@ package network
 import (
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,15 @@ func TestMatters(t *testing.T) {
 	} {
 		if got := of[c.source].matters(c.header); got != c.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Who undoes what is mended, again and again, is followed at growing intervals; what was changed some times is seen at once.
+func TestBreathe(t *testing.T) {
+	for inVain, want := range map[int]time.Duration{0: breather, 1: breather, patience: breather, patience + 1: 2 * breather, patience + 2: 4 * breather, patience + 5: longBreather, 1 << 30: longBreather} {
+		if got := breathe(inVain); got != want {
+			t.Errorf("after %d looks: %s", inVain, got)
 		}
 	}
 }
