@@ -58,7 +58,7 @@ func (s *Images) CopyDirs(ctx context.Context, image Image, dirs map[string]stri
 			case err == nil && !info.IsDir():
 				return fmt.Errorf("image %s cannot be run: its volume %s is not a directory there", image.Name, from)
 			case err == nil:
-				err = fs.CopyDir(to, source)
+				err = fs.CopyDir(to, source, fs.WithXAttrExclude("security.selinux")) // which the container's own label is for
 			}
 			if err != nil {
 				return fmt.Errorf("cannot copy what image %s has in its volume %s: %w", image.Name, from, err)
