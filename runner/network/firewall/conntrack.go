@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // ForgetUDP has the kernel forget the flows of UDP that came to the host ports of a pod, or went to the pod: the sender of a flow that
@@ -22,7 +24,10 @@ func ForgetUDP(f Forward) error {
 	}
 	var errs []error
 	for fam, of := range map[netlink.InetFamily]*family{unix.AF_INET: v4, unix.AF_INET6: v6} {
-		_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, stale{f, of, local})
+		err := rescue.Do("read the kernel's flows", func() error { // which are of any protocol, and read whole
+			_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, stale{f, of, local})
+			return err
+		})
 		if !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EAFNOSUPPORT) { // most of the table was seen
 			errs = append(errs, err)
 		}
