@@ -33,12 +33,16 @@ var groups = []uint{
 // intervals. It returns when ctx ends.
 func (a Addresses) Watch(ctx context.Context, known []netip.Addr, changed func([]netip.Addr), missing func(netip.Addr)) {
 	w := watch{Addresses: a, known: known, changed: changed, lacks: missing}
+	told := ""
 	for ctx.Err() == nil {
 		err := w.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		slog.Warn("changes of the machine's addresses cannot be followed for a moment", "err", err)
+		if err.Error() != told {
+			told = err.Error()
+			slog.Warn("changes of the machine's addresses cannot be followed at once", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(anew):

@@ -35,12 +35,16 @@ func (r *Resolver) Watch(ctx context.Context, changed func(Found)) {
 		look()
 		return
 	}
+	told := ""
 	for ctx.Err() == nil {
 		err := r.follow(ctx, look)
 		if ctx.Err() != nil {
 			return
 		}
-		slog.Warn("changes of the resolver configuration cannot be followed for a moment; new pods get what it says then", "file", r.path, "err", err)
+		if err.Error() != told {
+			told = err.Error()
+			slog.Warn("changes of the resolver configuration cannot be followed at once; new pods get what it says then", "file", r.path, "err", err)
+		}
 		look()
 		select {
 		case <-ctx.Done():
