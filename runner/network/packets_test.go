@@ -907,7 +907,11 @@ func TestForwardingForbiddenByLegacyTables(t *testing.T) {
 	if len(list) != 5 || !strings.Contains(list[1], "other0") || !strings.Contains(list[4], "REJECT") {
 		t.Errorf("the rules are\n%s", strings.Join(list, "\n"))
 	}
-	m.detach(&pod{Pod: Pod{UID: "web"}})
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := m.Detach(ended, Pod{UID: "web"}); err != nil {
+		t.Error(err)
+	}
 	if list := run("iptables-legacy", "-S", "FORWARD"); strings.Contains(list, m.config.Bridge) {
 		t.Errorf("left behind is\n%s", list)
 	}

@@ -288,7 +288,9 @@ func (n *Network) open(ctx context.Context) (changed bool) {
 		told, err := firewall.Open(n.config.Bridge)
 		told2, err2 := firewall.OpenLegacy(ctx, n.config.Bridge)
 		if !n.bridge.InUse() { // the last pod has gone meanwhile, and took away what was there before
-			n.unopen(ctx)
+			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+			defer cancel()
+			n.unopen(limited)
 			return
 		}
 		for _, message := range append(told, told2...) {
@@ -304,11 +306,13 @@ func (n *Network) open(ctx context.Context) (changed bool) {
 	return changed
 }
 
-// close takes back what open did, if no pod needs it.
+// close takes back what open did, if no pod needs it: also when ctx has ended, for nobody comes back for it before the next start.
 func (n *Network) close(ctx context.Context) {
-	n.change(ctx, func() {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	n.change(limited, func() {
 		if !n.bridge.InUse() {
-			n.unopen(ctx)
+			n.unopen(limited)
 		}
 	})
 }
