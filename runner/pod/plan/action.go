@@ -43,6 +43,7 @@ type (
 		Replace bool // the container comes back
 		EndsPod bool // the whole pod ends; the grace period of the first such stop is that of the pod
 		Awaits  bool // the stop signal waits for those that end before it
+		Tells   bool // whether the container comes back is told by its verdict, not by its exit code
 	}
 	// TakeTurn lets a sidecar have its stop signal: what ends before it has ended, or its time is over.
 	TakeTurn struct{ Name string }

@@ -61,8 +61,12 @@ func (p *planner) decideOn(a Action) {
 	case BeginAnew:
 		p.decide(state.BegunAnew{Trigger: a.Trigger, Backoff: a.Backoff})
 	case StopContainer:
-		if p.s.Containers[a.Name].Now.Exit != nil {
+		c := p.s.Containers[a.Name]
+		if c.Now.Exit != nil {
 			return // it has ended
+		}
+		if a.Tells && p.s.Noted < c.Now.Judged {
+			return // it may end at once, with 0; its grace period begins when the next Solopod would know why
 		}
 		p.decide(state.StopBegun{At: p.now, Name: a.Name, Grace: a.Grace, Reason: a.Reason, Replace: a.Replace, EndsPod: a.EndsPod, Awaits: a.Awaits})
 	case TakeTurn:

@@ -49,11 +49,10 @@ func (p *planner) lookAfterRunning(name string, c *state.Container) {
 		return // whether it really runs is to be found out
 	}
 	p.want(WatchKills{Target: t})
-	noted := s.Noted >= c.Now.Judged
-	if signal := c.WantedSignal(); signal != 0 && (noted || c.Now.Killed) && p.due(c.Now.Signals) {
+	if signal := c.WantedSignal(); signal != 0 && p.due(c.Now.Signals) {
 		p.want(Signal{Target: t, Signal: signal})
 	}
-	if c.Now.PreStop && noted {
+	if c.Now.PreStop {
 		p.want(Hook{Target: t, Handler: c.PreStop, PreStop: true, Host: p.host(pod)})
 	}
 	if spec == nil || c.Now.Stopping {

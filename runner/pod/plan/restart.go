@@ -17,14 +17,7 @@ func (d *Desired) restarts(c Container, s *Status) bool {
 	if c.Sidecar || c.rule(s.ExitCode) != nil {
 		return true
 	}
-	policy := v1.RestartPolicy(c.RestartPolicy)
-	if policy == "" {
-		policy = d.RestartPolicy
-		if policy == v1.RestartPolicyAlways && d.isInit(c.Name) {
-			policy = v1.RestartPolicyOnFailure
-		}
-	}
-	switch policy {
+	switch d.policy(c) {
 	case v1.RestartPolicyNever:
 		return false
 	case v1.RestartPolicyOnFailure:
@@ -33,6 +26,20 @@ func (d *Desired) restarts(c Container, s *Status) bool {
 		return true
 	}
 }
+
+// policy is what holds for a container that is no sidecar.
+func (d *Desired) policy(c Container) v1.RestartPolicy {
+	switch {
+	case c.RestartPolicy != "":
+		return v1.RestartPolicy(c.RestartPolicy)
+	case d.RestartPolicy == v1.RestartPolicyAlways && d.isInit(c.Name):
+		return v1.RestartPolicyOnFailure
+	}
+	return d.RestartPolicy
+}
+
+// onFailure: a container that ends with 0 has succeeded, unless something else is known of its end.
+func (d *Desired) onFailure(c Container) bool { return !c.Sidecar && d.policy(c) == v1.RestartPolicyOnFailure }
 
 func (d *Desired) isInit(name string) bool {
 	return slices.ContainsFunc(d.InitContainers, func(c Container) bool { return c.Name == name })

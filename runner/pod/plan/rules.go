@@ -256,7 +256,12 @@ func nextForRunning(d *Desired, o *Observed, c Container, now time.Time) []Actio
 		if s.UnhealthyGrace != nil {
 			grace = *s.UnhealthyGrace
 		}
-		return o.stop(c.Name, s, grace, s.Unhealthy, false, now)
+		out := o.stop(c.Name, s, grace, s.Unhealthy, false, now)
+		if stop, ok := out[0].(StopContainer); ok {
+			stop.Tells = d.onFailure(c)
+			out[0] = stop
+		}
+		return out
 	case s.Resources == c.Resources:
 		return nil
 	case s.Retry.After(now): // a resize that was not possible

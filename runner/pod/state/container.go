@@ -110,8 +110,8 @@ type Now struct {
 	// Signalled is the last signal that was delivered; Signals paces deliveries that failed, or had no effect.
 	Signalled int
 	Signals   Backoff
-	// Judged is the step with which the verdict came. Its preStop hook and its stop signal wait until that is noted: it may end with
-	// them at once, and the next Solopod must know why.
+	// Judged is the step with which the verdict came. Where the verdict alone tells that it comes back, its stop begins when that is
+	// noted: it may end at once, and the next Solopod must know why.
 	Judged uint64
 	// Kills is the last known kill count of its cgroup; KilledAt is when it last grew.
 	Kills    uint64

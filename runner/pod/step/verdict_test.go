@@ -1,6 +1,7 @@
 package step_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -133,40 +134,53 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
-// TestVerdictBeforeTheSignal: what may end the container waits until the record has the verdict; the end of the grace period does not.
+// TestVerdictBeforeTheSignal: where the verdict alone tells that the container comes back, its stop begins when the record has it, and
+// its grace period not before: a disk that hangs does not have it killed without a signal. Nothing else waits for the record.
 func TestVerdictBeforeTheSignal(t *testing.T) {
-	s := judged(v1.RestartPolicyOnFailure, state.Liveness)
-	signals := func(now time.Time) (n int) {
+	signals := func(s state.State, now time.Time) (out []int) {
 		for _, e := range plan.Plan(s, now) {
-			if r, ok := e.(plan.Run); ok && r.Work.Is().Kind == state.KindSignal {
-				n++
+			if r, ok := e.(plan.Run); ok {
+				if signal, ok := r.Work.(plan.Signal); ok {
+					out = append(out, signal.Signal)
+				}
 			}
 		}
-		return n
+		return out
 	}
-	decide := func(now time.Time) {
+	decide := func(s state.State, now time.Time) state.State {
 		for _, e := range plan.Plan(s, now) {
 			if d, ok := e.(plan.Decide); ok {
 				s = step.Step(s, d.Event)
 			}
 		}
+		return s
 	}
-	decide(at(time.Second))
-	if c := s.Containers["main"]; !c.Now.Stopping || signals(at(time.Second)) != 0 {
-		t.Fatalf("it is signalled before the verdict is noted: %+v", c.Now)
-	}
+	s := judged(v1.RestartPolicyOnFailure, state.Liveness)
 	if noted, _ := s.AwaitsRecord(); !noted {
 		t.Error("nobody waits for the record")
 	}
-	unsaved := s
-	s = step.Step(s, state.Saved{Step: s.Steps})
-	if signals(at(2*time.Second)) != 1 {
-		t.Error("it is not signalled when the verdict is noted")
+	const late = 14 * time.Second // a little before the writer gives up a disk that does not answer
+	s = decide(s, at(time.Second))
+	s = decide(s, at(late))
+	if c := s.Containers["main"]; c.Now.Stopping || len(signals(s, at(late))) != 0 {
+		t.Fatalf("it is stopped before the verdict is noted: %+v", c.Now)
 	}
-	s = unsaved
-	decide(at(time.Minute))
-	if signals(at(time.Minute)) != 1 {
-		t.Error("a disk that hangs keeps it from being killed")
+	removed := decide(step.Step(s, state.Desired{At: at(late)}), at(late))
+	if got := signals(removed, at(late)); !slices.Equal(got, []int{15}) {
+		t.Errorf("its pod is removed, and it gets the signals %v", got)
+	}
+	s = decide(step.Step(s, state.Saved{Step: s.Steps}), at(late))
+	if got := signals(s, at(late)); !slices.Equal(got, []int{15}) {
+		t.Errorf("it gets the signals %v when the verdict is noted", got)
+	}
+	if c := s.Containers["main"]; !c.Now.KillAt.Equal(at(late).Add(state.GraceOf(s.Pod))) {
+		t.Errorf("its grace period is over at %s", c.Now.KillAt)
+	}
+	for _, policy := range []v1.RestartPolicy{v1.RestartPolicyAlways, v1.RestartPolicyNever} {
+		s := decide(judged(policy, state.Liveness), at(time.Second))
+		if got := signals(s, at(time.Second)); !slices.Equal(got, []int{15}) {
+			t.Errorf("%s: it gets the signals %v before the verdict is noted", policy, got)
+		}
 	}
 }
 
