@@ -39,7 +39,9 @@ func (d *Desired) policy(c Container) v1.RestartPolicy {
 }
 
 // onFailure: a container that ends with 0 has succeeded, unless something else is known of its end.
-func (d *Desired) onFailure(c Container) bool { return !c.Sidecar && d.policy(c) == v1.RestartPolicyOnFailure }
+func (d *Desired) onFailure(c Container) bool {
+	return !c.Sidecar && d.policy(c) == v1.RestartPolicyOnFailure
+}
 
 func (d *Desired) isInit(name string) bool {
 	return slices.ContainsFunc(d.InitContainers, func(c Container) bool { return c.Name == name })
