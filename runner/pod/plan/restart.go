@@ -59,7 +59,7 @@ func willRestart(d *Desired, o *Observed, name string) bool {
 
 // BacksOff says until when the restart of a container that has ended waits, if it does.
 func BacksOff(d *Desired, o *Observed, name string, c *state.Container) (until time.Time, waits bool) {
-	if o.Failed || c.Running || c.Ended == nil || c.Replaced || !willRestart(d, o, name) {
+	if outcome(d, o) != "" || c.Running || c.Ended == nil || c.Replaced || !willRestart(d, o, name) {
 		return time.Time{}, false
 	}
 	return c.Backoff.Until(c.Ended.FinishedAt)

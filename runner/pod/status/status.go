@@ -148,6 +148,9 @@ func (v view) container(c *v1.Container) v1.ContainerStatus {
 
 // waits says what hinders a container's next attempt; nil when nothing does that was seen.
 func (v view) waits(c *state.Container) *v1.ContainerStateWaiting {
+	if c.Ended != nil && plan.Phase(v.desired, v.observed).Terminal() {
+		return nil // there will be none
+	}
 	if c.Now.WaitingReason != "" {
 		return &v1.ContainerStateWaiting{Reason: c.Now.WaitingReason, Message: c.Now.WaitingMessage}
 	}

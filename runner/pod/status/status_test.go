@@ -112,6 +112,19 @@ func TestOf(t *testing.T) {
 			noSidecar(s)
 			ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{})
 		}, "main", "Succeeded ready=False; restarts=0 ready=false terminated:Completed,0,0"},
+		"succeeded, and its sidecar crashed": {func(s *state.State) {
+			never(s)
+			ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{})
+			s.Containers["car"] = &state.Container{
+				Revision: s.Revisions.Containers["car"], Backoff: crash, Ended: &state.Ending{ID: "c", ExitCode: 1, Reason: state.ReasonError, FinishedAt: t0},
+			}
+		}, "car", "Succeeded ready=False; restarts=0 ready=false terminated:Error,1,0"},
+		"succeeded, and its sidecar could not be made again": {func(s *state.State) {
+			never(s)
+			noSidecar(s)
+			ended(s, state.Ending{Reason: state.ReasonCompleted}, state.Backoff{})
+			s.Containers["car"].Now.WaitingReason = "CreateContainerError"
+		}, "car", "Succeeded ready=False; restarts=0 ready=false terminated:,0,0"},
 		"failed": {func(s *state.State) {
 			never(s)
 			noSidecar(s)
