@@ -136,6 +136,7 @@ func Decode(data []byte, uid string, host Host, scanned bool) (s State, err erro
 			delete(s.Leftovers, id)
 		}
 	}
+	s.completeFormer()
 	s.Version = Version
 	if s.SharedRevision != "" && s.Applied == nil {
 		s.Applied = s.Pod
@@ -146,6 +147,17 @@ func Decode(data []byte, uid string, host Host, scanned bool) (s State, err erro
 	s.enliven(host, scanned)
 	s.Adoption = Adoption{Sandbox: true, Containers: true}
 	return s, nil
+}
+
+// completeFormer fills in what a record does not say that was written before SeenAt was kept: which containers have begun since the
+// set-up. All that have run did: the hooks of others did not hold them back, and must not keep them down now.
+func (s *State) completeFormer() {
+	if !s.SeenAt.IsZero() {
+		return
+	}
+	for _, c := range s.Containers {
+		c.Begun = c.Begun || c.Running || c.Ended != nil
+	}
 }
 
 // encodeRest encodes what a record has beside its head and its pods.

@@ -44,6 +44,12 @@ func TestFormerRecord(t *testing.T) {
 			t.Fatal(e)
 		}
 	}
+	for name, c := range after["containers"].(map[string]any) {
+		if begun, _ := c.(map[string]any)["begun"].(bool); !begun {
+			t.Errorf("%s waits for the hooks of others, and has run", name)
+		}
+		delete(c.(map[string]any), "begun")
+	}
 	delete(after, "version")
 	delete(before["pod"].(map[string]any)["metadata"].(map[string]any), "creationTimestamp")
 	if !reflect.DeepEqual(before, after) {
