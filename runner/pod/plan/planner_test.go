@@ -11,9 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/step"
+	"github.com/solopod/solopod/runner/reference"
 )
 
 var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -157,8 +159,10 @@ func (c *scene) ends(thing string, r state.Result) *scene {
 }
 
 // up is a pod with a complete sandbox, whose first container is being created.
-func up(p *v1.Pod) *scene {
-	c := begin(p).follow()
+func up(p *v1.Pod) *scene { return begin(p).up() }
+
+func (c *scene) up() *scene {
+	c.follow()
 	c.ends(state.ThingSandbox, state.Claimed{}).follow()
 	c.ends(state.ThingSandbox, state.SandboxMade{}).follow()
 	return c.ends(state.ThingNetwork, state.Attached{Attachment: state.Attachment{IPs: []string{"10.0.0.2"}}}).follow()
@@ -332,5 +336,28 @@ func TestPostStartOrder(t *testing.T) {
 	c := up(pod(hooked)).started("main").ends("hook/main", state.HookEnded{Failure: "no"}).follow()
 	if c.s.Flights["container/beside"] == nil || !c.s.Containers["main"].Now.Stopping {
 		t.Error("a hook that failed holds the next one back")
+	}
+}
+
+// TestPostStartOrderOnChange: an object that several containers use has them replaced in order, too.
+func TestPostStartOrderOnChange(t *testing.T) {
+	p := pod(func(p *v1.Pod) {
+		p.Annotations = map[string]string{manifests.RestartOnChangeAnnotation: manifests.RestartOnAnyChange}
+		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: "beside", Image: "beside:1"})
+		p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{}}
+		for i := range p.Spec.Containers {
+			p.Spec.Containers[i].EnvFrom = []v1.EnvFromSource{{ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "cfg"}}}}
+		}
+	})
+	desired := func(value string) state.Desired {
+		m := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cfg"}, Data: map[string]string{"A": value}}
+		return state.Desired{At: start, Pod: p, Objects: reference.Objects{ConfigMaps: map[string]*v1.ConfigMap{"cfg": m}}}
+	}
+	c := begin(p).happens(desired("1")).up().started("main").ends("hook/main", state.HookEnded{}).follow().started("beside")
+	if c.happens(desired("1")); !c.s.Containers["beside"].Begun {
+		t.Error("what stays as it is waits")
+	}
+	if c.happens(desired("2")); c.s.Containers["beside"].Begun {
+		t.Error("beside does not wait for main's hook")
 	}
 }

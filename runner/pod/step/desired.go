@@ -41,6 +41,7 @@ func applyDesired(s *next, e state.Desired) {
 	if others || e.Pod != old {
 		known := s.Revisions.Manifest
 		s.Revisions = s.Revise()
+		s.orderAgain()
 		s.Shown = s.WantedContent()
 		s.pruneImages()
 		if s.Revisions.Manifest != known {
@@ -82,21 +83,22 @@ func (s *next) edited(old *v1.Pod, at time.Time) {
 			c.Hinder("", "")
 		}
 	}
-	editedOrder(s, old)
 }
 
-// editedOrder: of containers that change together those that come later wait for the hooks of the others again.
-func editedOrder(s *next, old *v1.Pod) {
+// orderAgain: of containers that are replaced together, for an edit or for the objects that they use, those that come later wait for
+// the hooks of the others again.
+func (s *next) orderAgain() {
 	hooked := false
 	for i := range s.Pod.Spec.Containers {
-		is := &s.Pod.Spec.Containers[i]
-		if was := state.ContainerOf(old, is.Name); was != nil && state.ContainerRevision(is) == state.ContainerRevision(was) {
+		spec := &s.Pod.Spec.Containers[i]
+		c := s.Containers[spec.Name]
+		if c != nil && c.Revision == s.Revisions.Containers[spec.Name] {
 			continue
 		}
-		if c := s.Containers[is.Name]; c != nil && hooked {
+		if c != nil && hooked {
 			c.Begun = false
 		}
-		hooked = hooked || state.HasPostStart(is)
+		hooked = hooked || state.HasPostStart(spec)
 	}
 }
 
