@@ -117,9 +117,7 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 	if ok && !before.Equal(shown.Time) {
 		s.box.violated("the deletionTimestamp of %s has moved from %s to %s", uid, before, shown.Time)
 	}
-	if !s.held(uid) { // what a pod shows that is held back may be of an earlier removal
-		s.removed[uid] = shown.Time
-	}
+	s.removed[uid] = shown.Time
 }
 
 // checkAllStop: with the pod, the stops of all its containers begin at once, so that their hooks do.
@@ -200,6 +198,19 @@ func (s *script) checkShown(uid string, snapshot *pod.Snapshot) {
 	}
 }
 
+// sighting is a condition as it was seen at a time.
+type sighting struct {
+	v1.PodCondition
+	at time.Time
+}
+
+// panickedSince: the pod's code has panicked since a time, or was held back for that then; what had no record yet has forgotten all.
+func (s *script) panickedSince(uid string, at time.Time) bool {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	return s.box.daemon.panics[uid].Add(state.MaxBackoff).After(at)
+}
+
 // checkTimes: the time of a condition moves with the condition, also when another daemon has taken the pod up. Those are looked at that
 // cannot have come and gone without a trace.
 func (s *script) checkTimes(uid string, snapshot *pod.Snapshot) {
@@ -213,10 +224,10 @@ func (s *script) checkTimes(uid string, snapshot *pod.Snapshot) {
 		}
 		key := uid + " " + string(c.Type)
 		before, ok := s.moved[key]
-		if at := before.LastTransitionTime; ok && before.Status == c.Status && !at.Equal(&c.LastTransitionTime) && !s.held(uid) && c.LastTransitionTime.Sub(s.box.wentAt(uid)) > 2*time.Minute {
+		if at := before.LastTransitionTime; ok && before.Status == c.Status && !at.Equal(&c.LastTransitionTime) && !s.held(uid) && !s.panickedSince(uid, before.at) && c.LastTransitionTime.Sub(s.box.wentAt(uid)) > 2*time.Minute {
 			s.box.violated("%s was %s since %s, and is so since %s", key, c.Status, at, c.LastTransitionTime)
 		}
-		s.moved[key] = c
+		s.moved[key] = sighting{c, time.Now()}
 	}
 }
 

@@ -35,6 +35,8 @@ type daemon struct {
 	// endBegan is when the end of a pod began, by UID; drainBy is when the machine goes down.
 	endBegan map[string]time.Time
 	drainBy  time.Time
+	// deafLists counts the questions for containerd's list that hung for ever.
+	deafLists int
 	// hooks are the containers whose postStart hooks run, by pod and thing; left are those with an effect that was left behind.
 	hooks map[string]string
 	left  map[string]bool
@@ -171,6 +173,9 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	}
 }
 
+// mostDeafLists is how many questions for containerd's list may hang for ever in one life of the daemon: it asks no more than four at once.
+const mostDeafLists = 3
+
 // lister is containerd's list.
 type lister struct{ d *daemon }
 
@@ -179,6 +184,12 @@ func (l lister) List(ctx context.Context) (map[string][]state.Found, error) {
 	b := l.d.box
 	f := l.d.fate("", "List", "")
 	wait, gate := time.After(f.before), (<-chan struct{})(nil)
+	if f.hang && f.deaf && b.seed%4 == 0 { // it is one for all pods: where some have no faults it answers in the end
+		b.mu.Lock()
+		l.d.deafLists++
+		f.hang = l.d.deafLists <= mostDeafLists
+		b.mu.Unlock()
+	}
 	if f.hang {
 		wait, gate = nil, b.gate()
 	}

@@ -33,7 +33,7 @@ type script struct {
 	asked   []question
 	applied time.Time // when the present daemon got its manifests first; zero before
 	restart map[string]int32
-	moved   map[string]v1.PodCondition // by UID and type, as it was seen last
+	moved   map[string]sighting // by UID and type, as it was seen last
 	gone    map[string]int
 }
 
@@ -48,7 +48,7 @@ type question struct {
 func newScript(b *box) *script {
 	return &script{
 		box: b, r: b.draw("script"), wanted: map[string]*v1.Pod{}, latest: map[string]*v1.Pod{}, since: map[string]time.Time{},
-		removed: map[string]time.Time{}, restart: map[string]int32{}, moved: map[string]v1.PodCondition{}, gone: map[string]int{},
+		removed: map[string]time.Time{}, restart: map[string]int32{}, moved: map[string]sighting{}, gone: map[string]int{},
 	}
 }
 
