@@ -42,6 +42,7 @@ type box struct {
 	lastCut    time.Time
 	stale      map[string]time.Time // by UID: when the daemon was killed with more in mind than on the disk
 	cleared    map[string]time.Time // by UID: when the sandbox went last
+	changed    map[string]time.Time // by UID: when the manifest changed, or came back, last
 	removals   map[string]int       // how often all of a pod went, by UID
 	goneAt     map[string]time.Time // when it went last
 	pids       uint32
@@ -68,6 +69,7 @@ type container struct {
 	changed       chan struct{} // closed when kills grows
 	signalled     bool
 	endsIn        int       // the life of the daemon that began its stop with the pod's end
+	stopAt        time.Time // when that was
 	overAt        time.Time // when its grace period may be over then
 	latestAt      time.Time // when it must have been asked to end
 	asked         bool      // it was, or its signal was begun
@@ -105,7 +107,7 @@ func newBox(seed uint64, o Options) *box {
 	b := &box{
 		seed: seed, options: o, began: time.Now(), booted: time.Now(), containers: map[string]*container{}, sandboxes: map[string]*sandbox{},
 		images: map[string]bool{}, registry: map[string]bool{}, open: make(chan struct{}), draws: map[string]uint64{},
-		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, goneAt: map[string]time.Time{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{},
+		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, goneAt: map[string]time.Time{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{}, changed: map[string]time.Time{},
 	}
 	b.disk = newDisk(b)
 	b.temper = newTemper(b.draw("temper"))

@@ -45,6 +45,7 @@ func (s *script) check() {
 		}
 		s.checkRemoval(uid, snapshot)
 		s.checkAllStop(uid, snapshot)
+		s.checkTurns(uid, snapshot)
 		s.checkPhase(uid, snapshot)
 		if snapshot.State.Adoption == (state.Adoption{}) && !snapshot.State.Over() { // the record may hang, too
 			s.checkRemoved(uid)
@@ -131,6 +132,30 @@ func (s *script) checkAllStop(uid string, snapshot *pod.Snapshot) {
 		if c.Running && !c.Now.Stopping && c.Now.Exit == nil {
 			s.box.violated("%s ends, and the stop of %s has not begun", uid, name)
 		}
+	}
+}
+
+// checkTurns: a stop signal waits for its turn while something that ends before it has not ended, and no longer, also when the pod has
+// come back meanwhile.
+func (s *script) checkTurns(uid string, snapshot *pod.Snapshot) {
+	st := &snapshot.State
+	if st.Adoption != (state.Adoption{}) || st.Starting() || s.held(uid) {
+		return
+	}
+	awaits, ends := "", false
+	for name, c := range st.Containers {
+		switch {
+		case c.Running && c.Now.Exit != nil:
+			ends = true // its end is being looked at
+		case !c.Running || !c.Now.Stopping:
+		case c.Now.Awaits:
+			awaits = name
+		default:
+			ends = true
+		}
+	}
+	if awaits != "" && !ends {
+		s.box.violated("the stop signal of %s/%s waits for nobody", uid, awaits)
 	}
 }
 

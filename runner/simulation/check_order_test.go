@@ -104,7 +104,7 @@ func (d *daemon) noteStop(p *v1.Pod, r state.Report) {
 		if d.endBegan[uid].Before(now) { // it was being started when the end began
 			grace = min(grace, state.MinimumGrace)
 		}
-		c.endsIn, c.overAt, c.latestAt = d.n, now.Add(grace), now.Add(state.GraceOf(p)+state.MinimumGrace+time.Second)
+		c.endsIn, c.stopAt, c.overAt, c.latestAt = d.n, now, now.Add(grace), now.Add(state.GraceOf(p)+state.MinimumGrace+time.Second)
 		if !d.drainBy.IsZero() && d.drainBy.Before(c.overAt) {
 			c.overAt = d.drainBy
 		}
@@ -124,7 +124,8 @@ func (d *daemon) checkAsked(w plan.Signal) {
 }
 
 // checkTurn: with the pod, its sidecars get their stop signals after all others have ended, in the reverse order of their start, or
-// when the grace period is over. A signal that failed is sent again, also when the pod has come back. b.mu is held.
+// when the grace period is over. What goes on, or has started, because the pod has come back meanwhile does not count. A signal that
+// failed is sent again, also then. b.mu is held.
 func (d *daemon) checkTurn(w plan.Signal) {
 	b := d.box
 	c := b.containers[w.ID]
@@ -139,7 +140,7 @@ func (d *daemon) checkTurn(w plan.Signal) {
 		if other == c || other.late {
 			continue
 		}
-		if b.startsApart(uid, other.name) {
+		if b.startsApart(uid, other.name) || other.endsIn != d.n && !b.changed[uid].Before(c.stopAt) {
 			continue
 		}
 		if !other.sidecar || other.order > c.order {

@@ -71,6 +71,11 @@ var mutants = []mutant{
 		says:    "is signalled before",
 	},
 	{
+		name:    "a sidecar that ends waits for what has started since the pod came back",
+		patches: []patch{{"runner/pod/plan/stop.go", "s.Running && (s.Stopping || o.Ends)", "s.Running"}},
+		says:    "waits for nobody",
+	},
+	{
 		name:    "a container does not wait for the hook of the one before",
 		patches: []patch{{"runner/pod/plan/rules.go", "return s.Unhealthy == \"\" && (!s.Hooked", "return s.Unhealthy != \"\" && (!s.Hooked"}},
 		says:    "while the postStart hook of",

@@ -91,6 +91,7 @@ func (s *script) changed(uid string) {
 	s.since[uid] = time.Now()
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
+	s.box.changed[uid] = time.Now()
 	for key, h := range s.box.histories {
 		if key[:len(uid)+1] == uid+"/" {
 			h.streak = -1

@@ -143,6 +143,9 @@ func TestSidecars(t *testing.T) {
 		{"then nothing is left", nil, statuses{"s1": ended(0, 0), "s2": ended(0, 0), "a": ended(0, 0)}.initialized(), "teardown"},
 		{"a pod that comes back lets the turns go on", d, statuses{"s1": awaits, "s2": awaits, "a": ended(0, 0), "b": ended(0, 0)}.initialized(),
 			"turn s2, start a, start b, wait 5s"},
+		{"it does not wait for what starts, or goes on, then", d, starting(statuses{"s1": ended(0, 0), "s2": awaits, "a": running(), "b": ended(0, 0)}.initialized()),
+			"start s1, turn s2, start b"},
+		{"but for what still ends", d, statuses{"s1": awaits, "s2": stopping, "a": running(), "b": ended(0, 0)}.initialized(), "start b, wait 5s"},
 		{"one that an edit makes a container has its turn", nil, func() *Observed {
 			o := statuses{"s1": awaits, "s2": awaits, "a": stopping}.initialized()
 			o.Sidecars = []string{"s2"}

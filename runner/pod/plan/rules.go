@@ -74,6 +74,8 @@ type Observed struct {
 	StopBy time.Time
 	// Starting: a container's process is just being started, and may run.
 	Starting bool
+	// Ends: the pod is being ended as a whole; set by stopAll for what it asks.
+	Ends bool
 	// Grace is the grace period that the running pod was started with; it holds once the manifest is gone.
 	Grace time.Duration
 	// Sidecars are the running pod's, in the order of their start.

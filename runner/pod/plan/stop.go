@@ -94,10 +94,12 @@ func stopAll(o *Observed, grace time.Duration, reason string, replace bool, now 
 	if !o.EndBy.IsZero() { // what was only just being started when the pod's end began
 		grace = min(grace, max(o.EndBy.Sub(now), state.MinimumGrace))
 	}
+	ending := *o
+	ending.Ends = true
 	var out []Action
 	for name, s := range sorted(o.Containers) {
 		if s.Running {
-			out = append(out, o.stop(name, s, grace, reason, replace, now)...)
+			out = append(out, ending.stop(name, s, grace, reason, replace, now)...)
 		}
 	}
 	for i, a := range out {
@@ -110,17 +112,17 @@ func stopAll(o *Observed, grace time.Duration, reason string, replace bool, now 
 }
 
 // turn says whether all have ended that end before a container that waits for that: everything but sidecars, and the sidecars
-// that come after it.
+// that come after it. When the pod has come back meanwhile, what was started since, or goes on, does not count.
 func (o *Observed) turn(name string) bool {
 	place := slices.Index(o.Sidecars, name)
 	if place < 0 {
 		return true // an edit has made it another kind of container
 	}
-	if o.Starting {
+	if o.Starting && o.Ends {
 		return false
 	}
 	for other, s := range o.Containers {
-		if at := slices.Index(o.Sidecars, other); s.Running && (at < 0 || at > place) {
+		if at := slices.Index(o.Sidecars, other); s.Running && (s.Stopping || o.Ends) && (at < 0 || at > place) {
 			return false
 		}
 	}
