@@ -146,7 +146,7 @@ func (s *Sandboxes) Claim(ctx context.Context, w plan.Claim) state.Claimed {
 		if s.Claims.Release(string(w.Pod.UID)) {
 			s.Freed()
 		}
-		return state.Claimed{Problem: problem}
+		return state.Claimed{Problem: problem, Released: true}
 	}
 	return state.Claimed{Grant: state.Grant{Devices: got.Devices, FirstID: got.FirstID, SELinuxLevel: got.SELinuxLevel}}
 }

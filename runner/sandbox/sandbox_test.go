@@ -434,6 +434,9 @@ func TestPortOfTheMachine(t *testing.T) {
 		!strings.Contains(got.Message, fmt.Sprintf("(pid %d)", os.Getpid())) {
 		t.Fatalf("%+v", got)
 	}
+	if lost := l.Claim(t.Context(), plan.Claim{Pod: pod}); !lost.Released {
+		t.Error("the pod is not told that it has nothing")
+	}
 	for _, free := range []*v1.Pod{
 		withPort("elsewhere", "containers: [", ", hostIP: 127.0.0.2"), withPort("datagrams", "containers: [", ", protocol: UDP"),
 		withPort("host", "hostNetwork: true\ncontainers: [", ""), // which may listen on another address

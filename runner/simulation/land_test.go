@@ -162,6 +162,12 @@ func (d doer) claim(uid string, w plan.Claim) state.Result {
 			}
 		}
 	}
+	b := d.box
+	if len(ports) > 0 && !b.calm && !b.spared(uid) && b.drawLocked("listens", uid).Float64() < b.temper.fail {
+		delete(d.ports, uid)
+		delete(d.names, uid)
+		return state.Claimed{Problem: state.Problem{Reason: "HostPortConflict", Message: "a program listens there"}, Released: true}
+	}
 	d.ports[uid] = ports
 	d.names[uid] = manifests.Key(w.Pod)
 	return state.Claimed{}

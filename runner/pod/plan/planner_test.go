@@ -208,10 +208,14 @@ func TestPlan(t *testing.T) {
 		scene *scene
 		want  string
 	}{
-		"a new pod":                          {begin(pod(nil)), "Claim"},
-		"its port is taken":                  {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{Problem: state.Problem{Claim: true}}), "wake 10s"},
-		"its port is free":                   {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{Problem: state.Problem{Claim: true}}).happens(state.ClaimsFree{}), "Claim"},
-		"claimed":                            {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}), "SetUp"},
+		"a new pod":         {begin(pod(nil)), "Claim"},
+		"its port is taken": {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{Problem: state.Problem{Claim: true}}), "wake 10s"},
+		"its port is free":  {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{Problem: state.Problem{Claim: true}}).happens(state.ClaimsFree{}), "Claim"},
+		"claimed":           {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}), "SetUp"},
+		"claimed, and then lost, for an edit": {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}).happens(state.Desired{At: start, Pod: pod(other)}).follow().
+			ends(state.ThingSandbox, state.Claimed{Problem: failed, Released: true}).happens(state.Desired{At: start, Pod: pod(nil)}), "Claim"},
+		"claimed, and kept, for an edit": {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}).happens(state.Desired{At: start, Pod: pod(other)}).follow().
+			ends(state.ThingSandbox, state.Claimed{Problem: failed}).happens(state.Desired{At: start, Pod: pod(nil)}), "SetUp"},
 		"the set-up failed":                  {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}).follow().ends(state.ThingSandbox, state.SandboxMade{Problem: failed}), "Clear, wake 10s"},
 		"set up":                             {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}).follow().ends(state.ThingSandbox, state.SandboxMade{}), "Create main#0, Attach"},
 		"created":                            {up(pod(nil)).ends("container/main", state.Made{}), "Start main"},

@@ -218,10 +218,11 @@ type (
 		// Problem: it could not be looked at.
 		Problem Problem
 	}
-	// Claimed says that the pod has what no other can have.
+	// Claimed says that the pod has what no other can have. Released: it has nothing, also not what it had before.
 	Claimed struct {
-		Grant   Grant
-		Problem Problem
+		Grant    Grant
+		Problem  Problem
+		Released bool
 	}
 	// SandboxMade says that what the containers share is there, but for the network.
 	SandboxMade struct {

@@ -39,6 +39,9 @@ func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Ti
 }
 
 func takeClaimed(s *next, r state.Claimed, f *state.Flight, at time.Time) {
+	if r.Released {
+		s.GrantedFor = "" // an edit that is taken back would be set up with what others may have now
+	}
 	if r.Problem.Failed() {
 		if f.Cancelled.IsZero() {
 			s.notPrepared(r.Problem, at)
