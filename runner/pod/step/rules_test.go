@@ -333,3 +333,27 @@ func TestListAcrossAClockSet(t *testing.T) {
 		t.Error("a list that was asked for later does not count")
 	}
 }
+
+// TestUnclearClaim: what a claim has taken that has ended in a panic, its own or the pod's, is given back before the pod is over.
+func TestUnclearClaim(t *testing.T) {
+	claim := state.Flight{Kind: state.KindClaim, Token: 7, Began: t0}
+	for name, test := range map[string]struct {
+		void   bool
+		result state.Result
+	}{
+		"its own":   {false, state.Panicked{Message: "no"}},
+		"the pod's": {true, state.Claimed{}},
+	} {
+		p := web()
+		f := claim
+		f.Void = test.void
+		s := steps(state.New(host, 0, p, true), state.Desired{At: t0, Pod: p}, state.Begun{Thing: state.ThingSandbox, Flight: f}, state.Desired{At: t0})
+		s = steps(s, state.Returned{Thing: state.ThingSandbox, Token: 7, At: t0, Result: test.result})
+		if s.Over() {
+			t.Errorf("%s: the pod is over, and may have what others wait for", name)
+		}
+		if s = steps(s, effect(state.KindClear, "", "", state.ClearGone, state.Cleared{All: true})...); !s.Over() {
+			t.Errorf("%s: the pod is not over", name)
+		}
+	}
+}
