@@ -41,7 +41,7 @@ func applyDesired(s *next, e state.Desired) {
 	if others || e.Pod != old {
 		known := s.Revisions.Manifest
 		s.Revisions = s.Revise()
-		s.orderAgain()
+		orderAgain(s)
 		s.Shown = s.WantedContent()
 		s.pruneImages()
 		if s.Revisions.Manifest != known {
@@ -87,7 +87,7 @@ func (s *next) edited(old *v1.Pod, at time.Time) {
 
 // orderAgain: of containers that are replaced together, for an edit or for the objects that they use, those that come later wait for
 // the hooks of the others again.
-func (s *next) orderAgain() {
+func orderAgain(s *next) {
 	hooked := false
 	for i := range s.Pod.Spec.Containers {
 		spec := &s.Pod.Spec.Containers[i]

@@ -76,7 +76,7 @@ func applyReturned(s *next, e state.Returned) {
 	}
 	if f.Void {
 		s.UnclearUntil = e.At
-		s.claimUnclear(f)
+		claimUnclear(s, f)
 		if f.ID != "" && s.nameOf(f.ID) == "" && s.Leftovers[f.ID] == nil && (f.Kind == state.KindCreate || f.Kind == state.KindStart) {
 			s.Leftovers[f.ID] = &state.Leftover{Name: f.Name, Kill: true, Void: true, Step: s.Steps}
 		}
@@ -86,7 +86,7 @@ func applyReturned(s *next, e state.Returned) {
 		s.Pauses[e.Thing] = s.Pauses[e.Thing].Failed(e.At)
 		s.warn(s.containerOf(f), "InternalError", "%s failed in Solopod's own code: %s", f.Kind, p.Message)
 		s.unmakeAfter(f)
-		s.claimUnclear(f)
+		claimUnclear(s, f)
 		return
 	}
 	before := s.Pauses[e.Thing]
@@ -97,7 +97,7 @@ func applyReturned(s *next, e state.Returned) {
 }
 
 // claimUnclear: nobody knows what a claim whose result does not count has taken. It is given back, or others would wait for it for ever.
-func (s *next) claimUnclear(f *state.Flight) {
+func claimUnclear(s *next, f *state.Flight) {
 	if f.Kind == state.KindClaim && !s.SetUp {
 		s.Dirty = true
 	}
