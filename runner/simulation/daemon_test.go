@@ -30,7 +30,8 @@ type daemon struct {
 	names  map[string]string         // names of pods, by UID
 	active map[string]bool           // effects that run, by pod and thing
 	begins map[string][]time.Time
-	panics map[string]time.Time // by UID: when the pod's code panicked last
+	panics map[string]time.Time // by UID: when the pod's code, or an effect's, panicked last
+	voided map[string]time.Time // by UID: when the pod's code did, so that what ran does not count
 	last   map[string]time.Time // by UID: when an effect other than a pull ended last
 	// endBegan is when the end of a pod began, by UID; drainBy is when the machine goes down.
 	endBegan map[string]time.Time
@@ -51,7 +52,7 @@ func (b *box) start() *daemon {
 	b.mu.Lock()
 	d := &daemon{
 		box: b, dead: make(chan struct{}), alive: true, ports: map[string]map[int32]bool{}, names: map[string]string{}, active: map[string]bool{}, begins: map[string][]time.Time{},
-		panics: map[string]time.Time{}, last: map[string]time.Time{}, endBegan: map[string]time.Time{}, hooks: map[string]string{}, left: map[string]bool{},
+		panics: map[string]time.Time{}, voided: map[string]time.Time{}, last: map[string]time.Time{}, endBegan: map[string]time.Time{}, hooks: map[string]string{}, left: map[string]bool{},
 	}
 	b.lives++
 	d.n = b.lives
@@ -152,6 +153,9 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	switch r.Reason {
 	case "InternalError":
 		d.panics[uid] = time.Now()
+		if strings.HasPrefix(r.Message, "Solopod's own code failed") {
+			d.voided[uid] = time.Now()
+		}
 		for key, h := range b.histories {
 			if strings.HasPrefix(key, uid+"/") {
 				b.outlived(uid, h)

@@ -256,7 +256,7 @@ func (d doer) landedLeft(w plan.Work) {
 	if c == nil {
 		return
 	}
-	if at, ok := d.panics[c.uid]; ok && time.Since(at) < tooLong && time.Since(at) >= plan.Heed {
+	if at, ok := d.voided[c.uid]; ok && time.Since(at) < tooLong && time.Since(at) >= plan.Heed {
 		b.history(c.uid, c.name).free = true
 	}
 }
