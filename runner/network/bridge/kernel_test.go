@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -42,6 +43,8 @@ func TestCheckSubnets(t *testing.T) {
 	}{
 		{"", "", true}, {"10.1.0.0/16", "fd00:1::/64", true}, {"none", "", true}, {"", "none", true}, {"none", "none", false}, {"10.1.0.0/31", "", false},
 		{"fd00::/64", "", false}, {"", "10.0.0.0/24", false}, {"", "fd00::/127", false}, {"", "::ffff:10.0.0.0/120", false}, {"x", "", false},
+		{"0.0.0.0/0", "", false}, {"127.0.0.0/24", "", false}, {"169.254.7.0/24", "", false}, {"224.0.0.0/24", "", false}, {"240.0.0.0/24", "", false}, {"100.64.0.0/16", "", true},
+		{"", "::/0", false}, {"", "fe80::/64", false}, {"", "ff02::/64", false}, {"", "2001:db8::/64", true},
 	} {
 		if err := CheckSubnets(c.four, c.six); (err == nil) != c.ok {
 			t.Errorf("%q and %q: %v", c.four, c.six, err)
@@ -83,6 +86,38 @@ func TestJoined(t *testing.T) {
 	} {
 		if joined(table, "eth0", []string{wanted}) != want {
 			t.Errorf("%q: %v", table, !want)
+		}
+	}
+}
+
+// A configured subnet that is the machine's own network would cut the machine off.
+func TestInTheWay(t *testing.T) {
+	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "lan0"}, PeerName: "lan1"}
+	if err := netlink.LinkAdd(link); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := netlink.LinkDel(link); err != nil {
+			t.Error(err)
+		}
+	})
+	ip := netip.MustParseAddr
+	err := errors.Join(netlink.AddrAdd(link, address(ip("192.0.2.7"), 24)), netlink.AddrAdd(link, address(ip("2001:db8::7"), 64)), netlink.LinkSetUp(link),
+		netlink.RouteAdd(&netlink.Route{LinkIndex: link.Index, Gw: net.ParseIP("192.0.2.1")}),
+		netlink.RouteAdd(&netlink.Route{LinkIndex: link.Index, Gw: net.ParseIP("192.0.2.1"), Dst: ipNet(ip("10.0.0.0"), 8)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, free := range map[string]bool{
+		"192.0.2.0/24": false, "192.0.2.128/25": false, "192.0.0.0/16": false, "10.0.0.0/8": false, "8.0.0.0/6": false, "10.1.0.0/16": true, "198.51.100.0/24": true,
+		"2001:db8::/64": false, "2001:db8::/32": false, "2001:db8:0:1::/64": true,
+	} {
+		is4 := netip.MustParsePrefix(setting).Addr().Is4()
+		b := &Bridge{Config: Config{Name: "own0", PodCIDR: setting, PodCIDR6: setting}}
+		if _, err := b.chooseSubnet(is4); (err == nil) != free {
+			t.Errorf("%s: %v", setting, err)
+		} else if err != nil && !strings.Contains(err.Error(), "lan0") {
+			t.Errorf("%s: nobody is told of the interface: %v", setting, err)
 		}
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
 )
@@ -95,21 +97,27 @@ func (b *Bridge) ofPods() (out []netip.Prefix) {
 // chooseSubnet takes the configured subnet; of IPv4 else the first of the range that no route of the machine touches, of IPv6 the
 // machine's own.
 func (b *Bridge) chooseSubnet(is4 bool) (netip.Prefix, error) {
-	if setting := b.PodCIDR6; !is4 {
-		if setting == "" {
-			if !b.private.IsValid() {
-				b.private = ownSubnet(machineID(), b.Name)
-			}
-			return b.private, nil
+	setting, family := b.PodCIDR, netlink.FAMILY_V4
+	if !is4 {
+		setting, family = b.PodCIDR6, netlink.FAMILY_V6
+	}
+	if setting == "" && !is4 {
+		if !b.private.IsValid() {
+			b.private = ownSubnet(machineID(), b.Name)
 		}
-		return parseSubnet(setting, false)
+		return b.private, nil
 	}
-	if b.PodCIDR != "" {
-		return parseSubnet(b.PodCIDR, true)
-	}
-	routes, err := whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
+	routes, err := whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
 	if err != nil {
 		return netip.Prefix{}, err
+	}
+	if setting != "" {
+		p, err := parseSubnet(setting, is4)
+		if r, taken := inTheWay(p, routes, b.Name); err == nil && taken {
+			err = fmt.Errorf("the subnet %s of the configuration is the machine's own network (its route to %s, interface %s), which pods would cut off; "+
+				"set podCIDR and podCIDR6 to subnets that nobody has, or leave them out", p, r.Dst, linkName(r.LinkIndex))
+		}
+		return p, err
 	}
 	for third := range 256 {
 		bytes := defaultRange.Addr().As4()
@@ -131,11 +139,45 @@ func overlaps(p netip.Prefix, routes []netlink.Route) bool {
 	return false
 }
 
+// inTheWay finds a route of the machine that a configured subnet would take away: to a network that an interface is in, or to a part of the
+// subnet. One to a larger network that lies behind a router leaves the subnet to whoever has chosen it.
+func inTheWay(p netip.Prefix, routes []netlink.Route, bridge string) (netlink.Route, bool) {
+	for _, r := range routes {
+		to, ok := prefix(r.Dst)
+		if !ok || to.Bits() == 0 || !p.Overlaps(to) || r.Type != unix.RTN_UNICAST || linkName(r.LinkIndex) == bridge {
+			continue
+		}
+		if to.Bits() >= p.Bits() || r.Gw == nil && len(r.MultiPath) == 0 {
+			return r, true
+		}
+	}
+	return netlink.Route{}, false
+}
+
+func linkName(index int) string {
+	link, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Sprint(index)
+	}
+	return link.Attrs().Name
+}
+
+// reserved are addresses that no pod can have: of the machine itself, of one link, of groups, and of nobody (RFC 6890, RFC 5771, RFC 4291).
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
+	netip.MustParsePrefix("::/8"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("ff00::/8"),
+}
+
+func overlapsReserved(p netip.Prefix) bool { return slices.ContainsFunc(reserved, p.Overlaps) }
+
 // parseSubnet reads a setting that is not empty and not None.
 func parseSubnet(setting string, is4 bool) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(setting)
 	if is4 && (err != nil || !p.Addr().Is4() || p.Bits() > 30) {
 		return netip.Prefix{}, fmt.Errorf("podCIDR %q is not an IPv4 subnet like 10.166.0.0/24, nor none", setting)
+	}
+	if err == nil && overlapsReserved(p) {
+		return netip.Prefix{}, fmt.Errorf("the subnet %s has addresses that no pod can have (of loopback, of a link alone, of groups, or all there are); set podCIDR to one like 10.166.0.0/24, and podCIDR6 to one like fd00:10:166::/64", p)
 	}
 	if !is4 && (err != nil || !p.Addr().Is6() || p.Addr().Is4In6() || p.Bits() > 126) {
 		return netip.Prefix{}, fmt.Errorf("podCIDR6 %q is not an IPv6 subnet like fd00:10:166::/64, nor none", setting)
