@@ -643,6 +643,10 @@ func TestTakenAway(t *testing.T) {
 			setSysctl(t, "ipv4/ip_forward", "0")
 			return nil
 		}},
+		{"forwarding is switched off for the bridge", "forwarding", func() error {
+			setSysctl(t, "ipv4/conf/"+m.config.Bridge+"/forwarding", "0")
+			return nil
+		}},
 	} {
 		m.mu.Lock()
 		m.told = nil
@@ -651,6 +655,71 @@ func TestTakenAway(t *testing.T) {
 		eventually(t, 3*time.Second, c.what+"; told "+c.told, func() bool { return m.said(Restored) && m.said(c.told) })
 		eventually(t, 5*time.Second, c.what, all)
 	}
+}
+
+// A machine whose IPv6 is switched off for a while, as some programs of virtual private networks do it, has its pods reachable by IPv4
+// meanwhile, and by IPv6 again afterwards. Those that come meanwhile have IPv4.
+func TestIPv6SwitchedOff(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+	serve(t, p.space, 80, "web")
+	m.watching()
+	answers(t, m.neighbor, here6, 8080, "web")
+	setSysctl(t, "ipv6/conf/"+m.config.Bridge+"/disable_ipv6", "1")
+	eventually(t, 3*time.Second, "it is told", func() bool { return m.said(Broken) })
+	if m.said(Restored) {
+		t.Error("it tells that all is well again")
+	}
+	flushRules(t)
+	eventually(t, 3*time.Second, "IPv4 is mended", func() bool { _, err := ask(m.neighbor, here4, 8080); return err == nil })
+	next := m.attach("next", Port{HostPort: 8081, ContainerPort: 80, Protocol: "TCP"})
+	serve(t, next.space, 80, "next")
+	answers(t, m.neighbor, here4, 8081, "next")
+	if len(next.IPs) != 1 {
+		t.Errorf("a pod that comes meanwhile has %v", next.IPs)
+	}
+	before := handle(t, m.config.Bridge, "postrouting")
+	for range 3 { // looks again meanwhile, of which none writes anything
+		in(t, nil, func() error {
+			other := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "another0"}}
+			err := errors.Join(netlink.LinkAdd(other), netlink.LinkDel(other))
+			time.Sleep(settle + breather)
+			return err
+		})
+	}
+	if after := handle(t, m.config.Bridge, "postrouting"); after != before {
+		t.Errorf("the rules are written again and again: handle %d became %d", before, after)
+	}
+	setSysctl(t, "ipv6/conf/"+m.config.Bridge+"/disable_ipv6", "0")
+	eventually(t, 5*time.Second, "there is IPv6 again", func() bool { _, err := ask(m.neighbor, here6, 8080); return err == nil })
+	eventually(t, 3*time.Second, "it is told that it works again", func() bool { return m.said(Restored) })
+	if later := m.attach("later"); len(later.IPs) != 2 {
+		t.Errorf("a pod that comes later has %v", later.IPs)
+	}
+	// So it is when a daemon starts while IPv6 is off.
+	setSysctl(t, "ipv6/conf/"+m.config.Bridge+"/disable_ipv6", "1")
+	again := &machine{t: t, Network: New(m.config), neighbor: m.neighbor}
+	again.Adopt("web", p.Attachment)
+	again.Adopt("next", next.Attachment)
+	again.watching()
+	eventually(t, 3*time.Second, "the next daemon tells", func() bool { return again.said(Broken) })
+	setSysctl(t, "ipv6/conf/"+m.config.Bridge+"/disable_ipv6", "0")
+	eventually(t, 5*time.Second, "the next daemon mends it", func() bool { _, err := ask(m.neighbor, here6, 8080); return err == nil })
+}
+
+// handle is that of a chain's first rule, which rules that are written anew do not have.
+func handle(t *testing.T, table, chain string) uint64 {
+	t.Helper()
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &nftables.Table{Family: nftables.TableFamilyIPv4, Name: table}
+	rules, err := c.GetRules(of, &nftables.Chain{Name: chain, Table: of})
+	if err != nil || len(rules) == 0 {
+		t.Fatalf("chain %s of table %s: %v, %v", chain, table, rules, err)
+	}
+	return rules[0].Handle
 }
 
 // A daemon that is started writes what was changed while none ran.

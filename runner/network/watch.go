@@ -125,8 +125,8 @@ var sources = []source{
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_NETCONF,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_NETCONF,
 	}, func(h syscall.NlMsghdr) bool {
-		// What is new takes nothing away, but for a route in another's place.
-		return h.Type != unix.RTM_NEWADDR && (h.Type != unix.RTM_NEWROUTE || h.Flags&unix.NLM_F_REPLACE != 0)
+		// A new route takes nothing away, but in another's place. A new address may be the only sign that IPv6 is there again.
+		return h.Type != unix.RTM_NEWROUTE || h.Flags&unix.NLM_F_REPLACE != 0
 	}},
 }
 

@@ -27,6 +27,8 @@ const mostPods = 1 << 16
 // addresses are those that the own bridge gives out. A pod's address of either family has the same number within its subnet.
 type addresses struct {
 	subnets []netip.Prefix // of the bridge, one of a family; none while there is no bridge
+	// lame: IPv6 is switched off for now; pods that come get no address of it, and those that have one keep it.
+	lame bool
 	// private is the machine's own subnet of IPv6, once it was chosen.
 	private netip.Prefix
 	taken   map[string][]netip.Addr
@@ -46,8 +48,18 @@ func nth(subnet netip.Prefix, n uint64) netip.Addr {
 
 func (a *addresses) at(n uint64) []netip.Addr {
 	out := make([]netip.Addr, 0, len(a.subnets))
-	for _, s := range a.subnets {
+	for _, s := range a.offered() {
 		out = append(out, nth(s, n))
+	}
+	return out
+}
+
+// offered are the subnets of which pods get addresses now.
+func (a *addresses) offered() (out []netip.Prefix) {
+	for _, s := range a.subnets {
+		if s.Addr().Is4() || !a.lame {
+			out = append(out, s)
+		}
 	}
 	return out
 }
@@ -95,21 +107,15 @@ func (a *addresses) allocate(uid string, now time.Duration) ([]netip.Addr, error
 	return a.taken[uid], nil
 }
 
-// covers says whether these are addresses of all the subnets.
+// covers says whether these are addresses of the subnets, with one of each that is offered.
 func (a *addresses) covers(ips []netip.Addr) bool {
-	if len(ips) != len(a.subnets) {
-		return false
-	}
-	for _, s := range a.subnets {
-		found := false
-		for _, ip := range ips {
-			found = found || s.Contains(ip)
-		}
-		if !found {
+	of := func(s netip.Prefix) bool { return slices.ContainsFunc(ips, s.Contains) }
+	for _, ip := range ips {
+		if !slices.ContainsFunc(a.subnets, func(s netip.Prefix) bool { return s.Contains(ip) }) {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(a.offered(), func(s netip.Prefix) bool { return !of(s) })
 }
 
 // free says whether nobody has the addresses, and when they were given back if that was lately; zero if not.

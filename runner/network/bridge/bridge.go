@@ -98,7 +98,7 @@ func (b *Bridge) join(ctx context.Context, uid, space string) ([]netip.Addr, err
 	}
 	defer b.mu.Unlock()
 	if !b.exists() {
-		if err := b.ensure(); err != nil {
+		if err := b.ensure(); err != nil && !errors.As(err, new(lameError)) {
 			return nil, fmt.Errorf("cannot make the bridge %s: %w", b.Name, err)
 		}
 	}
@@ -153,7 +153,7 @@ func (b *Bridge) Sweep() error {
 
 // remove takes the bridge and its rules away.
 func (b *Bridge) remove() error {
-	b.subnets, b.ready, b.mark = nil, false, ""
+	b.subnets, b.ready, b.lame, b.mark = nil, false, false, ""
 	if err := firewall.DeleteBridge(b.Name); err != nil {
 		return fmt.Errorf("cannot remove the rules of bridge %s: %w", b.Name, err)
 	}
@@ -195,23 +195,30 @@ func (b *Bridge) ensure() error {
 		}
 		link = made
 	}
-	if err := netlink.LinkSetHardwareAddr(link, b.hardware()); err != nil {
-		return err
+	// Only where it is needed: the kernel tells of each setting, and what cannot be mended would be tried again at once.
+	if link.Attrs().HardwareAddr.String() != b.hardware().String() {
+		if err := netlink.LinkSetHardwareAddr(link, b.hardware()); err != nil {
+			return err
+		}
 	}
 	subnets, err := b.chooseSubnets(link)
 	if err != nil {
 		return err
 	}
-	err = b.use(link, subnets)
-	if err != nil && len(subnets) == 2 && b.PodCIDR6 == "" { // nobody has asked for both
-		slog.Warn("pods get addresses of IPv4 only; with podCIDR6: none in the configuration file nothing else is tried", "err", err)
-		subnets = subnets[:1]
-		err = b.use(link, subnets)
+	lame := b.use(link, subnets)
+	if lame != nil && len(subnets) == 2 && (b.PodCIDR6 == "" || b.havePodsOf6()) { // nobody has asked for both, or IPv4 at least goes on
+		if err := b.use(link, subnets[:1]); err != nil {
+			return errors.Join(lame, err)
+		}
+		// Pods that have addresses of IPv6 get them back as soon as that is possible.
+		if !b.havePodsOf6() {
+			slog.Warn("pods get addresses of IPv4 only; with podCIDR6: none in the configuration file nothing else is tried", "err", lame)
+			subnets, lame = subnets[:1], nil
+		}
+	} else if lame != nil {
+		return lame
 	}
-	if err != nil {
-		return err
-	}
-	b.subnets, b.ready = subnets, true
+	b.subnets, b.ready, b.lame = subnets, true, lame != nil
 	for uid := range b.taken {
 		if err := b.reconnect(link, uid); err != nil {
 			return err
@@ -219,6 +226,9 @@ func (b *Bridge) ensure() error {
 	}
 	if err := announce.Send(link.Attrs().Index, b.hardware(), true, b.gateways()...); err != nil {
 		slog.Debug("the bridge's addresses cannot be announced", "err", err) // they did not change, as a rule
+	}
+	if lame != nil {
+		return lameError{lame}
 	}
 	return nil
 }
@@ -231,10 +241,31 @@ func (b *Bridge) gateways() (out []netip.Addr) {
 	return out
 }
 
-// use has the link, the machine and its rules serve the subnets.
+// lameError says that pods' addresses of IPv6 lead nowhere, while those of IPv4 do.
+type lameError struct{ error }
+
+func (e lameError) Error() string { return "pods' addresses of IPv6 lead nowhere: " + e.error.Error() }
+
+func (e lameError) Unwrap() error { return e.error }
+
+func (b *Bridge) havePodsOf6() bool {
+	for _, ips := range b.taken {
+		for _, ip := range ips {
+			if ip.Is6() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// use has the link, the machine and its rules serve the subnets. Rules are written only if they are others: the kernel tells of that, too.
 func (b *Bridge) use(link netlink.Link, subnets []netip.Prefix) error {
 	if err := b.setUp(link, subnets); err != nil {
 		return err
+	}
+	if mark, err := firewall.LookBridge(b.Name, subnets); err == nil && mark != "" && mark == b.mark {
+		return nil
 	}
 	if err := firewall.WriteBridge(b.Name, subnets); err != nil {
 		return fmt.Errorf("cannot set the rules for traffic that leaves the machine (does the kernel have nf_tables?): %w", err)
@@ -270,6 +301,11 @@ func (b *Bridge) setUp(link netlink.Link, subnets []netip.Prefix) error {
 		}
 		if err := setForwarding(s.Addr().Is4()); err != nil {
 			return err
+		}
+		if s.Addr().Is4() { // the machine's setting is that of all interfaces, but of new ones if somebody has decided otherwise
+			if err := setSysctl(forwardsOn(b.Name), "1"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -360,7 +396,7 @@ func (b *Bridge) missing() (out []string, err error) {
 		} else if !ok {
 			out = append(out, "the route to "+s.String())
 		}
-		if !forwarding(s.Addr().Is4()) {
+		if !forwarding(s.Addr().Is4()) || s.Addr().Is4() && sysctl(forwardsOn(b.Name)) != "1" {
 			out = append(out, "the machine's forwarding of packets")
 		}
 	}

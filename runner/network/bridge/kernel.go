@@ -113,6 +113,9 @@ const (
 	isRouter      = "ipv6/conf/all/forwarding"
 )
 
+// forwardsOn is the setting of packets of IPv4 that come from an interface.
+func forwardsOn(link string) string { return "ipv4/conf/" + link + "/forwarding" }
+
 // forwarding says whether the machine forwards packets of a family.
 func forwarding(is4 bool) bool {
 	if is4 {
