@@ -657,6 +657,28 @@ func TestTakenAway(t *testing.T) {
 	}
 }
 
+// Pods may have very many host ports, as a server of telephony has them; they are forwarded, and mended.
+func TestManyHostPorts(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	const most = 1500
+	ports := []Port{{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"}}
+	for i := range int32(most) {
+		ports = append(ports, Port{HostPort: 20000 + i, ContainerPort: 20000 + i, Protocol: []string{"TCP", "UDP"}[i%2]})
+	}
+	p := m.attach("phones", ports[1:]...)
+	web := m.attach("web", ports[0])
+	serve(t, p.space, 20000+most-2, "phones")
+	serve(t, web.space, 80, "web")
+	m.watching()
+	for _, ip := range []string{here4, here6} {
+		answers(t, m.neighbor, ip, 20000+most-2, "phones")
+		answers(t, m.neighbor, ip, 8080, "web")
+	}
+	flushRules(t)
+	eventually(t, 5*time.Second, "the rules are there again", func() bool { _, err := ask(m.neighbor, here6, 20000+most-2); return err == nil })
+	answers(t, m.neighbor, here4, 8080, "web")
+}
+
 // A machine whose IPv6 is switched off for a while, as some programs of virtual private networks do it, has its pods reachable by IPv4
 // meanwhile, and by IPv6 again afterwards. Those that come meanwhile have IPv4.
 func TestIPv6SwitchedOff(t *testing.T) {

@@ -22,7 +22,7 @@ func TestMatters(t *testing.T) {
 	}{
 		"a link":              {links, syscall.NlMsghdr{Type: unix.RTM_NEWLINK}, true},
 		"no link any more":    {links, syscall.NlMsghdr{Type: unix.RTM_DELLINK}, true},
-		"an address":          {links, syscall.NlMsghdr{Type: unix.RTM_NEWADDR}, false},
+		"an address":          {links, syscall.NlMsghdr{Type: unix.RTM_NEWADDR}, true},
 		"no address any more": {links, syscall.NlMsghdr{Type: unix.RTM_DELADDR}, true},
 		"a route":             {links, syscall.NlMsghdr{Type: unix.RTM_NEWROUTE, Flags: unix.NLM_F_CREATE}, false},
 		"another route":       {links, syscall.NlMsghdr{Type: unix.RTM_NEWROUTE, Flags: unix.NLM_F_REPLACE}, true},

@@ -20,7 +20,7 @@ import (
 // Open finds the chains that forbid the bridge's traffic, and allows there what pods send, what answers them, and what comes by a host
 // port. It says which chains had to be changed, and what keeps them so; nothing when all are as they should be.
 func Open(bridge string) (told []string, err error) {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Open(bridge string) (told []string, err error) {
 
 // Close removes what Open has added.
 func Close(bridge string) error {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
@@ -75,6 +76,16 @@ func portTable(bridge string) string   { return bridge + "-ports" }
 // fill adds the chains and rules of a table; nil means that there is no such table.
 type fill func(c *nftables.Conn, t *nftables.Table)
 
+// room is for a transaction and for what the kernel answers. Each rule is a message of some hundred bytes, and is acknowledged; a socket has
+// room for some hundred of them, if nobody asks for more, and a transaction cannot be sent in parts. What is not used costs nothing.
+const room = 64 << 20
+
+func dial() (*nftables.Conn, error) {
+	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+		return errors.Join(c.SetWriteBuffer(room), c.SetReadBuffer(room))
+	}))
+}
+
 // replaceTable writes the table of a name anew, of IPv4 and of IPv6, in one transaction.
 func replaceTable(name string, of4, of6 fill) error {
 	err := replace(name, of4, of6, families)
@@ -85,7 +96,7 @@ func replaceTable(name string, of4, of6 fill) error {
 }
 
 func replace(name string, of4, of6 fill, families []*family) error {
-	c, err := nftables.New()
+	c, err := dial()
 	if err != nil {
 		return err
 	}
