@@ -853,6 +853,7 @@ func TestForwardingForbidden(t *testing.T) {
 		"ip6tables":            {nftables.TableFamilyIPv6, "filter", "FORWARD", &drop, nil},
 		"nft by its policy":    {nftables.TableFamilyINet, "own", "forward", &drop, nil},
 		"nft by its last rule": {nftables.TableFamilyINet, "own", "forward", &accept, &expr.Verdict{Kind: expr.VerdictDrop}},
+		"ufw that rejects":     {nftables.TableFamilyIPv4, "filter", "FORWARD", &drop, &expr.Verdict{Kind: expr.VerdictJump, Chain: "ufw-reject-forward"}},
 		"firewalld's kind":     {nftables.TableFamilyINet, "firewalld", "filter_FORWARD", &accept, &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -866,6 +867,10 @@ func TestForwardingForbidden(t *testing.T) {
 				table := rules.AddTable(&nftables.Table{Family: c.family, Name: c.table})
 				rules.FlushTable(table)
 				chain := rules.AddChain(&nftables.Chain{Name: c.chain, Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: c.policy})
+				if v, ok := c.last.(*expr.Verdict); ok && v.Chain != "" {
+					rejects := rules.AddChain(&nftables.Chain{Name: v.Chain, Table: table})
+					rules.AddRule(&nftables.Rule{Table: table, Chain: rejects, Exprs: []expr.Any{&expr.Counter{}, &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3}}})
+				}
 				if c.last != nil {
 					rules.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Counter{}, c.last}})
 				}
@@ -897,7 +902,7 @@ func TestForwardingForbidden(t *testing.T) {
 				}
 			}
 			eventually(t, 2*time.Second, "it is told", func() bool {
-				return m.said(Blocked) && m.said("interface "+m.config.Bridge) || m.said("--zone=trusted")
+				return m.said(Blocked) && (m.said("interface "+m.config.Bridge) || m.said("--zone=trusted") || m.said("ufw route allow in on "+m.config.Bridge))
 			})
 			forbid() // as a reload does
 			eventually(t, 3*time.Second, "after a reload", func() bool { return works() == nil })
@@ -984,6 +989,14 @@ func TestForwardingForbiddenByLegacyTables(t *testing.T) {
 	}
 	run("iptables-legacy", "-A", "FORWARD", "-i", "other0", "-j", "ACCEPT")
 	run("iptables-legacy", "-A", "FORWARD", "-j", "REJECT")
+	run("ip6tables-legacy", "-N", "rejects")
+	t.Cleanup(func() {
+		run("ip6tables-legacy", "-F", "FORWARD")
+		run("ip6tables-legacy", "-F", "rejects")
+		run("ip6tables-legacy", "-X", "rejects")
+	})
+	run("ip6tables-legacy", "-A", "rejects", "-j", "REJECT")
+	run("ip6tables-legacy", "-A", "FORWARD", "-j", "rejects")
 	for range 2 { // a second pod changes nothing
 		p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
 		serve(t, p.space, 80, "web")

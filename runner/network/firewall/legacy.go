@@ -23,12 +23,16 @@ var legacy = map[string]string{ // file of /proc/thread-self/net -> program
 // OpenLegacy is Open for these tables.
 func OpenLegacy(ctx context.Context, bridge string) (told []string, err error) {
 	return told, eachLegacy(ctx, func(ctx context.Context, program string) error {
-		list, err := run(ctx, program, "-S", "FORWARD")
+		list, err := run(ctx, program, "-S")
 		if err != nil {
 			return err
 		}
-		rules := strings.Split(strings.TrimSpace(list), "\n")
-		end := slices.IndexFunc(rules, legacyForbidsAll) // the first line is the policy
+		rules := legacyChain(list, "FORWARD")
+		if len(rules) == 0 {
+			return fmt.Errorf("%s names no chain FORWARD", program)
+		}
+		forbidsAll := func(rule string) bool { return legacyForbidsAll(rule, list) }
+		end := slices.IndexFunc(rules, forbidsAll) // the first line is the policy
 		if end < 0 && rules[0] != "-P FORWARD DROP" {
 			return nil
 		}
@@ -45,7 +49,7 @@ func OpenLegacy(ctx context.Context, bridge string) (told []string, err error) {
 			return err
 		}
 		rules = slices.DeleteFunc(rules, func(r string) bool { return strings.Contains(r, comment(bridge)) })
-		end = slices.IndexFunc(rules, legacyForbidsAll)
+		end = slices.IndexFunc(rules, forbidsAll)
 		for i, rule := range wanted {
 			how := []string{"-A", "FORWARD"}
 			if end >= 0 {
@@ -85,9 +89,34 @@ func closeLegacy(ctx context.Context, program string, rules []string, bridge str
 	return nil
 }
 
-// legacyForbidsAll: the rule has no condition, and drops or rejects.
-func legacyForbidsAll(rule string) bool {
-	return rule == "-A FORWARD -j DROP" || rule == "-A FORWARD -j REJECT" || strings.HasPrefix(rule, "-A FORWARD -j REJECT --reject-with ")
+// legacyChain are the lines of a list that tell of a chain.
+func legacyChain(list, name string) (lines []string) {
+	for line := range strings.Lines(list) {
+		line = strings.TrimSpace(line)
+		for _, kind := range []string{"-P ", "-N ", "-A "} {
+			if rest, ok := strings.CutPrefix(line, kind+name); ok && (rest == "" || rest[0] == ' ') {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// legacyForbidsAll: the rule has no condition, and drops or rejects, or leads to a chain of the list that does with its first rule.
+func legacyForbidsAll(rule, list string) bool {
+	fields := strings.Fields(rule)
+	if len(fields) < 4 || fields[0] != "-A" || fields[2] != "-j" && fields[2] != "-g" {
+		return false
+	}
+	switch target := fields[3]; {
+	case target == "DROP", target == "REJECT":
+		return true
+	case len(fields) > 4 || list == "":
+		return false
+	default:
+		lines := legacyChain(list, target) // the first line says that there is such a chain
+		return len(lines) > 1 && legacyForbidsAll(lines[1], "")
+	}
 }
 
 func legacyAccepts(bridge string) [][]string {

@@ -116,8 +116,8 @@ func text(b []byte) string {
 	return string(s)
 }
 
-// forbidsAll: the rule has no condition, and drops or rejects.
-func (r rule) forbidsAll() bool {
+// forbidsAll: the rule has no condition, and drops or rejects, or leads to a chain that does.
+func (r rule) forbidsAll(chainDoes func(name string) bool) bool {
 	for i, e := range r.expressions {
 		last := i == len(r.expressions)-1
 		switch e.name {
@@ -125,7 +125,16 @@ func (r rule) forbidsAll() bool {
 		case "immediate":
 			verdict := attribute(attribute(e.data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT)
 			code := attribute(verdict, unix.NFTA_VERDICT_CODE)
-			return last && len(code) == 4 && int32(binary.BigEndian.Uint32(code)) == int32(expr.VerdictDrop)
+			if !last || len(code) != 4 {
+				return false
+			}
+			switch expr.VerdictKind(int32(binary.BigEndian.Uint32(code))) {
+			case expr.VerdictDrop:
+				return true
+			case expr.VerdictJump, expr.VerdictGoto:
+				return chainDoes(text(attribute(verdict, unix.NFTA_VERDICT_CHAIN)))
+			}
+			return false
 		case "reject":
 			return last
 		case "target": // iptables-nft's

@@ -89,7 +89,9 @@ func forwards(c *nftables.Chain) bool {
 
 // openChain adds the rules where the chain forbids and does not have them.
 func openChain(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge string) (changed bool, err error) {
-	end := slices.IndexFunc(rules, rule.forbidsAll)
+	end := slices.IndexFunc(rules, func(r rule) bool {
+		return r.forbidsAll(func(other string) bool { return beginsForbidding(chain.Table, other) })
+	})
 	if end < 0 && (chain.Policy == nil || *chain.Policy != nftables.ChainPolicyDrop) {
 		return false, nil
 	}
@@ -126,6 +128,12 @@ func removeOurs(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge st
 }
 
 func comment(bridge string) string { return "Solopod: pods of " + bridge }
+
+// beginsForbidding: whoever comes to the chain gets no further, as in ufw's for a policy that is to reject.
+func beginsForbidding(t *nftables.Table, chain string) bool {
+	rules, err := rulesOf(t, chain)
+	return err == nil && len(rules) > 0 && rules[0].forbidsAll(func(string) bool { return false })
+}
 
 // accepts are the rules. Where a chain is iptables-nft's they have the form that it can read, or it would refuse the whole table.
 func accepts(chain *nftables.Chain, bridge string) [][]expr.Any {
