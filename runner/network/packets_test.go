@@ -703,9 +703,8 @@ func TestIPv6SwitchedOff(t *testing.T) {
 	before := handle(t, m.config.Bridge, "postrouting")
 	for range 3 { // looks again meanwhile, of which none writes anything
 		in(t, nil, func() error {
-			other := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "another0"}}
-			err := errors.Join(netlink.LinkAdd(other), netlink.LinkDel(other))
-			time.Sleep(settle + breather)
+			err := m.stir()
+			<-time.After(settle + breather)
 			return err
 		})
 	}
@@ -742,6 +741,40 @@ func handle(t *testing.T, table, chain string) uint64 {
 		t.Fatalf("chain %s of table %s: %v, %v", chain, table, rules, err)
 	}
 	return rules[0].Handle
+}
+
+// stir has the kernel tell of a change in the network; it does not tell of each.
+func (m *machine) stir() error {
+	other := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "another0"}}
+	return errors.Join(netlink.LinkAdd(other), netlink.LinkDel(other))
+}
+
+// An interface that has the bridge's name and is none is left alone, and told.
+func TestNameTaken(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: m.config.Bridge}, PeerName: "taken1"}
+	in(t, nil, func() error { return netlink.LinkAdd(link) })
+	t.Cleanup(func() {
+		if err := netlink.LinkDel(link); err != nil {
+			t.Error(err)
+		}
+	})
+	before, err := netlink.LinkByName(m.config.Bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	space := newSpace(t)
+	_, err = m.Attach(t.Context(), Pod{UID: "web", Namespace: "ns", Name: "web", Netns: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), space.Fd())})
+	if err == nil || !strings.Contains(err.Error(), "is no bridge") {
+		t.Errorf("it is taken for the bridge: %v", err)
+	}
+	if err := m.Sweep(); err != nil {
+		t.Error(err)
+	}
+	after, err := netlink.LinkByName(m.config.Bridge)
+	if err != nil || after.Attrs().Index != before.Attrs().Index || after.Attrs().HardwareAddr.String() != before.Attrs().HardwareAddr.String() {
+		t.Errorf("it was changed: %v", err)
+	}
 }
 
 // A daemon that is started writes what was changed while none ran.

@@ -158,8 +158,8 @@ func (b *Bridge) remove() error {
 		return fmt.Errorf("cannot remove the rules of bridge %s: %w", b.Name, err)
 	}
 	link, err := netlink.LinkByName(b.Name)
-	if err != nil {
-		return nil //nolint:nilerr // it is gone
+	if err != nil || link.Type() != "bridge" {
+		return nil //nolint:nilerr // it is gone, or somebody else's
 	}
 	if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("cannot remove the bridge %s: %w", b.Name, err)
@@ -194,6 +194,9 @@ func (b *Bridge) ensure() error {
 			return err
 		}
 		link = made
+	}
+	if link.Type() != "bridge" {
+		return fmt.Errorf("there is an interface %s that is no bridge; remove or rename it (ip link delete %[1]s)", b.Name)
 	}
 	// Only where it is needed: the kernel tells of each setting, and what cannot be mended would be tried again at once.
 	if link.Attrs().HardwareAddr.String() != b.hardware().String() {
