@@ -5,7 +5,9 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // Rules that could not be written are written with the next call, also when that has nothing of its own to change.
@@ -34,5 +36,20 @@ func TestForwardAgain(t *testing.T) {
 	kernel = nil
 	if err := n.forward("c", forward{}); err != nil || kernel != nil {
 		t.Errorf("rules are written without a change: %v, %v", kernel, err)
+	}
+}
+
+// What happens before anybody listens is told when somebody does.
+func TestToldLate(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	for range mostUntold + 1 {
+		m.say(Blocked, "early")
+	}
+	m.watching()
+	eventually(t, 3*time.Second, "it is told", func() bool { return m.said("early") })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := strings.Count(strings.Join(m.told, " "), "early"); n > mostUntold {
+		t.Errorf("%d are kept", n)
 	}
 }

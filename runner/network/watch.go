@@ -33,9 +33,14 @@ const (
 type watch struct {
 	mu   sync.Mutex
 	tell func(reason, message string)
+	// untold is what there was to tell before anybody listened.
+	untold [][2]string
 	// troubles are the errors that were told last, by reason: each is told once, until it is another.
 	troubles map[string]string
 }
+
+// mostUntold bounds what is kept for Watch to tell: it begins with the daemon, a moment before or after the first pods are attached.
+const mostUntold = 20
 
 // Reasons of what Watch tells.
 const (
@@ -52,7 +57,12 @@ const (
 func (n *Network) Watch(ctx context.Context, tell func(reason, message string)) {
 	n.watch.mu.Lock()
 	n.watch.tell = tell
+	untold := n.watch.untold
+	n.watch.untold = nil
 	n.watch.mu.Unlock()
+	for _, u := range untold {
+		tell(u[0], u[1])
+	}
 	changes := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -340,6 +350,9 @@ func (n *Network) trouble(reason, message string) {
 func (n *Network) say(reason, message string) {
 	n.watch.mu.Lock()
 	tell := n.watch.tell
+	if tell == nil && len(n.watch.untold) < mostUntold {
+		n.watch.untold = append(n.watch.untold, [2]string{reason, message})
+	}
 	n.watch.mu.Unlock()
 	if tell != nil {
 		tell(reason, message)
