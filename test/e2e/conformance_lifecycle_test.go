@@ -583,14 +583,18 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 		edited := c.behaviour
 		edited.main = "image: '" + id + "'\nimagePullPolicy: Never"
 		c.apply(edited)
-		c.wait("running it", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").RestartCount == 1 && status(p, "main").ImageID == id })
+		c.wait("running it", func(p *v1.Pod) bool {
+			return isReady(p) && status(p, "main").RestartCount == 1 && status(p, "main").ImageID == id
+		})
 	}},
 	{name: "an image may be named by its tag and its digest", spec: always, script: forever, check: func(c *trial) {
 		_, digest, _ := strings.Cut(status(c.ready(), "main").ImageID, "@")
 		edited := c.behaviour
 		edited.main = "image: '" + conformanceImage + "@" + digest + "'\nimagePullPolicy: Never"
 		c.apply(edited)
-		c.wait("running it", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").RestartCount == 1 && strings.HasSuffix(status(p, "main").ImageID, "@"+digest) })
+		c.wait("running it", func(p *v1.Pod) bool {
+			return isReady(p) && status(p, "main").RestartCount == 1 && strings.HasSuffix(status(p, "main").ImageID, "@"+digest)
+		})
 	}},
 	{name: "IfNotPresent uses an image that is present", main: "image: " + entryImage + "\nimagePullPolicy: IfNotPresent", log: "entrypoint cmd of image\n"},
 	{name: "Always asks the registry although the image is present", main: "image: " + entryImage + "\nimagePullPolicy: Always", pending: "an image that is present is used, whatever the policy says: no registry is needed to start", check: func(c *trial) { c.waiting("ErrImagePull") }},
