@@ -227,7 +227,7 @@ func TestChurn(t *testing.T) {
 	b.link(imageArchive, "images/box.tar")
 	b.start()
 	b.apply("stays.yaml", withHostPort(web("stays", ""), 7070))
-	b.waitReady("stays")
+	stays := b.waitReady("stays")
 	var wg sync.WaitGroup
 	stop, failures := make(chan struct{}), make(chan error, 2)
 	for _, url := range []string{"http://" + here4 + ":7070/", "http://[" + here6 + "]:7070/"} {
@@ -245,6 +245,7 @@ func TestChurn(t *testing.T) {
 			}
 		})
 	}
+	echoes := newEchoes(t, machine, stays.Status.PodIP)
 	seen := map[string]int{}
 	for i := range rounds {
 		b.apply("web.yaml", withHostPort(web("web", "livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 1}"), 8080))
@@ -274,6 +275,91 @@ func TestChurn(t *testing.T) {
 	for err := range failures {
 		t.Errorf("a pod that nobody touched: %v", err)
 	}
+	if sent, lost := echoes.end(); lost > echoesLost {
+		t.Errorf("of %d packets to a pod that nobody touched %d were lost one after the other", sent, lost)
+	}
+}
+
+const (
+	echoPause  = 20 * time.Millisecond
+	echoesLost = int(200 * time.Millisecond / echoPause) // at most, one after the other
+	echoID     = "sp"
+)
+
+// echoes sends packets to a pod from the machine, and notes which are answered. A late answer counts: a machine with much to do loses none.
+type echoes struct {
+	conn      net.PacketConn
+	stop      chan struct{}
+	wg        sync.WaitGroup
+	sent      int
+	answered  map[uint16]bool
+	listening chan struct{} // closed when nobody listens any more
+}
+
+func newEchoes(t *testing.T, space, to string) *echoes {
+	t.Helper()
+	conn, err := inSpace(space, func() (net.PacketConn, error) { return net.ListenPacket("ip4:icmp", "0.0.0.0") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &echoes{conn: conn, stop: make(chan struct{}), answered: map[uint16]bool{}, listening: make(chan struct{})}
+	t.Cleanup(func() { conn.Close() })
+	pod := &net.IPAddr{IP: net.ParseIP(to)}
+	e.wg.Go(func() {
+		for ; e.sent < 1<<16; e.sent++ {
+			select {
+			case <-e.stop:
+				return
+			case <-time.After(echoPause):
+			}
+			conn.WriteTo(echoRequest(uint16(e.sent)), pod) //nolint:errcheck // it is not answered, then
+		}
+	})
+	go e.listen()
+	return e
+}
+
+// listen notes answers until the socket's deadline or end.
+func (e *echoes) listen() {
+	defer close(e.listening)
+	answer := make([]byte, 1500)
+	for {
+		n, _, err := e.conn.ReadFrom(answer)
+		if err != nil {
+			return
+		}
+		if m := answer[:n]; n >= 8 && m[0] == 0 && string(m[4:6]) == echoID {
+			e.answered[uint16(m[6])<<8|uint16(m[7])] = true
+		}
+	}
+}
+
+// end returns how many packets were sent, and the most that were lost one after the other.
+func (e *echoes) end() (sent, lost int) {
+	close(e.stop)
+	e.wg.Wait()
+	e.conn.SetReadDeadline(time.Now().Add(time.Second)) //nolint:errcheck // it has deadlines
+	<-e.listening
+	run := 0
+	for number := range e.sent {
+		if run++; e.answered[uint16(number)] {
+			run = 0
+		}
+		lost = max(lost, run)
+	}
+	return e.sent, lost
+}
+
+// echoRequest is a message of ICMP (RFC 792).
+func echoRequest(number uint16) []byte {
+	m := []byte{8, 0, 0, 0, echoID[0], echoID[1], byte(number >> 8), byte(number)}
+	sum := uint32(0)
+	for i := 0; i < len(m); i += 2 {
+		sum += uint32(m[i])<<8 | uint32(m[i+1])
+	}
+	sum = ^(sum&0xffff + sum>>16)
+	m[2], m[3] = byte(sum>>8), byte(sum)
+	return m
 }
 
 // A sender of UDP that was there before the pod, and does not stop, is heard.
