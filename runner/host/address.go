@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
 // ParseNodeIP reads the setting nodeIP, as the kubelet's: an address of the machine, or one of each family with a comma between them. It is
@@ -251,14 +253,11 @@ func defaults(r netlink.Route, v6 bool) (out []route) {
 	return out
 }
 
-// whole asks the kernel for a list until nothing has changed while it was made (netlink(7), NLM_F_DUMP_INTR). Of one that goes on changing
-// what there is counts: the next change has it asked for again.
-func whole[T any](ask func() ([]T, error)) (list []T, err error) {
-	const tries = 5
-	for range tries {
-		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return list, err
-		}
+// whole asks the kernel for a list. Of one that goes on changing what there is counts: the next change has it asked for again.
+func whole[T any](ask func() ([]T, error)) ([]T, error) {
+	list, err := netlinks.Whole(5, ask)
+	if errors.Is(err, netlinks.ErrInterrupted) {
+		err = nil
 	}
-	return list, nil
+	return list, err
 }

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -10,8 +9,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
 const (
@@ -60,18 +60,19 @@ type watch struct {
 
 // follow looks, and looks again after each change, until ctx ends or it is no longer told of changes.
 func (w *watch) follow(ctx context.Context) error {
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+	socket, err := netlinks.Subscribe(unix.NETLINK_ROUTE, groups...)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	changes, failed := make(chan struct{}, 1), make(chan error, 1)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		failed <- receive(socket, changes)
+		failed <- netlinks.Listen(ctx, socket, matters, changes)
 	}()
 	defer func() {
-		socket.Close()
+		cancel()
 		<-ended
 	}()
 	for {
@@ -82,7 +83,7 @@ func (w *watch) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-failed:
-			return err
+			return fmt.Errorf("cannot listen to the kernel: %w", err)
 		case <-changes:
 		}
 		settle(ctx, changes)
@@ -105,23 +106,6 @@ func settle(ctx context.Context, changes <-chan struct{}) {
 		}
 		quiet.Stop()
 		return
-	}
-}
-
-// receive tells of changes until the socket is closed. Messages that were lost count as a change.
-func receive(socket *nl.NetlinkSocket, changes chan<- struct{}) error {
-	for {
-		messages, _, err := socket.Receive()
-		if err != nil && !errors.Is(err, unix.ENOBUFS) {
-			return fmt.Errorf("cannot listen to the kernel: %w", err)
-		}
-		if err == nil && !slices.ContainsFunc(messages, matters) {
-			continue
-		}
-		select {
-		case changes <- struct{}{}:
-		default:
-		}
 	}
 }
 

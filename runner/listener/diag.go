@@ -8,6 +8,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
 // kind are the sockets of a protocol that take what anybody sends.
@@ -52,19 +54,15 @@ const interrupted = 5
 func ask(k kind) ([]socket, error) {
 	var out []socket
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		var messages [][]byte
-		var err error
-		for range interrupted {
+		messages, err := netlinks.Whole(interrupted, func() ([][]byte, error) {
 			r := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 			r.AddData(newRequest(family, k))
-			if messages, err = r.Execute(unix.NETLINK_SOCK_DIAG, 0); !errors.Is(err, netlink.ErrDumpInterrupted) {
-				break
-			}
-		}
+			return r.Execute(unix.NETLINK_SOCK_DIAG, 0)
+		})
 		if family == unix.AF_INET6 && errors.Is(err, unix.ENOENT) { // a kernel without IPv6
 			continue
 		}
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		if err != nil && !errors.Is(err, netlinks.ErrInterrupted) {
 			return nil, err
 		}
 		for _, m := range messages {
@@ -91,15 +89,10 @@ func parse(m []byte) (s socket, ok bool) {
 		return socket{}, false
 	}
 	s.inode = binary.NativeEndian.Uint32(m[68:])
-	for rest := m[messageSize:]; len(rest) >= unix.SizeofRtAttr; { // struct rtattr: length, type, value
-		length := int(binary.NativeEndian.Uint16(rest))
-		if length < unix.SizeofRtAttr || length > len(rest) {
-			break
+	for kind, value := range netlinks.Attributes(m[messageSize:]) {
+		if kind == netlink.INET_DIAG_SKV6ONLY && len(value) > 0 {
+			s.only6 = value[0] != 0
 		}
-		if binary.NativeEndian.Uint16(rest[2:]) == netlink.INET_DIAG_SKV6ONLY && length > unix.SizeofRtAttr {
-			s.only6 = rest[unix.SizeofRtAttr] != 0
-		}
-		rest = rest[min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(rest)):]
 	}
 	return s, true
 }

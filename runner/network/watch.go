@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/netlinks"
 	"github.com/solopod/solopod/runner/network/firewall"
 	"github.com/solopod/solopod/runner/rescue"
 )
@@ -155,59 +155,16 @@ func (s source) listen(ctx context.Context, changes chan<- struct{}) {
 		if !pause(ctx, retry) {
 			return
 		}
-		signal(changes) // of what was missed
+		netlinks.Signal(changes) // of what was missed
 	}
 }
 
 func (s source) receive(ctx context.Context, changes chan<- struct{}) error {
-	socket, err := subscribe(s.protocol, s.groups)
+	socket, err := netlinks.Subscribe(s.protocol, s.groups...)
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, socket.Close) // ends Receive
-	defer func() {
-		if stop() {
-			socket.Close()
-		}
-	}()
-	for {
-		messages, _, err := socket.Receive()
-		if errors.Is(err, unix.ENOBUFS) { // more than could be kept
-			signal(changes)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, m := range messages {
-			if s.matters(m.Header) {
-				signal(changes)
-				break
-			}
-		}
-	}
-}
-
-// subscribe joins the groups one by one: the number of some does not fit into a bind.
-func subscribe(protocol int, groups []uint) (*nl.NetlinkSocket, error) {
-	socket, err := nl.Subscribe(protocol)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range groups {
-		if err := unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); err != nil {
-			socket.Close()
-			return nil, err
-		}
-	}
-	return socket, nil
-}
-
-func signal(changes chan<- struct{}) {
-	select {
-	case changes <- struct{}{}:
-	default:
-	}
+	return netlinks.Listen(ctx, socket, func(m syscall.NetlinkMessage) bool { return s.matters(m.Header) }, changes)
 }
 
 // mend makes again what somebody has taken away, and tells of it; with anew it makes all.

@@ -13,18 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
-// whole asks the kernel for a list until nothing has changed while it was made: a list with a gap may hide just what is looked for
-// (netlink(7), NLM_F_DUMP_INTR).
-func whole[T any](ask func() ([]T, error)) (list []T, err error) {
-	const tries = 20 // on a machine whose network changes all the time
-	for range tries {
-		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return list, err
+// whole asks the kernel for a list: one with a gap may hide just what is looked for.
+func whole[T any](ask func() ([]T, error)) ([]T, error) {
+	return netlinks.Whole(20, ask) // on a machine whose network changes all the time
 }
 
 func familyOf(ip netip.Addr) int {
@@ -141,7 +135,7 @@ func setForwarding(is4 bool) error {
 
 func becomeRouter() error {
 	links, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	if err != nil && !errors.Is(err, netlinks.ErrInterrupted) {
 		return err
 	}
 	names := []string{"default"}

@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/netlinks"
 	"github.com/solopod/solopod/runner/rescue"
 )
 
@@ -28,7 +29,7 @@ func ForgetUDP(f Forward) error {
 			_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, stale{f, of, local})
 			return err
 		})
-		if !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.EAFNOSUPPORT) { // most of the table was seen
+		if !errors.Is(err, netlinks.ErrInterrupted) && !errors.Is(err, unix.EAFNOSUPPORT) { // most of the table was seen
 			errs = append(errs, err)
 		}
 	}
@@ -80,8 +81,8 @@ func address(ip net.IP) netip.Addr {
 }
 
 func localAddresses() (map[netip.Addr]bool, error) {
-	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	list, err := netlinks.Whole(tries, func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil && !errors.Is(err, netlinks.ErrInterrupted) {
 		return nil, err
 	}
 	out := map[netip.Addr]bool{}

@@ -9,9 +9,10 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
 // rule is one as the kernel tells it. Of its expressions only those are read that matter here: other programs' rules consist of more kinds
@@ -33,16 +34,13 @@ const tries = 5
 
 // rulesOf lists the rules of a chain; none when there is no such chain.
 func rulesOf(table *nftables.Table, chain string) (rules []rule, err error) {
-	var messages [][]byte
-	for range tries {
+	messages, err := netlinks.Whole(tries, func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: uint8(table.Family), Version: nl.NFNETLINK_V0})
 		req.AddData(nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(table.Name)))
 		req.AddData(nl.NewRtAttr(unix.NFTA_RULE_CHAIN, nl.ZeroTerminated(chain)))
-		if messages, err = req.Execute(unix.NETLINK_NETFILTER, 0); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
+		return req.Execute(unix.NETLINK_NETFILTER, 0)
+	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil, nil
 	}
@@ -57,7 +55,7 @@ func rulesOf(table *nftables.Table, chain string) (rules []rule, err error) {
 
 // parseRule reads a message: a struct nfgenmsg and attributes (linux/netfilter/nf_tables.h).
 func parseRule(m []byte) (r rule) {
-	for kind, value := range attributes(m[min(nl.SizeofNfgenmsg, len(m)):]) {
+	for kind, value := range netlinks.Attributes(m[min(nl.SizeofNfgenmsg, len(m)):]) {
 		switch kind {
 		case unix.NFTA_RULE_HANDLE:
 			if len(value) == 8 {
@@ -67,9 +65,9 @@ func parseRule(m []byte) (r rule) {
 			r.userData = value
 		case unix.NFTA_RULE_EXPRESSIONS:
 			r.whole = value
-			for _, element := range attributes(value) {
+			for _, element := range netlinks.Attributes(value) {
 				var e expression
-				for kind, value := range attributes(element) {
+				for kind, value := range netlinks.Attributes(element) {
 					switch kind {
 					case unix.NFTA_EXPR_NAME:
 						e.name = text(value)
@@ -84,26 +82,9 @@ func parseRule(m []byte) (r rule) {
 	return r
 }
 
-// attributes walks through attributes of netlink, by kind, as far as they are whole.
-func attributes(b []byte) func(yield func(kind uint16, value []byte) bool) {
-	return func(yield func(uint16, []byte) bool) {
-		for len(b) >= unix.SizeofNlAttr {
-			length := int(binary.NativeEndian.Uint16(b))
-			if length < unix.SizeofNlAttr || length > len(b) {
-				return
-			}
-			kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if !yield(kind, b[unix.SizeofNlAttr:length]) {
-				return
-			}
-			b = b[min((length+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1), len(b)):]
-		}
-	}
-}
-
 // attribute is the value of the first attribute of a kind.
 func attribute(b []byte, wanted uint16) []byte {
-	for kind, value := range attributes(b) {
+	for kind, value := range netlinks.Attributes(b) {
 		if kind == wanted {
 			return value
 		}
