@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 )
@@ -48,36 +47,12 @@ func defaultPodRequests(pod *v1.Pod) {
 		requests[name] = limit.DeepCopy()
 	}
 	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-		if q := containersRequest(pod, name); !q.IsZero() {
+		if q, _ := demandOfContainers(pod, name, requestsOf); !q.IsZero() {
 			requests[name] = q
 		}
 	}
 	maps.Copy(requests, r.Requests)
 	r.Requests = requests
-}
-
-// containersRequest is what the pod's containers request at most at one time: all that run together, or an init container
-// with the sidecars before it.
-func containersRequest(pod *v1.Pod, name v1.ResourceName) resource.Quantity {
-	var together, peak resource.Quantity
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		q := together.DeepCopy()
-		q.Add(c.Resources.Requests[name])
-		if IsSidecar(c) {
-			together = q
-		}
-		if q.Cmp(peak) > 0 {
-			peak = q
-		}
-	}
-	for i := range pod.Spec.Containers {
-		together.Add(pod.Spec.Containers[i].Resources.Requests[name])
-	}
-	if peak.Cmp(together) > 0 {
-		return peak
-	}
-	return together
 }
 
 func setDefault[T comparable](field *T, value T) {

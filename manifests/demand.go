@@ -6,9 +6,23 @@ import (
 )
 
 // Demand is what the pod as a whole asks for of a resource (component-helpers, resource.PodRequests): the pod's own word, or
-// else the larger one of what the containers and sidecars take together, and what each init container takes beside
-// the sidecars that were started before it. complete: every container says something.
+// else what its containers ask for. complete: every container says something.
 func Demand(pod *v1.Pod, name v1.ResourceName, of func(*v1.ResourceRequirements) v1.ResourceList) (total resource.Quantity, complete bool) {
+	total, complete = demandOfContainers(pod, name, of)
+	if pod.Spec.Resources != nil {
+		if q, ok := of(pod.Spec.Resources)[name]; ok {
+			total, complete = q.DeepCopy(), !q.IsZero()
+		}
+	}
+	if q, ok := pod.Spec.Overhead[name]; ok && !total.IsZero() {
+		total.Add(q)
+	}
+	return total, complete
+}
+
+// demandOfContainers is the larger one of what the containers and sidecars take together, and what each init container takes
+// beside the sidecars that were started before it.
+func demandOfContainers(pod *v1.Pod, name v1.ResourceName, of func(*v1.ResourceRequirements) v1.ResourceList) (total resource.Quantity, complete bool) {
 	complete = true
 	take := func(r *v1.ResourceRequirements) resource.Quantity {
 		q := of(r)[name]
@@ -36,21 +50,14 @@ func Demand(pod *v1.Pod, name v1.ResourceName, of func(*v1.ResourceRequirements)
 	if peak.Cmp(total) > 0 {
 		total = peak
 	}
-	if pod.Spec.Resources != nil {
-		if q, ok := of(pod.Spec.Resources)[name]; ok {
-			total, complete = q.DeepCopy(), !q.IsZero()
-		}
-	}
-	if q, ok := pod.Spec.Overhead[name]; ok && !total.IsZero() {
-		total.Add(q)
-	}
 	return total, complete
 }
+
+func requestsOf(r *v1.ResourceRequirements) v1.ResourceList { return r.Requests }
 
 // TotalRequests are the requests of the pod as a whole; nil when it has none.
 func TotalRequests(pod *v1.Pod) v1.ResourceList {
 	var out v1.ResourceList
-	requests := func(r *v1.ResourceRequirements) v1.ResourceList { return r.Requests }
 	for _, r := range Requirements(pod) {
 		for name := range r.Requests {
 			if _, known := out[name]; known {
@@ -59,7 +66,7 @@ func TotalRequests(pod *v1.Pod) v1.ResourceList {
 			if out == nil {
 				out = v1.ResourceList{}
 			}
-			out[name], _ = Demand(pod, name, requests)
+			out[name], _ = Demand(pod, name, requestsOf)
 		}
 	}
 	return out
