@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -267,8 +266,10 @@ func (b *Bridge) use(link netlink.Link, subnets []netip.Prefix) error {
 	if err := b.setUp(link, subnets); err != nil {
 		return err
 	}
-	if mark, err := firewall.LookBridge(b.Name, subnets); err == nil && mark != "" && mark == b.mark {
-		return nil
+	if b.mark != "" {
+		if mark, err := firewall.LookBridge(b.Name, subnets); err == nil && mark == b.mark {
+			return nil
+		}
 	}
 	if err := firewall.WriteBridge(b.Name, subnets); err != nil {
 		return fmt.Errorf("cannot set the rules for traffic that leaves the machine (does the kernel have nf_tables?): %w", err)
@@ -524,30 +525,20 @@ func (b *Bridge) subnetOf(ip netip.Addr) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// forwardingLimit is how long the kernel may take to have a pod's place on the bridge forward; it is milliseconds.
-const forwardingLimit = 2 * time.Second
-
 // awaitForwarding returns when the bridge passes on what the pod sends: it learns of a link that has come up by the kernel's deferred
 // work, and what is sent before is lost. The operational state is set in the same breath.
 func (b *Bridge) awaitForwarding(ctx context.Context, uid string) error {
-	limit := time.NewTimer(forwardingLimit)
-	defer limit.Stop()
-	for pause := 500 * time.Microsecond; ; pause = min(2*pause, 50*time.Millisecond) {
+	err := await(ctx, func() (bool, error) {
 		link, err := netlink.LinkByName(b.hostInterface(uid))
 		if err != nil {
-			return fmt.Errorf("the pod's interface is gone again: %w", err)
+			return false, fmt.Errorf("the pod's interface is gone again: %w", err)
 		}
-		if link.Attrs().OperState == netlink.OperUp {
-			return nil
-		}
-		select {
-		case <-time.After(pause):
-		case <-limit.C:
-			return nil // somebody has taken it down, maybe; that is mended when it is seen
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return link.Attrs().OperState == netlink.OperUp, nil
+	})
+	if errors.Is(err, errDeferred) {
+		return nil // somebody has taken it down, maybe; that is mended when it is seen
 	}
+	return err
 }
 
 // introduce announces the pod's addresses to the bridge and to the other pods, when the pod answers those who ask for them.

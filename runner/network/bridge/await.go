@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -11,8 +12,28 @@ import (
 	"github.com/solopod/solopod/runner/foreign"
 )
 
-// groupsLimit is how long the kernel may take to join the groups of new addresses; it is milliseconds.
-const groupsLimit = 2 * time.Second
+// deferredLimit is how long the kernel may take to do what it does with deferred work; it is milliseconds.
+const deferredLimit = 2 * time.Second
+
+var errDeferred = errors.New("the kernel has not done it yet")
+
+// await returns when the kernel's deferred work, of which it tells nobody, is done, and within deferredLimit.
+func await(ctx context.Context, done func() (bool, error)) error {
+	limit := time.NewTimer(deferredLimit)
+	defer limit.Stop()
+	for pause := 500 * time.Microsecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		if is, err := done(); is || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-limit.C:
+			return errDeferred
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
 // awaitGroups returns when the interface, of the calling thread's network namespace, hears who asks for its addresses of IPv6. The kernel
 // joins the group of those who are asked with deferred work, after the address can be used: who asks before is not heard, and asks again
@@ -25,25 +46,20 @@ func awaitGroups(ctx context.Context, name string, ips []netip.Addr) error {
 			wanted = append(wanted, hex.EncodeToString(group[:]))
 		}
 	}
-	limit := time.NewTimer(groupsLimit)
-	defer limit.Stop()
-	for pause := 500 * time.Microsecond; len(wanted) > 0; pause = min(2*pause, 50*time.Millisecond) {
+	if len(wanted) == 0 {
+		return nil
+	}
+	err := await(ctx, func() (bool, error) {
 		table, err := foreign.ReadKernel("/proc/thread-self/net/igmp6")
 		if err != nil {
-			return fmt.Errorf("cannot find out whether %s hears who asks for its addresses: %w", name, err)
+			return false, fmt.Errorf("cannot find out whether %s hears who asks for its addresses: %w", name, err)
 		}
-		if joined(string(table), name, wanted) {
-			break
-		}
-		select {
-		case <-time.After(pause):
-		case <-limit.C:
-			return fmt.Errorf("%s does not hear yet who asks for its addresses", name)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return joined(string(table), name, wanted), nil
+	})
+	if errors.Is(err, errDeferred) {
+		return fmt.Errorf("%s does not hear yet who asks for its addresses", name)
 	}
-	return nil
+	return err
 }
 
 // solicited is the group of those who are asked for an address (RFC 4291, section 2.7.1).
