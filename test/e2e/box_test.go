@@ -423,14 +423,17 @@ func (b *box) eventually(what string, check func() error) {
 // within is eventually with another patience.
 func (b *box) within(patience time.Duration, what string, check func() error) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
+	if err := poll(patience, check); err != nil {
+		b.t.Fatalf("not within %s: %s: %v", patience, what, err)
+	}
+}
+
+// poll repeats a check until it holds, and returns what it says last when that takes too long.
+func poll(patience time.Duration, check func() error) error {
+	for deadline := time.Now().Add(patience); ; {
 		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("not within %s: %s: %v", patience, what, err)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a poll with a deadline
 	}

@@ -104,6 +104,18 @@ func inSpace[C any](space string, open func() (C, error)) (c C, err error) {
 	return c, err
 }
 
+// startIn starts a box whose daemon runs in a network namespace, with a configuration file.
+func startIn(t *testing.T, machine, config string) *box {
+	t.Helper()
+	b := prepareBox(t, embedded)
+	b.namespaces = []string{"nsenter", "--net=" + machine, "--"}
+	b.writeFile("config.yaml", config)
+	b.flags = []string{"--config", b.path("config.yaml")}
+	b.link(imageArchive, "images/box.tar")
+	b.start()
+	return b
+}
+
 // fetchIn gets a page from within a network namespace, in a second.
 func fetchIn(space, url string) (string, error) {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
@@ -126,10 +138,7 @@ func withHostPort(manifest string, port int) string {
 func TestBridgeOfTwoFamilies(t *testing.T) {
 	t.Parallel()
 	machine, neighbor := newSpaces(t, "4", "6")
-	b := prepareBox(t, embedded)
-	b.namespaces = []string{"nsenter", "--net=" + machine, "--"}
-	b.link(imageArchive, "images/box.tar")
-	b.start()
+	b := startIn(t, machine, "")
 	both := []string{"http://" + here4 + ":8080/", "http://[" + here6 + "]:8080/"}
 	b.apply("web.yaml", withHostPort(web("web", "env:\n- {name: IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}"), 8080))
 	pod := b.waitReady("web")
@@ -188,12 +197,7 @@ func TestBridgeOfTwoFamilies(t *testing.T) {
 func TestBridgeOfIPv6Only(t *testing.T) {
 	t.Parallel()
 	machine, neighbor := newSpaces(t, "6")
-	b := prepareBox(t, embedded)
-	b.namespaces = []string{"nsenter", "--net=" + machine, "--"}
-	b.writeFile("config.yaml", "podCIDR: none\npodCIDR6: fd00:77::/64\n")
-	b.flags = []string{"--config", b.path("config.yaml")}
-	b.link(imageArchive, "images/box.tar")
-	b.start()
+	b := startIn(t, machine, "podCIDR: none\npodCIDR6: fd00:77::/64\n")
 	b.apply("web.yaml", withHostPort(web("web", "livenessProbe: {tcpSocket: {port: http}, periodSeconds: 1, failureThreshold: 1}"), 8080))
 	pod := b.waitReady("web")
 	if pod.Status.PodIP != "fd00:77::2" || len(pod.Status.PodIPs) != 1 {
@@ -220,12 +224,7 @@ func TestChurn(t *testing.T) {
 		rounds = 200
 	}
 	machine, neighbor := newSpaces(t, "4", "6")
-	b := prepareBox(t, embedded)
-	b.namespaces = []string{"nsenter", "--net=" + machine, "--"}
-	b.writeFile("config.yaml", "podCIDR: 10.7.7.0/29\n")
-	b.flags = []string{"--config", b.path("config.yaml")}
-	b.link(imageArchive, "images/box.tar")
-	b.start()
+	b := startIn(t, machine, "podCIDR: 10.7.7.0/29\n")
 	b.apply("stays.yaml", withHostPort(web("stays", ""), 7070))
 	stays := b.waitReady("stays")
 	var wg sync.WaitGroup
@@ -366,10 +365,7 @@ func echoRequest(number uint16) []byte {
 func TestUDPSenderWasFirst(t *testing.T) {
 	t.Parallel()
 	machine, neighbor := newSpaces(t, "4")
-	b := prepareBox(t, embedded)
-	b.namespaces = []string{"nsenter", "--net=" + machine, "--"}
-	b.link(imageArchive, "images/box.tar")
-	b.start()
+	b := startIn(t, machine, "")
 	b.apply("web.yaml", withHostPort(web("web", ""), 8080)) // the machine tracks connections
 	b.waitReady("web")
 	sender, err := inSpace(neighbor, func() (net.Conn, error) {

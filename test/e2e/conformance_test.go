@@ -501,16 +501,8 @@ func (c *trial) waitOther(name, what string, wanted func(*v1.Pod) bool) *v1.Pod 
 
 // until repeats a check until it holds.
 func (c *trial) until(what string, check func() error) {
-	deadline := time.Now().Add(c.patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			c.fatalf("not within %s: %s: %v", c.patience, what, err)
-		}
-		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // a poll with a deadline
+	if err := poll(c.patience, check); err != nil {
+		c.fatalf("not within %s: %s: %v", c.patience, what, err)
 	}
 }
 
