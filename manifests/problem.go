@@ -22,6 +22,9 @@ type Problem struct {
 	Path string `json:"path,omitempty"`
 	// Message says what is wrong and, where it helps, what to do.
 	Message string `json:"message"`
+	// Control is the setting, and what of it, that forbids the field or warns of it: podSecurity/privileged, policy/hostPaths. It is
+	// empty for problems of other kinds.
+	Control string `json:"control,omitempty"`
 	// Warning: the manifest is used all the same.
 	Warning bool `json:"warning,omitempty"`
 }

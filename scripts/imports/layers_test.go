@@ -54,6 +54,7 @@ var heart = map[string][]string{
 	"manifests":          nil,
 	"manifests/spelling": nil,
 	"manifests/validate": {"manifests", "manifests/spelling"},
+	"manifests/policy":   {"manifests", "manifests/spelling"},
 	"manifests/decode":   {"manifests", "manifests/spelling", "manifests/validate"},
 	"manifests/source":   {"manifests", "manifests/decode", "runner/foreign"}, // it opens what others have put into a directory
 
