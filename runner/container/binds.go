@@ -17,7 +17,7 @@ import (
 )
 
 // bindVolumes says what a container's volume mounts show, in order. Some need a mount of their own, which it makes: of
-// parts of volumes, and, with users of its own, of everything. releaseBinds takes them away.
+// parts of volumes, of paths of the host that must lie within bounds, and, with users of its own, of everything. releaseBinds takes them away.
 func (c *Containers) bindVolumes(w plan.Create, ns namespace.Namespaces, env []string) ([]spec.Bind, error) {
 	out := make([]spec.Bind, len(w.Spec.VolumeMounts))
 	paths := c.Volumes.Find(w.Pod)
@@ -26,12 +26,12 @@ func (c *Containers) bindVolumes(w plan.Create, ns namespace.Namespaces, env []s
 		if err != nil {
 			return nil, err
 		}
-		b := volume.Bind{Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: ns.User}
+		b := volume.Bind{Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: ns.User, Bounds: c.Volumes.BoundsOf(w.Pod, m.Name)}
 		if showsImage(w.Pod, m.Name) {
 			b.Users = "" // an image was mounted with the pod's users
 		}
 		bound := spec.Bind{Source: b.Source}
-		if b.SubPath != "" || b.Users != "" {
+		if b.SubPath != "" || b.Users != "" || b.Bounds.Any() {
 			bound.Source, err = c.Volumes.Bind(string(w.Pod.UID), w.Name, b)
 		}
 		if err == nil && ns.User != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -25,6 +26,8 @@ type Bind struct {
 	// Users is the path of the user namespace whose ids the files have in the mount (mount_setattr(2), MOUNT_ATTR_IDMAP);
 	// empty leaves them the host's.
 	Users string
+	// Bounds say how Source is found.
+	Bounds policy.Bounds
 }
 
 // LockedOptions are the options of a mount at path that cannot be dropped where it is seen from a user namespace
@@ -49,7 +52,7 @@ func LockedOptions(path string) ([]string, error) {
 
 // Bind makes the mount and returns where. ReleaseBinds takes it away.
 func (m Manager) Bind(uid, container string, b Bind) (string, error) {
-	found, err := foreign.FindFollowing(b.Source)
+	found, err := onHost{b.Source, b.Bounds}.find()
 	if err != nil {
 		return "", err
 	}

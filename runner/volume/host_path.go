@@ -8,33 +8,48 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
+// BoundsOf says how a volume of the pod is found, if it is a path of the host.
+func (m Manager) BoundsOf(pod *v1.Pod, name string) policy.Bounds {
+	for i := range pod.Spec.Volumes {
+		if v := &pod.Spec.Volumes[i]; v.Name == name && v.HostPath != nil && m.Bounds != nil {
+			return m.Bounds(pod.Namespace, v.HostPath)
+		}
+	}
+	return policy.Bounds{}
+}
+
 // setUpHostPath checks, and for the ...OrCreate types makes, the path. Modes are the kubelet's. An unset type checks
-// nothing; a missing directory is then made when the container is created, as container runtimes do. Links are followed, and nothing is
-// opened: other pods may have put anything there.
-func setUpHostPath(h *v1.HostPathVolumeSource) error {
+// nothing; a missing directory is then made when the container is created, as container runtimes do. Links are followed as far as bounds
+// allow, and nothing is opened: other pods may have put anything there.
+func setUpHostPath(h *v1.HostPathVolumeSource, bounds policy.Bounds) error {
 	kind := v1.HostPathUnset
 	if h.Type != nil {
 		kind = *h.Type
 	}
+	path := onHost{h.Path, bounds}
 	switch kind {
-	case v1.HostPathUnset:
-		if _, err := typeOf(h.Path); errors.Is(err, os.ErrNotExist) {
-			return os.MkdirAll(h.Path, 0o755)
-		}
-		return nil
-	case v1.HostPathDirectoryOrCreate:
-		if err := os.MkdirAll(h.Path, 0o755); err != nil {
-			return err
+	case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
+		if _, err := path.kind(); errors.Is(err, os.ErrNotExist) {
+			if err := path.makeDirectory(); err != nil {
+				return err
+			}
 		}
 	case v1.HostPathFileOrCreate:
-		if err := createFile(h.Path); err != nil {
+		if err := path.createFile(); err != nil {
 			return err
 		}
 	}
-	got, err := typeOf(h.Path)
+	got, err := path.kind()
+	if kind == v1.HostPathUnset {
+		if bounds.Any() { // otherwise the container's creation says it
+			return err
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("hostPath type check failed: %w", err)
 	}
@@ -44,12 +59,117 @@ func setUpHostPath(h *v1.HostPathVolumeSource) error {
 	return nil
 }
 
+// onHost is a path of the host, and how it is found.
+type onHost struct {
+	path   string
+	bounds policy.Bounds
+}
+
+// find finds what the path leads to. The caller closes it.
+func (h onHost) find() (*os.File, error) {
+	found, err := h.walk(false)
+	if err != nil || !h.bounds.NoDevice {
+		return found, h.explain(err)
+	}
+	kind, err := foreign.KindOf(found)
+	if err == nil && (kind == foreign.CharDevice || kind == foreign.BlockDevice) {
+		err = fmt.Errorf("%s is a device, and policy.devices of the configuration does not name it", h.path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, found.Close())
+	}
+	return found, nil
+}
+
+// walk goes from each root to the next, and on to the path, and lets no link lead out of where it is. It makes the directories that are
+// missing if it shall.
+func (h onHost) walk(make bool) (*os.File, error) {
+	if len(h.bounds.Roots) == 0 {
+		if make {
+			if err := os.MkdirAll(h.path, 0o755); err != nil {
+				return nil, err
+			}
+		}
+		return foreign.FindFollowing(h.path)
+	}
+	at := h.bounds.Roots[0]
+	found, err := foreign.FindFollowing(at)
+	if errors.Is(err, os.ErrNotExist) && make {
+		if err = os.MkdirAll(at, 0o755); err == nil {
+			found, err = foreign.FindFollowing(at)
+		}
+	}
+	for _, next := range append(h.bounds.Roots[1:len(h.bounds.Roots):len(h.bounds.Roots)], filepath.Clean(h.path)) {
+		var rest string
+		if err == nil {
+			rest, err = filepath.Rel(at, next)
+		}
+		if err != nil {
+			break
+		}
+		if rest != "." {
+			found, err = below(found, rest, make)
+		}
+		at = next
+	}
+	if err != nil && found != nil {
+		found.Close() //nolint:errcheck // only looked at
+		found = nil
+	}
+	return found, err
+}
+
+// below finds name in a directory that was found, which it closes.
+func below(found *os.File, name string, make bool) (*os.File, error) {
+	dir, err := foreign.In(found, foreign.Beneath)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close() //nolint:errcheck // only looked at
+	if make {
+		if err := dir.MkdirAll(name, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return dir.Find(name)
+}
+
+// explain says of what leads out of the roots why that matters.
+func (h onHost) explain(err error) error {
+	if errors.Is(err, foreign.ErrLeadsOut) {
+		return fmt.Errorf("%s has a link that leads out of %s, which is what policy.hostPaths of the configuration allows; name the path that it leads to, if it is allowed, too",
+			h.path, h.bounds.Roots[len(h.bounds.Roots)-1])
+	}
+	return err
+}
+
+func (h onHost) makeDirectory() error {
+	found, err := h.walk(true)
+	if err != nil {
+		return h.explain(err)
+	}
+	return found.Close()
+}
+
 // createFile makes an empty file; its directory must exist, as with the kubelet.
-func createFile(path string) error {
-	if _, err := typeOf(filepath.Dir(path)); err != nil {
+func (h onHost) createFile() error {
+	if _, err := h.kind(); err == nil {
+		return nil // the type check says what is there
+	}
+	parent := onHost{filepath.Dir(filepath.Clean(h.path)), h.bounds}
+	if len(h.bounds.Roots) > 0 && h.bounds.Roots[len(h.bounds.Roots)-1] == filepath.Clean(h.path) { // the file itself is what is allowed
+		parent.bounds.Roots = h.bounds.Roots[:len(h.bounds.Roots)-1]
+	}
+	found, err := parent.find()
+	if err != nil {
 		return fmt.Errorf("FileOrCreate makes the file, not its directory: %w", err)
 	}
-	f, err := foreign.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o644)
+	dir, err := foreign.In(found, foreign.NoLinks)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // only looked at
+	f, err := dir.OpenFile(filepath.Base(h.path), os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o644)
 	if errors.Is(err, os.ErrExist) {
 		return nil // the type check says what is there
 	}
@@ -59,9 +179,9 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-// typeOf is the kind of what path leads to.
-func typeOf(path string) (foreign.Kind, error) {
-	found, err := foreign.FindFollowing(path)
+// kind is the kind of what the path leads to.
+func (h onHost) kind() (foreign.Kind, error) {
+	found, err := h.find()
 	if err != nil {
 		return 0, err
 	}

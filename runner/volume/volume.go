@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/reference"
 )
 
@@ -23,6 +24,8 @@ type Manager struct {
 	State string
 	// Claims holds those that outlive their pods.
 	Claims string
+	// Bounds says how a path of the host is found that a pod of a namespace mounts; nil for wherever it leads.
+	Bounds func(namespace string, h *v1.HostPathVolumeSource) policy.Bounds
 }
 
 // Files computes the content of a volume that Solopod fills.
@@ -46,7 +49,7 @@ func (m Manager) setUpOne(pod *v1.Pod, v *v1.Volume, files Files, mount MountIma
 	path := m.path(pod, v)
 	switch {
 	case v.HostPath != nil:
-		return setUpHostPath(v.HostPath)
+		return setUpHostPath(v.HostPath, m.BoundsOf(pod, v.Name))
 	case v.EmptyDir != nil && inMemory(v.EmptyDir):
 		return errors.Join(setUpMemory(path, v.EmptyDir), giveEphemeral(pod, path))
 	case v.EmptyDir != nil:
