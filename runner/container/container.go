@@ -74,7 +74,9 @@ type Config struct {
 	Memory int64
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
-	RuntimeClasses       map[string]string
+	// SeccompDefault: a container that names no seccomp profile gets RuntimeDefault.
+	SeccompDefault bool
+	RuntimeClasses map[string]string
 	// Answered is told of each answer of a probe.
 	Answered func(kind string, pod *v1.Pod, container string, took time.Duration, err error)
 	// LogComplete is called when an ended container's log is complete.

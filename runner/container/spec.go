@@ -65,7 +65,7 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 		Hostname: c.Sandboxes.Hostname(pod), Env: env, Binds: binds, ImageVolumes: imageVolumes, Files: files, Shm: c.Sandboxes.Shm(pod),
 		CgroupsPath: c.Cgroups.OCI(c.Sandboxes.Cgroup(pod), w.ID), Resources: cgroup.ContainerResources(w.Spec.Resources, c.unified(pod)),
 		OOMScoreAdj: allowedOOMScore(cgroup.OOMScoreAdj(pod, w.Spec, c.Memory)),
-		Annotations: annotations, Seccomp: confined.seccomp, AppArmor: confined.appArmor,
+		Annotations: annotations, Seccomp: confined.seccomp, SeccompDefault: c.SeccompDefault, AppArmor: confined.appArmor,
 		SELinuxProcess: confined.processLabel, SELinuxFiles: confined.fileLabel, Unified: cgroup.Unified(),
 	})
 	if err != nil {

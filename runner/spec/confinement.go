@@ -45,9 +45,12 @@ func MustNotBeRoot(pod *v1.Pod, c *v1.Container) bool {
 	return pod.Spec.SecurityContext.RunAsNonRoot != nil && *pod.Spec.SecurityContext.RunAsNonRoot
 }
 
-// withSeccomp: without a profile the kubelet runs containers unconfined; a privileged container always is.
+// withSeccomp: without a profile the kubelet runs containers unconfined, unless its seccompDefault is set; a privileged container always is.
 func withSeccomp(s *specs.Spec, in *Input) error {
 	profile := SeccompProfile(in.Pod, in.Container)
+	if profile == nil && in.SeccompDefault {
+		profile = &v1.SeccompProfile{Type: v1.SeccompProfileTypeRuntimeDefault}
+	}
 	if profile == nil || privileged(in.Container) {
 		return nil
 	}
@@ -96,7 +99,7 @@ func withSysctls(s *specs.Spec, in *Input) error {
 // BlockDevice is of no use to a container that may not open it.
 func mountedDevices(in *Input) ([]specs.LinuxDeviceCgroup, error) {
 	var out []specs.LinuxDeviceCgroup
-	for _, m := range in.Container.VolumeMounts {
+	for i, m := range in.Container.VolumeMounts {
 		for _, v := range in.Pod.Spec.Volumes {
 			if v.Name != m.Name || v.HostPath == nil || v.HostPath.Type == nil {
 				continue
@@ -106,7 +109,7 @@ func mountedDevices(in *Input) ([]specs.LinuxDeviceCgroup, error) {
 				continue
 			}
 			var st unix.Stat_t
-			if err := unix.Stat(v.HostPath.Path, &st); err != nil {
+			if err := unix.Stat(in.Binds[i].Source, &st); err != nil { // what is mounted, whatever the path leads to meanwhile
 				return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 			}
 			major, minor, access := int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev)), "rwm"

@@ -51,6 +51,8 @@ type Input struct {
 	Annotations map[string]string
 	// Seccomp is the content of a profile of this machine, where the manifest names one.
 	Seccomp *specs.LinuxSeccomp
+	// SeccompDefault: a container that names no profile gets RuntimeDefault.
+	SeccompDefault bool
 	// AppArmor is the name of a loaded profile; empty means none.
 	AppArmor string
 	// SELinuxProcess and SELinuxFiles are labels; empty means that SELinux does not confine the container.

@@ -155,12 +155,13 @@ func TestMounts(t *testing.T) {
 
 func TestSecurity(t *testing.T) {
 	yes, no := true, false
+	seccompDefault := false
 	runtimeDefault := &v1.SeccompProfile{Type: v1.SeccompProfileTypeRuntimeDefault}
 	build := func(pod *v1.SeccompProfile, sc *v1.SecurityContext) *specs.Spec {
 		t.Helper()
 		s, err := Build(Input{
 			Pod:       &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{SeccompProfile: pod}}},
-			Container: &v1.Container{Command: []string{"x"}, SecurityContext: sc}, Unified: true,
+			Container: &v1.Container{Command: []string{"x"}, SecurityContext: sc}, Unified: true, SeccompDefault: seccompDefault,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -173,6 +174,17 @@ func TestSecurity(t *testing.T) {
 	if s := build(nil, nil); s.Linux.Seccomp != nil || len(s.Linux.MaskedPaths) == 0 || s.Process.NoNewPrivileges || !hasCgroupNamespace(s) {
 		t.Error("a plain container is not confined as the kubelet's")
 	}
+	seccompDefault = true
+	if s := build(nil, nil); s.Linux.Seccomp == nil {
+		t.Error("seccompDefault confines nothing")
+	}
+	if s := build(nil, &v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeUnconfined}}); s.Linux.Seccomp != nil {
+		t.Error("seccompDefault stands above what the manifest says")
+	}
+	if s := build(nil, &v1.SecurityContext{Privileged: &yes}); s.Linux.Seccomp != nil {
+		t.Error("seccompDefault confines a privileged container")
+	}
+	seccompDefault = false
 	if s := build(runtimeDefault, nil); s.Linux.Seccomp == nil {
 		t.Error("the pod's profile is not applied")
 	}
@@ -185,5 +197,20 @@ func TestSecurity(t *testing.T) {
 	s := build(runtimeDefault, &v1.SecurityContext{Privileged: &yes})
 	if s.Linux.Seccomp != nil || len(s.Linux.MaskedPaths) > 0 || len(s.Linux.Devices) == 0 || !s.Linux.Resources.Devices[0].Allow || hasCgroupNamespace(s) {
 		t.Error("a privileged container is confined")
+	}
+}
+
+// The rule for a device is that of what is mounted: the path that the manifest names may lead elsewhere by now.
+func TestMountedDevice(t *testing.T) {
+	char := v1.HostPathCharDev
+	got, err := mountedDevices(&Input{
+		Pod: &v1.Pod{Spec: v1.PodSpec{Volumes: []v1.Volume{
+			{Name: "v", VolumeSource: v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: "/dev/null", Type: &char}}},
+		}}},
+		Container: &v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "other"}, {Name: "v"}}},
+		Binds:     []Bind{{Source: "/"}, {Source: "/dev/zero"}},
+	})
+	if err != nil || len(got) != 1 || *got[0].Major != 1 || *got[0].Minor != 5 {
+		t.Errorf("the rules are %+v, %v", got, err)
 	}
 }
