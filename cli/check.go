@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/manifests/source"
 )
 
@@ -15,17 +16,21 @@ func newCheck() *cobra.Command {
 	var output, file string
 	var warnUnknown bool
 	cmd := &cobra.Command{
-		Use:   "check FILE|DIR...",
+		Use:   "check [--config FILE] FILE|DIR...",
 		Short: "Validate manifests without a daemon",
 		Long: "Validate manifests the way the daemon does, without one: each problem is a line \"file:line:column: field: message\".\n" +
-			"The exit code is 1 when anything is wrong. Warnings do not count.",
+			"With --config the node's podSecurity and policy count as well. The exit code is 1 when anything is wrong. Warnings do not count.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(file, cmd.Flags())
 			if err != nil {
 				return err
 			}
-			options := c.manifestOptions()
+			taken, err := policy.New(c.PodSecurity, c.Policy)
+			if err != nil {
+				return err
+			}
+			options := c.manifestOptions(taken)
 			options.WarnUnknownFields = options.WarnUnknownFields || warnUnknown
 			problems, err := source.Check(args, options)
 			if err != nil {

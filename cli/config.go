@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
@@ -80,6 +81,12 @@ type config struct {
 	AllowedUnsafeSysctls []string `json:"allowedUnsafeSysctls,omitempty"`
 	// MaxParallelStarts is how many pods are brought up at the same time.
 	MaxParallelStarts int `json:"maxParallelStarts,omitempty"`
+
+	// PodSecurity and Policy say which pods the machine takes; without them it takes all. SeccompDefault: containers that name no seccomp profile
+	// get RuntimeDefault.
+	PodSecurity    policy.PodSecurity `json:"podSecurity,omitzero"`
+	Policy         policy.Rules       `json:"policy,omitzero"`
+	SeccompDefault bool               `json:"seccompDefault,omitempty"`
 }
 
 func defaults() config {
@@ -118,6 +125,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.ResolvConf, "resolv-conf", c.ResolvConf, `resolver configuration of which pods' are made; "" for none`)
 	f.StringVar(&c.CgroupRoot, "cgroup-root", c.CgroupRoot, "cgroup below which pods live (default /solopod, with another state directory /solopod-<hash>)")
 	f.StringVar(&c.CgroupDriver, "cgroup-driver", c.CgroupDriver, "cgroupfs or systemd (default systemd where it is the init, with cgroup v2)")
+	f.BoolVar(&c.SeccompDefault, "seccomp-default", c.SeccompDefault, "containers that name no seccomp profile get RuntimeDefault")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 }
 
@@ -133,7 +141,7 @@ func loadConfig(path string, flags *pflag.FlagSet) (config, error) {
 			return c, fmt.Errorf("cannot read the configuration: %w", err)
 		}
 		if err := yaml.UnmarshalStrict(data, &c); err != nil {
-			return c, fmt.Errorf("%s: %w", path, err)
+			return c, fmt.Errorf("%s: %w", path, advised(err))
 		}
 	}
 	// Every flag writes into a config of its own; only those that were set are taken over.
@@ -191,6 +199,9 @@ func (c *config) validate() error {
 	if _, err := c.logLimits(); err != nil {
 		return err
 	}
+	if _, err := policy.New(c.PodSecurity, c.Policy); err != nil {
+		return err
+	}
 	_, err := c.level()
 	return err
 }
@@ -225,7 +236,10 @@ func (c *config) level() (slog.Level, error) {
 	return l, nil
 }
 
-// manifestOptions are how strict manifests are read.
-func (c *config) manifestOptions() decode.Options {
-	return decode.Options{WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls, ClusterDomain: c.ClusterDomain}
+// manifestOptions are how strict manifests are read, and which pods are taken.
+func (c *config) manifestOptions(taken *policy.Policy) decode.Options {
+	return decode.Options{
+		WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls, ClusterDomain: c.ClusterDomain,
+		Judge: taken.Judge,
+	}
 }

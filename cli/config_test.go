@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 // TestSettingsOfTheMachine: what is set of the machine's network is looked at before anything begins.
@@ -24,6 +28,34 @@ func TestSettingsOfTheMachine(t *testing.T) {
 		c.change(&set)
 		if err := set.validate(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestPolicySettings: what a slip of the pen would lose is an error that says which word was meant.
+func TestPolicySettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	for text, says := range map[string]string{
+		"podSecurity: baseline": "",
+		"podSecurity: {enforce: baseline, warn: restricted, namespaces: {kube-system: privileged}}": "",
+		"policy: {privileged: false, hostPaths: []}":                                                "",
+		"seccompDefault: true":        "",
+		"":                            "",
+		"podSecurity: basline":        `podSecurity: enforce is privileged, baseline or restricted, not "basline"`,
+		"podSecurty: baseline":        `unknown field "podSecurty"; did you mean "podSecurity"?`,
+		"podSecurity:":                "has no value",
+		"policy:":                     "has no value",
+		"policy: {hostPath: []}":      `unknown field "hostPath"; did you mean "hostPaths"?`,
+		"policy: {images: ['web:1']}": "policy.images[0]",
+		"policy: []":                  "expected an object",
+		"seccompDefault: on-demand":   "seccompDefault",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := loadConfig(file, pflag.NewFlagSet("", pflag.ContinueOnError))
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, not %q", text, err, says)
 		}
 	}
 }

@@ -21,6 +21,8 @@ import (
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/oom"
@@ -123,8 +125,12 @@ func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor
 		return err
 	}
 	defer b.during("the end of containerd", stopEngine)
+	taken, err := policy.New(c.PodSecurity, c.Policy)
+	if err != nil {
+		return err
+	}
 	var r *runner.Runner
-	if b.start("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit) }); err != nil {
+	if b.start("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit, taken) }); err != nil {
 		return err
 	}
 	var known []manifests.Desired
@@ -135,7 +141,7 @@ func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor
 	down, forget := askAtEnd(ctx, goingDown)
 	defer forget()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
-	err = serve(ctx, c, r, e, known, supervisor, b)
+	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known}, supervisor, b)
 	if errors.Is(err, errRootLost) && ctx.Err() == nil {
 		slog.Error("the root directory has become read-only; Solopod begins anew without it, and pods run on", "root", c.Root)
 		return err
@@ -145,8 +151,14 @@ func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor
 	return err
 }
 
+// wanted is how manifests are read, and what was read by an earlier run.
+type wanted struct {
+	options decode.Options
+	known   []manifests.Desired
+}
+
 // serve runs everything that goes on until the end: manifests, images and HTTP.
-func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, known []manifests.Desired, s *supervisor, b *backstop) error {
+func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w wanted, s *supervisor, b *backstop) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(b.part("images", func() error { return r.WatchImages(ctx, c.Images) }))
 	group.Go(func() error {
@@ -163,7 +175,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, kn
 	var workloads *workload.Controller
 	b.start("the record of Jobs", func() { workloads = workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object) })
 	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
-	directory := source.NewDirectory(c.Manifests, c.manifestOptions(), known, workloads.Apply)
+	directory := source.NewDirectory(c.Manifests, w.options, w.known, workloads.Apply)
 	group.Go(b.part("manifests", func() error { return directory.Run(ctx) }))
 	group.Go(b.part("systemd", func() error { return s.supervise(ctx, r) }))
 	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }
@@ -287,7 +299,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 	}, nil
 }
 
-func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.Runner, error) {
+func newRunner(c config, e *engine.Engine, found finding, unit string, taken *policy.Policy) (*runner.Runner, error) {
 	limits, err := c.logLimits()
 	if err != nil {
 		return nil, err
@@ -322,6 +334,7 @@ func newRunner(c config, e *engine.Engine, found finding, unit string) (*runner.
 		NodeIPs: nodeIPs, ResolvConf: c.ResolvConf,
 		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
+		SeccompDefault: c.SeccompDefault, Policy: taken,
 		SetAside: found.setAside, ReadOnly: found.readOnly, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})
 }

@@ -76,7 +76,11 @@ func (m *manifestFiles) reportFile(f manifests.File, before string) {
 		m.events.Manifest(f.Name, v1.EventTypeWarning, "ManifestInvalid", p.Error())
 	}
 	for _, p := range f.Problems.Warnings() {
-		m.events.Manifest(f.Name, v1.EventTypeWarning, "FieldWithoutEffect", p.Error())
+		reason := "FieldWithoutEffect"
+		if p.Control != "" {
+			reason = "PodSecurity"
+		}
+		m.events.Manifest(f.Name, v1.EventTypeWarning, reason, p.Error())
 	}
 	if len(errors) > 0 && len(f.Pods) > 0 {
 		m.events.Manifest(f.Name, v1.EventTypeWarning, "LastGoodVersionKept",

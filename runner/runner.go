@@ -18,6 +18,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
 	"github.com/solopod/solopod/runner/aside"
@@ -76,7 +77,11 @@ type Config struct {
 	PodPids int64
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
-	Limits               logfile.Limits
+	// SeccompDefault: containers that name no seccomp profile get RuntimeDefault.
+	SeccompDefault bool
+	// Policy says which pods may begin, and how their paths of the host are found; nil restricts nothing.
+	Policy *policy.Policy
+	Limits logfile.Limits
 	// CDISpecDirs hold the descriptions of CDI devices; none means CDI's own directories.
 	CDISpecDirs []string
 	// ClusterDomain ends the full names of pods that have a subdomain.
@@ -151,6 +156,10 @@ func New(c Config) (*Runner, error) {
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
 		host: state.Host{Node: c.Node, BootID: boot, Capacity: host.Capacity(c.Root)},
 	}
+	var admit func(*v1.Pod) error
+	if c.Policy != nil {
+		admit, r.volumes.Bounds = c.Policy.Admit, c.Policy.HostPath
+	}
 	r.machine = &machine{
 		addresses: host.Addresses{Fixed: c.NodeIPs, Bridge: c.Network.Bridge}, resolver: resolver.New(c.ResolvConf), events: r.events,
 		tell: func(e state.HostChanged) { r.owner.SetHost(e) },
@@ -166,6 +175,7 @@ func New(c Config) (*Runner, error) {
 	r.sandboxes = sandbox.New(sandbox.Config{
 		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocate.New(c.Instance, devices), Images: r.images,
 		Engine: c.Engine, Resolver: r.machine.resolver, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
+		Admit: admit,
 		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
 		Warn: func(pod *v1.Pod, reason, message string) {
 			r.events.Pod(pod, "", v1.EventTypeWarning, reason, "%s", message)
@@ -175,6 +185,7 @@ func New(c Config) (*Runner, error) {
 		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
 		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
+		SeccompDefault: c.SeccompDefault,
 		RuntimeClasses: c.RuntimeClasses, Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
 	})
 	r.owner = owner.New(owner.Config{

@@ -33,6 +33,20 @@ type Options struct {
 	AllowedUnsafeSysctls []string
 	// ClusterDomain ends the full names of pods that have a subdomain; empty where it is not known.
 	ClusterDomain string
+	// Judge says what of a defaulted pod this machine does not take; nil takes all.
+	Judge func(pod *v1.Pod) manifests.Problems
+}
+
+// judge adds to what is wrong with an object what this machine does not take of its pod. prefix is where the pod stands in the object.
+func (o Options) judge(found manifests.Problems, prefix string, pod *v1.Pod) manifests.Problems {
+	if o.Judge == nil {
+		return found
+	}
+	for _, p := range o.Judge(pod) {
+		p.Path = prefix + p.Path
+		found = append(found, p)
+	}
+	return found
 }
 
 func (o Options) node() validate.Options {

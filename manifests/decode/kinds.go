@@ -35,7 +35,7 @@ func init() { // a map that is filled here may refer to functions that read it
 var otherKinds = map[string]string{
 	"Service":               "there is no service network; use hostPort, or hostNetwork",
 	"Ingress":               "run a proxy as a pod with hostPort",
-	"Namespace":             "namespaces need no object; metadata.namespace is enough",
+	"Namespace":             "namespaces need no object; metadata.namespace is enough, and podSecurity of the configuration has their levels",
 	"PersistentVolume":      "claims are directories of this machine; use hostPath, or a PersistentVolumeClaim",
 	"ServiceAccount":        noAPIServer,
 	"Role":                  noAPIServer,

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"time"
+
 	"go.yaml.in/yaml/v3"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
@@ -33,7 +35,10 @@ func (d *decoder) decodePod(node *yaml.Node, path string) {
 	take(d, node, path, "Pod", &d.contents.Pods, func(pod *v1.Pod) {
 		pod.Status = v1.PodStatus{}
 		manifests.SetDefaults(pod)
-	}, func(pod *v1.Pod) manifests.Problems { return validate.Pod(pod, d.opts.node()) })
+	}, func(pod *v1.Pod) manifests.Problems {
+		found := validate.Pod(pod, d.opts.node()) // it also brings names into the form that the judge knows
+		return d.opts.judge(found, "", pod)
+	})
 }
 
 func (d *decoder) decodeConfigMap(node *yaml.Node, path string) {
@@ -53,10 +58,15 @@ func (d *decoder) decodeClaim(node *yaml.Node, path string) {
 
 func (d *decoder) decodeJob(node *yaml.Node, path string) {
 	take(d, node, path, "Job", &d.contents.Jobs, manifests.SetJobDefaults,
-		func(job *batchv1.Job) manifests.Problems { return validate.Job(job, d.opts.node()) })
+		func(job *batchv1.Job) manifests.Problems {
+			return d.opts.judge(validate.Job(job, d.opts.node()), "spec.template.", manifests.JobPod(job, "", 0, 0))
+		})
 }
 
 func (d *decoder) decodeCronJob(node *yaml.Node, path string) {
 	take(d, node, path, "CronJob", &d.contents.CronJobs, manifests.SetCronJobDefaults,
-		func(c *batchv1.CronJob) manifests.Problems { return validate.CronJob(c, d.opts.node()) })
+		func(c *batchv1.CronJob) manifests.Problems {
+			pod := manifests.JobPod(manifests.JobOf(c, time.Unix(0, 0)), "", 0, 0)
+			return d.opts.judge(validate.CronJob(c, d.opts.node()), "spec.jobTemplate.spec.template.", pod)
+		})
 }

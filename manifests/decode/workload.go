@@ -98,6 +98,7 @@ func (d *decoder) addPod(w *walker, node *yaml.Node, path string, pod *v1.Pod, s
 	manifests.SetDefaults(pod)
 	problems := validate.Pod(pod, d.opts.node())
 	if say {
+		problems = d.opts.judge(problems, "", pod)
 		for i := range problems {
 			problems[i].Path = "spec.template." + problems[i].Path
 		}

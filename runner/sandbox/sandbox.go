@@ -70,6 +70,8 @@ type Config struct {
 	PodPids int64
 	// RuntimeClasses: runtimeClassName -> OCI runtime.
 	RuntimeClasses map[string]string
+	// Admit says why the pod must not begin on this machine; nil admits all.
+	Admit func(pod *v1.Pod) error
 	// Freed is called when a pod has given back what others may wait for.
 	Freed func()
 }

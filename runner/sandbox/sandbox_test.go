@@ -316,6 +316,16 @@ func TestSetUpFails(t *testing.T) {
 			l.clear(pod)
 		})
 	}
+	t.Run("forbidden", func(t *testing.T) {
+		l := newLab(t)
+		l.Admit = func(*v1.Pod) error { return errors.New("not here") }
+		pod := testbox.Pod(t, "forbidden", "volumes: [{name: v, emptyDir: {}}]\ncontainers: [{name: c, image: app}]")
+		made := l.SetUp(t.Context(), plan.SetUp{Pod: pod, Inputs: inputs(pod)})
+		if made.Problem.Reason != "PodForbidden" || made.Problem.Message != "not here" {
+			t.Errorf("it says %+v", made.Problem)
+		}
+		l.nothingLeft(pod)
+	})
 	t.Run("cancelled", func(t *testing.T) {
 		l := newLab(t)
 		ctx, cancel := context.WithCancel(t.Context())

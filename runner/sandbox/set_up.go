@@ -22,6 +22,12 @@ import (
 
 // SetUp makes what the containers share, but for the network. Nothing of it exists.
 func (s *Sandboxes) SetUp(ctx context.Context, w plan.SetUp) state.SandboxMade {
+	if s.Admit != nil {
+		// The manifest was judged when it was read, but it may have been let in before, under another configuration.
+		if err := s.Admit(w.Pod); err != nil {
+			return state.SandboxMade{Problem: state.Problem{Reason: "PodForbidden", Message: err.Error()}}
+		}
+	}
 	if problem := s.lacks(ctx, w.Pod); problem != (state.Problem{}) {
 		return state.SandboxMade{Problem: problem}
 	}
