@@ -128,12 +128,12 @@ func (s *security) of(namespace string) api.Policy {
 // judge says what of the pod its namespace's levels forbid, and of what they warn.
 func (s *security) judge(pod *v1.Pod) manifests.Problems {
 	levels := s.of(pod.Namespace)
-	out := breaches(levels.Enforce, pod)
+	out := breaches(levels.Enforce, "does not allow it", pod)
 	refused := map[string]bool{}
 	for _, p := range out {
 		refused[p.Control+" "+p.Path] = true
 	}
-	for _, p := range breaches(levels.Warn, pod) {
+	for _, p := range breaches(levels.Warn, "would not allow it", pod) {
 		if !refused[p.Control+" "+p.Path] {
 			p.Warning = true
 			out = append(out, p)
@@ -142,8 +142,8 @@ func (s *security) judge(pod *v1.Pod) manifests.Problems {
 	return out
 }
 
-// breaches are the fields of a pod that break a level.
-func breaches(level api.LevelVersion, pod *v1.Pod) (out manifests.Problems) {
+// breaches are the fields of a pod that break a level, and what it says of them.
+func breaches(level api.LevelVersion, says string, pod *v1.Pod) (out manifests.Problems) {
 	for _, c := range checksOf(level) {
 		whole := c.check(&pod.ObjectMeta, &pod.Spec)
 		if whole.Allowed {
@@ -151,7 +151,7 @@ func breaches(level api.LevelVersion, pod *v1.Pod) (out manifests.Problems) {
 		}
 		row := controls[c.id]
 		tell := func(path string, r standards.CheckResult) {
-			out = append(out, manifests.Problem{Path: path, Control: "podSecurity/" + string(c.id), Message: message(level, row.name, r)})
+			out = append(out, manifests.Problem{Path: path, Control: "podSecurity/" + string(c.id), Message: message(level, says, row.name, r)})
 		}
 		found := false
 		if row.parts != nil {
@@ -169,12 +169,12 @@ func breaches(level api.LevelVersion, pod *v1.Pod) (out manifests.Problems) {
 	return out
 }
 
-func message(level api.LevelVersion, control string, r standards.CheckResult) string {
+func message(level api.LevelVersion, says, control string, r standards.CheckResult) string {
 	of := string(level.Level)
 	if !level.Version.Latest() {
 		of += " " + level.Version.String()
 	}
-	out := fmt.Sprintf("podSecurity %s does not allow it (%s): %s", of, control, r.ForbiddenReason)
+	out := fmt.Sprintf("podSecurity %s %s (%s): %s", of, says, control, r.ForbiddenReason)
 	if r.ForbiddenDetail != "" {
 		out += ": " + r.ForbiddenDetail
 	}

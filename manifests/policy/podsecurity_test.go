@@ -127,7 +127,7 @@ func TestAllControls(t *testing.T) {
 				}
 			}
 			ours := map[string]bool{}
-			for _, b := range breaches(lv, pod) {
+			for _, b := range breaches(lv, "forbids it", pod) {
 				ours[b.Control] = true
 			}
 			if len(ours) != theirs {
