@@ -24,7 +24,7 @@ func advised(err error) error {
 		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
 	}
 	if near := spelling.Nearest(found[1], names); near != "" {
-		return fmt.Errorf("%w; did you mean %q?", err, near) //nolint:staticcheck // it is a question
+		return fmt.Errorf("%w; did you mean %q?", err, near)
 	}
 	return err
 }

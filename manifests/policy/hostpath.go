@@ -42,7 +42,7 @@ type Bounds struct {
 	NoDevice bool
 }
 
-// Any: there are bounds.
+// Any says whether there are bounds.
 func (b Bounds) Any() bool { return len(b.Roots) > 0 || b.NoDevice }
 
 // HostPath is how a pod's path of the host is found. It says nothing of paths that the rules do not allow: only pods that were let in

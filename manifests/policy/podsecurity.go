@@ -171,7 +171,7 @@ func breaches(level api.LevelVersion, says string, pod *v1.Pod) (out manifests.P
 
 func message(level api.LevelVersion, says, control string, r standards.CheckResult) string {
 	of := string(level.Level)
-	if !level.Version.Latest() {
+	if !level.Latest() {
 		of += " " + level.Version.String()
 	}
 	out := fmt.Sprintf("podSecurity %s %s (%s): %s", of, says, control, r.ForbiddenReason)
@@ -202,7 +202,7 @@ func checksOf(level api.LevelVersion) []check {
 		}
 		var now *standards.VersionedCheck
 		for i := range c.Versions { // oldest first
-			if !level.Version.Older(c.Versions[i].MinimumVersion) {
+			if !level.Older(c.Versions[i].MinimumVersion) {
 				now = &c.Versions[i]
 			}
 		}

@@ -55,7 +55,7 @@ func TestKubernetesOwnPods(t *testing.T) {
 	for _, file := range files {
 		parts := strings.Split(file, "/")
 		level, version, kind := parts[len(parts)-4], parts[len(parts)-3], parts[len(parts)-2]
-		text, err := os.ReadFile(file) //nolint:forbidigo // the library's
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}

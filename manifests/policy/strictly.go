@@ -45,7 +45,7 @@ func strictly(data []byte, to any) error {
 
 func unknownKey(key string, known []string) error {
 	if near := spelling.Nearest(key, known); near != "" {
-		return fmt.Errorf("unknown field %q; did you mean %q?", key, near) //nolint:staticcheck // it is a question
+		return fmt.Errorf("unknown field %q; did you mean %q?", key, near)
 	}
 	return fmt.Errorf("unknown field %q; there are %s", key, strings.Join(known, ", "))
 }

@@ -83,9 +83,9 @@ func (h onHost) find() (*os.File, error) {
 
 // walk goes from each root to the next, and on to the path, and lets no link lead out of where it is. It makes the directories that are
 // missing if it shall.
-func (h onHost) walk(make bool) (*os.File, error) {
+func (h onHost) walk(create bool) (*os.File, error) {
 	if len(h.bounds.Roots) == 0 {
-		if make {
+		if create {
 			if err := os.MkdirAll(h.path, 0o755); err != nil {
 				return nil, err
 			}
@@ -94,7 +94,7 @@ func (h onHost) walk(make bool) (*os.File, error) {
 	}
 	at := h.bounds.Roots[0]
 	found, err := foreign.FindFollowing(at)
-	if errors.Is(err, os.ErrNotExist) && make {
+	if errors.Is(err, os.ErrNotExist) && create {
 		if err = os.MkdirAll(at, 0o755); err == nil {
 			found, err = foreign.FindFollowing(at)
 		}
@@ -108,7 +108,7 @@ func (h onHost) walk(make bool) (*os.File, error) {
 			break
 		}
 		if rest != "." {
-			found, err = below(found, rest, make)
+			found, err = below(found, rest, create)
 		}
 		at = next
 	}
@@ -120,13 +120,13 @@ func (h onHost) walk(make bool) (*os.File, error) {
 }
 
 // below finds name in a directory that was found, which it closes.
-func below(found *os.File, name string, make bool) (*os.File, error) {
+func below(found *os.File, name string, create bool) (*os.File, error) {
 	dir, err := foreign.In(found, foreign.Beneath)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close() //nolint:errcheck // only looked at
-	if make {
+	if create {
 		if err := dir.MkdirAll(name, 0o755); err != nil {
 			return nil, err
 		}
