@@ -67,16 +67,17 @@ func eachContainer(spec *v1.PodSpec, use func(at string, c *v1.Container)) {
 	}
 }
 
-// bare is a pod's spec without what controls look at, but for what exempts a whole pod: its operating system and users.
+// bare is a pod's spec without what controls look at, but for what exempts a whole pod: its operating system and users. It has no
+// containers either: a pod may have very many, and is judged once for each of its parts.
 func bare(spec *v1.PodSpec) *v1.PodSpec {
-	out := &v1.PodSpec{OS: spec.OS, HostUsers: spec.HostUsers}
-	eachContainer(spec, func(_ string, c *v1.Container) { out.Containers = append(out.Containers, v1.Container{Name: c.Name}) })
-	return out
+	return &v1.PodSpec{OS: spec.OS, HostUsers: spec.HostUsers}
 }
 
 // alone is a pod's spec with one container and nothing else.
 func alone(spec *v1.PodSpec, c v1.Container) *v1.PodSpec {
-	return &v1.PodSpec{OS: spec.OS, HostUsers: spec.HostUsers, Containers: []v1.Container{c}}
+	only := bare(spec)
+	only.Containers = []v1.Container{c}
+	return only
 }
 
 var noMeta = &metav1.ObjectMeta{}
@@ -123,8 +124,8 @@ func annotations(prefixes ...string) parts {
 	return func(meta *metav1.ObjectMeta, spec *v1.PodSpec, yield part) {
 		for key, value := range meta.Annotations {
 			for _, prefix := range prefixes {
-				if strings.HasPrefix(key, prefix) {
-					yield("metadata.annotations."+key, &metav1.ObjectMeta{Annotations: map[string]string{key: value}}, bare(spec))
+				if name, ok := strings.CutPrefix(key, prefix); ok { // of the container, if it is of one
+					yield("metadata.annotations."+key, &metav1.ObjectMeta{Annotations: map[string]string{key: value}}, alone(spec, v1.Container{Name: name}))
 				}
 			}
 		}

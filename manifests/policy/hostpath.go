@@ -40,9 +40,11 @@ type Bounds struct {
 	Roots []string
 	// NoDevice: it must be no device, which nothing in its name says.
 	NoDevice bool
+	// ReadOnly: nothing is made there, and what is mounted below is read-only with it.
+	ReadOnly bool
 }
 
-// Any says whether there are bounds.
+// Any says whether it must be found in another way than by its name.
 func (b Bounds) Any() bool { return len(b.Roots) > 0 || b.NoDevice }
 
 // HostPath is how a pod's path of the host is found. It says nothing of paths that the rules do not allow: only pods that were let in
@@ -52,7 +54,10 @@ func (p *Policy) HostPath(namespace string, h *v1.HostPathVolumeSource) Bounds {
 	found := r.place(h)
 	name := path.Clean("/" + h.Path)
 	b := Bounds{NoDevice: r.Devices != nil && !found.allowedDevice && name != "/"}
-	if found.rule == nil || found.allowedDevice || found.rule.PathPrefix == "/" {
+	if found.rule == nil || found.allowedDevice {
+		return b
+	}
+	if b.ReadOnly = found.rule.ReadOnly; found.rule.PathPrefix == "/" {
 		return b
 	}
 	for _, h := range r.HostPaths {

@@ -146,7 +146,7 @@ func (s *security) judge(pod *v1.Pod) manifests.Problems {
 func breaches(level api.LevelVersion, says string, pod *v1.Pod) (out manifests.Problems) {
 	for _, c := range checksOf(level) {
 		whole := c.check(&pod.ObjectMeta, &pod.Spec)
-		if whole.Allowed {
+		if whole.Allowed || len(out) >= maxProblems {
 			continue
 		}
 		row := controls[c.id]
@@ -156,6 +156,9 @@ func breaches(level api.LevelVersion, says string, pod *v1.Pod) (out manifests.P
 		found := false
 		if row.parts != nil {
 			row.parts(&pod.ObjectMeta, &pod.Spec, func(path string, meta *metav1.ObjectMeta, spec *v1.PodSpec) {
+				if len(out) >= maxProblems {
+					return
+				}
 				if r := c.check(meta, spec); !r.Allowed {
 					found = true
 					tell(path, r)

@@ -41,12 +41,22 @@ func (p *Policy) Admit(pod *v1.Pod) error {
 	if len(forbidden) == 0 {
 		return nil
 	}
-	said := make([]string, len(forbidden))
-	for i, f := range forbidden {
-		said[i] = f.Path + ": " + f.Message
+	said, more := make([]string, 0, mostTold), ""
+	for _, f := range forbidden[:min(mostTold, len(forbidden))] {
+		said = append(said, f.Path+": "+f.Message)
 	}
-	return fmt.Errorf("%w: %s", ErrForbidden, strings.Join(said, "; "))
+	if left := len(forbidden) - len(said); left > 0 {
+		more = fmt.Sprintf("; and %d more (solopod check --config tells all)", left)
+	}
+	return fmt.Errorf("%w: %s%s", ErrForbidden, strings.Join(said, "; "), more)
 }
+
+const (
+	// maxProblems bounds what is said of one pod by each of its judges, as by validation.
+	maxProblems = 100
+	// mostTold bounds it where it is said in one line.
+	mostTold = 5
+)
 
 // ErrForbidden says that a pod must not begin.
 var ErrForbidden = errors.New("the configuration of this machine does not allow the pod")

@@ -67,7 +67,7 @@ func (r *PortRange) UnmarshalJSON(data []byte) error {
 // HostPath is a path of the host, and what lies below it. Of several that match, the longest counts.
 type HostPath struct {
 	PathPrefix string `json:"pathPrefix"`
-	// ReadOnly: each mount of it must be.
+	// ReadOnly: each mount of it must be, and is with what is mounted below; nothing is made there.
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
@@ -163,6 +163,9 @@ type finding struct{ problems manifests.Problems }
 
 // forbid notes a field that breaks a rule.
 func (f *finding) forbid(rule, path, format string, args ...any) {
+	if len(f.problems) >= maxProblems {
+		return
+	}
 	f.problems = append(f.problems, manifests.Problem{Path: path, Control: "policy/" + rule, Message: "policy." + rule + " does not allow it: " + fmt.Sprintf(format, args...)})
 }
 
@@ -269,8 +272,15 @@ func (r *Rules) judgeVolume(f *finding, at string, pod *v1.Pod, v *v1.Volume) {
 	case place.rule.ReadOnly:
 		eachContainer(&pod.Spec, func(container string, c *v1.Container) {
 			for i, m := range c.VolumeMounts {
-				if m.Name == v.Name && !m.ReadOnly {
-					f.forbid("hostPaths", fmt.Sprintf("%s.volumeMounts[%d].readOnly", container, i), "%s may only be read; set readOnly: true", place.rule.PathPrefix)
+				if m.Name != v.Name {
+					continue
+				}
+				at := fmt.Sprintf("%s.volumeMounts[%d].", container, i)
+				if !m.ReadOnly {
+					f.forbid("hostPaths", at+"readOnly", "%s may only be read; set readOnly: true", place.rule.PathPrefix)
+				}
+				if p := m.MountPropagation; p != nil && *p != v1.MountPropagationNone {
+					f.forbid("hostPaths", at+"mountPropagation", "%s may only be read, and what is mounted there later could be written to; remove it", place.rule.PathPrefix)
 				}
 			}
 		})

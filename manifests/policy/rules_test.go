@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -67,6 +68,9 @@ func TestRules(t *testing.T) {
 		{paths, mount("/srv/conf", ""), main + "volumeMounts[0].readOnly"},
 		{paths, mount("/srv/conf/x", ""), main + "volumeMounts[0].readOnly"},
 		{paths, mount("/srv/config", ""), ""},
+		{paths, mount("/srv/config", "mountPropagation: HostToContainer"), ""},
+		{paths, mount("/srv/conf", "readOnly: true, mountPropagation: None"), ""},
+		{paths, mount("/srv/conf", "readOnly: true, mountPropagation: HostToContainer"), main + "volumeMounts[0].mountPropagation"},
 		{paths, mount("/etc/ssl/certs", "readOnly: true"), ""},
 		{paths, mount("/etc/ssl/certs", "readOnly: false"), main + "volumeMounts[0].readOnly"},
 		{paths, pod("volumes: [{name: v, hostPath: {path: /etc}}],", ""), vol}, // mounted or not
@@ -185,21 +189,49 @@ func TestBounds(t *testing.T) {
 		rules, path string
 		roots       string
 		noDevice    bool
+		readOnly    bool
 	}{
-		{"{}", "/srv/a", "", false},
-		{"hostPaths: [{pathPrefix: /srv}]", "/srv/a", "/srv", false},
-		{"hostPaths: [{pathPrefix: /srv/a/b}, {pathPrefix: /srv}, {pathPrefix: /srv/x}]", "/srv/a/b/c", "/srv /srv/a/b", false},
-		{"hostPaths: [{pathPrefix: /}, {pathPrefix: /srv}]", "/srv/a", "/srv", false},
-		{"hostPaths: [{pathPrefix: /}]", "/srv/a", "", false},
-		{"hostPaths: [{pathPrefix: /srv}]", "/etc", "", false}, // let in before
-		{"{hostPaths: [{pathPrefix: /srv}], devices: []}", "/srv/a", "/srv", true},
-		{"{hostPaths: [{pathPrefix: /}], devices: [/dev/fuse]}", "/dev/fuse", "", false},
-		{"{hostPaths: [{pathPrefix: /}], devices: [/dev/fuse]}", "/", "", false},
-		{"{hostPaths: [{pathPrefix: /srv}], namespaces: {default: {}}}", "/srv/a", "", false},
+		{"{}", "/srv/a", "", false, false},
+		{"hostPaths: [{pathPrefix: /srv}]", "/srv/a", "/srv", false, false},
+		{"hostPaths: [{pathPrefix: /srv/a/b}, {pathPrefix: /srv}, {pathPrefix: /srv/x}]", "/srv/a/b/c", "/srv /srv/a/b", false, false},
+		{"hostPaths: [{pathPrefix: /}, {pathPrefix: /srv}]", "/srv/a", "/srv", false, false},
+		{"hostPaths: [{pathPrefix: /}]", "/srv/a", "", false, false},
+		{"hostPaths: [{pathPrefix: /srv}]", "/etc", "", false, false}, // let in before
+		{"{hostPaths: [{pathPrefix: /srv}], devices: []}", "/srv/a", "/srv", true, false},
+		{"{hostPaths: [{pathPrefix: /}], devices: [/dev/fuse]}", "/dev/fuse", "", false, false},
+		{"{hostPaths: [{pathPrefix: /}], devices: [/dev/fuse]}", "/", "", false, false},
+		{"{hostPaths: [{pathPrefix: /srv}], namespaces: {default: {}}}", "/srv/a", "", false, false},
+		{"hostPaths: [{pathPrefix: /, readOnly: true}]", "/etc", "", false, true},
+		{"hostPaths: [{pathPrefix: /srv}, {pathPrefix: /srv/conf, readOnly: true}]", "/srv/conf", "/srv /srv/conf", false, true},
+		{"hostPaths: [{pathPrefix: /srv, readOnly: true}, {pathPrefix: /srv/data}]", "/srv/data", "/srv /srv/data", false, false},
 	} {
 		b := rules(t, c.rules).HostPath("default", &v1.HostPathVolumeSource{Path: c.path, Type: ptr.To(v1.HostPathUnset)})
-		if got := strings.Join(b.Roots, " "); got != c.roots || b.NoDevice != c.noDevice || b.Any() != (c.roots != "" || c.noDevice) {
+		if got := strings.Join(b.Roots, " "); got != c.roots || b.NoDevice != c.noDevice || b.ReadOnly != c.readOnly || b.Any() != (c.roots != "" || c.noDevice) {
 			t.Errorf("%s, %s: %+v", c.rules, c.path, b)
 		}
+	}
+}
+
+// A pod that breaks a rule ten thousand times costs little, and what is said of it is bounded.
+func TestManyProblems(t *testing.T) {
+	pod := podOf(t, strictPod("", "", ""))
+	for range 10000 {
+		pod.Spec.Containers = append(pod.Spec.Containers, v1.Container{Name: "c", Image: "i", SecurityContext: &v1.SecurityContext{Privileged: ptr.To(true)}})
+		pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: "v", VolumeSource: v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: "/"}}})
+		pod.Spec.SecurityContext.Sysctls = append(pod.Spec.SecurityContext.Sysctls, v1.Sysctl{Name: "kernel.msgmax"})
+	}
+	p, err := New(PodSecurity{Enforce: "restricted"}, Rules{Privileged: ptr.To(false)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if n := len(p.Judge(pod)); n != 2*maxProblems {
+		t.Errorf("it is refused for %d reasons", n)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if said := p.Admit(pod).Error(); len(said) > 4096 || !strings.Contains(said, "and 195 more") {
+		t.Errorf("admission says %d bytes: %s", len(said), said)
 	}
 }

@@ -30,7 +30,7 @@ func (c *Containers) bindVolumes(w plan.Create, ns namespace.Namespaces, env []s
 		if showsImage(w.Pod, m.Name) {
 			b.Users = "" // an image was mounted with the pod's users
 		}
-		bound := spec.Bind{Source: b.Source}
+		bound := spec.Bind{Source: b.Source, ReadOnlyBelow: b.Bounds.ReadOnly}
 		if b.SubPath != "" || b.Users != "" || b.Bounds.Any() {
 			bound.Source, err = c.Volumes.Bind(string(w.Pod.UID), w.Name, b)
 		}

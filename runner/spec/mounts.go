@@ -22,7 +22,7 @@ func withVolumes(s *specs.Spec, in *Input) error {
 		if !path.IsAbs(destination) {
 			destination = "/" + destination
 		}
-		mount := bind(in.Binds[i].Source, destination, access(in.Pod, m))
+		mount := bind(in.Binds[i].Source, destination, access(in.Pod, m, in.Binds[i].ReadOnlyBelow))
 		mount.Options[1] = propagation(s, m)
 		mount.Options = slices.Concat(mount.Options, in.Binds[i].Options, m.BindMountOptions)
 		s.Mounts = append(s.Mounts, mount)
@@ -31,14 +31,14 @@ func withVolumes(s *specs.Spec, in *Input) error {
 }
 
 // access: what Solopod fills, and images, cannot be written to, as with the kubelet.
-func access(pod *v1.Pod, m v1.VolumeMount) string {
+func access(pod *v1.Pod, m v1.VolumeMount, below bool) string {
 	readOnly := m.ReadOnly || slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
 		return v.Name == m.Name && (reference.Fills(&v) || v.Image != nil || v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly)
 	})
 	switch {
 	case !readOnly:
 		return "rw"
-	case m.RecursiveReadOnly != nil && *m.RecursiveReadOnly != v1.RecursiveReadOnlyDisabled:
+	case below, m.RecursiveReadOnly != nil && *m.RecursiveReadOnly != v1.RecursiveReadOnlyDisabled:
 		return "rro" // what is mounted below as well
 	}
 	return "ro"

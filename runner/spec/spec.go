@@ -65,6 +65,8 @@ type Input struct {
 type Bind struct {
 	Source  string
 	Options []string
+	// ReadOnlyBelow: where the mount is read-only, what is mounted below it is, too.
+	ReadOnlyBelow bool
 }
 
 // Option changes a spec.

@@ -147,6 +147,15 @@ func TestMounts(t *testing.T) {
 	if m := s.Mounts[at["/dev/shm"]]; m.Source != "/pod/shm" {
 		t.Errorf("/dev/shm is %+v", m)
 	}
+	in.Binds[0].ReadOnlyBelow, in.Binds[1].ReadOnlyBelow = true, true
+	if s, err = Build(in); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.Mounts {
+		if m.Destination == "/data/a/b" && !slices.Contains(m.Options, "rro") || m.Destination == "/data" && !slices.Contains(m.Options, "rw") {
+			t.Errorf("where pods may only read the volume is %+v", m)
+		}
+	}
 	in.Container.VolumeMounts, in.Binds = []v1.VolumeMount{{Name: "absent", MountPath: "/x"}}, []Bind{{}}
 	if _, err := Build(in); err == nil || !strings.Contains(err.Error(), `volume "absent"`) {
 		t.Errorf("an absent volume: %v", err)

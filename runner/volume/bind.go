@@ -21,7 +21,7 @@ type Bind struct {
 	Source string
 	// SubPath is the part of Source that is shown; empty means all of it. The kernel resolves it, and lets no link lead out of
 	// Source (openat2(2), RESOLVE_BENEATH); the mount then is of what was found, whatever a container does to the names
-	// meanwhile. What does not exist is made, as a directory.
+	// meanwhile. What does not exist is made, as a directory, unless Bounds let only read.
 	SubPath string
 	// Users is the path of the user namespace whose ids the files have in the mount (mount_setattr(2), MOUNT_ATTR_IDMAP);
 	// empty leaves them the host's.
@@ -57,7 +57,7 @@ func (m Manager) Bind(uid, container string, b Bind) (string, error) {
 		return "", err
 	}
 	if b.SubPath != "" {
-		if found, err = findPart(found, b.SubPath); err != nil {
+		if found, err = findPart(found, b.SubPath, !b.Bounds.ReadOnly); err != nil {
 			return "", fmt.Errorf("subPath %q: %w", b.SubPath, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +89,7 @@ func TestHostPathRoots(t *testing.T) {
 	var link string
 	m, allowed, secret := bounded(t, func(allowed string) policy.Rules {
 		link = filepath.Join(filepath.Dir(allowed), "link")
-		return policy.Rules{HostPaths: []policy.HostPath{{PathPrefix: link}, {PathPrefix: link + "/conf", ReadOnly: true}}}
+		return policy.Rules{HostPaths: []policy.HostPath{{PathPrefix: link}, {PathPrefix: link + "/conf"}, {PathPrefix: link + "/certs", ReadOnly: true}}}
 	})
 	if err := os.Symlink(allowed, link); err != nil {
 		t.Fatal(err)
@@ -98,6 +99,27 @@ func TestHostPathRoots(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(allowed, "conf", "made")); err != nil {
 		t.Error(err)
+	}
+	// Where pods may only read nothing is made for them.
+	for _, pod := range []*v1.Pod{
+		mounting(link+"/certs", v1.HostPathUnset), mounting(link+"/certs/x", v1.HostPathDirectoryOrCreate), mounting(link+"/certs", v1.HostPathFileOrCreate),
+	} {
+		if err := m.SetUp(pod, nil, nil); err == nil || !strings.Contains(err.Error(), "lets pods only read there") {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(allowed, "certs")); !os.IsNotExist(err) {
+		t.Error("it was made: ", err)
+	}
+	if err := os.Mkdir(filepath.Join(allowed, "certs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	certs := mounting(link+"/certs", v1.HostPathUnset)
+	if err := m.SetUp(certs, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.Bind("uid", "c", Bind{Name: "0", Source: link + "/certs", SubPath: "new", Bounds: m.BoundsOf(certs, "v")}); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a part that does not exist: ", err)
 	}
 	// Who may write in the wider one can swap the narrower one; not for what lies outside of both, and not to leave the narrower one.
 	if err := os.RemoveAll(filepath.Join(allowed, "conf")); err != nil {

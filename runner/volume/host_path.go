@@ -31,14 +31,18 @@ func setUpHostPath(h *v1.HostPathVolumeSource, bounds policy.Bounds) error {
 		kind = *h.Type
 	}
 	path := onHost{h.Path, bounds}
-	switch kind {
-	case v1.HostPathUnset, v1.HostPathDirectoryOrCreate:
+	switch {
+	case bounds.ReadOnly: // nothing is made where pods may only read
+		if _, err := path.kind(); errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s does not exist, and policy.hostPaths of the configuration lets pods only read there; make it", h.Path)
+		}
+	case kind == v1.HostPathUnset || kind == v1.HostPathDirectoryOrCreate:
 		if _, err := path.kind(); errors.Is(err, os.ErrNotExist) {
 			if err := path.makeDirectory(); err != nil {
 				return err
 			}
 		}
-	case v1.HostPathFileOrCreate:
+	case kind == v1.HostPathFileOrCreate:
 		if err := path.createFile(); err != nil {
 			return err
 		}

@@ -11,8 +11,9 @@ import (
 	"github.com/solopod/solopod/runner/foreign"
 )
 
-// findPart finds the part of a volume at sub. Directories that are missing are made, with the volume's own mode, whatever the umask.
-func findPart(volume *os.File, sub string) (*os.File, error) {
+// findPart finds the part of a volume at sub. Directories that are missing are made if they may be, with the volume's own mode, whatever
+// the umask.
+func findPart(volume *os.File, sub string, create bool) (*os.File, error) {
 	info, err := volume.Stat()
 	if err != nil {
 		return nil, err
@@ -24,7 +25,7 @@ func findPart(volume *os.File, sub string) (*os.File, error) {
 	defer dir.Close() //nolint:errcheck // only looked at
 	sub = filepath.Clean(sub)
 	found, err := dir.Find(sub)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) && create {
 		if err = dir.MkdirAll(sub, info.Mode()); err == nil {
 			found, err = dir.Find(sub)
 		}

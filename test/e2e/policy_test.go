@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -242,11 +243,24 @@ func TestHostPathPolicy(t *testing.T) {
 	if pod := b.pod("default", "thief"); status(pod, "main").State.Running != nil || status(pod, "main").State.Terminated != nil {
 		t.Errorf("it ran: %q", b.run("logs", "thief"))
 	}
-	b.apply("sub.yaml", strings.Replace(mounts("sub", "cat /v/key", shared, ", subPath: link"), "kind: Pod", "kind: Pod", 1))
+	b.apply("sub.yaml", mounts("sub", "cat /v/key", shared, ", subPath: link"))
 	b.waiting("sub", "leads out of the volume")
 
-	b.apply("reader.yaml", mounts("reader", "cat /v/key; echo x >/v/new || echo refused", filepath.Join(shared, "conf"), ", readOnly: true"))
-	if out := ends("reader"); !strings.Contains(out, "for all") || !strings.Contains(out, "refused") {
+	// What is mounted below is read-only, too.
+	below := filepath.Join(shared, "conf/below")
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", below, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(below, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	b.apply("reader.yaml", mounts("reader", "cat /v/key; (echo x >/v/new) || echo refused; (echo x >/v/below/new) || echo below too", filepath.Join(shared, "conf"), ", readOnly: true"))
+	if out := ends("reader"); !strings.Contains(out, "for all") || !strings.Contains(out, "refused") || !strings.Contains(out, "below too") {
 		t.Errorf("the reader sees %q", out)
 	}
 	b.apply("writer.yaml", mounts("writer", "true", filepath.Join(shared, "conf"), ""))
