@@ -285,17 +285,21 @@ func TestStrictExample(t *testing.T) {
 	const port = "ports: [{containerPort: 8080, hostPort: %d}]"
 	b.apply("web.yaml", restricted("default", "web", "", "", ""))
 	b.apply("edge.yaml", restricted("edge", "edge", volume("/srv"), "", fmt.Sprintf(port, 8089)))
+	const whole = "volumeMounts: [{name: v, mountPath: /host, readOnly: true}]"
+	b.apply("monitor.yaml", restricted("monitoring", "monitor", "hostPID: true\n"+volume("/"), "", whole))
 	refused := map[string]struct{ manifest, says string }{
-		"plain":      {web("plain", ""), "podSecurity restricted"},
-		"port":       {restricted("default", "port", "", "", fmt.Sprintf(port, 8088)), "Host Ports"},
-		"edge-port":  {restricted("edge", "edge-port", "", "", fmt.Sprintf(port, 22)), "policy.hostPorts"},
-		"path":       {restricted("edge", "path", volume("/etc"), "", ""), "policy.hostPaths"},
-		"certs":      {restricted("edge", "certs", volume("/etc/ssl/certs"), "", "volumeMounts: [{name: v, mountPath: /c}]"), "set readOnly: true"},
-		"device":     {restricted("edge", "device", volume("/dev/null"), "", ""), "policy.devices"},
-		"network":    {restricted("edge", "network", "hostNetwork: true", "", ""), "policy.hostNamespaces"},
-		"privileged": {strings.Replace(restricted("edge", "privileged", "", "privileged: true", ""), "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", 1), "policy.privileged"},
-		"capability": {strings.Replace(restricted("edge", "capability", "", "", ""), "drop: [ALL]", "add: [NET_ADMIN]", 1), "policy.capabilities"},
-		"image":      {strings.Replace(restricted("default", "image", "", "", ""), "solopod.example/box:1", "nginx", 1), "policy.registries"},
+		"monitor-rw":  {restricted("monitoring", "monitor-rw", volume("/"), "", strings.Replace(whole, "true", "false", 1)), "set readOnly: true"},
+		"monitor-ipc": {restricted("monitoring", "monitor-ipc", "hostIPC: true", "", ""), "policy.hostNamespaces"},
+		"plain":       {web("plain", ""), "podSecurity restricted"},
+		"port":        {restricted("default", "port", "", "", fmt.Sprintf(port, 8088)), "Host Ports"},
+		"edge-port":   {restricted("edge", "edge-port", "", "", fmt.Sprintf(port, 22)), "policy.hostPorts"},
+		"path":        {restricted("edge", "path", volume("/etc"), "", ""), "policy.hostPaths"},
+		"certs":       {restricted("edge", "certs", volume("/etc/ssl/certs"), "", "volumeMounts: [{name: v, mountPath: /c}]"), "set readOnly: true"},
+		"device":      {restricted("edge", "device", volume("/dev/null"), "", ""), "policy.devices"},
+		"network":     {restricted("edge", "network", "hostNetwork: true", "", ""), "policy.hostNamespaces"},
+		"privileged":  {strings.Replace(restricted("edge", "privileged", "", "privileged: true", ""), "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", 1), "policy.privileged"},
+		"capability":  {strings.Replace(restricted("edge", "capability", "", "", ""), "drop: [ALL]", "add: [NET_ADMIN]", 1), "policy.capabilities"},
+		"image":       {strings.Replace(restricted("default", "image", "", "", ""), "solopod.example/box:1", "nginx", 1), "policy.registries"},
 	}
 	for name, r := range refused {
 		b.writeFile("manifests/"+name+".yaml", r.manifest)
@@ -303,6 +307,7 @@ func TestStrictExample(t *testing.T) {
 	b.start()
 	b.waitReady("web")
 	b.waitPodIn("edge", "edge", "ready", isReady)
+	b.waitPodIn("monitoring", "monitor", "ready", isReady)
 	for name, r := range refused {
 		if err := b.problemIs(name+".yaml", r.says); err != nil {
 			t.Error(err)
