@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,6 +205,33 @@ func TestHostPathIsNoDevice(t *testing.T) {
 		err := m.SetUp(mounting(path, v1.HostPathUnset), nil, nil)
 		if (err == nil) != good || !good && !strings.Contains(err.Error(), "policy.devices") {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// A file and a socket below an allowed path are bound as directories are.
+func TestBindBelow(t *testing.T) {
+	m, allowed, _ := bounded(t, onlyAllowed)
+	file, socket := filepath.Join(allowed, "file"), filepath.Join(allowed, "socket")
+	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for path, mode := range map[string]os.FileMode{file: 0, socket: os.ModeSocket, allowed: os.ModeDir} {
+		target, err := m.Bind("uid", "c", Bind{Name: "0", Source: path, Bounds: m.BoundsOf(mounting(path, v1.HostPathUnset), "v")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(target)
+		if err != nil || info.Mode().Type() != mode {
+			t.Errorf("%s is %v, %v", path, info, err)
+		}
+		if err := m.ReleaseBinds("uid", "c"); err != nil {
+			t.Error(err)
 		}
 	}
 }
