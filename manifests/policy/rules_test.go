@@ -228,7 +228,7 @@ func TestManyProblems(t *testing.T) {
 	if n := len(p.Judge(pod)); n != 2*maxProblems {
 		t.Errorf("it is refused for %d reasons", n)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if said := p.Admit(pod).Error(); len(said) > 4096 || !strings.Contains(said, "and 195 more") {
