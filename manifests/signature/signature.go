@@ -25,8 +25,10 @@ const (
 var (
 	// ErrMalformed: it is no signature.
 	ErrMalformed = errors.New("is no signature of minisign or of ssh-keygen -Y sign")
-	// ErrUnknownKey: it is by a key that is not among those that may sign, or not now.
+	// ErrUnknownKey: it is by a key that is not among those that may sign.
 	ErrUnknownKey = errors.New("is by a key that this box does not know")
+	// ErrBarred: it is by a key whose line in the file of keys does not let it sign this, or not now.
+	ErrBarred = errors.New("is by a key that may not sign this")
 	// ErrPurpose: it was made for something else.
 	ErrPurpose = errors.New("was made for another purpose")
 	// ErrChanged: it does not fit what was signed.
@@ -87,7 +89,7 @@ func (k Keys) verifySSH(data, signature []byte, now time.Time) error {
 			continue
 		}
 		if why := key.bars(now); why != "" {
-			err = fmt.Errorf("%w for this, now (ssh key %s %s)", ErrUnknownKey, name, why)
+			err = fmt.Errorf("%w: ssh key %s %s", ErrBarred, name, why)
 			continue
 		}
 		if sshsig.Verify(bytes.NewReader(data), s, key.PublicKey, s.HashAlgorithm, Namespace) == nil {
