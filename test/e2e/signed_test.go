@@ -351,6 +351,10 @@ func TestKeysOfSigners(t *testing.T) {
 		b.writeFile("keys", text)
 		b.eventually("the file of keys is refused: "+says, func() error { return b.directoryError(says) })
 	}
+	if err := errors.Join(os.Remove(b.path("keys")), syscall.Mkfifo(b.path("keys"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("a FIFO in the place of the keys is refused", func() error { return b.directoryError("not a regular file but a FIFO") })
 	b.trust(alice)
 	b.accepted("a.yaml")
 	for says, options := range map[string]string{
@@ -456,6 +460,37 @@ func TestReplayedManifests(t *testing.T) {
 	b.start()
 	if err := b.eventSays("manifest-versions.json.damaged"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A version that was seen for a moment, before a kill, has been: the one before is not taken any more.
+func TestReplayAfterKills(t *testing.T) {
+	t.Parallel()
+	b := signedBox(t, "")
+	s := b.minisigner("mini")
+	b.trust(s)
+	b.start()
+	text := func(version int) string {
+		return withVersion(version, shell("replay", "echo version "+fmt.Sprint(version)+"; "+forever, ""))
+	}
+	is := func(version int) func(*v1.Pod) bool {
+		return func(p *v1.Pod) bool {
+			return strings.Contains(p.Spec.Containers[0].Args[0], fmt.Sprintf("version %d;", version))
+		}
+	}
+	for version := 1; version <= 5; version++ {
+		b.applySigned(s, "web.yaml", text(version))
+		b.waitPod("replay", fmt.Sprintf("seen in version %d", version), is(version))
+		b.crash()
+		if version > 1 {
+			b.applySigned(s, "web.yaml", text(version-1))
+		}
+		b.start()
+		if version == 1 {
+			continue
+		}
+		b.refused("web.yaml", fmt.Sprintf("is older: it has version %d, and this box has had version %d", version-1, version))
+		b.waitReady("replay") // in either version: the kill may have come before the pod's own record
 	}
 }
 
