@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func (k Keys) Verify(data, signature []byte, now time.Time) error {
 func (k Keys) verifyMinisign(data, signature []byte) error {
 	var s minisign.Signature
 	if err := s.UnmarshalText(signature); err != nil {
-		return fmt.Errorf("%w (%w)", ErrMalformed, err)
+		return fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
 	}
 	known := false
 	for _, key := range k.minisign { // several may have the same id
@@ -77,10 +78,10 @@ func (k Keys) verifyMinisign(data, signature []byte) error {
 func (k Keys) verifySSH(data, signature []byte, now time.Time) error {
 	s, err := sshsig.Unarmor(signature)
 	if err != nil {
-		return fmt.Errorf("%w (%w)", ErrMalformed, err)
+		return fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
 	}
 	if s.Namespace != Namespace {
-		return fmt.Errorf("%w, the namespace %q: sign with -n %s", ErrPurpose, s.Namespace, Namespace)
+		return fmt.Errorf("%w, the namespace %s: sign with -n %s", ErrPurpose, brief(s.Namespace), Namespace)
 	}
 	name, wire := ssh.FingerprintSHA256(s.PublicKey), s.PublicKey.Marshal()
 	err = fmt.Errorf("%w (ssh key %s)", ErrUnknownKey, name)
@@ -98,6 +99,15 @@ func (k Keys) verifySSH(data, signature []byte, now time.Time) error {
 		return fmt.Errorf("%w (ssh key %s)", ErrChanged, name)
 	}
 	return err
+}
+
+// brief shows what may be from the signature itself, before anything of it was verified.
+func brief(text string) string {
+	const most = 100 // bytes
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return strconv.Quote(text)
 }
 
 // bars says why a key may not sign manifests, or not now; empty when it may.

@@ -2,6 +2,7 @@ package signature
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -96,6 +97,29 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%v, want %v", err, c.is)
 			}
 		})
+	}
+}
+
+// What is told of a signature that nobody has verified is short, and has no effect on a terminal.
+func TestHostileText(t *testing.T) {
+	a := newAuthor(t, 1)
+	k, err := ParseKeys([]byte(a.sshKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	escape := strings.Repeat("\x1b[2J", 2000)
+	named := a.openssh(t, []byte("x"), sshsig.HashSHA512, escape)
+	s, err := sshsig.Unarmor(named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire := bytes.Replace(s.Marshal(), []byte("ssh-ed25519"), []byte("ssh-\x1b[2J;-x"), 1)
+	kind := pem.EncodeToMemory(&pem.Block{Type: sshsig.PEMType, Bytes: wire})
+	for _, signature := range [][]byte{named, kind} {
+		said := fmt.Sprint(k.Verify([]byte("x"), signature, now))
+		if !strings.Contains(said, `\x1b[2J`) || strings.Contains(said, "\x1b") || len(said) > 700 {
+			t.Errorf("%d bytes: %q", len(said), said)
+		}
 	}
 }
 

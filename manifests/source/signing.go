@@ -150,7 +150,7 @@ func (s *signing) decode(path, name string, data []byte, decoded func() document
 
 // verify finds a good signature of a file's content beside the file.
 func (s *signing) verify(keys signature.Keys, path string, data []byte) error {
-	name, unsigned := filepath.Base(path), true
+	name, unsigned := manifests.PrintableName(filepath.Base(path)), true
 	var found []string
 	for _, suffix := range signatureSuffixes {
 		text, err := foreign.ReadFollowing(path+suffix, signature.MaxSize)
@@ -159,7 +159,7 @@ func (s *signing) verify(keys signature.Keys, path string, data []byte) error {
 		}
 		unsigned = false
 		if err != nil {
-			found = append(found, fmt.Sprintf("%s%s cannot be read: %v", name, suffix, err))
+			found = append(found, fmt.Sprintf("%s%s cannot be read: %s", name, suffix, manifests.PrintableName(err.Error())))
 			continue
 		}
 		if err = keys.Verify(data, text, time.Now()); err == nil {
