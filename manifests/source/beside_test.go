@@ -96,7 +96,7 @@ func TestLaterAndReload(t *testing.T) {
 	loads := w.loads
 	w.mu.Unlock()
 	watcher.Reload()
-	w.eventually("it is loaded again", func() bool { return w.loads == loads+1 })
+	w.eventually("it is loaded again", func() bool { return w.loads > loads })
 	w.holds("a.txt=1")
 }
 

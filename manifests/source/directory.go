@@ -72,8 +72,8 @@ func (d *Directory) Run(ctx context.Context) (err error) {
 	var watched error
 	keys.Go(func() {
 		watched = d.signing.watchKeys(ctx, func() {
-			first()
 			d.watcher.Reload()
+			first()
 		})
 	})
 	select {

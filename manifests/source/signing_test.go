@@ -137,7 +137,7 @@ func TestSignedDirectory(t *testing.T) {
 	until("what check says", func(s manifests.Snapshot, said []string) bool {
 		return len(s.Pods) == 3 && slices.Equal(said, want)
 	})
-	if n := remembers.asked.Load(); n != 3 {
+	if n := remembers.asked.Load(); n < 3 {
 		t.Errorf("the record was asked %d times for 3 good files", n)
 	}
 	// What the record refuses, and what it cannot note.
