@@ -9,11 +9,10 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/policy"
-	"github.com/solopod/solopod/manifests/source"
 )
 
 func newCheck() *cobra.Command {
-	var output, file string
+	var output, file, keys string
 	var warnUnknown bool
 	cmd := &cobra.Command{
 		Use:   "check [--config FILE] FILE|DIR...",
@@ -32,7 +31,10 @@ func newCheck() *cobra.Command {
 			}
 			options := c.manifestOptions(taken)
 			options.WarnUnknownFields = options.WarnUnknownFields || warnUnknown
-			problems, err := source.Check(args, options)
+			if keys != "" {
+				c.ManifestKeyFile = keys
+			}
+			problems, err := c.check(args, options)
 			if err != nil {
 				return err
 			}
@@ -47,6 +49,7 @@ func newCheck() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json")
 	cmd.Flags().StringVar(&file, "config", "", "the daemon's configuration file, for what it allows")
+	cmd.Flags().StringVar(&keys, "keys", "", "demand signatures by the public keys in this file (manifestKeyFile in the configuration)")
 	cmd.Flags().BoolVar(&warnUnknown, "warn-unknown-fields", false, "only warn of fields that Kubernetes does not know")
 	return cmd
 }

@@ -59,6 +59,10 @@ type config struct {
 	ContainerLogMaxFiles int    `json:"containerLogMaxFiles,omitempty"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
+	// ManifestKeyFile holds the public keys of those who may sign manifests; empty means that manifests need no signature.
+	// ManifestVersions is optional or required: whether a signed file may have no version.
+	ManifestKeyFile  string `json:"manifestKeyFile,omitempty"`
+	ManifestVersions string `json:"manifestVersions,omitempty"`
 	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one, "none" no addresses of IPv4. PodCIDR6 is that of IPv6; empty
 	// means a private one, where the machine speaks IPv6.
 	PodCIDR  string `json:"podCIDR,omitempty"`
@@ -99,7 +103,7 @@ func defaults() config {
 		State: "/run/solopod", LogDir: "/var/log", Containerd: embeddedContainerd, Runtime: "runc",
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, ResolvConf: resolver.DefaultPath, LogLevel: "info",
-		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", MaxParallelStarts: 4,
+		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", ManifestVersions: "optional", MaxParallelStarts: 4,
 		PodPidsLimit: -1, ClusterDomain: "cluster.local",
 		ShutdownGracePeriod: metav1.Duration{Duration: 30 * time.Second}, ShutdownGracePeriodCriticalPods: metav1.Duration{Duration: 10 * time.Second},
 	}
@@ -192,6 +196,9 @@ func (c *config) validate() error {
 	}
 	if c.UnknownFields != "strict" && c.UnknownFields != "warn" {
 		return fmt.Errorf("unknownFields is strict or warn, not %q", c.UnknownFields)
+	}
+	if err := c.checkSigning(); err != nil {
+		return err
 	}
 	if err := bridge.CheckSubnets(c.PodCIDR, c.PodCIDR6); err != nil {
 		return err

@@ -176,6 +176,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w 
 	b.start("the record of Jobs", func() { workloads = workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object) })
 	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
 	directory := source.NewDirectory(c.Manifests, w.options, w.known, workloads.Apply)
+	b.start("the record of versions", func() { c.requireSignatures(ctx, directory, r.Events(), group) })
 	group.Go(b.part("manifests", func() error { return directory.Run(ctx) }))
 	group.Go(b.part("systemd", func() error { return s.supervise(ctx, r) }))
 	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }

@@ -12,5 +12,9 @@ const (
 	RestartOnAnyChange        = "all"
 )
 
+// VersionAnnotation on an object of a file is the file's version, a whole number: of signed manifests no version is used that is
+// older than one that the box has had of the same object. All objects of a file that have the annotation have the same.
+const VersionAnnotation = "solopod.io/version"
+
 // OwnerAnnotation on a pod names the object that it stands for: deployment/web, job/backup.
 const OwnerAnnotation = "solopod.io/owner"

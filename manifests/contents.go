@@ -13,4 +13,9 @@ type Contents struct {
 	Claims     []*v1.PersistentVolumeClaim
 	Jobs       []*batchv1.Job
 	CronJobs   []*batchv1.CronJob
+
+	// Version is that of the VersionAnnotation; zero where no object has one.
+	Version uint64 `json:"version,omitempty"`
+	// Declared names the objects as the file has them, as deployment/namespace/name, also where others stand for them.
+	Declared []string `json:"declared,omitempty"`
 }

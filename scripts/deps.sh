@@ -35,6 +35,8 @@ test | bench)
 test)
 	need mkfs.ext4 e2fsprogs
 	need iptables-legacy iptables
+	need minisign minisign
+	need ssh-keygen openssh-client
 	need "chromium-headless-shell chromium" chromium-headless-shell
 	need /usr/share/fonts/truetype/dejavu fonts-dejavu-core
 	;;

@@ -25,6 +25,7 @@ func take[T any, P interface {
 	}
 	defaults(object)
 	d.report(w, path, check(object))
+	d.declare(w, path, kind, object)
 	if d.unique(kind, object, node) {
 		*to = append(*to, object)
 	}

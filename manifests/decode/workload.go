@@ -76,6 +76,7 @@ func (d *decoder) decodeStatefulSet(node *yaml.Node, path string) {
 func (d *decoder) replicate(w *walker, node *yaml.Node, path string, r replicated) {
 	manifests.SetNamespace(r.meta)
 	d.report(w, path, validate.Replicas(r.kind, r.meta, r.selector, r.template, r.replicas))
+	d.declare(w, path, r.kind, r.meta)
 	if !d.unique(r.kind, r.meta, node) {
 		return
 	}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +16,24 @@ import (
 // is read whatever its suffix, and whatever it is; in a directory the daemon's rules hold. The error is for what cannot be read at
 // all.
 func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
+	return check(paths, opts, nil)
+}
+
+// CheckSigned is Check for a box that demands signatures. The error is also for keys that cannot be used.
+func CheckSigned(paths []string, opts decode.Options, by Signing) (manifests.Problems, error) {
+	s := newSigning(by)
+	f, err := Open(by.KeyFile)
+	if err == nil {
+		s.keys, s.err = readKeys(f)
+		err = s.err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the keys in %s cannot be used: %w", by.KeyFile, err)
+	}
+	return check(paths, opts, s)
+}
+
+func check(paths []string, opts decode.Options, s *signing) (manifests.Problems, error) {
 	var all manifests.Problems
 	set := manifests.NewSet(nil)
 	for _, path := range paths {
@@ -27,13 +46,13 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 			if err != nil {
 				return nil, err
 			}
-			checkNamed(set, path, info, data, opts)
+			checkNamed(set, path, info, data, opts, s)
 			continue
 		}
 		if err := checkWritable(path, info); err != nil {
 			all = append(all, manifests.Problem{File: path, Message: err.Error()})
 		}
-		if err := checkDirectory(set, path, opts); err != nil {
+		if err := checkDirectory(set, path, opts, s); err != nil {
 			return nil, err
 		}
 	}
@@ -43,7 +62,7 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 	return all, nil
 }
 
-func checkDirectory(set *manifests.Set, dir string, opts decode.Options) error {
+func checkDirectory(set *manifests.Set, dir string, opts decode.Options, s *signing) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -62,7 +81,7 @@ func checkDirectory(set *manifests.Set, dir string, opts decode.Options) error {
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
 		}
-		doc := decodeTrusted(path, f, data, opts)
+		doc := s.check(path, data, func() document { return decodeTrusted(path, f, data, opts) })
 		set.Put(path, doc.contents, doc.problems, time.Time{})
 	}
 	return nil
@@ -80,12 +99,24 @@ func readNamed(path string) ([]byte, error) {
 
 // checkNamed does not ask who can write the file, and only warns of who can read its Secrets: where the daemon reads it, it may be
 // otherwise, and checkouts are often the group's.
-func checkNamed(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options) {
-	contents, problems := decode.Decode(path, data, opts)
-	if len(contents.Secrets) > 0 && info.Mode().IsRegular() { // a pipe says nothing of the file behind it
+func checkNamed(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options, s *signing) {
+	doc := s.check(path, data, func() document {
+		contents, problems := decode.Decode(path, data, opts)
+		return document{contents, problems}
+	})
+	if len(doc.contents.Secrets) > 0 && info.Mode().IsRegular() { // a pipe says nothing of the file behind it
 		if err := checkReadable(path, info); err != nil {
-			problems = append(problems, manifests.Problem{File: path, Message: err.Error(), Warning: true})
+			doc.problems = append(doc.problems, manifests.Problem{File: path, Message: err.Error(), Warning: true})
 		}
 	}
-	set.Put(path, contents, problems, time.Time{})
+	set.Put(path, doc.contents, doc.problems, time.Time{})
+}
+
+// check is decode where nothing is waited for.
+func (s *signing) check(path string, data []byte, decoded func() document) document {
+	out, err := s.decode(path, path, data, decoded)
+	if err != nil {
+		out.problems = manifests.Problems{{File: path, Message: err.Error()}}
+	}
+	return out
 }

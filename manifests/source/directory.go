@@ -7,9 +7,11 @@ package source
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/solopod/solopod/manifests"
@@ -23,6 +25,7 @@ type Directory struct {
 	set     *manifests.Set
 	update  func(manifests.Snapshot)
 	watcher *Watcher[document]
+	signing *signing // nil when nothing has to be signed
 }
 
 // document is what one file says.
@@ -46,9 +49,43 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 	return d
 }
 
+// RequireSignatures has no file used that is not signed. It is called before Run.
+func (d *Directory) RequireSignatures(s Signing) {
+	d.signing, d.watcher.o.Beside = newSigning(s), signatureSuffixes
+}
+
+// Verify has all files verified again, for the clock by which keys are good was set. It may be called at any time.
+func (d *Directory) Verify() { d.watcher.Reload() }
+
 // Run reads the directory, calls update, and goes on with every change until ctx ends. It returns within a second then, whatever
 // hangs.
-func (d *Directory) Run(ctx context.Context) error { return d.watcher.Run(ctx) }
+func (d *Directory) Run(ctx context.Context) (err error) {
+	if d.signing == nil {
+		return d.watcher.Run(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var keys sync.WaitGroup
+	defer keys.Wait()
+	defer cancel() // also where a panic ends this
+	read := make(chan struct{})
+	first := sync.OnceFunc(func() { close(read) })
+	var watched error
+	keys.Go(func() {
+		watched = d.signing.watchKeys(ctx, func() {
+			d.watcher.Reload()
+			first()
+		})
+	})
+	select {
+	case <-read:
+	case <-ctx.Done():
+	case <-time.After(keysLimit):
+	}
+	err = d.watcher.Run(ctx)
+	cancel()
+	keys.Wait()
+	return errors.Join(err, watched)
+}
 
 // load reads and decodes one file.
 func (d *Directory) load(f *File) (document, error) {
@@ -61,7 +98,7 @@ func (d *Directory) load(f *File) (document, error) {
 	if !f.Unchanged() {
 		return document{}, ErrBeingWritten
 	}
-	return decodeTrusted(name, f, data, d.opts), nil
+	return d.signing.decode(f.Name(), name, data, func() document { return decodeTrusted(name, f, data, d.opts) })
 }
 
 // decodeTrusted decodes what a file of a manifests directory holds, if none but those who may can write it, and read its Secrets.
@@ -86,7 +123,7 @@ func (d *Directory) apply(r Round[document]) {
 		d.set.Put(name, l.Value.contents, l.Value.problems, now)
 	}
 	for name, err := range r.Failed {
-		d.set.Put(name, manifests.Contents{}, manifests.Problems{{File: name, Message: "cannot be read: " + err.Error()}}, now)
+		d.set.Put(name, manifests.Contents{}, manifests.Problems{{File: name, Message: unusable(err)}}, now)
 	}
 	for _, name := range r.Gone {
 		d.set.Drop(name)
@@ -97,6 +134,9 @@ func (d *Directory) apply(r Round[document]) {
 	}
 	d.set.Await(waiting, now)
 	message := ""
+	if err := d.signing.problem(); err != nil {
+		message = "no manifest can be verified: " + err.Error() + "; the pods stay as they are"
+	}
 	if r.Warning != "" {
 		message = "the manifests directory " + d.path + " " + r.Warning + "; the pods stay as they are"
 	}
@@ -106,6 +146,15 @@ func (d *Directory) apply(r Round[document]) {
 		s.Unwatched = "the manifests directory " + d.path + " " + r.Unwatched
 	}
 	d.update(s)
+}
+
+// unusable says why a file cannot be used.
+func unusable(err error) string {
+	var mismatch *Mismatch
+	if errors.As(err, &mismatch) {
+		return err.Error()
+	}
+	return "cannot be read: " + err.Error()
 }
 
 // isManifest: *.yaml, *.yml and *.json, but no dotfiles and no files that editors make beside the one being edited.

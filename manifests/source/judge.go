@@ -19,6 +19,8 @@ type times struct {
 	settle time.Duration
 	// retryMin and retryMax bound the growing pauses between looks at a file that is being written.
 	retryMin, retryMax time.Duration
+	// unmatched is how long a file, and what stands beside it, must be still before it counts that they do not belong together.
+	unmatched time.Duration
 	// told is for how long a file is being written before that is worth a word.
 	told time.Duration
 }
@@ -26,14 +28,28 @@ type times struct {
 var usualTimes = times{
 	missing: 500 * time.Millisecond, swapped: 2 * time.Second, emptied: 10 * time.Second, settle: 300 * time.Millisecond,
 	retryMin: 20 * time.Millisecond, retryMax: 2 * time.Second, told: 3 * time.Second,
+	unmatched: 2 * time.Second,
 }
 
 // entry is a name of the directory that is wanted.
 type entry struct {
-	version Version
+	edition
 	// err says why it cannot be a file of use: its type, a link that leads nowhere, a file system that hangs.
 	err error
 }
+
+// edition is what must be the same for a file to need no other look: what it is, and all that its use depends on.
+type edition struct {
+	version Version
+	beside  beside
+	// epoch counts the times at which all files became new (Watcher.Reload).
+	epoch uint64
+}
+
+// beside are the versions of the files that belong to another one, in the order of Options.Beside; zero for those that are not there.
+type beside [maxBeside]Version
+
+const maxBeside = 2
 
 // listing is what one look at the directory has found.
 type listing struct {
@@ -72,18 +88,20 @@ type judge struct {
 
 // fileState is what is known of one name.
 type fileState struct {
-	loaded Version // the version that was taken; zero when there is none
+	loaded edition // the one that was taken; zero when there is none
 	failed string  // why it cannot be used
 	// until is when a missing name counts as deleted; zero when it is not missing.
 	until time.Time
-	// still is the version that was seen since stillSince.
-	still      Version
+	// still is the edition that was seen since stillSince.
+	still      edition
 	stillSince time.Time
 	hung       bool
 	// at is when a file that is being written is tried again, pause after how long, busy since when it is.
 	at    time.Time
 	pause time.Duration
 	busy  time.Time
+	// unmatched is since when the file and what stands beside it do not belong together.
+	unmatched time.Time
 }
 
 // swap is another directory that has taken the place of the known one.
@@ -147,7 +165,7 @@ func (j *judge) settled(l listing, now time.Time, v *verdict) bool {
 	if j.swap.dir != l.dir {
 		j.swap = swap{dir: l.dir, first: now}
 	}
-	if j.swap.since.IsZero() || !maps.EqualFunc(j.swap.entries, l.entries, func(a, b entry) bool { return a.version == b.version }) {
+	if j.swap.since.IsZero() || !maps.EqualFunc(j.swap.entries, l.entries, func(a, b entry) bool { return a.edition == b.edition }) {
 		j.swap.entries, j.swap.since = l.entries, now
 	}
 	wait := j.times.swapped
@@ -181,11 +199,14 @@ func (j *judge) present(name string, e entry, now time.Time, v *verdict) {
 		}
 		return
 	}
-	if f.still != e.version {
-		f.still, f.stillSince = e.version, now
+	if f.still != e.edition {
+		f.still, f.stillSince = e.edition, now
+		if !f.unmatched.IsZero() { // what was missing may have come
+			f.at = time.Time{}
+		}
 	}
 	switch {
-	case f.failed == "" && f.loaded == e.version || f.hung:
+	case f.failed == "" && f.loaded == e.edition || f.hung:
 	case now.Before(f.at):
 		v.wakeAt(f.at)
 	default:
@@ -236,12 +257,12 @@ func (j *judge) missing(l listing, now time.Time, v *verdict) {
 }
 
 // took: that version of a file was loaded. It returns the names that the file had before it was renamed: they are gone.
-func (j *judge) took(name string, version Version) (gone []string) {
+func (j *judge) took(name string, e edition) (gone []string) {
 	if f := j.files[name]; f != nil {
-		*f = fileState{loaded: version, still: version, stillSince: f.stillSince}
+		*f = fileState{loaded: e, still: e, stillSince: f.stillSince}
 	}
 	for _, other := range j.absent {
-		if f := j.files[other]; f != nil && !f.until.IsZero() && f.loaded != (Version{}) && f.loaded.renamed(version) {
+		if f := j.files[other]; f != nil && !f.until.IsZero() && f.loaded.version != (Version{}) && f.loaded.version.renamed(e.version) {
 			gone = append(gone, other)
 			delete(j.files, other)
 		}
@@ -276,6 +297,29 @@ func (j *judge) unsettled(name string, now time.Time) (again time.Time) {
 	return f.at
 }
 
+// mismatched: the file and what stands beside it do not belong together. They come one after the other: it counts when both have been
+// still for long enough, or at last although they never are. Until then it returns when to look again; zero means that it counts
+// now, and is not looked at again before something changes.
+func (j *judge) mismatched(name string, e edition, now time.Time) (again time.Time) {
+	f := j.files[name]
+	if f == nil {
+		return now
+	}
+	if f.unmatched.IsZero() {
+		f.unmatched = now
+	}
+	due := f.stillSince.Add(j.times.unmatched)
+	if last := f.unmatched.Add(10 * j.times.unmatched); due.After(last) {
+		due = last
+	}
+	if now.Before(due) {
+		f.at = due
+		return due
+	}
+	*f = fileState{loaded: e, still: e, stillSince: f.stillSince}
+	return time.Time{}
+}
+
 // refused: the file cannot be read. It returns whether that is new.
 func (j *judge) refused(name string, err error) bool {
 	f := j.files[name]
@@ -289,7 +333,7 @@ func (j *judge) refused(name string, err error) bool {
 // waits: the file is being written, and is looked at again at a time that is set.
 func (j *judge) waits(name string) bool {
 	f := j.files[name]
-	return f != nil && !f.at.IsZero()
+	return f != nil && !f.at.IsZero() && f.unmatched.IsZero()
 }
 
 // pending counts the files that are being written or do not answer.

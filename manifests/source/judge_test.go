@@ -15,7 +15,8 @@ import (
 //	500ms dir=1 a=1 b=2 -> load a b; gone c; again 1s; warn lost
 //
 // A file's number is its inode and version; what is to be loaded is loaded, unless it is written as a=1w: being written, a=1n: on
-// a file system without leases, a=1e: with an error, a=!: not a file.
+// a file system without leases, a=1e: with an error, a=1u: it does not fit what stands beside it, of which a=1.2 has version 2,
+// a=!: not a file.
 func TestJudge(t *testing.T) {
 	for name, story := range map[string]struct{ known, lines string }{
 		"a file comes, changes and goes": {"", `
@@ -69,6 +70,42 @@ func TestJudge(t *testing.T) {
 			0s dir=1 a=1e -> load a; fail a
 			1s dir=1 a=1e -> load a
 			2s dir=1 a=1 -> load a`},
+		"it comes before what belongs to it": {"", `
+			0s dir=1 a=1u -> load a; again 2s
+			1s dir=1 a=1u -> again 2s
+			1.5s dir=1 a=1.1 -> load a
+			3s dir=1 a=1.1 -> `},
+		"what belongs to it never comes": {"", `
+			0s dir=1 a=1u -> load a; again 2s
+			2s dir=1 a=1u -> load a; fail a
+			3s dir=1 a=1u -> 
+			4s dir=1 a=1.1 -> load a`},
+		"both are replaced": {"", `
+			0s dir=1 a=1.1 -> load a
+			1s dir=1 a=2.1u -> load a; again 3s
+			2s dir=1 a=2.2 -> load a
+			5s dir=1 a=2.3u -> load a; again 7s
+			6s dir=1 a=3.3 -> load a`},
+		"what belongs to it goes": {"", `
+			0s dir=1 a=1.1 -> load a
+			1s dir=1 a=1u -> load a; again 3s
+			3s dir=1 a=1u -> load a; fail a
+			4s dir=1 a=1u -> 
+			5s dir=1 a=1.1 -> load a`},
+		"they do not fit, and are never still": {"", `
+			0s dir=1 a=1u -> load a; again 2s
+			1s dir=1 a=2u -> load a; again 3s
+			2.9s dir=1 a=3u -> load a; again 4.9s
+			4.8s dir=1 a=4u -> load a; again 6.8s
+			6.7s dir=1 a=5u -> load a; again 8.7s
+			8.6s dir=1 a=6u -> load a; again 10.6s
+			10.5s dir=1 a=7u -> load a; again 12.5s
+			12.4s dir=1 a=8u -> load a; again 14.4s
+			14.3s dir=1 a=9u -> load a; again 16.3s
+			16.2s dir=1 a=10u -> load a; again 18.2s
+			18.1s dir=1 a=11u -> load a; again 20s
+			20s dir=1 a=11u -> load a; fail a
+			21s dir=1 a=12u -> load a; again 23s`},
 		"the directory is missing for a while": {"", `
 			0s dir=1 a=1 b=2 -> load a b
 			1s dir=1 b=2 -> again 1.5s
@@ -181,7 +218,9 @@ func tellStory(t *testing.T, j *judge, words []string) []string {
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
 		last := value[max(len(value)-1, 0):]
-		number, _ := strconv.ParseUint(strings.TrimRight(value, "wne"), 10, 64) // zero for a word
+		own, other, _ := strings.Cut(strings.TrimRight(value, "wneu"), ".")
+		number, _ := strconv.ParseUint(own, 10, 64) // zero for a word
+		second, _ := strconv.ParseUint(other, 10, 64)
 		switch {
 		case name == "problem":
 			l.problem = "trouble"
@@ -190,14 +229,14 @@ func tellStory(t *testing.T, j *judge, words []string) []string {
 		case value == "!":
 			l.entries[name] = entry{err: errors.New("odd")}
 		default:
-			l.entries[name] = entry{version: Version{Device: 1, Inode: number}}
+			l.entries[name] = entry{edition: edition{version: Version{Device: 1, Inode: number}, beside: beside{{Inode: second}}}}
 			how[name] = last[0]
 		}
 	}
 	v := j.look(l, now)
 	var load, still, fail, tell []string
 	for name, settled := range v.load {
-		version := l.entries[name].version
+		edition := l.entries[name].edition
 		switch {
 		case how[name] == 'w':
 			again, told := j.busy(name, now)
@@ -207,12 +246,18 @@ func tellStory(t *testing.T, j *judge, words []string) []string {
 			}
 		case how[name] == 'n' && !settled:
 			v.wakeAt(j.unsettled(name, now))
+		case how[name] == 'u':
+			if again := j.mismatched(name, edition, now); !again.IsZero() {
+				v.wakeAt(again)
+			} else {
+				fail = append(fail, name)
+			}
 		case how[name] == 'e':
 			if j.refused(name, errors.New("error")) {
 				fail = append(fail, name)
 			}
 		default:
-			v.gone = append(v.gone, j.took(name, version)...)
+			v.gone = append(v.gone, j.took(name, edition)...)
 			if how[name] == 'n' {
 				still = append(still, name)
 				continue

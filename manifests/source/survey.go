@@ -84,7 +84,7 @@ func list(dir string, wanted func(string) bool, trust func(string, fs.FileInfo) 
 		}
 		info, err := e.Info()
 		if err == nil && !info.IsDir() {
-			s.entries[e.Name()] = entry{version: VersionOf(info), err: regular(info)}
+			s.entries[e.Name()] = entry{edition{version: VersionOf(info)}, regular(info)}
 		} // otherwise it has gone meanwhile
 	}
 	return s, nil
@@ -122,7 +122,7 @@ func followed(path string) target {
 	if info.IsDir() {
 		return target{dir: true}
 	}
-	t := target{entry: entry{version: VersionOf(info), err: regular(info)}}
+	t := target{entry: entry{edition{version: VersionOf(info)}, regular(info)}}
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
 		parent := filepath.Dir(resolved)
 		if info, err := os.Stat(parent); err == nil {

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -20,12 +23,16 @@ type Options[T any] struct {
 	Dir string
 	// Wanted says which names of the directory are files of interest. Directories never are.
 	Wanted func(name string) bool
+	// Beside are suffixes of files that belong to the one without the suffix, two at most: when one of them comes, changes or goes the
+	// file is loaded again. They are only looked at; Load reads them.
+	Beside []string
 	// Trust may refuse the directory, with an error that says what to do. It may be nil.
 	Trust func(dir string, info fs.FileInfo) error
 	// Known names files that an earlier run has used: when they are missing at the start they are gone.
 	Known []string
 	// Load makes of a complete file what Apply wants. It is called in a goroutine of its own; it may take LoadLimit, must bound
-	// what it reads, and closes f. An error means that the file cannot be used; ErrBeingWritten that it is to be tried again.
+	// what it reads, and closes f. An error means that the file cannot be used; ErrBeingWritten that it is to be tried again, a *Mismatch
+	// that it waits for what belongs to it, a *Later that something else is in the way.
 	Load func(f *File) (T, error)
 	// LoadLimit is how long a file system may take to answer; 5 s if it is zero. A file, or a directory, that takes longer is
 	// left behind and told.
@@ -42,7 +49,7 @@ type Round[T any] struct {
 	// Failed are the files that cannot be used from now on, and why: no regular file, a link that leads nowhere, a file system
 	// that does not answer.
 	Failed map[string]error
-	// Waiting are all files that are not read because they have been open for writing for a while.
+	// Waiting are all files that are not used yet, and why: they have been open for writing for a while, or something else is in the way.
 	Waiting map[string]error
 	// Gone are the files that count as deleted from now on.
 	Gone []string
@@ -54,6 +61,19 @@ type Round[T any] struct {
 	// Unwatched says why changes are noticed late; empty when they are not.
 	Unwatched string
 }
+
+// Mismatch says that a file does not fit what stands beside it. Both may just be replaced, so it counts, as one of Round.Failed,
+// when they have been still for a while.
+type Mismatch struct{ Err error }
+
+func (m *Mismatch) Error() string { return m.Err.Error() }
+func (m *Mismatch) Unwrap() error { return m.Err }
+
+// Later says that a file is good and cannot be used now. It is tried again.
+type Later struct{ Err error }
+
+func (l *Later) Error() string { return l.Err.Error() }
+func (l *Later) Unwrap() error { return l.Err }
 
 // Loaded is the value of one file.
 type Loaded[T any] struct {
@@ -84,6 +104,7 @@ type Watcher[T any] struct {
 	waiting  map[string]error
 	warning  string
 	answered bool // Apply was called
+	epoch    atomic.Uint64
 }
 
 // New prepares to watch.
@@ -120,6 +141,35 @@ func (w *Watcher[T]) Run(ctx context.Context) error {
 		w.drain(ctx)
 	}
 	return nil
+}
+
+// Reload has all files loaded again, for something else that they depend on has changed. It may be called at any time.
+func (w *Watcher[T]) Reload() {
+	w.epoch.Add(1)
+	w.wakeUp()
+}
+
+func (w *Watcher[T]) wakeUp() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// concerns says whether a name of the directory is that of a wanted file, or of one that belongs to such a file.
+func (o *Options[T]) concerns(name string) bool {
+	of, _ := o.belongs(name)
+	return of != "" || o.Wanted(name)
+}
+
+// belongs says to which file another one belongs, and which of Beside it is; the name is empty for none.
+func (o *Options[T]) belongs(name string) (of string, which int) {
+	for i, suffix := range o.Beside {
+		if of, ok := strings.CutSuffix(name, suffix); ok && o.Wanted(of) {
+			return of, i
+		}
+	}
+	return "", 0
 }
 
 // close gives the watches back. Closing can hang where setting one does.
@@ -173,7 +223,7 @@ func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan s
 			if e.Has(fsnotify.Write) && w.judge.waits(filepath.Base(e.Name)) {
 				continue // it is looked at again in a while, however much is written
 			}
-			if relevant(e, w.way, w.o.Wanted, w.behind) {
+			if relevant(e, w.way, w.o.concerns, w.behind) {
 				return
 			}
 		case err, ok := <-w.notifier.errors: // the kernel's queue was full: anything may have changed
@@ -232,10 +282,15 @@ func (w *Watcher[T]) moved(ctx context.Context) bool {
 // look looks once, and returns when to look again without an event.
 func (w *Watcher[T]) look(ctx context.Context) time.Time {
 	w.comeBack()
+	epoch := w.epoch.Load() // before what depends on it is looked at
 	round := Round[T]{Loaded: map[string]Loaded[T]{}, Failed: map[string]error{}}
 	found, fresh := w.survey(ctx)
 	if ctx.Err() != nil {
 		return time.Time{}
+	}
+	for name, e := range found.entries {
+		e.epoch = epoch
+		found.entries[name] = e
 	}
 	v := w.judge.look(found, time.Now())
 	if fresh { // what happened before the new watches were set was not told
@@ -247,7 +302,7 @@ func (w *Watcher[T]) look(ctx context.Context) time.Time {
 			return time.Time{}
 		}
 		if !w.hung[name] {
-			w.load(ctx, name, still, &round, &v)
+			w.load(ctx, name, still, found.entries[name].edition, &round, &v)
 		}
 	}
 	for name := range w.waiting {
@@ -276,10 +331,7 @@ func (w *Watcher[T]) leave(name string) func() {
 		w.mu.Lock()
 		w.returned = append(w.returned, name)
 		w.mu.Unlock()
-		select {
-		case w.kick <- struct{}{}:
-		default:
-		}
+		w.wakeUp()
 	}
 }
 
@@ -300,7 +352,7 @@ func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
 	n, behind, back := w.notifier, w.behind, w.leave("")
 	r, err := Attempt(ctx, w.o.LoadLimit, func() result {
 		way := wayTo(w.o.Dir)
-		return result{n.watch(append(slices.Clone(way.places), behind...), time.Now()), way, surveyOf(w.o.Dir, w.o.Wanted, w.o.Trust)}
+		return result{n.watch(append(slices.Clone(way.places), behind...), time.Now()), way, surveyOf(w.o.Dir, w.o.concerns, w.o.Trust)}
 	}, func(r result) {
 		r.n.close()
 		back()
@@ -317,6 +369,7 @@ func (w *Watcher[T]) survey(ctx context.Context) (found listing, fresh bool) {
 	}
 	w.notifier, w.way = r.n, r.way
 	w.follow(ctx, &r.s)
+	w.pair(&r.s.listing)
 	// The next look watches what links lead into, and sees what has changed until then.
 	fresh = w.notifier.err == nil && slices.ContainsFunc(w.behind, func(p place) bool { return !slices.Contains(behind, p) })
 	return r.s.listing, fresh
@@ -349,6 +402,21 @@ func (w *Watcher[T]) follow(ctx context.Context, s *survey) {
 	}
 }
 
+// pair notes with each file the versions of those that belong to it, which are no entries of their own.
+func (w *Watcher[T]) pair(l *listing) {
+	for name, e := range l.entries {
+		of, which := w.o.belongs(name)
+		if of == "" || w.o.Wanted(name) {
+			continue
+		}
+		delete(l.entries, name)
+		if file, ok := l.entries[of]; ok {
+			file.beside[which] = e.version
+			l.entries[of] = file
+		}
+	}
+}
+
 // attained is a file's value, or why there is none.
 type attained[T any] struct {
 	value   T
@@ -357,13 +425,15 @@ type attained[T any] struct {
 }
 
 // load loads one file, if it is complete, and notes what comes of it.
-func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *Round[T], v *verdict) {
+func (w *Watcher[T]) load(ctx context.Context, name string, still bool, seen edition, round *Round[T], v *verdict) {
 	back := w.leave(name)
 	a, err := Attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(attained[T]) { back() })
 	now := time.Now()
 	if errors.Is(err, errPanicked) {
 		a.err, err = err, nil
 	}
+	var mismatch *Mismatch
+	var later *Later
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -372,17 +442,22 @@ func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *R
 		w.judge.hang(name, true)
 		round.Failed[name] = err
 	case a.err == nil:
-		round.Gone = append(round.Gone, w.judge.took(name, a.version)...)
+		round.Gone = append(round.Gone, w.judge.took(name, seen.of(a.version))...)
 		round.Loaded[name] = Loaded[T]{a.version, a.value}
 		delete(w.waiting, name)
 	case errors.Is(a.err, errNoLease):
 		v.wakeAt(w.judge.unsettled(name, now))
 	case errors.Is(a.err, ErrBeingWritten):
-		again, tell := w.judge.busy(name, now)
-		v.wakeAt(again)
-		if tell {
-			w.waiting[name] = ErrBeingWritten
+		w.tryAgain(name, fmt.Errorf("%w; it is read when that ends", ErrBeingWritten), now, v)
+	case errors.As(a.err, &later):
+		w.tryAgain(name, fmt.Errorf("%w; it is tried again", later.Err), now, v)
+	case errors.As(a.err, &mismatch):
+		if again := w.judge.mismatched(name, seen.of(a.version), now); !again.IsZero() {
+			v.wakeAt(again)
+			break
 		}
+		delete(w.waiting, name)
+		round.Failed[name] = a.err
 	case errors.Is(a.err, fs.ErrNotExist): // it has gone meanwhile
 		v.wakeAt(now)
 	default:
@@ -391,6 +466,22 @@ func (w *Watcher[T]) load(ctx context.Context, name string, still bool, round *R
 			round.Failed[name] = a.err
 		}
 	}
+}
+
+// tryAgain notes that a file cannot be used for now, and tells when that lasts.
+func (w *Watcher[T]) tryAgain(name string, why error, now time.Time, v *verdict) {
+	again, tell := w.judge.busy(name, now)
+	v.wakeAt(again)
+	if tell {
+		w.waiting[name] = why
+	}
+}
+
+// of is the edition of the version that was opened. What stands beside it is as it was seen before: when that has changed meanwhile the
+// file is loaded again.
+func (e edition) of(opened Version) edition {
+	e.version = opened
+	return e
 }
 
 // attain opens a file and loads it. It runs in an Attempt.
@@ -413,12 +504,9 @@ func (w *Watcher[T]) attain(name string, still bool) (a attained[T]) {
 // apply hands a round on, if it brings anything.
 func (w *Watcher[T]) apply(ctx context.Context, round Round[T]) {
 	round.Unwatched = w.notifier.warning()
-	round.Waiting = map[string]error{}
-	for name, err := range w.waiting {
-		round.Waiting[name] = fmt.Errorf("%w; it is read when that ends", err)
-	}
+	round.Waiting = maps.Clone(w.waiting)
 	round.Pending = w.judge.pending()
-	state := fmt.Sprint(round.Waiting, round.Warning, round.Unwatched != "", round.Pending)
+	state := fmt.Sprint(round.Waiting, round.Warning, round.Unwatched != "", round.Pending, w.epoch.Load())
 	if ctx.Err() != nil || w.answered && state == w.warning && len(round.Loaded)+len(round.Failed)+len(round.Gone) == 0 {
 		return
 	}
