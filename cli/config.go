@@ -56,6 +56,8 @@ type config struct {
 	// ContainerLogMaxSize is a quantity like 10Mi; ContainerLogMaxFiles counts the current file as well.
 	ContainerLogMaxSize  string `json:"containerLogMaxSize,omitempty"`
 	ContainerLogMaxFiles int    `json:"containerLogMaxFiles,omitempty"`
+	// ImageMaxSize is what the layers of an image may unpack to, a quantity like 20Gi; empty leaves it to the room on the disk.
+	ImageMaxSize string `json:"imageMaxSize,omitempty"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
 	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one, "none" no addresses of IPv4. PodCIDR6 is that of IPv6; empty
@@ -191,8 +193,20 @@ func (c *config) validate() error {
 	if _, err := c.logLimits(); err != nil {
 		return err
 	}
+	if q, err := resource.ParseQuantity(c.ImageMaxSize); c.ImageMaxSize != "" && (err != nil || q.Sign() <= 0) {
+		return fmt.Errorf("imageMaxSize %q is not a size like 20Gi; leave it out to be bounded by the disk alone", c.ImageMaxSize)
+	}
 	_, err := c.level()
 	return err
+}
+
+// maxImageSize is in bytes; zero for none. It was validated.
+func (c *config) maxImageSize() int64 {
+	q, err := resource.ParseQuantity(c.ImageMaxSize)
+	if err != nil {
+		return 0
+	}
+	return q.Value()
 }
 
 func (c *config) logLimits() (logfile.Limits, error) {
