@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/reference"
@@ -305,5 +307,104 @@ func TestRemoveMountedClaim(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.Path, "kept")); err != nil {
 		t.Error(err)
+	}
+}
+
+// sharedTree is a mount as systemd makes them, which tells its copies of what is mounted and unmounted in it, with another one inside.
+func sharedTree(t *testing.T) (tree, inner string) {
+	t.Helper()
+	tree = testbox.Dir(t)
+	inner = filepath.Join(tree, "inner")
+	err := errors.Join(unix.Mount("tmpfs", tree, "tmpfs", 0, "size=64k"), unix.Mount("", tree, "", unix.MS_SHARED, ""), os.Mkdir(inner, 0o755),
+		unix.Mount("tmpfs", inner, "tmpfs", 0, "size=64k"), os.WriteFile(filepath.Join(inner, "file"), nil, 0o600))
+	t.Cleanup(func() {
+		for range 2 {
+			unix.Unmount(inner, unix.MNT_DETACH) //nolint:errcheck // it may be gone
+			unix.Unmount(tree, unix.MNT_DETACH)  //nolint:errcheck // see above
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree, inner
+}
+
+// What is mounted in a directory of the machine stays mounted there when a copy of the directory goes: one that was made for a container, and
+// one that a privileged container has made in its volume.
+func TestUnmountedCopies(t *testing.T) {
+	tree, inner := sharedTree(t)
+	m := Manager{Root: testbox.Dir(t), State: testbox.Dir(t), Claims: t.TempDir()}
+	stays := func(what string) {
+		t.Helper()
+		if _, err := os.Stat(filepath.Join(inner, "file")); err != nil {
+			t.Fatalf("%s: the machine's own mount went with its copy: %v", what, err)
+		}
+	}
+	for _, shared := range []bool{false, true} {
+		at, err := m.Bind("u", "main", Bind{Name: "tree", Source: tree, Shared: shared})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(at, "inner", "file")); err != nil {
+			t.Errorf("what is mounted there is not shown: %v", err)
+		}
+		// What the container mounts in it.
+		if err := unix.Mount("tmpfs", filepath.Join(at, "inner"), "tmpfs", 0, "size=64k"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = os.Stat(filepath.Join(inner, "file"))
+		if seen := err != nil; seen != shared {
+			t.Errorf("a mount that is shared: %v is seen by the machine: %v", shared, seen)
+		}
+		if err := unix.Unmount(filepath.Join(at, "inner"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.ReleaseBinds("u", "main"); err != nil {
+			t.Error(err)
+		}
+		stays(fmt.Sprintf("a bind, shared: %v", shared))
+	}
+	pod := &v1.Pod{}
+	pod.UID = "u"
+	pod.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	if err := m.SetUp(pod, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	share := filepath.Join(m.Find(pod)["v"], "share")
+	if err := errors.Join(os.Mkdir(share, 0o755), unix.Mount(tree, share, "", unix.MS_BIND|unix.MS_REC, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.TearDown("u"); err != nil {
+		t.Error(err)
+	}
+	stays("a volume")
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), m.Root) || strings.Contains(string(mounts), m.State) {
+		t.Errorf("something is still mounted: %v", err)
+	}
+}
+
+// A file system that does not answer, as of a server that is gone, is unmounted where a pod has it: nobody waits for it.
+func TestUnmountStuck(t *testing.T) {
+	server := testbox.Dir(t)
+	stuck.FileSystem(t, server)
+	m := Manager{Root: testbox.Dir(t), State: testbox.Dir(t), Claims: t.TempDir()}
+	pod := &v1.Pod{}
+	pod.UID = "u"
+	pod.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	if err := m.SetUp(pod, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	share := filepath.Join(m.Find(pod)["v"], "share")
+	if err := errors.Join(os.Mkdir(share, 0o755), unix.Mount(server, share, "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() {
+		if err := m.TearDown("u"); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Lstat(share); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the volume is left: %v", err)
 	}
 }
