@@ -53,7 +53,9 @@ func TestPurge(t *testing.T) {
 	}{
 		"nothing mounted": {"", nil},
 		"left by pods":    {"mount --bind /var/host /var/lib/solopod/pods/u1/volumes/data/share; mount --bind /run/solopod/pods /run/solopod/pods; mount --bind /var/host /run/solopod/pods/u1/binds/b", nil},
-		"a disk":          {"mount --bind /var/host /var/lib/solopod/claims/disk; mount --bind /var/host /var/log/pods/default_web_u1/main/mnt", []string{"/var/lib/solopod/claims/disk/file", "/var/log/pods/default_web_u1/main/mnt/file"}},
+		"a copy that is shared": {"mount -t tmpfs tmpfs /var/host; mount --make-shared /var/host; mkdir /var/host/inner; mount -t tmpfs tmpfs /var/host/inner; echo kept >/var/host/file; " +
+			"mount --rbind /var/host /run/solopod/pods/u1/binds/b; touch /var/host/inner/file", []string{"/var/host/inner/file"}},
+		"a disk": {"mount --bind /var/host /var/lib/solopod/claims/disk; mount --bind /var/host /var/log/pods/default_web_u1/main/mnt", []string{"/var/lib/solopod/claims/disk/file", "/var/log/pods/default_web_u1/main/mnt/file"}},
 		"an odd name": {`mount --bind /var/host "/var/lib/solopod/pods/u1/volumes/data/a b"`,
 			[]string{"/var/lib/solopod/pods/u1/volumes/data/a b/file", "/var/lib/solopod/pods/u1/volumes/data/file", "/var/lib/solopod/containerd/file"}},
 		"the root itself": {"mount --bind /var/lib/solopod /var/lib/solopod", nil},
