@@ -96,7 +96,7 @@ func TestPlantedLogs(t *testing.T) {
 	b.eventually("the next attempt's output is in its log", func() error {
 		out, err := b.try("logs", "victim")
 		if err != nil || !strings.Contains(out, "line 1\n") || strings.Contains(out, "secret") {
-			return fmt.Errorf("%v: %s", err, out)
+			return fmt.Errorf("it says %s", out)
 		}
 		return nil
 	})
