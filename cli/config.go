@@ -57,6 +57,8 @@ type config struct {
 	// ContainerLogMaxSize is a quantity like 10Mi; ContainerLogMaxFiles counts the current file as well.
 	ContainerLogMaxSize  string `json:"containerLogMaxSize,omitempty"`
 	ContainerLogMaxFiles int    `json:"containerLogMaxFiles,omitempty"`
+	// ImageMaxSize is what the layers of an image may unpack to, a quantity like 20Gi; empty leaves it to the room on the disk.
+	ImageMaxSize string `json:"imageMaxSize,omitempty"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
 	// ManifestKeyFile holds the public keys of those who may sign manifests; empty means that manifests need no signature.
@@ -209,8 +211,20 @@ func (c *config) validate() error {
 	if _, err := policy.New(c.PodSecurity, c.Policy); err != nil {
 		return err
 	}
+	if q, err := resource.ParseQuantity(c.ImageMaxSize); c.ImageMaxSize != "" && (err != nil || q.Sign() <= 0) {
+		return fmt.Errorf("imageMaxSize %q is not a size like 20Gi; leave it out to be bounded by the disk alone", c.ImageMaxSize)
+	}
 	_, err := c.level()
 	return err
+}
+
+// maxImageSize is in bytes; zero for none. It was validated.
+func (c *config) maxImageSize() int64 {
+	q, err := resource.ParseQuantity(c.ImageMaxSize)
+	if err != nil {
+		return 0
+	}
+	return q.Value()
 }
 
 func (c *config) logLimits() (logfile.Limits, error) {

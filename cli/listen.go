@@ -95,7 +95,7 @@ func listenSocket(ctx context.Context, path, group string) (net.Listener, error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on the socket: %w", err)
 	}
-	if err := errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o660)); err != nil {
+	if err := errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o660)); err != nil { //nolint:forbidigo // its directory is root's
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

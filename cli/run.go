@@ -265,7 +265,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
-		Owner:         c.Root, TempDir: filepath.Join(c.State, "tmp"),
+		Owner:         c.Root, TempDir: filepath.Join(c.State, "tmp"), MaxImageSize: c.maxImageSize(),
 	}
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {

@@ -227,6 +227,9 @@ func Extract(dir *foreign.Dir, r io.Reader, rename string) error {
 		if err != nil {
 			return fmt.Errorf("the archive is damaged: %w", err)
 		}
+		if isSparse(h) { // a few bytes would become exabytes, for which nobody could end the copy
+			return fmt.Errorf("%q of the archive is a sparse file; make the archive without them (tar without --sparse)", h.Name)
+		}
 		name := filepath.Clean(h.Name)
 		if !filepath.IsLocal(name) {
 			return fmt.Errorf("the archive has a name that leads elsewhere: %q", h.Name)
@@ -238,6 +241,19 @@ func Extract(dir *foreign.Dir, r io.Reader, rename string) error {
 			return err
 		}
 	}
+}
+
+// isSparse: the entry stands for more than it holds, in one of the forms of GNU tar.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for record := range h.PAXRecords {
+		if strings.HasPrefix(record, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func extractOne(dir *foreign.Dir, name string, h *tar.Header, content io.Reader) error {

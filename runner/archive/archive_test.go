@@ -113,6 +113,29 @@ func TestExtractStaysInside(t *testing.T) {
 	}
 }
 
+// A sparse file, which a few bytes describe, is not written out.
+func TestExtractSparse(t *testing.T) {
+	for _, form := range []string{"gnu", "posix --sparse-version=1.0", "posix --sparse-version=0.1", "posix --sparse-version=0.0"} {
+		from, to := t.TempDir(), t.TempDir()
+		if err := os.WriteFile(filepath.Join(from, "large"), []byte("a few"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(from, "large"), 1<<40); err != nil {
+			t.Fatal(err)
+		}
+		packed, err := exec.Command("tar", append(strings.Fields("--format="+form), "--sparse", "-C", from, "-c", "large")...).Output()
+		if err != nil || len(packed) > 1<<20 {
+			t.Fatalf("%s: %d bytes, %v", form, len(packed), err)
+		}
+		if err := extract(t, to, "", bytes.NewBuffer(packed)); err == nil || !strings.Contains(err.Error(), `"large" of the archive is a sparse file`) {
+			t.Errorf("%s: %v", form, err)
+		}
+		if left, err := os.ReadDir(to); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v, %v", form, left, err)
+		}
+	}
+}
+
 // The rights of a process are its user's and those of all of its groups, and of no group of this process.
 func TestGroups(t *testing.T) {
 	shared := filepath.Join(t.TempDir(), "shared")

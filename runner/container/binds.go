@@ -26,7 +26,10 @@ func (c *Containers) bindVolumes(w plan.Create, ns namespace.Namespaces, env []s
 		if err != nil {
 			return nil, err
 		}
-		b := volume.Bind{Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: ns.User, Bounds: c.Volumes.BoundsOf(w.Pod, m.Name)}
+		b := volume.Bind{
+			Name: strconv.Itoa(i), Source: paths[m.Name], SubPath: sub, Users: ns.User, Bounds: c.Volumes.BoundsOf(w.Pod, m.Name),
+			Shared: m.MountPropagation != nil && *m.MountPropagation == v1.MountPropagationBidirectional,
+		}
 		if showsImage(w.Pod, m.Name) {
 			b.Users = "" // an image was mounted with the pod's users
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/spec"
+	"github.com/solopod/solopod/runner/volume"
 )
 
 // confinement is what the kernel's security modules are told of a container.
@@ -130,11 +131,10 @@ func (c *Containers) labelFiles(w plan.Create, files map[string]string, wanted s
 		if v.HostPath != nil || v.Image != nil || !mounts(w.Spec, v.Name) {
 			continue
 		}
-		// The top is labelled last, so that it tells whether everything is.
 		if now, err := selinux.FileLabel(paths[v.Name]); err == nil && now == wanted {
 			continue
 		}
-		if err := label.Relabel(paths[v.Name], wanted, false); err != nil {
+		if err := volume.Label(paths[v.Name], wanted); err != nil {
 			return fmt.Errorf("volume %q: cannot label it for SELinux: %w", v.Name, err)
 		}
 	}

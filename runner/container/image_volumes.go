@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/opencontainers/selinux/go-selinux/label"
-
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -43,7 +41,7 @@ func (c *Containers) imageVolumes(ctx context.Context, w plan.Create, image engi
 	for i, inside := range paths {
 		bound := spec.Bind{Source: dirs[i]}
 		if fileLabel != "" {
-			if err := label.Relabel(bound.Source, fileLabel, false); err != nil {
+			if err := volume.Label(bound.Source, fileLabel); err != nil {
 				return nil, fmt.Errorf("the image's volume %s: cannot label it for SELinux: %w", inside, err)
 			}
 		}

@@ -17,6 +17,8 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+
+	"github.com/solopod/solopod/runner/engine/intake"
 )
 
 // Namespace is the containerd namespace that holds everything of Solopod's.
@@ -52,6 +54,8 @@ type Config struct {
 	SystemdCgroup bool
 	// Snapshotter is containerd's name of the snapshotter; empty means overlayfs.
 	Snapshotter string
+	// MaxImageSize is what the layers of an image may unpack to, in bytes; zero leaves it to the room on the disk.
+	MaxImageSize int64
 	// Owner tells several daemons that use one containerd apart.
 	Owner string
 	// TempDir is where file systems are mounted for a moment; what a killed run left there is cleared.
@@ -95,11 +99,13 @@ func Connect(ctx context.Context, c Config) (*Engine, error) {
 	if err := clearTempDir(c.TempDir); err != nil {
 		return nil, err
 	}
-	client, err := containerd.New(c.Address,
-		containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(connectLimit))
+	layers := &intake.Applier{}
+	client, err := containerd.New(c.Address, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(connectLimit),
+		containerd.WithServices(containerd.WithDiffService(layers)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach containerd at %s (is it running?): %w", c.Address, err)
 	}
+	layers.Connect(client)
 	link := &connection{config: c, client: client}
 	link.running, link.end = context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	e := &Engine{link, &Containers{link}, &Processes{link}, &Images{connection: link}}
@@ -122,6 +128,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err := e.dropLeases(ctx); err != nil {
 		return err
 	}
+	e.disk = intake.DiskOf(inNamespace(ctx), e.client, e.config.Snapshotter)
 	e.endStrays(ctx)
 	return nil
 }

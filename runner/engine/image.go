@@ -15,6 +15,9 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/solopod/solopod/runner/engine/intake"
+	"github.com/solopod/solopod/runner/engine/repair"
 )
 
 // readyLabel is set on an image whose unpacked files are known to be on the disk; its value is the digest that was
@@ -47,6 +50,7 @@ func Repository(name string) string {
 // Images holds the images of one containerd.
 type Images struct {
 	*connection
+	disk intake.Disk
 	// described: digest -> Image, without name and time.
 	described    sync.Map
 	descriptions atomic.Int32
@@ -156,4 +160,14 @@ func (s *Images) RemoveImage(ctx context.Context, name string) error {
 	return s.call(ctx, snapshotLimit, "remove image "+name, func(ctx context.Context) error {
 		return s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
 	})
+}
+
+// Repair removes what a power cut may have damaged: images that were not known to be on the disk, their unpacked layers,
+// with what was made from them, and damaged content. containerd's own records say that all of it is good, and an import
+// would believe them. It is for the first start after a boot, when no container runs. It returns the names of the
+// images that have to be imported or pulled again.
+func (s *Images) Repair(ctx context.Context) (removed []string, err error) {
+	ctx, cancel := context.WithTimeout(inNamespace(ctx), repairLimit)
+	defer cancel()
+	return repair.Images{Client: s.client, Snapshotter: s.config.Snapshotter, Ready: readyLabel}.Repair(ctx)
 }

@@ -8,22 +8,26 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+
+	"github.com/solopod/solopod/runner/engine/intake"
 )
 
-// Import reads an OCI or Docker archive and records and unpacks its images. sync is called after the unpacking and
-// before an image counts as ready; it must make the unpacked files durable. name translates the references found in
-// the archive; an image that it maps to "" is not recorded.
+// Import reads an OCI or Docker archive, unpacks its images and records them. sync is called after the unpacking; it must make the
+// unpacked files durable. name translates the references found in the archive; an image that it maps to "" is not recorded. When it
+// fails there is no record, and what was written goes.
 //
 // It returns when ctx ends, also while archive does not return from a read: then the read is left behind, and nothing of what it
 // brings is used.
-func (s *Images) Import(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) (imported []Image, err error) {
+func (s *Images) Import(ctx context.Context, archive io.Reader, name func(string) (string, error), sync func(context.Context) error) (imported []Image, err error) {
 	leased, done, err := s.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer func() { end(done, err) }()
 	var found []Image
 	err = s.within(leased, importLimit, "import the archive", func(ctx context.Context) (err error) {
 		found, err = s.importArchive(ctx, archive, name, sync)
@@ -35,38 +39,74 @@ func (s *Images) Import(ctx context.Context, archive io.Reader, name func(string
 	return found, nil
 }
 
-func (s *Images) importArchive(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) (imported []Image, err error) {
-	records, err := s.client.Import(ctx, archive,
-		containerd.WithImageRefTranslator(name), containerd.WithSkipMissing(),
-		containerd.WithImportPlatform(platforms.Default()))
+// end lets go of what an import or a pull has made. When that has failed the disk is to be free again at once.
+func end(done func(...leases.DeleteOpt), err error) {
 	if err != nil {
-		return nil, fmt.Errorf("cannot import the archive: %w", err)
+		done(leases.SynchronousDelete)
+		return
+	}
+	done()
+}
+
+func (s *Images) importArchive(ctx context.Context, archive io.Reader, name func(string) (string, error), sync func(context.Context) error) (imported []Image, err error) {
+	limits := s.limits()
+	records, err := intake.Archive{Store: s.client.ContentStore(), Name: name, Disk: limits.Disk}.Read(ctx, archive)
+	if err != nil {
+		return nil, fmt.Errorf("cannot import the archive: %w", native(err))
 	}
 	for _, r := range records {
 		image := containerd.NewImageWithPlatform(s.client, r, platforms.Default())
-		if err := image.Unpack(ctx, s.config.Snapshotter); err != nil {
-			return nil, fmt.Errorf("cannot unpack image %s: %w", r.Name, err)
+		if err := image.Unpack(intake.Begin(ctx, limits), s.config.Snapshotter); err != nil {
+			return nil, fmt.Errorf("cannot unpack image %s: %w", r.Name, intake.Plain(err))
 		}
 	}
-	return s.ready(ctx, sync, records...)
+	return s.ready(ctx, sync, s.record, records...)
+}
+
+// record makes or changes an image's record.
+func (s *Images) record(ctx context.Context, r images.Image) error {
+	store := s.client.ImageService()
+	_, err := store.Update(ctx, r, "target", "labels."+readyLabel)
+	if errdefs.IsNotFound(err) {
+		_, err = store.Create(ctx, r)
+	}
+	return err
+}
+
+// mark changes the record that containerd has made.
+func (s *Images) mark(ctx context.Context, r images.Image) error {
+	_, err := s.client.ImageService().Update(ctx, r, "labels."+readyLabel)
+	return err
+}
+
+// limits are those of images, with the disk that they are unpacked to, as containerd tells it.
+func (s *Images) limits() intake.Limits {
+	return intake.Limits{MaxSize: s.config.MaxImageSize, Disk: s.disk}
 }
 
 // Pull fetches an image from its registry by client, unpacks it and, after sync, marks it ready. It returns when ctx ends.
 func (s *Images) Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
 	sync func(context.Context) error,
 ) (image Image, err error) {
+	ctx, done, err := s.lease(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	defer func() { end(done, err) }()
 	var ready []Image
 	err = s.within(ctx, pullLimit, "pull "+name, func(ctx context.Context) error {
+		ctx = intake.Begin(ctx, s.limits())
 		pulled, err := s.client.Pull(ctx, name,
 			containerd.WithResolver(docker.NewResolver(docker.ResolverOptions{
 				Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost), docker.WithClient(client),
 					docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(login)))),
 			})),
+			containerd.WithImageHandlerWrapper(intake.Bound(s.client.ContentStore(), s.limits())),
 			containerd.WithPullUnpack, containerd.WithPullSnapshotter(s.config.Snapshotter))
 		if err != nil {
-			return fmt.Errorf("cannot pull %s: %w", name, native(err))
+			return fmt.Errorf("cannot pull %s: %w", name, native(intake.Plain(err)))
 		}
-		ready, err = s.ready(ctx, sync, pulled.Metadata())
+		ready, err = s.ready(ctx, sync, s.mark, pulled.Metadata())
 		return err
 	})
 	if err != nil {
@@ -75,8 +115,8 @@ func (s *Images) Pull(ctx context.Context, name string, client *http.Client, log
 	return ready[0], nil
 }
 
-// ready makes what was unpacked durable, and marks the images.
-func (s *Images) ready(ctx context.Context, sync func(context.Context) error, records ...images.Image) (ready []Image, err error) {
+// ready makes what was unpacked durable, and writes into the images' records that it is.
+func (s *Images) ready(ctx context.Context, sync func(context.Context) error, write func(context.Context, images.Image) error, records ...images.Image) (ready []Image, err error) {
 	if err := sync(ctx); err != nil {
 		return nil, fmt.Errorf("cannot make the unpacked image durable: %w", err)
 	}
@@ -85,10 +125,7 @@ func (s *Images) ready(ctx context.Context, sync func(context.Context) error, re
 			r.Labels = map[string]string{}
 		}
 		r.Labels[readyLabel] = r.Target.Digest.String()
-		err := s.call(ctx, answerLimit, fmt.Sprintf("mark image %s as ready", r.Name), func(ctx context.Context) error {
-			_, err := s.client.ImageService().Update(ctx, r, "labels."+readyLabel)
-			return err
-		})
+		err := s.call(ctx, answerLimit, fmt.Sprintf("mark image %s as ready", r.Name), func(ctx context.Context) error { return write(ctx, r) })
 		if err != nil {
 			return nil, err
 		}

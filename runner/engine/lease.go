@@ -16,8 +16,9 @@ const leaseOwner = "io.solopod.root"
 // leaseTime bounds how long what a lease protects stays if Solopod is gone for good.
 const leaseTime = 24 * time.Hour
 
-// lease protects what is made with the returned context from containerd's garbage collector until done is called.
-func (c *connection) lease(ctx context.Context) (leased context.Context, done func(), err error) {
+// lease protects what is made with the returned context from containerd's garbage collector until done is called; with
+// leases.SynchronousDelete that collects it at once.
+func (c *connection) lease(ctx context.Context) (leased context.Context, done func(...leases.DeleteOpt), err error) {
 	ctx = inNamespace(ctx)
 	var lease leases.Lease
 	err = c.call(ctx, answerLimit, "take a lease", func(ctx context.Context) (err error) {
@@ -26,17 +27,17 @@ func (c *connection) lease(ctx context.Context) (leased context.Context, done fu
 		return err
 	})
 	if err != nil {
-		return ctx, func() {}, err
+		return ctx, func(...leases.DeleteOpt) {}, err
 	}
-	return leases.WithLease(ctx, lease.ID), func() { c.endLease(ctx, lease) }, nil
+	return leases.WithLease(ctx, lease.ID), func(opts ...leases.DeleteOpt) { c.endLease(ctx, lease, opts...) }, nil
 }
 
 // endLease does not keep its caller waiting: an answer is a transaction on the disk. What is not ended the next start's prepare takes.
-func (c *connection) endLease(ctx context.Context, lease leases.Lease) {
-	ctx, cancel := detached(ctx, answerLimit)
+func (c *connection) endLease(ctx context.Context, lease leases.Lease, opts ...leases.DeleteOpt) {
+	ctx, cancel := detached(ctx, snapshotLimit)
 	c.background.Go(func() {
 		defer cancel()
-		if err := c.client.LeasesService().Delete(ctx, lease); err != nil {
+		if err := c.client.LeasesService().Delete(ctx, lease, opts...); err != nil {
 			slog.Debug("cannot end a lease", "err", err)
 		}
 	})

@@ -234,6 +234,13 @@ func (d *Dir) Remove(name string) error {
 	})
 }
 
+// Unmount detaches what is mounted at a name, with all that is mounted in it, and asks nothing of it. Nothing is mounted there: unix.EINVAL.
+func (d *Dir) Unmount(name string) error {
+	return d.at(name, func(parent int, base, where string) error {
+		return wrap("unmount", where, unix.Unmount(ByDescriptor(parent)+"/"+base, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
+	})
+}
+
 // Rename gives what is at from the name to, in one step; what was there before is replaced.
 func (d *Dir) Rename(from, to string) error {
 	return d.at(from, func(parent int, base, where string) error {

@@ -183,9 +183,14 @@ func (r *remover) fail(where string, err error) {
 }
 
 func (r *remover) remove(parent int, base, where string, depth int) {
-	err := unix.Unlinkat(parent, base, 0)
-	if errors.Is(err, unix.EISDIR) {
-		err = r.removeDir(parent, base, where, depth)
+	var err error
+	for range tries {
+		if err = unix.Unlinkat(parent, base, 0); errors.Is(err, unix.EISDIR) {
+			err = r.removeDir(parent, base, where, depth)
+		}
+		if !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) { // it is not a directory any more
+			break
+		}
 	}
 	if err != nil {
 		r.fail(where, err)

@@ -38,16 +38,16 @@ func parse(ref string) (wanted, error) {
 }
 
 // nameOf is under which name an image of an archive is kept. A digest beside a tag is left out: it would be of an archive's word
-// alone, and each image has a digest name by what it holds.
-func nameOf(ref string) string {
+// alone, and each image has a digest name by what it holds. What is no reference is an error: no pod could ask for it.
+func nameOf(ref string) (string, error) {
 	w, err := parse(ref)
 	switch {
 	case err != nil:
-		return ref
+		return "", err
 	case w.tagged != "":
-		return w.tagged
+		return w.tagged, nil
 	}
-	return w.name
+	return w.name, nil
 }
 
 // OtherDigestError says that an image is present, but not with the digest that was asked for.

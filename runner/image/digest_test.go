@@ -102,16 +102,19 @@ func TestRemoveByDigest(t *testing.T) {
 // The name of an image in an archive is completed, and loses a digest that only the archive says of it.
 func TestNameOf(t *testing.T) {
 	for ref, want := range map[string]string{
-		"app":                           "docker.io/library/app:latest",
-		"example.org:5000/app:1":        "example.org:5000/app:1",
-		"app:1@" + digestOf("1"):        "docker.io/library/app:1",
-		"docker.io/library/app:1":       "docker.io/library/app:1",
-		"app@" + digestOf("1"):          "docker.io/library/app@" + digestOf("1"),
-		"not a reference":               "not a reference",
-		"app:1@sha256:what is a digest": "app:1@sha256:what is a digest",
+		"app":                     "docker.io/library/app:latest",
+		"example.org:5000/app:1":  "example.org:5000/app:1",
+		"app:1@" + digestOf("1"):  "docker.io/library/app:1",
+		"docker.io/library/app:1": "docker.io/library/app:1",
+		"app@" + digestOf("1"):    "docker.io/library/app@" + digestOf("1"),
 	} {
-		if got := nameOf(ref); got != want {
-			t.Errorf("%s: %s, not %s", ref, got, want)
+		if got, err := nameOf(ref); got != want || err != nil {
+			t.Errorf("%s: %s, not %s: %v", ref, got, want, err)
+		}
+	}
+	for _, ref := range []string{"not a reference", "app:1@sha256:what is a digest", "../../etc/x", "app\x1b[31m", "/app", strings.Repeat("a", 100_000)} {
+		if got, err := nameOf(ref); !errors.Is(err, engine.ErrInvalidName) {
+			t.Errorf("%.50q is a name: %.50s, %v", ref, got, err)
 		}
 	}
 }

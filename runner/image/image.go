@@ -27,7 +27,7 @@ type Credentials = pull.Credentials
 type Engine interface {
 	Library
 	// Import reads an archive; name gives references their full form, sync makes the disk have what was unpacked.
-	Import(ctx context.Context, archive io.Reader, name func(string) string, sync func(context.Context) error) ([]engine.Image, error)
+	Import(ctx context.Context, archive io.Reader, name func(string) (string, error), sync func(context.Context) error) ([]engine.Image, error)
 	// Pull fetches an image by its full reference.
 	Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
 		sync func(context.Context) error) (engine.Image, error)

@@ -255,7 +255,7 @@ func Unpin(dir string) error {
 	errs := []error{endFirst(dir)}
 	for _, name := range []string{"net", "ipc", "uts", "pid", "user"} {
 		path := filepath.Join(dir, name)
-		for unix.Unmount(path, unix.MNT_DETACH) == nil {
+		for unix.Unmount(path, unix.MNT_DETACH) == nil { //nolint:forbidigo // a file
 			continue // until nothing is mounted there
 		}
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {

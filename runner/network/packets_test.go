@@ -384,6 +384,80 @@ func TestLoopbackIsTheMachines(t *testing.T) {
 	}
 }
 
+// sendUDP sends a packet that says to come from another address, as who may use raw sockets can.
+func sendUDP(t *testing.T, space *os.File, from, to string, port uint16, word string) {
+	t.Helper()
+	in(t, space, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		source, target := netip.MustParseAddr(from).As4(), netip.MustParseAddr(to).As4()
+		packet := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0} // the kernel fills in length and checksum (raw(7))
+		packet = append(append(packet, source[:]...), target[:]...)
+		packet = binary.BigEndian.AppendUint16(packet, 4444)
+		packet = binary.BigEndian.AppendUint16(packet, port)
+		packet = binary.BigEndian.AppendUint16(packet, uint16(8+len(word)))
+		packet = append(append(packet, 0, 0), word...) // without a checksum (RFC 768)
+		return unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: target})
+	})
+}
+
+// Nobody sends as the machine's loopback, and no other host reaches it, by way of what host ports need.
+func TestForgedLoopback(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	for _, which := range []string{"all", "default"} {
+		before, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + which + "/rp_filter")
+		if err != nil {
+			t.Fatal(err)
+		}
+		setSysctl(t, "ipv4/conf/"+which+"/rp_filter", "0")
+		t.Cleanup(func() { setSysctl(t, "ipv4/conf/"+which+"/rp_filter", strings.TrimSpace(string(before))) })
+	}
+	p := m.attach("web", Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+	serve(t, p.space, 80, "web")
+	l, err := net.ListenPacket("udp4", ":9090")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	gateway := netip.MustParsePrefix(p.IPs[0] + "/24").Masked().Addr().Next().String()
+	for _, from := range []string{"127.0.0.1", "127.0.0.2", "127.1.2.3"} {
+		sendUDP(t, p.space, from, gateway, 9090, "pod")
+		sendUDP(t, m.neighbor, from, here4, 9090, "neighbor")
+	}
+	in(t, m.neighbor, func() error { // 127.0.0.1 is at the machine
+		up, err := netlink.LinkByName("up0")
+		if err != nil {
+			return err
+		}
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkSetDown(lo); err != nil {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{LinkIndex: up.Attrs().Index, Gw: net.ParseIP(here4), Dst: &net.IPNet{IP: net.IPv4(127, 0, 0, 9).To4(), Mask: net.CIDRMask(32, 32)}})
+	})
+	sendUDP(t, m.neighbor, there4, "127.0.0.9", 9090, "neighbor")
+	sendUDP(t, p.space, p.IPs[0], gateway, 9090, "last") // behind what is not heard, on its way
+	sendUDP(t, m.neighbor, there4, here4, 9090, "last")
+	for range 2 {
+		heard := make([]byte, 16)
+		l.SetReadDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // the read fails
+		n, from, err := l.ReadFrom(heard)
+		if err != nil || string(heard[:n]) != "last" {
+			t.Errorf("the machine hears %q from %s, %v", heard[:n], from, err)
+		}
+	}
+	answers(t, nil, "127.0.0.1", 8080, "web")
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/conf/up0/route_localnet"); err != nil || strings.TrimSpace(string(b)) != "0" {
+		t.Errorf("another interface routes the loopback: %s, %v", b, err)
+	}
+}
+
 // A machine with one family has pods that reach others by it.
 func TestOneFamily(t *testing.T) {
 	t.Run("IPv6", func(t *testing.T) {

@@ -72,7 +72,7 @@ func (s *Sandboxes) removeLogs(w plan.Clear) {
 }
 
 func unmountShm(path string) error {
-	err := unix.Unmount(path, unix.MNT_DETACH)
+	err := unix.Unmount(path, unix.MNT_DETACH)                                      //nolint:forbidigo // a tmpfs, of which this is the only place
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // EINVAL: not mounted
 		return fmt.Errorf("cannot unmount the pod's /dev/shm: %w", err)
 	}

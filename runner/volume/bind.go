@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,9 @@ type Bind struct {
 	// Source (openat2(2), RESOLVE_BENEATH); the mount then is of what was found, whatever a container does to the names
 	// meanwhile. What does not exist is made, as a directory, unless Bounds let only read.
 	SubPath string
+	// Shared has what the container mounts in it appear in Source, and the other way round; else only that. It is for
+	// Bidirectional propagation.
+	Shared bool
 	// Users is the path of the user namespace whose ids the files have in the mount (mount_setattr(2), MOUNT_ATTR_IDMAP);
 	// empty leaves them the host's.
 	Users string
@@ -77,6 +81,9 @@ func (m Manager) Bind(uid, container string, b Bind) (string, error) {
 		err = mapUsers(int(found.Fd()), b.Users, target)
 	} else {
 		err = unix.Mount(foreign.ByDescriptor(int(found.Fd())), target, "", unix.MS_BIND|unix.MS_REC, "")
+	}
+	if err == nil && !b.Shared { // see detachTree
+		err = unix.Mount("", target, "", unix.MS_SLAVE|unix.MS_REC, "")
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot bind %s: %w", filepath.Join(b.Source, b.SubPath), err)
@@ -162,11 +169,29 @@ func (m Manager) releaseOne(target string) error {
 	return nil
 }
 
-// unmount detaches what is mounted at a path; nothing may be.
+// unmount detaches what is mounted at a path of the state directory; nothing may be.
 func unmount(target string) error {
-	err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("cannot unmount %s: %w", target, err)
+	dir, err := filepath.EvalSymlinks(filepath.Dir(target))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mounts, err := mountsIn([]string{filepath.Join(dir, filepath.Base(target))})
+	if err != nil || len(mounts) == 0 {
+		return err
+	}
+	parent, err := foreign.OpenDir(dir, foreign.NoLinks)
+	if err != nil {
+		return err
+	}
+	defer parent.Close() //nolint:errcheck // only looked at
+	shared := slices.ContainsFunc(mounts, isShared)
+	for range mounts { // as many at one place, at most
+		if err := detachTree(parent, filepath.Base(target), shared); err != nil {
+			return fmt.Errorf("cannot unmount %s: %w", target, err)
+		}
 	}
 	return nil
 }

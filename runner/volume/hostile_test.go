@@ -2,9 +2,11 @@ package volume
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/reference"
@@ -104,6 +107,100 @@ func TestGiveToGroup(t *testing.T) {
 		if info, err := os.Stat(at("dir/file")); err != nil || info.Mode() != want {
 			t.Errorf("only if the root differs: %v: %v, %v", onlyIfRootDiffers, info.Mode(), err)
 		}
+	}
+}
+
+// labelOf is a file's label, or a link's own; empty when it has none.
+func labelOf(t *testing.T, path string) string {
+	t.Helper()
+	value := make([]byte, 256)
+	n, err := unix.Lgetxattr(path, labelAttribute, value)
+	if err != nil && !errors.Is(err, unix.ENODATA) {
+		t.Fatal(err)
+	}
+	return strings.TrimRight(string(value[:max(n, 0)]), "\x00")
+}
+
+// All of a volume gets the label, links themselves too: not what they lead to, and not what is mounted there.
+func TestLabel(t *testing.T) {
+	base := t.TempDir()
+	at := func(name string) string { return filepath.Join(base, name) }
+	if err := errors.Join(os.MkdirAll(at("outside"), 0o700), os.MkdirAll(at("volume/dir"), 0o700), os.Mkdir(at("volume/mount"), 0o700), os.WriteFile(at("outside/file"), nil, 0o600),
+		os.WriteFile(at("volume/dir/file"), nil, 0o600), unix.Mkfifo(at("volume/dir/fifo"), 0o600), os.Symlink(at("outside/file"), at("volume/dir/link")), os.Symlink(at("outside"), at("volume/link")),
+		unix.Mount(at("outside"), at("volume/mount"), "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(at("volume/mount"), unix.MNT_DETACH) //nolint:errcheck // it is mounted
+	const label = "system_u:object_r:container_file_t:s0:c1,c2"
+	before := labelOf(t, at("outside/file")) // of a machine with SELinux
+	soon(t, func() {
+		if err := Label(at("volume"), label); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range []string{"volume", "volume/dir", "volume/dir/file", "volume/dir/fifo", "volume/dir/link", "volume/link"} {
+		if got := labelOf(t, at(name)); got != label {
+			t.Errorf("%s has the label %q", name, got)
+		}
+	}
+	for _, name := range []string{"outside", "outside/file", "volume/mount"} {
+		if got := labelOf(t, at(name)); got != before {
+			t.Errorf("%s has the label %q", name, got)
+		}
+	}
+}
+
+// Whoever swaps a directory for a link while a volume is gone through does not have a file elsewhere changed or removed.
+func TestSwappedMeanwhile(t *testing.T) {
+	const label, group = "system_u:object_r:container_file_t:s0:c3,c4", 4321
+	outside := t.TempDir()
+	file := filepath.Join(outside, "inner", "file")
+	if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	before := labelOf(t, file)
+	for what, walk := range map[string]func(volume string) error{
+		"group":  func(volume string) error { return giveToGroup(volume, group, false) },
+		"label":  func(volume string) error { return Label(volume, label) },
+		"remove": foreign.RemoveAll,
+	} {
+		t.Run(what, func(t *testing.T) {
+			base := t.TempDir()
+			for round := range 150 {
+				volume := filepath.Join(base, strconv.Itoa(round))
+				at := func(name string) string { return filepath.Join(volume, name) }
+				err := errors.Join(os.MkdirAll(at("a/inner"), 0o700), os.WriteFile(at("a/inner/file"), nil, 0o600), os.Symlink(outside, at("b")),
+					os.MkdirAll(at("d/inner"), 0o700), os.WriteFile(at("d/inner/file"), nil, 0o600), os.Symlink(filepath.Dir(file), at("c")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				stop, stopped := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(stopped)
+					for {
+						select {
+						case <-stop:
+							return
+						default: // they may be gone
+							unix.Renameat2(unix.AT_FDCWD, at("a"), unix.AT_FDCWD, at("b"), unix.RENAME_EXCHANGE)       //nolint:errcheck // see above
+							unix.Renameat2(unix.AT_FDCWD, at("d/inner"), unix.AT_FDCWD, at("c"), unix.RENAME_EXCHANGE) //nolint:errcheck // see above
+						}
+					}
+				}()
+				if err := walk(volume); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Error(err)
+				}
+				close(stop)
+				<-stopped
+				var st unix.Stat_t
+				if err := unix.Lstat(file, &st); err != nil || st.Gid != 0 || st.Mode&0o777 != 0o600 {
+					t.Fatalf("round %d: the file elsewhere is %o of group %d, %v", round, st.Mode, st.Gid, err)
+				}
+				if got := labelOf(t, file); got != before {
+					t.Fatalf("round %d: the file elsewhere has the label %q", round, got)
+				}
+			}
+		})
 	}
 }
 
@@ -210,5 +307,104 @@ func TestRemoveMountedClaim(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.Path, "kept")); err != nil {
 		t.Error(err)
+	}
+}
+
+// sharedTree is a mount as systemd makes them, which tells its copies of what is mounted and unmounted in it, with another one inside.
+func sharedTree(t *testing.T) (tree, inner string) {
+	t.Helper()
+	tree = testbox.Dir(t)
+	inner = filepath.Join(tree, "inner")
+	err := errors.Join(unix.Mount("tmpfs", tree, "tmpfs", 0, "size=64k"), unix.Mount("", tree, "", unix.MS_SHARED, ""), os.Mkdir(inner, 0o755),
+		unix.Mount("tmpfs", inner, "tmpfs", 0, "size=64k"), os.WriteFile(filepath.Join(inner, "file"), nil, 0o600))
+	t.Cleanup(func() {
+		for range 2 {
+			unix.Unmount(inner, unix.MNT_DETACH) //nolint:errcheck // it may be gone
+			unix.Unmount(tree, unix.MNT_DETACH)  //nolint:errcheck // see above
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree, inner
+}
+
+// What is mounted in a directory of the machine stays mounted there when a copy of the directory goes: one that was made for a container, and
+// one that a privileged container has made in its volume.
+func TestUnmountedCopies(t *testing.T) {
+	tree, inner := sharedTree(t)
+	m := Manager{Root: testbox.Dir(t), State: testbox.Dir(t), Claims: t.TempDir()}
+	stays := func(what string) {
+		t.Helper()
+		if _, err := os.Stat(filepath.Join(inner, "file")); err != nil {
+			t.Fatalf("%s: the machine's own mount went with its copy: %v", what, err)
+		}
+	}
+	for _, shared := range []bool{false, true} {
+		at, err := m.Bind("u", "main", Bind{Name: "tree", Source: tree, Shared: shared})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(at, "inner", "file")); err != nil {
+			t.Errorf("what is mounted there is not shown: %v", err)
+		}
+		// What the container mounts in it.
+		if err := unix.Mount("tmpfs", filepath.Join(at, "inner"), "tmpfs", 0, "size=64k"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = os.Stat(filepath.Join(inner, "file"))
+		if seen := err != nil; seen != shared {
+			t.Errorf("a mount that is shared: %v is seen by the machine: %v", shared, seen)
+		}
+		if err := unix.Unmount(filepath.Join(at, "inner"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.ReleaseBinds("u", "main"); err != nil {
+			t.Error(err)
+		}
+		stays(fmt.Sprintf("a bind, shared: %v", shared))
+	}
+	pod := &v1.Pod{}
+	pod.UID = "u"
+	pod.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	if err := m.SetUp(pod, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	share := filepath.Join(m.Find(pod)["v"], "share")
+	if err := errors.Join(os.Mkdir(share, 0o755), unix.Mount(tree, share, "", unix.MS_BIND|unix.MS_REC, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.TearDown("u"); err != nil {
+		t.Error(err)
+	}
+	stays("a volume")
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), m.Root) || strings.Contains(string(mounts), m.State) {
+		t.Errorf("something is still mounted: %v", err)
+	}
+}
+
+// A file system that does not answer, as of a server that is gone, is unmounted where a pod has it: nobody waits for it.
+func TestUnmountStuck(t *testing.T) {
+	server := testbox.Dir(t)
+	stuck.FileSystem(t, server)
+	m := Manager{Root: testbox.Dir(t), State: testbox.Dir(t), Claims: t.TempDir()}
+	pod := &v1.Pod{}
+	pod.UID = "u"
+	pod.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	if err := m.SetUp(pod, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	share := filepath.Join(m.Find(pod)["v"], "share")
+	if err := errors.Join(os.Mkdir(share, 0o755), unix.Mount(server, share, "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() {
+		if err := m.TearDown("u"); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Lstat(share); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the volume is left: %v", err)
 	}
 }

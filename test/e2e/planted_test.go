@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -55,6 +56,60 @@ func TestPlantedFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(here, "keys")); !os.IsNotExist(err) {
 		t.Errorf("the container chose where its file went: %v", err)
+	}
+}
+
+// A pod that collects logs, and may write to their directory, leads nobody who reads or writes logs elsewhere, and holds nobody up.
+func TestPlantedLogs(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, embedded)
+	b.apply("victim.yaml", shell("victim", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.2; done", ""))
+	victim := b.waitReady("victim")
+	dir := "/v/pods/default_victim_" + string(victim.UID) + "/main"
+	const secret = "2026-01-01T00:00:00Z stdout F a secret of the machine\n"
+	b.writeFile("hostfile", secret)
+	b.apply("evil.yaml", shell("evil", forever, "volumes: [{name: v, hostPath: {path: "+b.path("log")+"}}]")+"    volumeMounts: [{name: v, mountPath: /v}]\n")
+	b.waitReady("evil")
+	evil := func(script string) {
+		t.Helper()
+		b.run("exec", "evil", "--", "sh", "-c", "cd "+dir+"; "+script)
+	}
+	for what, script := range map[string]string{
+		"a link":            "rm -f 0.log; ln -s " + b.path("hostfile") + " 0.log",
+		"a FIFO":            "rm -f 0.log; mkfifo 0.log",
+		"a device":          "rm -f 0.log; mknod 0.log c 1 5",
+		"a link to a dir":   "cd ..; mv main old; ln -s " + b.dir + " main",
+		"another directory": "cd ..; rm -f main; mkdir main; ln -s " + b.path("hostfile") + " main/0.log",
+	} {
+		evil(script + " || true")
+		began := time.Now()
+		if out, _ := b.try("logs", "victim"); strings.Contains(out, "secret") {
+			t.Errorf("%s: the log shows %s", what, out)
+		}
+		if took := time.Since(began); took > patience/2 {
+			t.Errorf("%s: an answer took %s", what, took)
+		}
+	}
+	// What the next attempt's log is to be.
+	evil("ln -sf " + b.path("hostfile") + " 1.log; ln -sf " + b.path("made") + " 2.log")
+	b.killContainer(victim, "main")
+	b.eventually("the next attempt's output is in its log", func() error {
+		out, err := b.try("logs", "victim")
+		if err != nil || !strings.Contains(out, "line 1\n") || strings.Contains(out, "secret") {
+			return fmt.Errorf("it says %s", out)
+		}
+		return nil
+	})
+	if got := readFile(t, b.path("hostfile")); got != secret {
+		t.Errorf("a file of the machine is %q", got)
+	}
+	b.delete("victim.yaml")
+	b.waitGone("victim")
+	if _, err := os.Lstat(b.path("hostfile")); err != nil {
+		t.Error(err)
+	}
+	if err := b.exists("made"); err == nil {
+		t.Error("a file was made where a link leads")
 	}
 }
 

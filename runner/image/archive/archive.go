@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/intake"
 )
 
 // Import reads an archive to its end and returns its images. Before they count as ready it asks whole whether what was read is of use; its
@@ -92,7 +92,7 @@ func (r *reader) Read(b []byte) (int, error) {
 
 // explain adds what to do to errors whose own words do not say it.
 func explain(err error) error {
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "unrecognized image format") {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, intake.ErrNoArchive) {
 		return fmt.Errorf("%w (is it a complete OCI or Docker archive? docker save, podman save and skopeo copy make them)", err)
 	}
 	return err

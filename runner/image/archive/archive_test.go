@@ -19,6 +19,7 @@ import (
 
 	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/intake"
 	"github.com/solopod/solopod/runner/rescue"
 )
 
@@ -36,7 +37,7 @@ func images(ctx context.Context, archive io.Reader, whole func() error) ([]engin
 	select {
 	case r := <-done:
 		if strings.HasPrefix(string(r.text), "bad") {
-			return nil, errors.New("unrecognized image format")
+			return nil, intake.ErrNoArchive
 		}
 		if err := errors.Join(r.err, whole()); err != nil {
 			return nil, err

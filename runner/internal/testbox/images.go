@@ -164,12 +164,15 @@ func (e *shelf) RemoveImage(ctx context.Context, name string) error {
 }
 
 // Import implements image.Engine: an archive is the image's name.
-func (e *shelf) Import(ctx context.Context, archive io.Reader, name func(string) string, _ func(context.Context) error) ([]engine.Image, error) {
+func (e *shelf) Import(ctx context.Context, archive io.Reader, name func(string) (string, error), _ func(context.Context) error) ([]engine.Image, error) {
 	text, err := io.ReadAll(archive)
 	if err != nil {
 		return nil, err
 	}
-	full := name(strings.TrimSpace(string(text)))
+	full, err := name(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, err
+	}
 	if err := e.begin(ctx, "Import", full); err != nil {
 		return nil, err
 	}

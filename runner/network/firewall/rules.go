@@ -196,12 +196,16 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, bridge string, rul
 }
 
 // guardLoopback keeps pods from what listens on the machine's loopback only, and from host ports there: RouteLoopback has the kernel take
-// packets for it from the bridge. Answers are for the bridge's own address when they come; a packet for the loopback itself is forged.
+// packets for it from the bridge, and most of those that say to come from it (fib_frontend.c, __fib_validate_source: without rp_filter all but
+// 127.0.0.1), which programs of the machine may trust. Answers are for the bridge's own address when they come, and from a pod's; a packet for
+// the loopback itself, or from it, is forged.
 func (f *family) guardLoopback(c *nftables.Conn, t *nftables.Table, bridge string) {
 	guard := c.AddChain(&nftables.Chain{Name: "guard", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw})
-	c.AddRule(&nftables.Rule{Table: t, Chain: guard, Exprs: join(
-		matchInterface(expr.MetaKeyIIFNAME, bridge), f.match(f.dst, f.loopback, expr.CmpOpEq),
-		[]expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})})
+	for _, end := range []uint32{f.src, f.dst} {
+		c.AddRule(&nftables.Rule{Table: t, Chain: guard, Exprs: join(
+			matchInterface(expr.MetaKeyIIFNAME, bridge), f.match(end, f.loopback, expr.CmpOpEq),
+			[]expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})})
+	}
 }
 
 func natChain(c *nftables.Conn, t *nftables.Table, name string, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
@@ -290,7 +294,7 @@ func LookPorts(bridge string, pods map[string]Forward) (mark string, err error) 
 		if n := len(f.ports(pods)); n > 0 {
 			want += 2*n + 1
 			if f.is4 {
-				want++
+				want += 2
 			}
 		}
 	}

@@ -1,10 +1,10 @@
-package engine
+// Package repair looks through what containerd has on the disk for what a power cut may have damaged.
+package repair
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -15,25 +15,31 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/solopod/solopod/runner/engine/intake"
 )
 
-// Repair removes what a power cut may have damaged: images that were not known to be on the disk, their unpacked layers,
-// with what was made from them, and damaged content. containerd's own records say that all of it is good, and an import
-// would believe them. It is for the first start after a boot, when no container runs. It returns the names of the
-// images that have to be imported or pulled again.
-func (s *Images) Repair(ctx context.Context) (removed []string, err error) {
-	ctx, cancel := context.WithTimeout(inNamespace(ctx), repairLimit)
-	defer cancel()
-	records, err := s.client.ImageService().List(ctx)
+// Images are those of one containerd.
+type Images struct {
+	Client      *containerd.Client
+	Snapshotter string
+	// Ready is the label of an image that is known to be on the disk; its value is then the image's digest.
+	Ready string
+}
+
+// Repair removes images that were not known to be on the disk, their unpacked layers, with what was made from them, and damaged
+// content. It returns the names of the images that it has removed. No container runs.
+func (s Images) Repair(ctx context.Context) (removed []string, err error) {
+	records, err := s.Client.ImageService().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list images: %w", err)
 	}
 	good := inventory{chains: map[string]bool{}, blobs: map[digest.Digest]bool{}}
 	for _, r := range records {
-		if r.Labels[readyLabel] == r.Target.Digest.String() && s.take(ctx, r, &good) == nil {
+		if r.Labels[s.Ready] == r.Target.Digest.String() && s.take(ctx, r, &good) == nil {
 			continue
 		}
-		if err := s.client.ImageService().Delete(ctx, r.Name); err != nil && !errdefs.IsNotFound(err) {
+		if err := s.Client.ImageService().Delete(ctx, r.Name); err != nil && !errdefs.IsNotFound(err) {
 			return removed, fmt.Errorf("cannot remove image %s, which a power cut may have damaged: %w", r.Name, err)
 		}
 		removed = append(removed, r.Name)
@@ -48,14 +54,14 @@ type inventory struct {
 }
 
 // take notes what an image consists of.
-func (s *Images) take(ctx context.Context, record images.Image, into *inventory) error {
-	image := containerd.NewImageWithPlatform(s.client, record, platforms.Default())
+func (s Images) take(ctx context.Context, record images.Image, into *inventory) error {
+	image := containerd.NewImageWithPlatform(s.Client, record, platforms.Default())
 	diffs, err := image.RootFS(ctx)
 	if err != nil {
 		return err
 	}
 	var blobs []digest.Digest
-	store := s.client.ContentStore()
+	store := s.Client.ContentStore()
 	err = images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		blobs = append(blobs, d.Digest)
 		children, err := images.Children(ctx, store, d)
@@ -77,8 +83,8 @@ func (s *Images) take(ctx context.Context, record images.Image, into *inventory)
 }
 
 // removeSnapshots removes the committed snapshots that no ready image names, after what was made from them.
-func (s *Images) removeSnapshots(ctx context.Context, good map[string]bool) error {
-	snapshotter := s.client.SnapshotService(s.config.Snapshotter)
+func (s Images) removeSnapshots(ctx context.Context, good map[string]bool) error {
+	snapshotter := s.Client.SnapshotService(s.Snapshotter)
 	children, bad := map[string][]string{}, []string{}
 	err := snapshotter.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
 		children[info.Parent] = append(children[info.Parent], info.Name)
@@ -108,8 +114,8 @@ func (s *Images) removeSnapshots(ctx context.Context, good map[string]bool) erro
 }
 
 // removeContent removes content that belongs to no ready image and is not what its digest says.
-func (s *Images) removeContent(ctx context.Context, good map[digest.Digest]bool) error {
-	store := s.client.ContentStore()
+func (s Images) removeContent(ctx context.Context, good map[digest.Digest]bool) error {
+	store := s.Client.ContentStore()
 	var doubtful []content.Info
 	err := store.Walk(ctx, func(info content.Info) error {
 		if !good[info.Digest] {
@@ -122,7 +128,7 @@ func (s *Images) removeContent(ctx context.Context, good map[digest.Digest]bool)
 	}
 	var errs []error
 	for _, info := range doubtful {
-		if intact(ctx, store, info) {
+		if intake.Intact(ctx, store, info) {
 			continue
 		}
 		if err := store.Delete(ctx, info.Digest); err != nil && !errdefs.IsNotFound(err) {
@@ -130,17 +136,4 @@ func (s *Images) removeContent(ctx context.Context, good map[digest.Digest]bool)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func intact(ctx context.Context, store content.Provider, info content.Info) bool {
-	blob, err := store.ReaderAt(ctx, ocispec.Descriptor{Digest: info.Digest, Size: info.Size})
-	if err != nil {
-		return false
-	}
-	defer blob.Close() //nolint:errcheck // only read from
-	verifier := info.Digest.Verifier()
-	if _, err := io.Copy(verifier, content.NewReader(blob)); err != nil {
-		return false
-	}
-	return verifier.Verified()
 }
