@@ -6,6 +6,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"path/filepath"
@@ -23,12 +24,16 @@ type Directory struct {
 	set     *manifests.Set
 	update  func(manifests.Snapshot)
 	watcher *Watcher[document]
+	changes changes
 }
 
 // document is what one file says.
 type document struct {
 	contents manifests.Contents
 	problems manifests.Problems
+	origin   manifests.Origin
+	// secret: what problems quote of it may be a Secret's.
+	secret bool
 }
 
 // NewDirectory prepares to watch path. known are the pods that an earlier run applied. update is called from Run's
@@ -43,8 +48,12 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 		Dir: d.path, Wanted: isManifest, Trust: checkWritable,
 		Known: names, Load: d.load, Apply: d.apply,
 	})
+	d.changes = newChanges(d.set.Snapshot(time.Now()))
 	return d
 }
+
+// Tell has tell called, from Run's goroutine, with what each version of a file changes; it must not block. It is called before Run.
+func (d *Directory) Tell(tell func(manifests.Change)) { d.changes.tell = tell }
 
 // Run reads the directory, calls update, and goes on with every change until ctx ends. It returns within a second then, whatever
 // hangs.
@@ -61,7 +70,9 @@ func (d *Directory) load(f *File) (document, error) {
 	if !f.Unchanged() {
 		return document{}, ErrBeingWritten
 	}
-	return decodeTrusted(name, f, data, d.opts), nil
+	out := decodeTrusted(name, f, data, d.opts)
+	out.origin, out.secret = originOf(f.Info), bytes.Contains(data, []byte("Secret"))
+	return out, nil
 }
 
 // decodeTrusted decodes what a file of a manifests directory holds, if none but those who may can write it, and read its Secrets.
@@ -76,7 +87,7 @@ func decodeTrusted(name string, f *File, data []byte, opts decode.Options) docum
 			problems = append(problems, manifests.Problem{File: name, Message: err.Error()})
 		}
 	}
-	return document{contents, problems}
+	return document{contents: contents, problems: problems}
 }
 
 // apply takes over what a look at the directory has brought.
@@ -105,6 +116,7 @@ func (d *Directory) apply(r Round[document]) {
 	if r.Unwatched != "" {
 		s.Unwatched = "the manifests directory " + d.path + " " + r.Unwatched
 	}
+	d.changes.tellOf(r, &s)
 	d.update(s)
 }
 
