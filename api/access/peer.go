@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -70,7 +71,7 @@ func peerOf(socket int) (Peer, error) {
 func isStill(socket int, pid int32) bool {
 	fd, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 	if err != nil {
-		return err == unix.ENOPROTOOPT && unix.Kill(int(pid), 0) == nil //nolint:errorlint // a number of the system's
+		return errors.Is(err, unix.ENOPROTOOPT) && unix.Kill(int(pid), 0) == nil
 	}
 	defer unix.Close(fd) //nolint:errcheck // only asked
 	return unix.PidfdSendSignal(fd, 0, nil, 0) == nil

@@ -164,7 +164,7 @@ func TestAuditLines(t *testing.T) {
 	// Files again: a refusal once, an edit, no line for a touch, a removal.
 	before := len(b.auditLines())
 	manifest := readFile(t, b.path("manifests/pod.yaml"))
-	b.apply("pod.yaml", "kind: Pod\napiVersion: v1\nmetadata: {name: pod}\nspec: {conteiners: []}\n")
+	b.apply("pod.yaml", "kind: Pod\napiVersion: v1\nmetadata: {name: pod}\nspec: {containerz: []}\n")
 	l = b.audited("a bad file", func(l auditLine) bool { return l.File == "pod.yaml" && l.Outcome == "refused" })
 	if !strings.Contains(l.Error, "pod.yaml:4") || len(l.Removed) > 0 {
 		t.Errorf("a bad file: %+v", l)
