@@ -32,7 +32,7 @@ func (s *Server) Audit(trail *audit.Trail) { s.trail = trail }
 func (s *Server) audited(next http.Handler) http.Handler {
 	l := &auditor{trail: s.trail, refused: rate.NewLimiter(refusedPerSecond, refusedAtOnce)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &attempt{auditor: l, line: lineOf(r), began: time.Now(), error: "it was broken off"}
+		a := &attempt{auditor: l, began: time.Now(), error: "it was broken off"}
 		defer a.end(r)
 		next.ServeHTTP(recorder{w, a, http.NewResponseController(w)}, r.WithContext(context.WithValue(r.Context(), attemptKey{}, a)))
 		a.completed()
@@ -68,12 +68,13 @@ type attempt struct {
 	*auditor
 	began time.Time
 
-	mu    sync.Mutex
-	line  audit.Line
-	role  access.Role
-	begun bool // there is a line of its begin
-	error string
-	said  bool // error is what the answer says, or of a session
+	mu     sync.Mutex
+	user   access.User
+	status int
+	ports  []string
+	begun  bool // there is a line of its begin
+	error  string
+	said   bool // error is what the answer says, or of a session
 }
 
 // attemptOf finds the attempt of a request; outside of a listener it is one that nobody writes down.
@@ -85,13 +86,10 @@ func attemptOf(r *http.Request) *attempt {
 }
 
 // by says who asks.
-func (a *attempt) by(r *http.Request, user access.User) {
+func (a *attempt) by(user access.User) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.line.User, a.role = user.Name, user.Role
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		a.line.Subject = r.TLS.VerifiedChains[0][0].Subject.String()
-	}
+	a.user = user
 }
 
 // begin writes down that something begins that lasts: whatever becomes of this process, there is a line of it.
@@ -101,10 +99,11 @@ func (a *attempt) begin(r *http.Request) {
 	}
 	a.mu.Lock()
 	a.begun = true
-	line := a.line
+	user := a.user
 	a.mu.Unlock()
-	line.Stage = audit.Begin
-	a.record(line, a.role != access.Admin)
+	line := lineOf(r)
+	line.Stage, line.User = audit.Begin, user.Name
+	a.record(line, user.Role != access.Admin)
 }
 
 // failed notes why it failed.
@@ -123,8 +122,8 @@ func (a *attempt) failed(err error) {
 func (a *attempt) reached(port string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !slices.Contains(a.line.Ports, port) && len(a.line.Ports) < maxPorts {
-		a.line.Ports = append(a.line.Ports, port)
+	if !slices.Contains(a.ports, port) && len(a.ports) < maxPorts {
+		a.ports = append(a.ports, port)
 	}
 }
 
@@ -142,29 +141,30 @@ func (a *attempt) completed() {
 func (a *attempt) answered(status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.line.Status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
-		a.line.Status = status
+	if a.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
+		a.status = status
 	}
 }
 
 // end writes the line of a request that is over, if it is one to be written down.
 func (a *attempt) end(r *http.Request) {
 	a.mu.Lock()
-	line, role := a.line, a.role
-	line.Error, line.Stage = a.error, audit.Done
+	user, status, ports, failure, stage := a.user, a.status, a.ports, a.error, audit.Done
 	if a.begun {
-		line.Stage = audit.End
+		stage = audit.End
 	}
 	a.mu.Unlock()
-	if line.Status == 0 {
-		line.Status = http.StatusOK // as the library answers then
+	if status == 0 {
+		status = http.StatusOK // as the library answers then
 	}
-	refused := slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, line.Status)
+	refused := slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, status)
 	if !refused && !mutates(r) {
 		return
 	}
+	line := lineOf(r)
+	line.Stage, line.User, line.Ports, line.Status, line.Error = stage, user.Name, ports, status, failure
 	line.Took = time.Since(a.began).Round(time.Millisecond).Seconds()
-	a.record(line, refused || role != access.Admin)
+	a.record(line, refused || user.Role != access.Admin)
 }
 
 // lineOf is what a request says of itself.
@@ -173,6 +173,9 @@ func lineOf(r *http.Request) audit.Line {
 	l := audit.Line{Method: r.Method, Path: r.URL.Path, Via: "port", From: r.RemoteAddr}
 	if r.TLS != nil {
 		l.Via = "tls"
+		if len(r.TLS.VerifiedChains) > 0 {
+			l.Subject = r.TLS.VerifiedChains[0][0].Subject.String()
+		}
 	}
 	if p, ok := access.PeerOf(r.Context()); ok {
 		l.Via, l.From = "socket", ""

@@ -76,7 +76,7 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 			slog.Debug("cannot bound the time of answers", "err", err)
 		}
 		user, err := who(r)
-		attemptOf(r).by(r, user)
+		attemptOf(r).by(user)
 		if err != nil {
 			w.Header().Add("WWW-Authenticate", "Bearer")
 			w.Header().Add("WWW-Authenticate", `Basic realm="Solopod: any name, and a token as the password"`)
