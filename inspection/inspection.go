@@ -122,10 +122,10 @@ func (s Settings) isSet(name string) bool {
 	return true
 }
 
-// anySet says whether any setting whose name begins so says anything.
-func (s Settings) anySet(prefix string) bool {
+// anySet says whether any setting that has the word in its name says anything.
+func (s Settings) anySet(word string) bool {
 	for name := range s {
-		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(prefix)) && s.isSet(name) {
+		if strings.Contains(strings.ToLower(name), word) && s.isSet(name) {
 			return true
 		}
 	}

@@ -113,7 +113,7 @@ var policyChecks = []check{
 	{
 		"signatures", Info, "manifests need no signature: who can write into the directory is root", "demand signatures if manifests come from elsewhere",
 		func(f *Facts) []string {
-			return when(!f.Settings.anySet("manifestSign") && !f.Settings.anySet("signature"))
+			return when(!f.Settings.anySet("sign"))
 		},
 	},
 	{
