@@ -84,12 +84,13 @@ type Line struct {
 	Missing int `json:"missing,omitempty"`
 }
 
-// Bounds of a line, in bytes and entries.
+// Bounds of a line, in bytes and entries. Together, and quoted once more by the log, they are below the 48 KiB at which systemd's journal
+// parts a line (journald.conf(5), LineMax): its second half would be a line that a client has written.
 const (
 	maxText  = 256
 	maxLong  = 1024
 	maxNames = 64
-	maxWords = 32
+	maxList  = 4096
 )
 
 // clean escapes and cuts whatever is not Solopod's own in a line.
@@ -100,24 +101,24 @@ func (l Line) clean() Line {
 	for _, text := range []*string{&l.Path, &l.Query, &l.Error} {
 		*text = Printable(*text, maxLong)
 	}
-	l.Command = bounded(l.Command, maxWords, maxText)
-	for _, list := range []*[]string{&l.Added, &l.Edited, &l.Removed, &l.Ports} {
-		*list = bounded(*list, maxNames, maxText)
+	for _, list := range []*[]string{&l.Command, &l.Added, &l.Edited, &l.Removed, &l.Ports} {
+		*list = bounded(*list)
 	}
 	return l
 }
 
 // bounded cuts a list, and says how many entries there were more.
-func bounded(list []string, most, length int) []string {
+func bounded(list []string) []string {
 	if list == nil {
 		return nil
 	}
-	out := make([]string, 0, min(len(list), most)+1)
+	out, room := make([]string, 0, min(len(list), maxNames)+1), maxList
 	for i, text := range list {
-		if i == most {
-			return append(out, fmt.Sprintf("and %d more", len(list)-most))
+		text = Printable(text, maxText)
+		if room -= len(text); i == maxNames || room < 0 {
+			return append(out, fmt.Sprintf("and %d more", len(list)-i))
 		}
-		out = append(out, Printable(text, length))
+		out = append(out, text)
 	}
 	return out
 }

@@ -90,12 +90,15 @@ func TestHostileLine(t *testing.T) {
 	var file bytes.Buffer
 	NewTrail(&file).Record(l)
 	for where, text := range map[string]string{"file": file.String(), "log": log.String()} {
-		if strings.Count(text, "\n") != 1 || strings.ContainsAny(text, "\x1b\a\u009b\u202e") || len(text) > 150<<10 {
+		if strings.Count(text, "\n") != 1 || strings.ContainsAny(text, "\x1b\a\u009b\u202e") || len(text) > 48<<10 {
 			t.Errorf("in the %s: %d bytes, %d lines: %.300q", where, len(text), strings.Count(text, "\n"), text)
 		}
 	}
 	var back Line
-	if err := json.Unmarshal(file.Bytes(), &back); err != nil || len(back.Added) != maxNames+1 || back.Added[maxNames] != "and 4936 more" {
-		t.Errorf("%d names, %v", len(back.Added), err)
+	if err := json.Unmarshal(file.Bytes(), &back); err != nil || back.Added[len(back.Added)-1] != "and 4985 more" || len(back.Added) != 16 {
+		t.Errorf("%d names, the last %q, %v", len(back.Added), back.Added[len(back.Added)-1], err)
+	}
+	if names := bounded(slices.Repeat([]string{"default/a"}, 100)); len(names) != maxNames+1 || names[maxNames] != "and 36 more" {
+		t.Errorf("%d short names: %q", len(names), names[len(names)-1])
 	}
 }
