@@ -13,11 +13,13 @@ type Facts struct {
 	Paths    []Path
 	// SocketGroup are the members of the socket's group; nil when it is root's.
 	SocketGroup []string
-	// Lines are the settings of the file of tokens.
+	// Tokens are those of the file of tokens.
 	Tokens       []Token
 	Certificates []Certificate
 	Runtimes     []Runtime
-	Kernel       Kernel
+	// OnDisk: the state directory is on no file system in memory.
+	OnDisk bool
+	Kernel Kernel
 	// Pods are nil when the daemon was not asked.
 	Pods []v1.Pod
 	// Unseen says what could not be looked at.

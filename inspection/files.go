@@ -23,6 +23,15 @@ var fileChecks = []check{
 		paths(func(p Path) bool { return p.Role == Private && p.readable() }),
 	},
 	{
+		"state-on-disk", Warning, "the state directory is on a disk: what must end with a reboot, Secrets of environments too, stays there", "use a directory on a tmpfs, as /run",
+		func(f *Facts) []string {
+			if !f.OnDisk {
+				return nil
+			}
+			return []string{f.Settings.Text("state")}
+		},
+	},
+	{
 		"socket-open", Critical, "others can use the socket, and are root by it", "chmod 660 it, and find out who has changed it: Solopod makes it so",
 		paths(func(p Path) bool { return p.Role == Control && (p.Mode&0o007 != 0 || p.GID != 0 && p.GID != p.Group) }),
 	},

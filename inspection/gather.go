@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/foreign"
 )
@@ -136,6 +138,13 @@ func (l *looker) directories() {
 	s := l.facts.Settings
 	l.add(Trusted, s.Text("root"), "root directory")
 	l.add(Trusted, s.Text("state"), "state directory")
+	if state := s.Text("state"); state != "" {
+		l.facts.OnDisk, _ = try(l, state, func() (bool, error) {
+			var st unix.Statfs_t
+			err := unix.Statfs(state, &st)
+			return err == nil && st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC, err
+		})
+	}
 	l.add(Trusted, s.Text("manifests"), "manifests directory")
 	l.add(Trusted, s.Text("images"), "images directory")
 	l.add(Open, s.Text("logDir"), "log directory")

@@ -2,8 +2,11 @@ package inspection
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 const bySysctl = "set it in /etc/sysctl.d and run sysctl --system"
@@ -58,6 +61,13 @@ var kernelChecks = []check{
 		},
 	},
 	{
+		"ip-forward", Info, "the machine forwards packets between networks, and no pod has a network of its own", "set net.ipv4.ip_forward=0 if it is no router",
+		func(f *Facts) []string {
+			own := slices.ContainsFunc(f.Pods, func(p v1.Pod) bool { return !p.Spec.HostNetwork })
+			return when(f.Kernel.Sysctls["net.ipv4.ip_forward"] == "1" && f.Pods != nil && !own)
+		},
+	},
+	{
 		"route-localnet", Info, "packets to 127/8 are routed: what listens on loopback may be reached from pods or the link",
 		"on Solopod's own bridge it serves hostPorts, and its rules drop the rest; elsewhere set net.ipv4.conf.NAME.route_localnet=0",
 		func(f *Facts) []string { return f.Kernel.RouteLocalnet },
@@ -82,7 +92,7 @@ func sysctl(id, name string, severity Severity, least int, title string) check {
 var sysctls = []string{
 	"kernel.yama.ptrace_scope", "kernel.dmesg_restrict", "fs.protected_hardlinks", "fs.protected_symlinks", "fs.protected_fifos", "fs.protected_regular",
 	"kernel.unprivileged_bpf_disabled", "kernel.unprivileged_userns_clone", "user.max_user_namespaces", "kernel.apparmor_restrict_unprivileged_userns",
-	"kernel.core_pattern",
+	"kernel.core_pattern", "net.ipv4.ip_forward",
 }
 
 // parseSwaps are the areas of /proc/swaps (proc_swaps(5)).

@@ -39,8 +39,8 @@ func (b *box) audit(args ...string) (findings []finding, unseen []string, code i
 	return report.Findings, report.Unseen, exitCode(err)
 }
 
-// ofMachine are checks of what a test cannot change: the kernel and the runtime of this machine.
-var ofMachine = "--ignore=runtime-holes,runtime-unknown,seccomp,security-module,swap,protected-hardlinks,protected-symlinks,bpf"
+// ofMachine are checks of what a test cannot change: the kernel and the runtime of this machine, and its disk.
+var ofMachine = "--ignore=runtime-holes,runtime-unknown,seccomp,security-module,swap,protected-hardlinks,protected-symlinks,bpf,state-on-disk"
 
 // restricted is a pod that asks for nothing.
 func restricted(name string) string {
