@@ -29,6 +29,7 @@ func statusOf(err error) int {
 
 // fail answers with a Status object, as Kubernetes does.
 func fail(w http.ResponseWriter, code int, err error) {
+	sayFailed(w, err)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	encode(w, metav1.Status{

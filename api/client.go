@@ -130,6 +130,13 @@ func (c *Client) Manifests(ctx context.Context) (Manifests, error) {
 	return m, err
 }
 
+// ConfigOf returns the configuration of a client's daemon, by the names of its fields.
+func ConfigOf(ctx context.Context, c *Client) (map[string]any, error) {
+	var of map[string]map[string]any
+	err := c.get(ctx, "/configz", &of)
+	return of["solopodconfig"], err
+}
+
 // Version returns the daemon's version.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version

@@ -41,7 +41,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, who access.Authentic
 		l = tls.NewListener(l, secure)
 	}
 	srv := &http.Server{
-		Handler: s.guard(who), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		Handler: s.audited(s.guard(who)), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		BaseContext:  func(net.Listener) context.Context { return ctx },
 		ConnContext:  access.WithPeer,
 		ErrorLog:     slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug), // what clients do wrong
@@ -67,7 +67,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, who access.Authentic
 
 var errTooMany = fmt.Errorf("there are %d open streams here already; close some", maxSessions)
 
-// guard lets a request of one listener through to what its user may do, and writes down who changes something.
+// guard lets a request of one listener through to what its user may do.
 func (s *Server) guard(who access.Authenticate) http.Handler {
 	sessions := make(chan struct{}, maxSessions)
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
@@ -76,6 +76,7 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 			slog.Debug("cannot bound the time of answers", "err", err)
 		}
 		user, err := who(r)
+		attemptOf(r).by(user)
 		if err != nil {
 			w.Header().Add("WWW-Authenticate", "Bearer")
 			w.Header().Add("WWW-Authenticate", `Basic realm="Solopod: any name, and a token as the password"`)
@@ -91,12 +92,9 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 			fail(w, http.StatusForbidden, fmt.Errorf("%s may only read; this needs the socket, or the role admin on the TLS port", user.Name))
 			return
 		}
-		if mutates(r) {
-			if crossSite(r) {
-				fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
-				return
-			}
-			slog.Info("api request", "method", r.Method, "path", r.URL.Path, "user", user.Name)
+		if mutates(r) && crossSite(r) {
+			fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
+			return
 		}
 		if isSession(r) {
 			select {
@@ -107,6 +105,7 @@ func (s *Server) guard(who access.Authenticate) http.Handler {
 				return
 			}
 		}
+		attemptOf(r).begin(r)
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/solopod/solopod/api/page"
+	"github.com/solopod/solopod/audit"
 	"github.com/solopod/solopod/monitor"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/workload"
@@ -19,6 +20,7 @@ type Server struct {
 	version   Version
 	metrics   Metrics
 	files     Files
+	trail     *audit.Trail
 	// reading has the paths that only read, all has every one.
 	reading, all *http.ServeMux
 }
@@ -32,7 +34,7 @@ type Metrics struct {
 
 // NewServer makes a server of the runner's pods and the controller's Jobs.
 func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics, f Files) *Server {
-	s := &Server{runner: r, workloads: workloads, version: v, metrics: m, files: f}
+	s := &Server{runner: r, workloads: workloads, version: v, metrics: m, files: f, trail: audit.NewTrail(nil)}
 	s.reading, s.all = http.NewServeMux(), http.NewServeMux()
 	for _, mux := range []*http.ServeMux{s.reading, s.all} {
 		s.readers(mux)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -95,7 +96,9 @@ func serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
 	begun := false
 	err := streaming.Serve(w, r, func(ctx context.Context, st streaming.Streams) error {
 		begun = true
-		return session(ctx, st)
+		err := session(ctx, st)
+		attemptOf(r).failed(err)
+		return err
 	})
 	switch {
 	case err == nil:
@@ -149,6 +152,7 @@ func (s streams) run(w http.ResponseWriter, r *http.Request) {
 	out := &session.Beginning{Most: maxRunOutput}
 	code, err := s.runner.Exec(r.Context(), n.namespace, n.pod, n.container, command, engine.ExecIO{Stdout: out, Stderr: out})
 	if err == nil && code != 0 {
+		attemptOf(r).failed(fmt.Errorf("command terminated with exit code %d", code)) // what it printed is in no log
 		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.Kept)
 	}
 	if err != nil {
@@ -181,6 +185,7 @@ func (s streams) portForward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := streaming.ServeForward(w, r, pod, r.PathValue("uid"), func(ctx context.Context, port uint16, stream io.ReadWriteCloser) error {
+		attemptOf(r).reached(strconv.Itoa(int(port)))
 		conn, err := s.runner.Dial(ctx, namespace, pod, port)
 		if err != nil {
 			return err

@@ -53,6 +53,11 @@ type config struct {
 	// CgroupDriver is cgroupfs or systemd; empty means systemd where it is the init and cgroups are v2.
 	CgroupDriver string `json:"cgroupDriver,omitempty"`
 	LogLevel     string `json:"logLevel,omitempty"`
+	// AuditLog is a file for audit lines, beside the daemon's log; empty means none. It is rotated at AuditLogMaxSize, a quantity like
+	// 10Mi, and AuditLogMaxBackups older ones are kept.
+	AuditLog           string `json:"auditLog,omitempty"`
+	AuditLogMaxSize    string `json:"auditLogMaxSize,omitempty"`
+	AuditLogMaxBackups int    `json:"auditLogMaxBackups"`
 
 	// ContainerLogMaxSize is a quantity like 10Mi; ContainerLogMaxFiles counts the current file as well.
 	ContainerLogMaxSize  string `json:"containerLogMaxSize,omitempty"`
@@ -106,7 +111,7 @@ func defaults() config {
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, ResolvConf: resolver.DefaultPath, LogLevel: "info",
 		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", ManifestVersions: "optional", MaxParallelStarts: 4,
-		PodPidsLimit: -1, ClusterDomain: "cluster.local",
+		PodPidsLimit: -1, ClusterDomain: "cluster.local", AuditLogMaxSize: "10Mi", AuditLogMaxBackups: 5,
 		ShutdownGracePeriod: metav1.Duration{Duration: 30 * time.Second}, ShutdownGracePeriodCriticalPods: metav1.Duration{Duration: 10 * time.Second},
 	}
 }
@@ -213,6 +218,9 @@ func (c *config) validate() error {
 	}
 	if q, err := resource.ParseQuantity(c.ImageMaxSize); c.ImageMaxSize != "" && (err != nil || q.Sign() <= 0) {
 		return fmt.Errorf("imageMaxSize %q is not a size like 20Gi; leave it out to be bounded by the disk alone", c.ImageMaxSize)
+	}
+	if _, err := c.auditFile(); err != nil {
+		return err
 	}
 	_, err := c.level()
 	return err

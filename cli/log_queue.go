@@ -19,6 +19,7 @@ type logQueue struct {
 	mu     sync.Mutex
 	queued []byte
 	lost   int
+	ever   uint64 // lost since the beginning
 	// flushed is closed when all that was queued is written; nil when it is.
 	flushed chan struct{}
 	wake    chan struct{}
@@ -41,6 +42,7 @@ func (q *logQueue) Write(lines []byte) (int, error) {
 	// What comes behind a gap waits for the line that tells of it.
 	if q.lost > 0 || len(q.queued)+len(lines) > q.most {
 		q.lost++
+		q.ever++
 	} else {
 		q.queued = append(q.queued, lines...)
 	}
@@ -96,4 +98,11 @@ func (q *logQueue) flush(limit time.Duration) {
 	case <-flushed:
 	case <-timer.C:
 	}
+}
+
+// everLost is how many writes were dropped since the beginning.
+func (q *logQueue) everLost() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ever
 }

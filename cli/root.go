@@ -68,6 +68,6 @@ func Command() *cobra.Command {
 		socket = defaults().Socket
 	}
 	root.PersistentFlags().StringVar(&g.socket, "socket", socket, "the daemon's unix socket (also $SOLOPOD_SOCKET)")
-	root.AddCommand(newRun(g), newCheck(), newGet(g), newDescribe(g), newLogs(g), newExec(g), newAttach(g), newPortForward(g), newCp(g), newTop(g), newRestart(g), newWait(g), newImages(g), newClaims(g), newDrain(g), newVersion(g), newCheckDatabase())
+	root.AddCommand(newRun(g), newCheck(), newAudit(g), newGet(g), newDescribe(g), newLogs(g), newExec(g), newAttach(g), newPortForward(g), newCp(g), newTop(g), newRestart(g), newWait(g), newImages(g), newClaims(g), newDrain(g), newVersion(g), newCheckDatabase())
 	return root
 }

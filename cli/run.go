@@ -89,10 +89,15 @@ func runDaemon(ctx context.Context, c config, b *backstop) error {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
 	b.flushes(queue.flush)
+	trail, err := newTrail(c)
+	if err != nil {
+		return err
+	}
+	defer trail.end()
 	supervisor := newSupervisor(ctx)
 	defer supervisor.Close()
 	for err = errRootLost; errors.Is(err, errRootLost); {
-		if err = daemon(ctx, c, queue, supervisor, b); ctx.Err() != nil && errors.Is(err, errRootLost) {
+		if err = daemon(ctx, c, queue, trail, supervisor, b); ctx.Err() != nil && errors.Is(err, errRootLost) {
 			err = nil // it was ending anyway
 		}
 	}
@@ -109,7 +114,7 @@ func runDaemon(ctx context.Context, c config, b *backstop) error {
 var errRootLost = errors.New("the root directory has become read-only")
 
 // daemon wires the daemon together and runs it until ctx ends. log gets what containerd says.
-func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor, b *backstop) error {
+func daemon(ctx context.Context, c config, log io.Writer, trail trail, supervisor *supervisor, b *backstop) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it makes namespaces, mounts and cgroups")
 	}
@@ -141,7 +146,7 @@ func daemon(ctx context.Context, c config, log io.Writer, supervisor *supervisor
 	down, forget := askAtEnd(ctx, goingDown)
 	defer forget()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
-	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known}, supervisor, b)
+	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known}, trail, supervisor, b)
 	if errors.Is(err, errRootLost) && ctx.Err() == nil {
 		slog.Error("the root directory has become read-only; Solopod begins anew without it, and pods run on", "root", c.Root)
 		return err
@@ -158,7 +163,7 @@ type wanted struct {
 }
 
 // serve runs everything that goes on until the end: manifests, images and HTTP.
-func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w wanted, s *supervisor, b *backstop) error {
+func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w wanted, trail trail, s *supervisor, b *backstop) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(b.part("images", func() error { return r.WatchImages(ctx, c.Images) }))
 	group.Go(func() error {
@@ -177,17 +182,18 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w 
 	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
 	directory := source.NewDirectory(c.Manifests, w.options, w.known, workloads.Apply)
 	b.start("the record of versions", func() { c.requireSignatures(ctx, directory, r.Events(), group) })
+	directory.Tell(trail.changed)
 	group.Go(b.part("manifests", func() error { return directory.Run(ctx) }))
 	group.Go(b.part("systemd", func() error { return s.supervise(ctx, r) }))
 	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }
 	var err error
-	if b.start("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads), listening) }); err != nil {
+	if b.start("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads, trail), listening) }); err != nil {
 		return err
 	}
 	return group.Wait()
 }
 
-func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload.Controller) *api.Server {
+func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload.Controller, trail trail) *api.Server {
 	version := buildVersion()
 	version.Containerd = e.Version()
 	own, probes := prometheus.NewRegistry(), prometheus.NewRegistry()
@@ -199,10 +205,13 @@ func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload
 	own.MustRegister(info, monitor.NewStates(r), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	own.MustRegister(r.Telemetry().Own()...)
+	own.MustRegister(trail.lost())
 	probes.MustRegister(r.Telemetry().Probes()...)
-	return api.NewServer(r, workloads, version, api.Metrics{
+	server := api.NewServer(r, workloads, version, api.Metrics{
 		Own: own, Probes: probes, Monitor: monitor.New(r, []string{c.Root, c.LogDir, "/"}), Node: c.NodeName,
 	}, api.Files{Config: map[string]config{"solopodconfig": c}, LogDir: c.LogDir})
+	server.Audit(trail.Trail)
+	return server
 }
 
 // lock keeps a second daemon away from the same root, and from the same state directory: both would drive the same pods. The state

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/solopod/solopod/manifests/validate"
 	"github.com/solopod/solopod/runner/durable"
 )
 
@@ -94,9 +98,16 @@ func (st *state) dropUnusable() {
 	maps.DeleteFunc(st.Cron, func(_ string, c *CronState) bool { return c == nil })
 	for _, c := range st.Cron {
 		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool {
-			return r == nil || r.Job == nil || r.Job.Name == "" || r.Job.Spec.Parallelism == nil || r.Job.Spec.BackoffLimit == nil
+			return r == nil || r.Job == nil || r.Job.Name == "" || !usable(&r.Job.Spec)
 		})
 	}
+}
+
+// usable says whether a Job of the file is one that validation would have let through: a damaged number must not make a million pods.
+func usable(s *batchv1.JobSpec) bool {
+	within := func(n *int32, most int32) bool { return n != nil && *n >= 0 && *n <= most }
+	return within(s.Parallelism, validate.MaxReplicas) && within(s.BackoffLimit, math.MaxInt32) &&
+		(s.Completions == nil || within(s.Completions, validate.MaxReplicas))
 }
 
 // save has the state written. It is called by one goroutine.

@@ -5,21 +5,17 @@ package access
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
 )
@@ -48,34 +44,6 @@ type Authenticate func(r *http.Request) (User, error)
 // Anyone lets everybody in with a role.
 func Anyone(name string, role Role) Authenticate {
 	return func(*http.Request) (User, error) { return User{name, role}, nil }
-}
-
-type peerKey struct{}
-
-// WithPeer keeps who is at the other side of a unix socket; it is an http.Server's ConnContext.
-func WithPeer(ctx context.Context, c net.Conn) context.Context {
-	socket, ok := c.(*net.UnixConn)
-	if !ok {
-		return ctx
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return ctx
-	}
-	var cred *unix.Ucred
-	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return ctx
-	}
-	return context.WithValue(ctx, peerKey{}, fmt.Sprintf("uid %d, pid %d", cred.Uid, cred.Pid))
-}
-
-// Socket is for a unix socket: whoever may open it is an admin.
-func Socket(r *http.Request) (User, error) {
-	name, ok := r.Context().Value(peerKey{}).(string)
-	if !ok {
-		name = "the socket"
-	}
-	return User{name, Admin}, nil
 }
 
 // The groups (organizations) of a client's certificate that have a role. Those that are not Solopod's are what kubeadm gives a

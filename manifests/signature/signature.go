@@ -42,23 +42,23 @@ const (
 	comment = "untrusted comment: "
 )
 
-// Verify verifies that the signature is one of data by one of the keys. The error is one of this package's; its text goes on
-// behind the name of the signature's file.
-func (k Keys) Verify(data, signature []byte, now time.Time) error {
+// Verify verifies that the signature is one of data by one of the keys, and names the signer: the key, and whose it is where its line
+// says so. The error is one of this package's; its text goes on behind the name of the signature's file.
+func (k Keys) Verify(data, signature []byte, now time.Time) (signer string, err error) {
 	switch {
 	case bytes.HasPrefix(signature, []byte(armor)):
 		return k.verifySSH(data, signature, now)
 	case bytes.HasPrefix(signature, []byte(comment)):
 		return k.verifyMinisign(data, signature)
 	}
-	return ErrMalformed
+	return "", ErrMalformed
 }
 
 // verifyMinisign takes both forms, of the content itself and of its hash. The trusted comment is signed as well.
-func (k Keys) verifyMinisign(data, signature []byte) error {
+func (k Keys) verifyMinisign(data, signature []byte) (signer string, err error) {
 	var s minisign.Signature
 	if err := s.UnmarshalText(signature); err != nil {
-		return fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
+		return "", fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
 	}
 	known := false
 	for _, key := range k.minisign { // several may have the same id
@@ -66,22 +66,22 @@ func (k Keys) verifyMinisign(data, signature []byte) error {
 			continue
 		}
 		if known = true; minisign.Verify(key, data, signature) {
-			return nil
+			return fmt.Sprintf("minisign key %X", s.KeyID), nil
 		}
 	}
 	if known {
-		return fmt.Errorf("%w (minisign key %X)", ErrChanged, s.KeyID)
+		return "", fmt.Errorf("%w (minisign key %X)", ErrChanged, s.KeyID)
 	}
-	return fmt.Errorf("%w (minisign key %X)", ErrUnknownKey, s.KeyID)
+	return "", fmt.Errorf("%w (minisign key %X)", ErrUnknownKey, s.KeyID)
 }
 
-func (k Keys) verifySSH(data, signature []byte, now time.Time) error {
+func (k Keys) verifySSH(data, signature []byte, now time.Time) (signer string, err error) {
 	s, err := sshsig.Unarmor(signature)
 	if err != nil {
-		return fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
+		return "", fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
 	}
 	if s.Namespace != Namespace {
-		return fmt.Errorf("%w, the namespace %s: sign with -n %s", ErrPurpose, brief(s.Namespace), Namespace)
+		return "", fmt.Errorf("%w, the namespace %s: sign with -n %s", ErrPurpose, brief(s.Namespace), Namespace)
 	}
 	name, wire := ssh.FingerprintSHA256(s.PublicKey), s.PublicKey.Marshal()
 	err = fmt.Errorf("%w (ssh key %s)", ErrUnknownKey, name)
@@ -94,11 +94,11 @@ func (k Keys) verifySSH(data, signature []byte, now time.Time) error {
 			continue
 		}
 		if sshsig.Verify(bytes.NewReader(data), s, key.PublicKey, s.HashAlgorithm, Namespace) == nil {
-			return nil
+			return strings.TrimSpace(key.who + " ssh key " + name), nil
 		}
-		return fmt.Errorf("%w (ssh key %s)", ErrChanged, name)
+		return "", fmt.Errorf("%w (ssh key %s)", ErrChanged, name)
 	}
-	return err
+	return "", err
 }
 
 // brief shows what may be from the signature itself, before anything of it was verified.

@@ -93,8 +93,12 @@ func TestVerify(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := k.Verify(data, c.signature, now); !errors.Is(err, c.is) {
+			signer, err := k.Verify(data, c.signature, now)
+			if !errors.Is(err, c.is) {
 				t.Errorf("%v, want %v", err, c.is)
+			}
+			if strings.Contains(signer, " key ") != (c.is == nil) {
+				t.Errorf("signed by %q with %v", signer, err)
 			}
 		})
 	}
@@ -137,7 +141,8 @@ func TestEveryByteCounts(t *testing.T) {
 	} {
 		for i := range data {
 			other := bytes.Clone(data)
-			if other[i] ^= 1; k.Verify(other, signature, now) == nil {
+			other[i] ^= 1
+			if _, err := k.Verify(other, signature, now); err == nil {
 				t.Errorf("%s: byte %d of the file may be another", name, i)
 			}
 		}
@@ -145,7 +150,7 @@ func TestEveryByteCounts(t *testing.T) {
 		for i := free + 1; i < len(signature); i++ {
 			other := bytes.Clone(signature)
 			other[i] ^= 1
-			if k.Verify(data, other, now) == nil && !sameMeaning(signature, other) {
+			if _, err := k.Verify(data, other, now); err == nil && !sameMeaning(signature, other) {
 				t.Errorf("%s: byte %d of the signature may be another:\n%s", name, i, other)
 			}
 		}
@@ -216,10 +221,10 @@ func TestTools(t *testing.T) {
 		if len(signature) > MaxSize {
 			t.Errorf("%s: a signature has %d bytes", name, len(signature))
 		}
-		if err := k.Verify(data, signature, time.Now()); err != nil {
+		if _, err := k.Verify(data, signature, time.Now()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := k.Verify(append(data, '\n'), signature, time.Now()); !errors.Is(err, ErrChanged) {
+		if _, err := k.Verify(append(data, '\n'), signature, time.Now()); !errors.Is(err, ErrChanged) {
 			t.Errorf("%s of another file: %v", name, err)
 		}
 	}

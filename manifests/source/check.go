@@ -102,7 +102,7 @@ func readNamed(path string) ([]byte, error) {
 func checkNamed(set *manifests.Set, path string, info os.FileInfo, data []byte, opts decode.Options, s *signing) {
 	doc := s.check(path, data, func() document {
 		contents, problems := decode.Decode(path, data, opts)
-		return document{contents, problems}
+		return document{contents: contents, problems: problems}
 	})
 	if len(doc.contents.Secrets) > 0 && info.Mode().IsRegular() { // a pipe says nothing of the file behind it
 		if err := checkReadable(path, info); err != nil {

@@ -6,6 +6,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -26,12 +27,16 @@ type Directory struct {
 	update  func(manifests.Snapshot)
 	watcher *Watcher[document]
 	signing *signing // nil when nothing has to be signed
+	changes changes
 }
 
 // document is what one file says.
 type document struct {
 	contents manifests.Contents
 	problems manifests.Problems
+	origin   manifests.Origin
+	// secret: what problems quote of it may be a Secret's.
+	secret bool
 }
 
 // NewDirectory prepares to watch path. known are the pods that an earlier run applied. update is called from Run's
@@ -46,6 +51,7 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 		Dir: d.path, Wanted: isManifest, Trust: checkWritable,
 		Known: names, Load: d.load, Apply: d.apply,
 	})
+	d.changes = newChanges(d.set.Snapshot(time.Now()))
 	return d
 }
 
@@ -56,6 +62,9 @@ func (d *Directory) RequireSignatures(s Signing) {
 
 // Verify has all files verified again, for the clock by which keys are good was set. It may be called at any time.
 func (d *Directory) Verify() { d.watcher.Reload() }
+
+// Tell has tell called, from Run's goroutine, with what each version of a file changes; it must not block. It is called before Run.
+func (d *Directory) Tell(tell func(manifests.Change)) { d.changes.tell = tell }
 
 // Run reads the directory, calls update, and goes on with every change until ctx ends. It returns within a second then, whatever
 // hangs.
@@ -98,7 +107,11 @@ func (d *Directory) load(f *File) (document, error) {
 	if !f.Unchanged() {
 		return document{}, ErrBeingWritten
 	}
-	return d.signing.decode(f.Name(), name, data, func() document { return decodeTrusted(name, f, data, d.opts) })
+	out, err := d.signing.decode(f.Name(), name, data, func() document { return decodeTrusted(name, f, data, d.opts) })
+	signer := out.origin.Signer
+	out.origin, out.secret = originOf(f.Info), bytes.Contains(data, []byte("Secret"))
+	out.origin.Signer = signer
+	return out, err
 }
 
 // decodeTrusted decodes what a file of a manifests directory holds, if none but those who may can write it, and read its Secrets.
@@ -113,7 +126,7 @@ func decodeTrusted(name string, f *File, data []byte, opts decode.Options) docum
 			problems = append(problems, manifests.Problem{File: name, Message: err.Error()})
 		}
 	}
-	return document{contents, problems}
+	return document{contents: contents, problems: problems}
 }
 
 // apply takes over what a look at the directory has brought.
@@ -145,6 +158,7 @@ func (d *Directory) apply(r Round[document]) {
 	if r.Unwatched != "" {
 		s.Unwatched = "the manifests directory " + d.path + " " + r.Unwatched
 	}
+	d.changes.tellOf(r, &s)
 	d.update(s)
 }
 

@@ -131,10 +131,12 @@ func (s *signing) decode(path, name string, data []byte, decoded func() document
 	if err != nil {
 		return refuse("cannot be verified: " + s.problem().Error()), nil
 	}
-	if err := s.verify(keys, path, data); err != nil {
+	signer, err := s.verify(keys, path, data)
+	if err != nil {
 		return document{}, &Mismatch{err}
 	}
 	out := decoded()
+	out.origin.Signer = signer
 	if len(out.problems.Errors()) > 0 {
 		return out, nil
 	}
@@ -148,8 +150,8 @@ func (s *signing) decode(path, name string, data []byte, decoded func() document
 	return out, nil
 }
 
-// verify finds a good signature of a file's content beside the file.
-func (s *signing) verify(keys signature.Keys, path string, data []byte) error {
+// verify finds a good signature of a file's content beside the file, and names its signer.
+func (s *signing) verify(keys signature.Keys, path string, data []byte) (signer string, err error) {
 	name, unsigned := manifests.PrintableName(filepath.Base(path)), true
 	var found []string
 	for _, suffix := range signatureSuffixes {
@@ -162,8 +164,8 @@ func (s *signing) verify(keys signature.Keys, path string, data []byte) error {
 			found = append(found, fmt.Sprintf("%s%s cannot be read: %s", name, suffix, manifests.PrintableName(err.Error())))
 			continue
 		}
-		if err = keys.Verify(data, text, time.Now()); err == nil {
-			return nil
+		if signer, err = keys.Verify(data, text, time.Now()); err == nil {
+			return signer, nil
 		}
 		said := fmt.Sprintf("%s%s %v", name, suffix, err)
 		if errors.Is(err, signature.ErrUnknownKey) {
@@ -172,10 +174,10 @@ func (s *signing) verify(keys signature.Keys, path string, data []byte) error {
 		found = append(found, said)
 	}
 	if unsigned {
-		return fmt.Errorf("is not signed: there is no %s.sig and no %[1]s.minisig; sign it with \"minisign -Sm %[1]s\" or \"ssh-keygen -Y sign -n %[2]s -f KEY %[1]s\"",
+		return "", fmt.Errorf("is not signed: there is no %s.sig and no %[1]s.minisig; sign it with \"minisign -Sm %[1]s\" or \"ssh-keygen -Y sign -n %[2]s -f KEY %[1]s\"",
 			name, signature.Namespace)
 	}
-	return fmt.Errorf("is not signed as it must be: %s", strings.Join(found, "; "))
+	return "", fmt.Errorf("is not signed as it must be: %s", strings.Join(found, "; "))
 }
 
 // accept has the version of a file that is good noted before it is used.

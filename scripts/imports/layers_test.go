@@ -9,7 +9,7 @@ import (
 // layers, from the top down: a package imports only what lies below it. "x/" stands for what lies below x. runner/foreign is the
 // lowest: whoever opens a file needs it, and it knows nothing of the house.
 var layers = []string{
-	"cli", "api", "api/", "workload", "monitor", "monitor/", "oom", "runner", "runner/", "manifests/", "manifests", "runner/foreign",
+	"cli", "api", "api/", "inspection", "audit", "workload", "monitor", "monitor/", "oom", "runner", "runner/", "manifests/", "manifests", "runner/foreign",
 }
 
 func layer(name string) int {
