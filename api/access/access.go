@@ -160,7 +160,7 @@ func newTokens(path string) *tokens {
 	t := &tokens{path: path, read: readTokens}
 	t.watched = watched[[]knownToken]{
 		what: "the tokens in " + path, turn: make(chan struct{}, 1),
-		err: fmt.Errorf("the file system of %s does not answer", path), // until a look at it has ended
+		err: errUnanswered, // until a look at it has ended
 		look: func() (string, error) {
 			stamp, err := trusted.Look(path, trusted.Secret)
 			return string(stamp), err

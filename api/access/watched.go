@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -9,6 +10,9 @@ import (
 // lookLimit is how long a request waits for files, which are local ones as a rule. Only one request does, of those that come while a look
 // at the files hangs.
 const lookLimit = 2 * time.Second
+
+// errUnanswered stands before the first answer.
+var errUnanswered = errors.New("its file system does not answer")
 
 // watched is what was read of files, which are read again when they change. Nobody waits long for their file system: while that does not
 // answer, what was read last counts.
@@ -103,6 +107,7 @@ func (w *watched[T]) refresh(looked chan<- struct{}) {
 // tell writes down what has gone wrong, once.
 func (w *watched[T]) tell(before, now error) {
 	switch {
+	case now == nil && errors.Is(before, errUnanswered):
 	case now == nil && before != nil:
 		slog.Info("read again", "what", w.what)
 	case now == nil || before != nil && before.Error() == now.Error():

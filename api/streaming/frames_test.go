@@ -170,6 +170,10 @@ func frame(opcode byte, payload string) string {
 
 // seeds are the frames of whole sessions.
 func seeds(t testing.TB) map[int][][]byte {
+	// These sessions are whole ones, also on a machine that is busy.
+	usual := creationTimeout
+	creationTimeout = 30 * time.Second
+	defer func() { creationTimeout = usual }()
 	out := map[int][][]byte{}
 	for i := range 2 {
 		out[i] = append(out[i], recorded(t, "/exec", func(dial Dial, u *url.URL) error {
