@@ -185,7 +185,7 @@ func seeds(t testing.TB) map[int][][]byte {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // the end
+		defer f.Close()
 		near, far := net.Pipe()
 		go func() {
 			fmt.Fprint(far, "word")

@@ -65,19 +65,20 @@ func Serve(w http.ResponseWriter, r *http.Request, session Session) error {
 		})
 	}()
 	select {
-	case <-ended:
-		return nil // what it answers, it has
+	case err := <-ended:
+		return err
 	case <-ctx.Done():
 	}
 	// SPDY's library waits for ever to write to a stream whose client has gone before the stream was replied to.
 	limit := time.NewTimer(creationTimeout)
 	defer limit.Stop()
 	select {
-	case <-ended:
+	case err := <-ended:
+		return err
 	case <-limit.C:
 		slog.Debug("a session is left behind: its client went away while it began")
+		return nil
 	}
-	return nil
 }
 
 // sessionAdapter lets the library, which knows an executor by names, run a session.
