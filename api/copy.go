@@ -60,7 +60,11 @@ func (p patientReader) Read(b []byte) (int, error) {
 	if err := p.c.SetReadDeadline(time.Now().Add(answerTime)); err != nil {
 		return 0, err
 	}
-	return p.r.Read(b)
+	n, err := p.r.Read(b)
+	if errors.Is(err, io.EOF) { // what is done with it may take long
+		err = errors.Join(p.c.SetReadDeadline(time.Time{}), err)
+	}
+	return n, err
 }
 
 func fileStatus(err error) int {

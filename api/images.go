@@ -38,7 +38,7 @@ func (s imageStore) list(w http.ResponseWriter, r *http.Request) {
 
 // importArchive reads an archive from the request's body.
 func (s imageStore) importArchive(w http.ResponseWriter, r *http.Request) {
-	list, err := s.runner.Images().Import(r.Context(), r.Body)
+	list, err := s.runner.Images().Import(r.Context(), patientReader{r.Body, http.NewResponseController(w)})
 	if err != nil {
 		fail(w, http.StatusUnprocessableEntity, err)
 		return

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -12,21 +13,8 @@ import (
 // logs answers with a container's log, as a kubelet.
 func (s pods) logs(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	o := reader.Options{Tail: -1, Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
-	var err error
-	if v := q.Get("tailLines"); v != "" {
-		if o.Tail, err = strconv.ParseInt(v, 10, 64); err != nil || o.Tail < 0 {
-			fail(w, http.StatusBadRequest, fmt.Errorf("tailLines: %q is not a number of lines", v))
-			return
-		}
-	}
-	if v := q.Get("limitBytes"); v != "" {
-		if o.LimitBytes, err = strconv.ParseInt(v, 10, 64); err != nil || o.LimitBytes < 1 {
-			fail(w, http.StatusBadRequest, fmt.Errorf("limitBytes: %q is not a number of bytes", v))
-			return
-		}
-	}
-	if o.Since, err = since(q.Get("sinceSeconds"), q.Get("sinceTime")); err != nil {
+	o, err := logOptions(q)
+	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
@@ -38,13 +26,33 @@ func (s pods) logs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// logOptions reads a query in the kubelet's form.
+func logOptions(q url.Values) (o reader.Options, err error) {
+	o = reader.Options{Tail: -1, Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
+	if v := q.Get("tailLines"); v != "" {
+		if o.Tail, err = strconv.ParseInt(v, 10, 64); err != nil || o.Tail < 0 {
+			return o, fmt.Errorf("tailLines: %q is not a number of lines", v)
+		}
+	}
+	if v := q.Get("limitBytes"); v != "" {
+		if o.LimitBytes, err = strconv.ParseInt(v, 10, 64); err != nil || o.LimitBytes < 1 {
+			return o, fmt.Errorf("limitBytes: %q is not a number of bytes", v)
+		}
+	}
+	o.Since, err = since(q.Get("sinceSeconds"), q.Get("sinceTime"))
+	return o, err
+}
+
+// longAgo bounds sinceSeconds: more do not fit into a time.Duration.
+const longAgo = 100 * 365 * 24 * 60 * 60
+
 func since(seconds, at string) (time.Time, error) {
 	if seconds != "" {
 		n, err := strconv.ParseInt(seconds, 10, 64)
 		if err != nil || n < 0 {
 			return time.Time{}, fmt.Errorf("sinceSeconds: %q is not a number of seconds", seconds)
 		}
-		return time.Now().Add(-time.Duration(n) * time.Second), nil
+		return time.Now().Add(-time.Duration(min(n, longAgo)) * time.Second), nil
 	}
 	if at == "" {
 		return time.Time{}, nil

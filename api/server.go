@@ -21,8 +21,8 @@ type Server struct {
 	metrics   Metrics
 	files     Files
 	trail     *audit.Trail
-	// reading has the paths that only read, all has every one.
-	reading, all *http.ServeMux
+	// measuring has the paths of health and metrics, reading those that only read, all has every one.
+	measuring, reading, all *http.ServeMux
 }
 
 // Metrics are what stands behind the metrics' paths.
@@ -35,7 +35,10 @@ type Metrics struct {
 // NewServer makes a server of the runner's pods and the controller's Jobs.
 func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Metrics, f Files) *Server {
 	s := &Server{runner: r, workloads: workloads, version: v, metrics: m, files: f, trail: audit.NewTrail(nil)}
-	s.reading, s.all = http.NewServeMux(), http.NewServeMux()
+	s.measuring, s.reading, s.all = http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
+	for _, mux := range []*http.ServeMux{s.measuring, s.reading, s.all} {
+		s.measurers(mux)
+	}
 	for _, mux := range []*http.ServeMux{s.reading, s.all} {
 		s.readers(mux)
 	}
@@ -43,19 +46,23 @@ func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Me
 	return s
 }
 
-// readers are the paths that only read.
-func (s *Server) readers(mux *http.ServeMux) {
+// measurers are the paths of health and metrics. They have names of pods and what they use, but nothing of what is in them.
+func (s *Server) measurers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) }) // a metric has it, too
+	s.metrics.routes(mux)
+}
+
+// readers are the paths that only read.
+func (s *Server) readers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /manifests", s.manifests)
 	mux.HandleFunc("GET /workloads", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Workloads{s.workloads.Statuses()}) })
 	mux.HandleFunc("GET /node", s.node)
-	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) })
 	pods{s.runner}.readers(mux)
 	events{s.runner}.routes(mux)
 	imageStore{s.runner}.readers(mux)
 	claimStore{s.runner}.readers(mux)
-	s.metrics.routes(mux)
 	page.Routes(mux)
 }
 

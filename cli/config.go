@@ -11,10 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/solopod/solopod/api/hosts"
+	"github.com/solopod/solopod/api/trusted"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/cgroup"
-	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/network/bridge"
@@ -35,6 +36,11 @@ type config struct {
 	// SocketGroup is the group whose members may use the socket, by name or number; empty means root's.
 	SocketGroup string `json:"socketGroup,omitempty"`
 	Listen      string `json:"listen,omitempty"`
+	// PlainPort is what anybody may see at Listen: metrics, with health, or read, which is all that can be read.
+	PlainPort string `json:"plainPort,omitempty"`
+	// AllowedHosts are names and addresses, beside the machine's own, that clients may call it by (the Host header); *.example.com are all
+	// that end so.
+	AllowedHosts []string `json:"allowedHosts,omitempty"`
 	// TLSListen is an address for HTTPS with authentication; empty means none. The certificate is TLSCertFile with
 	// TLSPrivateKeyFile, or one that Solopod makes and keeps in <root>/tls. ClientCAFile and AuthTokenFile say who is known.
 	TLSListen         string `json:"tlsListen,omitempty"`
@@ -108,7 +114,7 @@ func defaults() config {
 	return config{
 		Manifests: "/etc/solopod/manifests", Images: "/var/lib/solopod/images", Root: "/var/lib/solopod",
 		State: "/run/solopod", LogDir: "/var/log", Containerd: embeddedContainerd, Runtime: "runc",
-		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", CNIConfDir: "/etc/cni/net.d",
+		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", PlainPort: plainMetrics, CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, ResolvConf: resolver.DefaultPath, LogLevel: "info",
 		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", ManifestVersions: "optional", MaxParallelStarts: 4,
 		PodPidsLimit: -1, ClusterDomain: "cluster.local", AuditLogMaxSize: "10Mi", AuditLogMaxBackups: 5,
@@ -117,6 +123,12 @@ func defaults() config {
 }
 
 const embeddedContainerd = "embedded"
+
+// What the plain port shows.
+const (
+	plainMetrics = "metrics"
+	plainRead    = "read"
+)
 
 // register makes the flags; their defaults are c's values.
 func (c *config) register(f *pflag.FlagSet) {
@@ -127,7 +139,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.LogDir, "log-dir", c.LogDir, "containers' logs go to pods/ and containers/ below it")
 	f.StringVar(&c.Containerd, "containerd", c.Containerd, `"embedded", or the socket of a containerd that runs already`)
 	f.StringVar(&c.Runtime, "runtime", c.Runtime, "OCI runtime: runc, crun or a path")
-	f.StringVar(&c.Listen, "listen", c.Listen, `address for read-only HTTP; "" for none`)
+	f.StringVar(&c.Listen, "listen", c.Listen, `address for HTTP that shows health and metrics, or more (plainPort in the configuration); "" for none`)
 	f.StringVar(&c.TLSListen, "tls-listen", c.TLSListen, "address for HTTPS, for clients with a certificate or a token (clientCAFile, authTokenFile in the configuration)")
 	f.StringVar(&c.CNIBinDir, "cni-bin-dir", c.CNIBinDir, "directory of CNI plugins (default /opt/cni/bin, then /usr/lib/cni)")
 	f.StringVar(&c.CNIConfDir, "cni-conf-dir", c.CNIConfDir, "directory of CNI configurations; without one pods get a bridge of Solopod's")
@@ -147,7 +159,7 @@ const maxConfig = 1 << 20
 func loadConfig(path string, flags *pflag.FlagSet) (config, error) {
 	c := defaults()
 	if path != "" {
-		data, err := foreign.ReadFollowing(path, maxConfig)
+		data, err := trusted.Read(path, trusted.Public, maxConfig)
 		if err != nil {
 			return c, fmt.Errorf("cannot read the configuration: %w", err)
 		}
@@ -200,6 +212,12 @@ func (c *config) validate() error {
 	}
 	if c.PodPidsLimit < -1 || c.PodPidsLimit == 0 {
 		return fmt.Errorf("podPidsLimit is a number above 0, or -1 for no bound, not %d", c.PodPidsLimit)
+	}
+	if c.PlainPort != plainMetrics && c.PlainPort != plainRead {
+		return fmt.Errorf("plainPort is metrics or read, not %q", c.PlainPort)
+	}
+	if err := hosts.Check(c.AllowedHosts); err != nil {
+		return err
 	}
 	if c.UnknownFields != "strict" && c.UnknownFields != "warn" {
 		return fmt.Errorf("unknownFields is strict or warn, not %q", c.UnknownFields)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/api/access"
+	"github.com/solopod/solopod/api/hosts"
 )
 
 // listenAll opens the listeners of the configuration and has them served. A port that cannot be had is not worth a machine
@@ -22,32 +23,33 @@ func listenAll(ctx context.Context, c config, server *api.Server, serve func(fun
 	if err != nil {
 		return err
 	}
-	serve(func() error { return server.Serve(ctx, socket, access.Socket, nil) })
-	listen := &net.ListenConfig{}
-	if c.Listen != "" {
-		if plain, err := listen.Listen(ctx, "tcp", c.Listen); err != nil {
-			slog.Error("cannot serve HTTP there; choose another --listen, or \"\" for none", "listen", c.Listen, "err", err)
-		} else {
-			serve(func() error { return server.Serve(ctx, plain, access.Anyone("the plain port", access.Reader), nil) })
-		}
-	}
-	if c.TLSListen == "" {
-		return nil
-	}
+	machine := &hosts.Machine{Node: c.NodeName, Allowed: c.AllowedHosts}
+	serve(func() error { return server.Serve(ctx, socket, api.Door{Who: access.Socket, Host: machine}) })
 	// Whom to let in is not guessed: what is wrong with it ends the start.
-	if c.ClientCAFile == "" && c.AuthTokenFile == "" {
-		return errors.New("tlsListen lets nobody in without clientCAFile or authTokenFile in the configuration")
-	}
 	if c.AuthTokenFile != "" {
 		if err := access.CheckTokens(c.AuthTokenFile); err != nil {
 			return err
 		}
 	}
+	listen := &net.ListenConfig{}
+	if c.Listen != "" {
+		if plain, err := listen.Listen(ctx, "tcp", c.Listen); err != nil {
+			slog.Error("cannot serve HTTP there; choose another --listen, or \"\" for none", "listen", c.Listen, "err", err)
+		} else {
+			serve(func() error { return server.Serve(ctx, plain, c.plainDoor(machine)) })
+		}
+	}
+	if c.TLSListen == "" {
+		return nil
+	}
+	if c.ClientCAFile == "" && c.AuthTokenFile == "" {
+		return errors.New("tlsListen lets nobody in without clientCAFile or authTokenFile in the configuration")
+	}
 	names, addresses := ownNames(c.NodeName)
-	secure, err := access.TLS{
+	identity, err := access.TLS{
 		CertFile: c.TLSCertFile, KeyFile: c.TLSPrivateKeyFile, Dir: filepath.Join(c.Root, "tls"), ClientCAFile: c.ClientCAFile,
 		Names: names, Addresses: addresses,
-	}.Config()
+	}.Identity()
 	if err != nil {
 		return err
 	}
@@ -56,9 +58,20 @@ func listenAll(ctx context.Context, c config, server *api.Server, serve func(fun
 		slog.Error("cannot serve HTTPS there; choose another --tls-listen", "tlsListen", c.TLSListen, "err", err)
 		return nil
 	}
-	slog.Info("HTTPS for clients with a certificate or a token", "address", l.Addr(), "sha256", access.Fingerprint(secure))
-	serve(func() error { return server.Serve(ctx, l, access.Credentials(c.AuthTokenFile), secure) })
+	slog.Info("HTTPS for clients with a certificate or a token", "address", l.Addr(), "sha256", identity.Fingerprint())
+	door := api.Door{Who: access.Credentials(c.AuthTokenFile, identity.Trusts), Secure: identity, Host: machine}
+	serve(func() error { return server.Serve(ctx, l, door) })
 	return nil
+}
+
+// plainDoor is that of the port without TLS.
+func (c *config) plainDoor(machine *hosts.Machine) api.Door {
+	role := access.Scraper
+	if c.PlainPort == plainRead {
+		role = access.Reader
+	}
+	return api.Door{Who: access.Plain(role, c.AuthTokenFile), Host: machine, More: fmt.Sprintf(
+		"for more use the command line, the socket (curl --unix-socket %s http://localhost/pods), the TLS port, or plainPort: read in the configuration", c.Socket)}
 }
 
 // ownNames are what the machine may be called by, for its certificate.

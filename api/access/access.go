@@ -1,5 +1,5 @@
 // Package access says who may do what: a user is found by the other side of the unix socket, by a client certificate or by a
-// token, and has one of two roles.
+// token, and has one of three roles.
 package access
 
 import (
@@ -10,14 +10,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"os"
+	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/api/trusted"
 )
 
 // Role is what a user may do.
@@ -26,6 +26,8 @@ type Role int
 const (
 	// None may nothing.
 	None Role = iota
+	// Scraper may see health and metrics.
+	Scraper
 	// Reader may see everything that has no secrets.
 	Reader
 	// Admin may change things, and enter containers.
@@ -41,77 +43,109 @@ type User struct {
 // Authenticate finds the user of a request; an error says why there is none.
 type Authenticate func(r *http.Request) (User, error)
 
-// Anyone lets everybody in with a role.
-func Anyone(name string, role Role) Authenticate {
-	return func(*http.Request) (User, error) { return User{name, role}, nil }
-}
-
 // The groups (organizations) of a client's certificate that have a role. Those that are not Solopod's are what kubeadm gives a
 // kube-apiserver to use with kubelets.
 var groups = map[string]Role{
-	"solopod:read-only": Reader, "solopod:admin": Admin, "system:masters": Admin, "kubeadm:cluster-admins": Admin,
+	"solopod:metrics": Scraper, "solopod:read-only": Reader, "solopod:admin": Admin, "system:masters": Admin, "kubeadm:cluster-admins": Admin,
 }
+
+// The roles that a file of tokens gives.
+var roles = map[string]Role{"admin": Admin, "read-only": Reader, "metrics": Scraper}
 
 var (
 	errNobody = errors.New("who are you? Use a client certificate or a token (Authorization: Bearer ...)")
 	errToken  = errors.New("this token is not known")
+	// errUnreadable: what is wrong is in the log.
+	errUnreadable = errors.New("the tokens cannot be read; the daemon's log says why")
+	errClear      = errors.New("this port takes tokens from this machine alone, as they are sent in clear: use the TLS port, and give this client another token")
+	errExpired    = errors.New("this client's certificate has expired, or its authority is trusted no more")
 )
 
-// Credentials authenticates by client certificates, which the TLS layer has verified, and by the tokens of a file, if there is one.
-func Credentials(tokenFile string) Authenticate {
+// Credentials authenticates by client certificates, which the TLS layer has verified when the connection began and whose authority must
+// be one that is trusted now, and by the tokens of a file, if there is one. A nil trusts stands for all.
+func Credentials(tokenFile string, trusts func(authority *x509.Certificate) bool) Authenticate {
 	t := newTokens(tokenFile)
 	return func(r *http.Request) (User, error) {
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-			return byCertificate(r.TLS.VerifiedChains[0][0])
+			return byCertificate(r.TLS.VerifiedChains, trusts)
 		}
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok { // a browser asks its user for a name and a password: that is the token
-			_, token, ok = r.BasicAuth()
-		}
+		token, ok := tokenIn(r)
 		if !ok {
 			return User{}, errNobody
 		}
-		return t.find(strings.TrimSpace(token))
+		return t.find(token)
 	}
 }
 
-func byCertificate(c *x509.Certificate) (User, error) {
+// Plain is for a port without TLS: everybody has a role there. A token of a file, if there is one, may give that of a reader, and no
+// more; it counts on this machine alone, as it can be read on the way.
+func Plain(role Role, tokenFile string) Authenticate {
+	t := newTokens(tokenFile)
+	return func(r *http.Request) (User, error) {
+		anyone := User{"the plain port", role}
+		token, ok := tokenIn(r)
+		if !ok || tokenFile == "" {
+			return anyone, nil
+		}
+		if !isOnLoopback(r) {
+			return User{}, errClear
+		}
+		u, err := t.find(token)
+		u.Role = max(min(u.Role, Reader), role)
+		return u, err
+	}
+}
+
+func isOnLoopback(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return err == nil && ok && remote.Addr().Unmap().IsLoopback() && local.IP.IsLoopback()
+}
+
+// tokenIn is the token that a request carries. A browser asks its user for a name and a password: that is the token.
+func tokenIn(r *http.Request) (token string, ok bool) {
+	if token, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok {
+		_, token, ok = r.BasicAuth()
+	}
+	return strings.TrimSpace(token), ok
+}
+
+func byCertificate(chains [][]*x509.Certificate, trusts func(*x509.Certificate) bool) (User, error) {
+	c := chains[0][0]
+	// The connection may have begun long ago.
+	trusted := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return trusts == nil || trusts(chain[len(chain)-1]) })
+	if !trusted || !c.NotAfter.IsZero() && time.Now().After(c.NotAfter) {
+		return User{}, errExpired
+	}
 	u := User{Name: c.Subject.CommonName}
 	for _, group := range c.Subject.Organization {
 		u.Role = max(u.Role, groups[group])
 	}
 	if u.Role == None {
-		return u, fmt.Errorf("the certificate of %q has no group (O) with a role: solopod:admin or solopod:read-only", u.Name)
+		return u, fmt.Errorf("the certificate of %q has no group (O) with a role: solopod:admin, solopod:read-only or solopod:metrics", u.Name)
 	}
 	return u, nil
 }
 
-// tokens are those of a file, which is read again when it changes. Nobody waits long for its file system: while that does not answer, the
-// tokens of the last time count.
+// tokens are those of a file.
 type tokens struct {
 	path string
 	read func(path string) ([]knownToken, error)
-	// turn is taken by who looks at the file; what follows is that one's.
-	turn chan struct{}
-	at   time.Time
-	size int64
-
-	mu sync.Mutex
-	// list, or err, is what was found last.
-	list []knownToken
-	err  error
-	hung bool // a look at the file has taken longer than lookLimit, and goes on
+	watched[[]knownToken]
 }
 
-// lookLimit is how long a request waits for the file of tokens, which is a local one as a rule. Only one request does, of those that come
-// while a look at the file hangs.
-const lookLimit = 2 * time.Second
-
 func newTokens(path string) *tokens {
-	return &tokens{
-		path: path, read: readTokens, turn: make(chan struct{}, 1),
-		err: fmt.Errorf("cannot read the tokens: the file system of %s does not answer", path), // until a look at it has ended
+	t := &tokens{path: path, read: readTokens}
+	t.watched = watched[[]knownToken]{
+		what: "the tokens in " + path, turn: make(chan struct{}, 1),
+		err: errUnanswered, // until a look at it has ended
+		look: func() (string, error) {
+			stamp, err := trusted.Look(path, trusted.Secret)
+			return string(stamp), err
+		},
+		load: func() ([]knownToken, error) { return t.read(path) },
 	}
+	return t
 }
 
 type knownToken struct {
@@ -124,8 +158,8 @@ func (t *tokens) find(token string) (User, error) {
 		return User{}, errToken
 	}
 	list, err := t.current()
-	if err != nil {
-		return User{}, err
+	if err != nil { // whose path is nothing for those who are not let in
+		return User{}, errUnreadable
 	}
 	hash, found := sha256.Sum256([]byte(token)), User{}
 	for _, k := range list { // all of them, so that time does not tell
@@ -139,89 +173,23 @@ func (t *tokens) find(token string) (User, error) {
 	return found, nil
 }
 
-// current is what the file holds now, or what it held when it last answered.
-func (t *tokens) current() ([]knownToken, error) {
-	limit := time.NewTimer(lookLimit)
-	defer limit.Stop()
-	looked := make(chan struct{})
-	if !t.isHung() {
-		select {
-		case t.turn <- struct{}{}:
-			go func() { // left behind when it hangs: no more than one
-				t.look(looked)
-				<-t.turn
-			}()
-			select {
-			case <-looked:
-			case <-limit.C:
-				t.leave(looked)
-			}
-		case <-limit.C:
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.list, t.err
-}
-
-func (t *tokens) isHung() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.hung
-}
-
-// leave notes that a look at the file hangs, unless it has ended in this moment.
-func (t *tokens) leave(looked <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	select {
-	case <-looked:
-	default:
-		t.hung = true
-	}
-}
-
-// look reads the file when it is another one than before, and closes looked.
-func (t *tokens) look(looked chan<- struct{}) {
-	list, err := t.list, t.err // written here alone
-	info, serr := os.Stat(t.path)
-	if serr != nil {
-		list, err, t.at = nil, fmt.Errorf("cannot read the tokens: %w", serr), time.Time{}
-	} else if err != nil || !info.ModTime().Equal(t.at) || info.Size() != t.size {
-		list, err = t.read(t.path)
-		t.at, t.size = info.ModTime(), info.Size()
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list, t.err, t.hung = list, err, false
-	close(looked)
-}
-
 // CheckTokens says what is wrong with a file of tokens.
 func CheckTokens(path string) error {
 	_, err := readTokens(path)
 	return err
 }
 
-// readTokens reads a file of lines TOKEN,USER,ROLE, where the role is admin or read-only; # begins a comment. A file that others
-// can read is refused.
+// readTokens reads a file of tokens, which must be root's alone.
 func readTokens(path string) ([]knownToken, error) {
-	f, err := foreign.OpenFollowing(path)
+	data, err := trusted.Read(path, trusted.Secret, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the tokens: %w", err)
 	}
-	defer f.Close()       //nolint:errcheck // only read from
-	info, err := f.Stat() // of just the file that is read
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the tokens: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others can read the tokens in %s: chmod 600 it", path)
-	}
-	data, err := foreign.ReadAll(f, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the tokens: %w", err)
-	}
+	return parseTokens(path, data)
+}
+
+// parseTokens reads lines TOKEN,USER,ROLE, where the role is admin, read-only or metrics; # begins a comment.
+func parseTokens(path string, data []byte) ([]knownToken, error) {
 	var out []knownToken
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for n := 1; lines.Scan(); n++ {
@@ -230,13 +198,15 @@ func readTokens(path string) ([]knownToken, error) {
 			continue
 		}
 		fields := strings.Split(line, ",")
-		roles := map[string]Role{"admin": Admin, "read-only": Reader}
 		if len(fields) != 3 || len(fields[0]) < minToken || slices.Contains(fields, "") || roles[fields[2]] == None {
-			return nil, fmt.Errorf("%s:%d: want TOKEN,USER,ROLE: a token of at least %d characters, and the role admin or read-only", path, n, minToken)
+			return nil, fmt.Errorf("%s:%d: want TOKEN,USER,ROLE: a token of at least %d characters, and the role admin, read-only or metrics", path, n, minToken)
 		}
 		out = append(out, knownToken{sha256.Sum256([]byte(fields[0])), User{fields[1], roles[fields[2]]}})
 	}
-	return out, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read the tokens in %s: %w", path, err)
+	}
+	return out, nil
 }
 
 // maxFile bounds a file of tokens, certificates or a key, in bytes.

@@ -1,9 +1,11 @@
 package access
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -37,7 +39,7 @@ func TestCredentials(t *testing.T) {
 	}
 	const admin, reader = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
 	write("# who\n" + admin + ",root,admin\n\n" + reader + ",prometheus,read-only\n")
-	who := Credentials(path)
+	who := Credentials(path, nil)
 	for _, c := range []struct {
 		r    *http.Request
 		name string
@@ -71,7 +73,7 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("a token that was removed: %+v", u)
 	}
 	for text, want := range map[string]string{
-		"short,u,admin\n": ":1: want TOKEN,USER,ROLE", "\n" + admin + ",u\n": ":2:", admin + ",u,owner\n": ":1:", admin + ",,admin\n": ":1:",
+		"short,u,admin\n": ":1: want TOKEN,USER,ROLE", "\n" + admin + ",u\n": ":2:", admin + ",u,owner\n": ":1:", admin + ",u,Admin\n": ":1:", admin + ",,admin\n": ":1:",
 	} {
 		write(text)
 		if err := CheckTokens(path); err == nil || !strings.Contains(err.Error(), want) {
@@ -85,7 +87,7 @@ func TestCredentials(t *testing.T) {
 	if err := CheckTokens(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file that others can read: %v", err)
 	}
-	if _, err := Credentials("")(request(admin)); err == nil {
+	if _, err := Credentials("", nil)(request(admin)); err == nil {
 		t.Error("without a file a token is known")
 	}
 }
@@ -148,34 +150,112 @@ func TestTokensThatDoNotAnswer(t *testing.T) {
 	})
 }
 
-// A certificate is made once, and kept; half of one is made anew.
-func TestCertificate(t *testing.T) {
-	own := TLS{Dir: filepath.Join(t.TempDir(), "tls"), Names: []string{"box"}, Addresses: []net.IP{net.IPv4(192, 0, 2, 7)}}
-	first, err := own.Config()
-	if err != nil {
+// What everybody may do on the plain port, and who has a token there.
+func TestPlain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	const admin, scraper = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+	if err := os.WriteFile(path, []byte(admin+",root,admin\n"+scraper+",prometheus,metrics\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := x509.ParseCertificate(first.Certificates[0].Certificate[0])
-	if err != nil || c.VerifyHostname("box") != nil || c.VerifyHostname("192.0.2.7") != nil || c.NotAfter.Before(time.Now().AddDate(10, 0, 0)) {
-		t.Errorf("the certificate: %v, %v", c, err)
+	from := func(token, remote, local string) *http.Request {
+		r := request(token)
+		r.RemoteAddr = remote
+		return r.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.ParseIP(local), Port: 10255}))
 	}
-	again, err := own.Config()
-	if err != nil || Fingerprint(again) != Fingerprint(first) {
-		t.Errorf("it was made again: %v", err)
-	}
-	key := filepath.Join(own.Dir, "server.key")
-	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the key: %v, %v", info, err)
-	}
-	if err := os.Truncate(key, 10); err != nil { // as a power cut leaves it
-		t.Fatal(err)
-	}
-	if again, err = own.Config(); err != nil || Fingerprint(again) == Fingerprint(first) {
-		t.Errorf("a damaged key: %v", err)
-	}
-	for _, wrong := range []TLS{{CertFile: "x"}, {CertFile: "/none", KeyFile: "/none"}, {Dir: own.Dir, ClientCAFile: "/none"}, {Dir: own.Dir, ClientCAFile: key}} {
-		if _, err := wrong.Config(); err == nil {
-			t.Errorf("%+v is accepted", wrong)
+	const here, there = "127.0.0.1:5000", "192.0.2.1:5000"
+	for _, c := range []struct {
+		what string
+		who  Authenticate
+		r    *http.Request
+		role Role
+	}{
+		{"no token", Plain(Scraper, path), from("", here, "127.0.0.1"), Scraper},
+		{"no token, from elsewhere", Plain(Scraper, path), from("", there, "192.0.2.2"), Scraper},
+		{"an admin's", Plain(Scraper, path), from(admin, here, "127.0.0.1"), Reader},
+		{"an admin's, IPv6", Plain(Scraper, path), from(admin, "[::1]:5000", "::1"), Reader},
+		{"an admin's, IPv4 in IPv6", Plain(Scraper, path), from(admin, "[::ffff:127.0.0.1]:5000", "127.0.0.1"), Reader},
+		{"a scraper's", Plain(Scraper, path), from(scraper, here, "127.0.0.1"), Scraper},
+		{"a scraper's, where all may read", Plain(Reader, path), from(scraper, here, "127.0.0.1"), Reader},
+		{"an admin's, where all may read", Plain(Reader, path), from(admin, here, "127.0.0.1"), Reader},
+		{"an unknown one", Plain(Scraper, path), from("cccccccccccccccc", here, "127.0.0.1"), None},
+		{"an admin's, from elsewhere", Plain(Scraper, path), from(admin, there, "192.0.2.2"), None},
+		{"one where none count", Plain(Scraper, ""), from(admin, there, "192.0.2.2"), Scraper},
+	} {
+		u, err := c.who(c.r)
+		if u.Role != c.role && err == nil || (err != nil) != (c.role == None) {
+			t.Errorf("%s: %+v, %v", c.what, u, err)
 		}
 	}
+}
+
+// A file of tokens that others could have made or changed lets nobody in, also when only its mode or owner has changed.
+func TestTokensOfOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	const token = "aaaaaaaaaaaaaaaa"
+	if err := os.WriteFile(path, []byte(token+",root,admin\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	who := Credentials(path, nil)
+	for _, c := range []struct {
+		mode os.FileMode
+		uid  int
+		role Role
+		says string
+	}{
+		{0o600, 0, Admin, ""}, {0o666, 0, None, "chmod 600"}, {0o600, 0, Admin, ""}, {0o640, 0, None, "chmod 600"}, {0o600, 65534, None, "chown root"},
+		{0o400, 0, Admin, ""},
+	} {
+		if err := errors.Join(os.Chmod(path, c.mode), os.Chown(path, c.uid, -1)); err != nil {
+			t.Fatal(err)
+		}
+		u, err := who(request(token))
+		if u.Role != c.role || err != nil && strings.Contains(err.Error(), path) {
+			t.Errorf("mode %o, uid %d: %+v, %v", c.mode, c.uid, u, err)
+		}
+		if err := CheckTokens(path); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("mode %o, uid %d: %v", c.mode, c.uid, err)
+		}
+	}
+}
+
+// Whatever a file of tokens holds, only whole lines make users, none of them without a role, a name and a token of some length.
+func FuzzTokens(f *testing.F) {
+	for _, seed := range []string{"", "#\n", "aaaaaaaaaaaaaaaa,u,admin\n", "aaaaaaaaaaaaaaaa,u,metrics\r\n", "aaaaaaaaaaaaaaaa,,admin", "a,b,c,d\n", "aaaaaaaaaaaaaaaa,u,admin\nx", "\x00,\xff,admin"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := parseTokens("tokens", data)
+		if err != nil && list != nil {
+			t.Errorf("%v with %v", list, err)
+		}
+		for _, k := range list {
+			if k.user.Name == "" || k.user.Role <= None || k.user.Role > Admin {
+				t.Errorf("%+v", k.user)
+			}
+		}
+		if len(list) > len(data)/minToken {
+			t.Errorf("%d tokens of %d bytes", len(list), len(data))
+		}
+	})
+}
+
+// Whatever Authorization says, who sends no token of the file is nobody.
+func FuzzAuthorization(f *testing.F) {
+	for _, seed := range []string{"", "Bearer", "Bearer ", "bearer aaaaaaaaaaaaaaaa", "Basic", "Basic Og==", "Basic eDphYWFhYWFhYWFhYWFhYWFhYg==", "Bearer a,b", "Negotiate x"} {
+		f.Add(seed)
+	}
+	path := filepath.Join(f.TempDir(), "tokens")
+	if err := os.WriteFile(path, []byte("aaaaaaaaaaaaaaaa,root,admin\n"), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	who := Credentials(path, nil)
+	f.Fuzz(func(t *testing.T, header string) {
+		r := request("")
+		r.Header.Set("Authorization", header)
+		u, err := who(r)
+		token, _ := tokenIn(r)
+		if known := token == "aaaaaaaaaaaaaaaa"; (err == nil) != known || (u.Role == Admin) != known {
+			t.Errorf("%q: %+v, %v", header, u, err)
+		}
+	})
 }

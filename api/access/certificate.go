@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,14 +12,16 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/solopod/solopod/api/trusted"
 	"github.com/solopod/solopod/runner/durable"
-	"github.com/solopod/solopod/runner/foreign"
 )
 
 // TLS is how the TLS port shows itself, and whom it knows.
@@ -32,64 +35,198 @@ type TLS struct {
 	Addresses []net.IP
 }
 
-// Config makes the server's configuration, and a certificate where there is none.
-func (t TLS) Config() (*tls.Config, error) {
+// Identity is how the TLS port shows itself now, and whom it knows: files are read again when they change.
+type Identity struct{ watched[*settings] }
+
+// settings are made of what the files held at one time.
+type settings struct {
+	config      *tls.Config
+	leaf        *x509.Certificate
+	authorities map[[sha256.Size]byte]bool
+}
+
+// Identity reads the files, and makes a certificate where there is none. Later on, what cannot be used of them is told in the log, and what
+// was read before counts.
+func (t TLS) Identity() (*Identity, error) {
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		return nil, errors.New("tlsCertFile and tlsPrivateKeyFile go together")
 	}
-	certFile, keyFile := t.CertFile, t.KeyFile
-	if certFile == "" {
-		certFile, keyFile = filepath.Join(t.Dir, "server.crt"), filepath.Join(t.Dir, "server.key")
-		if err := t.make(certFile, keyFile); err != nil {
+	own := t.CertFile == ""
+	if own {
+		t.CertFile, t.KeyFile = filepath.Join(t.Dir, "server.crt"), filepath.Join(t.Dir, "server.key")
+		if err := t.make(t.CertFile, t.KeyFile); err != nil {
 			return nil, fmt.Errorf("cannot make a certificate: %w", err)
 		}
 	}
-	pair, err := loadPair(certFile, keyFile)
+	seen, err := t.look()
+	if err != nil {
+		return nil, err
+	}
+	first, err := t.load()
+	if err != nil {
+		return nil, err
+	}
+	i := &Identity{watched[*settings]{
+		what: "the TLS port's certificates", keep: true, turn: make(chan struct{}, 1), seen: seen, value: first, look: t.look, load: t.load,
+	}}
+	if own {
+		i.look = func() (string, error) { return t.renew(i.Certificate()) }
+	}
+	return i, nil
+}
+
+// renew looks at the files. A certificate of Solopod's own that is near its end is made anew first.
+func (t TLS) renew(now *x509.Certificate) (string, error) {
+	seen, err := t.look()
+	if err != nil || time.Until(now.NotAfter) > remaining || !isOwn(now) {
+		return seen, err
+	}
+	if err := t.write(t.CertFile, t.KeyFile); err != nil {
+		return seen, fmt.Errorf("cannot make a certificate in place of one that ends %s: %w", now.NotAfter.Format(time.DateOnly), err)
+	}
+	return t.look()
+}
+
+// Config is for a listener: each connection has what holds then.
+func (i *Identity) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: protocols, SessionTicketsDisabled: true,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			s, _ := i.current() // an error is in the log, and what was read before counts
+			return s.config, nil
+		},
+	}
+}
+
+// Certificate is the one that was shown last.
+func (i *Identity) Certificate() *x509.Certificate {
+	s, _ := i.last() // an error is in the log
+	return s.leaf
+}
+
+// Trusts says whether an authority of clients is one that counts now.
+func (i *Identity) Trusts(authority *x509.Certificate) bool {
+	s, _ := i.current() // an error is in the log, and what was read before counts
+	return s.authorities[sha256.Sum256(authority.Raw)]
+}
+
+// Fingerprint identifies the certificate, as openssl x509 -fingerprint -sha256 does.
+func (i *Identity) Fingerprint() string {
+	return fmt.Sprintf("%X", sha256.Sum256(i.Certificate().Raw))
+}
+
+// protocols: HTTP/2 has no upgrades.
+var protocols = []string{"http/1.1"}
+
+// look tells what the files are now, and whether they are root's alone.
+func (t TLS) look() (string, error) {
+	out := ""
+	for _, f := range []struct {
+		path, what string
+		kind       trusted.Kind
+	}{{t.CertFile, "the server's certificate", trusted.Public}, {t.KeyFile, "the server's certificate", trusted.Key}, {t.ClientCAFile, "clientCAFile", trusted.Public}} {
+		if f.path == "" {
+			continue
+		}
+		stamp, err := trusted.Look(f.path, f.kind)
+		if err != nil {
+			return "", fmt.Errorf("cannot use %s: %w", f.what, err)
+		}
+		out += string(stamp) + "\n"
+	}
+	return out, nil
+}
+
+func (t TLS) load() (*settings, error) {
+	pair, err := loadPair(t.CertFile, t.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the server's certificate: %w", err)
 	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}} // upgrades need it
+	s := &settings{leaf: pair.Leaf, authorities: map[[sha256.Size]byte]bool{}, config: &tls.Config{
+		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: protocols,
+		SessionTicketsDisabled: true, // a session goes on no longer than what holds for its certificates
+	}}
 	if t.ClientCAFile == "" {
-		return c, nil
+		return s, nil
 	}
-	authorities, err := foreign.ReadFollowing(t.ClientCAFile, maxFile)
+	text, err := trusted.Read(t.ClientCAFile, trusted.Public, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read clientCAFile: %w", err)
+		return nil, fmt.Errorf("cannot use clientCAFile: %w", err)
 	}
-	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
-	if !c.ClientCAs.AppendCertsFromPEM(authorities) {
+	s.config.ClientAuth, s.config.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
+	for len(text) > 0 {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil { // others in the file may be good
+			slog.Warn("clientCAFile holds a certificate that cannot be used", "file", t.ClientCAFile, "err", err)
+			continue
+		}
+		s.config.ClientCAs.AddCert(c)
+		s.authorities[sha256.Sum256(c.Raw)] = true
+	}
+	if len(s.authorities) == 0 {
 		return nil, fmt.Errorf("clientCAFile %s holds no certificate", t.ClientCAFile)
 	}
-	return c, nil
+	return s, nil
 }
 
-// loadPair is tls.LoadX509KeyPair for files that may be anything.
+// loadPair is tls.LoadX509KeyPair for files that must be root's alone.
 func loadPair(certFile, keyFile string) (tls.Certificate, error) {
-	certificate, err := foreign.ReadFollowing(certFile, maxFile)
+	certificate, err := trusted.Read(certFile, trusted.Public, maxFile)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := foreign.ReadFollowing(keyFile, maxFile)
+	key, err := trusted.Read(keyFile, trusted.Key, maxFile)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(certificate, key)
 }
 
-// Fingerprint identifies the certificate that a configuration shows, as openssl x509 -fingerprint -sha256 does.
-func Fingerprint(c *tls.Config) string {
-	sum := sha256.Sum256(c.Certificates[0].Certificate[0])
-	return fmt.Sprintf("%X", sum)
+// commonName is in certificates that Solopod makes.
+const commonName = "solopod"
+
+// isOwn: Solopod has made it, and no operator.
+func isOwn(c *x509.Certificate) bool {
+	return c.Subject.CommonName == commonName && bytes.Equal(c.RawIssuer, c.RawSubject)
 }
 
 // validity of a certificate that Solopod makes: a box may stand in the field for long, and its clock may be wrong.
 const validity = 20 * 365 * 24 * time.Hour
 
-// make writes a key and a certificate that it has signed itself, unless both are there.
+// remaining is how long before its end such a certificate is made anew.
+const remaining = 30 * 24 * time.Hour
+
+// make has a certificate made unless there is one that is good for long, or one of an operator's. Files that others could change are an
+// error.
 func (t TLS) make(certFile, keyFile string) error {
-	if _, err := loadPair(certFile, keyFile); err == nil {
+	_, cerr := trusted.Look(certFile, trusted.Public)
+	_, kerr := trusted.Look(keyFile, trusted.Key)
+	for _, err := range []error{cerr, kerr} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	pair, err := loadPair(certFile, keyFile)
+	if err == nil && (time.Until(pair.Leaf.NotAfter) > remaining || !isOwn(pair.Leaf)) {
 		return nil
 	}
+	werr := t.write(certFile, keyFile)
+	if err == nil && werr != nil {
+		slog.Error("cannot make a certificate in place of one that ends", "ends", pair.Leaf.NotAfter, "err", werr)
+		return nil
+	}
+	return werr
+}
+
+// write writes a key and a certificate that it has signed itself.
+func (t TLS) write(certFile, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -100,7 +237,7 @@ func (t TLS) make(certFile, keyFile string) error {
 	}
 	begin := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) // not now: the clock may be behind when it is looked at
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "solopod"}, NotBefore: begin, NotAfter: time.Now().Add(validity),
+		SerialNumber: serial, Subject: pkix.Name{CommonName: commonName}, NotBefore: begin, NotAfter: time.Now().Add(validity),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: t.Names, IPAddresses: t.Addresses, BasicConstraintsValid: true,
 	}

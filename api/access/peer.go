@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -26,9 +27,9 @@ type Peer struct {
 
 type peerKey struct{}
 
-// WithPeer keeps who is at the other side of a unix socket; it is an http.Server's ConnContext.
+// WithPeer keeps who is at the other side of a unix socket; it is for an http.Server's ConnContext.
 func WithPeer(ctx context.Context, c net.Conn) context.Context {
-	socket, ok := c.(*net.UnixConn)
+	socket, ok := budget.Raw(c).(*net.UnixConn)
 	if !ok {
 		return ctx
 	}

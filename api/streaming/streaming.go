@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 	utilexec "k8s.io/utils/exec"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // Streams are a user's. A nil field was not asked for.
@@ -33,12 +36,12 @@ type ExitError = utilexec.CodeExitError
 // user's connection does.
 type Session func(ctx context.Context, s Streams) error
 
-const (
-	// idleTimeout is how long a connection may be silent, as the kubelet's streamingConnectionIdleTimeout.
-	idleTimeout = 4 * time.Hour
-	// creationTimeout is how long a client may take to open its streams.
-	creationTimeout = 30 * time.Second
-)
+// idleTimeout is how long a connection may be silent, as the kubelet's streamingConnectionIdleTimeout.
+const idleTimeout = 4 * time.Hour
+
+// creationTimeout is how long a client may take to open its streams, and what is done for one that is gone may take to end. Tests have no
+// such time.
+var creationTimeout = 30 * time.Second
 
 // Serve answers a request for exec or attach. Which streams are wanted is in its query, in the kubelet's form: input=1,
 // output=1, error=1, tty=1.
@@ -54,8 +57,28 @@ func Serve(w http.ResponseWriter, r *http.Request, session Session) error {
 		return serveWebSocket(w, r, o, session)
 	}
 	adapter := sessionAdapter{session, o}
-	remotecommand.ServeExec(w, r, adapter, "", "", "", nil, o, idleTimeout, creationTimeout, remotecommand.SupportedStreamingProtocols)
-	return nil
+	ended := make(chan error, 1)
+	go func() { // left behind when it hangs
+		ended <- rescue.Do("serve a session", func() error {
+			remotecommand.ServeExec(w, r, adapter, "", "", "", nil, o, idleTimeout, creationTimeout, remotecommand.SupportedStreamingProtocols)
+			return nil
+		})
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	// SPDY's library waits for ever to write to a stream whose client has gone before the stream was replied to.
+	limit := time.NewTimer(creationTimeout)
+	defer limit.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-limit.C:
+		slog.Debug("a session is left behind: its client went away while it began")
+		return nil
+	}
 }
 
 // sessionAdapter lets the library, which knows an executor by names, run a session.

@@ -49,3 +49,9 @@ func (c watchedConn) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Close implements net.Conn. SPDY's library reads no more once the client has said that it goes, and closes the connection then.
+func (c watchedConn) Close() error {
+	c.lost()
+	return c.Conn.Close()
+}

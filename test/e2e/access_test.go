@@ -91,7 +91,8 @@ func ask(client *http.Client, method, address, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// Who may do what: the socket everything, the plain port nothing but read, the TLS port by certificate or token.
+// Who may do what: the socket everything, the plain port nothing but read where the configuration says so, the TLS port by certificate or
+// token.
 func TestAccess(t *testing.T) {
 	plain, secure := freePort(t), freePort(t)
 	b := prepareBox(t, embedded, "--listen", plain, "--tls-listen", secure)
@@ -102,7 +103,7 @@ func TestAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	certificate := clientCertificate(t, b.path("ca.crt"), "solopod:admin")
-	b.writeFile("config.yaml", fmt.Sprintf("authTokenFile: %s\nclientCAFile: %s\nsocketGroup: \"4321\"\n", b.path("tokens"), b.path("ca.crt")))
+	b.writeFile("config.yaml", fmt.Sprintf("authTokenFile: %s\nclientCAFile: %s\nsocketGroup: \"4321\"\nplainPort: read\n", b.path("tokens"), b.path("ca.crt")))
 	b.link(imageArchive, "images/box.tar")
 	b.start()
 	b.applyObject("secret.yaml", secret("keys", "{password: "+secretText+"}"))
@@ -210,7 +211,8 @@ func TestAccess(t *testing.T) {
 	}
 	// Nobody was let in by what is missing.
 	b.stop(syscall.SIGTERM)
-	for content, want := range map[string]string{"{}\n": "lets nobody in", "authTokenFile: /none\n": "cannot read the tokens", "tlsCertFile: /none\nauthTokenFile: " + b.path("tokens"): "go together"} {
+	for content, want := range map[string]string{"{}\n": "lets nobody in", "authTokenFile: /none\n": "cannot read the tokens", "tlsCertFile: /none\nauthTokenFile: " + b.path("tokens"): "go together",
+		"plainPort: all\n": "plainPort is metrics or read", "allowedHosts: [\"http://box\"]\n": "allowedHosts"} {
 		b.writeFile("config.yaml", content)
 		out, err := b.command(nil, "run", "--config", b.path("config.yaml"), "--tls-listen", secure, "--listen", "", "--root", b.path("root"), "--state", b.path("state"),
 			"--log-dir", b.path("log"), "--manifests", b.path("manifests"), "--images", b.path("images"), "--cgroup-root", b.cgroup).CombinedOutput()

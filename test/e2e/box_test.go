@@ -313,6 +313,13 @@ func (b *box) writeFile(name, content string) {
 	}
 }
 
+// configure gives the daemon a configuration file, from its next start on.
+func (b *box) configure(text string) {
+	b.t.Helper()
+	b.writeFile("config.yaml", text)
+	b.flags = append(b.flags, "--config", b.path("config.yaml"))
+}
+
 func (b *box) link(target, name string) {
 	b.t.Helper()
 	if err := os.Symlink(target, b.path(name)); err != nil {

@@ -51,7 +51,10 @@ func (b *box) chromium(address, picture string, options ...string) string {
 // The page shows what a person without a terminal asks for; what containers call themselves is shown and not run.
 func TestPage(t *testing.T) {
 	address := freePort(t)
-	b := newBox(t, embedded, "--listen", address)
+	b := prepareBox(t, embedded, "--listen", address)
+	b.configure("plainPort: read\n")
+	b.link(imageArchive, "images/box.tar")
+	b.start()
 	b.apply("good.yaml", web("web", "")+"---\n"+shell("hostile", `echo "<script>document.title='broken'</script>"; `+forever, "")+
 		"    env: [{name: X, value: \"<img src=x onerror=document.title='broken'>\"}]\n")
 	b.apply("crash.yaml", shell("crash", "exit 3", ""))

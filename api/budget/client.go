@@ -1,0 +1,69 @@
+package budget
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/listener"
+)
+
+// BySocket tells clients of a unix socket apart by their user. Root's are trusted.
+func BySocket(c net.Conn) Client {
+	cred := Peer(c)
+	if cred == nil {
+		return Client{Name: "unknown"}
+	}
+	return Client{Name: fmt.Sprint("uid ", cred.Uid), Trusted: cred.Uid == 0}
+}
+
+// Raw is the connection that a listener of this package has counted; another one is itself.
+func Raw(c net.Conn) net.Conn {
+	if counted := of(c); counted != nil {
+		return counted.Raw()
+	}
+	return c
+}
+
+// Peer is who is at the other side of a unix socket; nil where the kernel does not say.
+func Peer(c net.Conn) *unix.Ucred {
+	socket, ok := Raw(c).(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var cred *unix.Ucred
+	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
+		return nil
+	}
+	return cred
+}
+
+// ByAddress tells clients of a TCP port apart by their address, and those on this machine, which have the same one, by their user. None is
+// trusted: a container in the machine's network may be called root, too.
+func ByAddress(c net.Conn) Client {
+	remote, ok := c.RemoteAddr().(*net.TCPAddr)
+	local, ok2 := c.LocalAddr().(*net.TCPAddr)
+	if !ok || !ok2 {
+		return Client{Name: "unknown"}
+	}
+	if uid, err := listener.UserOf(local.AddrPort(), remote.AddrPort()); err == nil {
+		return Client{Name: fmt.Sprint("uid ", uid)}
+	}
+	return Client{Name: byAddress(remote.AddrPort().Addr())}
+}
+
+// byAddress takes what one client can choose its addresses from for one: of IPv6 that is 64 bits.
+func byAddress(a netip.Addr) string {
+	if a = a.Unmap().WithZone(""); a.Is6() && !a.IsLoopback() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
