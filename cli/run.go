@@ -31,6 +31,7 @@ import (
 	"github.com/solopod/solopod/runner/engine/embedded"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/keep"
+	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/workload"
 )
@@ -252,7 +253,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
-		Owner:         c.Root, TempDir: filepath.Join(c.State, "tmp"),
+		Owner:         c.Root, TempDir: layout.Dirs{State: c.State}.Temporary(),
 	}
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {

@@ -93,5 +93,8 @@ func (d Dirs) LinkPath(pod *v1.Pod, name, id string) string {
 // Claims holds the data of PersistentVolumeClaims.
 func (d Dirs) Claims() string { return filepath.Join(d.Root, "claims") }
 
+// Temporary is where images are mounted for a moment.
+func (d Dirs) Temporary() string { return filepath.Join(d.State, "tmp") }
+
 // Unwritten holds last output that the logs' disk did not take.
 func (d Dirs) Unwritten() string { return filepath.Join(d.State, "unwritten") }

@@ -150,7 +150,7 @@ func makeShm(pod *v1.Pod, path string) error {
 	if pod.Spec.HostIPC {
 		return nil
 	}
-	if err := os.MkdirAll(path, 0o711); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
 	options := fmt.Sprintf("mode=1777,size=%d", shmSize)
