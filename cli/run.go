@@ -272,7 +272,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 			return nil, found, nil, err
 		}
 		found = finding{srv.SetAside, srv.ReadOnly}
-		ec.Silent, ec.Woken = srv.Silent, srv.Woken()
+		ec.Silent, ec.Woken, ec.Bundles = srv.Silent, srv.Woken(), srv.Bundles
 		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
 	}
 	e, err = engine.Connect(ctx, ec)
