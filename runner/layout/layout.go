@@ -59,8 +59,17 @@ func (d Dirs) ExecDir(uid, name string, attempt int) string {
 	return filepath.Join(d.ContainerDir(uid, name, attempt), "exec")
 }
 
+// Files is where a small file system of the pod's own is mounted. It holds Solopod's files that containers can write to, so that none of
+// them fills the state directory. It lies beside the volumes in memory, which every version unmounts at a pod's end; no volume has its name.
+func (d Dirs) Files(uid string) string { return filepath.Join(d.StateDir(uid), "volumes", "..files") }
+
 // TerminationFile is the container's terminationMessagePath on the host. The container writes it.
 func (d Dirs) TerminationFile(uid, name string, attempt int) string {
+	return filepath.Join(d.Files(uid), "termination-log."+name+"."+strconv.Itoa(attempt))
+}
+
+// OldTerminationFile is where versions had it that knew no Files.
+func (d Dirs) OldTerminationFile(uid, name string, attempt int) string {
 	return filepath.Join(d.ContainerDir(uid, name, attempt), "termination-log")
 }
 

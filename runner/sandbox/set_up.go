@@ -84,7 +84,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp, shown map[string]
 	if _, err := namespace.Pin(s.Dirs.Namespaces(uid), s.Hostname(pod), share(pod, w.Grant)); err != nil {
 		return "", err
 	}
-	if err := touchFiles(s.Dirs.StateDir(uid)); err != nil {
+	if err := makeFiles(s.Dirs.Files(uid)); err != nil {
 		return "", err
 	}
 	if err := durable.Replace(s.Dirs.NameFile(uid), []byte(manifests.Key(pod)), 0o600); err != nil {
