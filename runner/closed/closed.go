@@ -93,7 +93,7 @@ func (r *repair) link(path string) {
 	}
 	defer found.Close() //nolint:errcheck // only looked at
 	if st, err := stat(found); err == nil && open(&st, false) {
-		r.Failed = append(r.Failed, fmt.Errorf("%s is a link, and where it leads is open to others (%s); if that is Solopod's, run: chmod 700 %s/.", path, is(&st), path))
+		r.Failed = append(r.Failed, fmt.Errorf("%s is a link, and where it leads is open to others (%s); if that is Solopod's, run chmod 700 on it", path, is(&st)))
 	}
 }
 

@@ -255,8 +255,8 @@ func TestPlantedConfig(t *testing.T) {
 	})
 	b.apply("settings.yaml", settings("old: '2', app.conf: from-the-manifest"))
 	b.eventually("the container reads what the manifest says", func() error {
-		if out, err := b.inside(p, "cat /v/app.conf /v/old"); out != "from-the-manifest2" {
-			return fmt.Errorf("%q, %v", out, err)
+		if out, err := b.inside(p, "cat /v/app.conf /v/old"); err != nil || out != "from-the-manifest2" {
+			return fmt.Errorf("%q, %w", out, err)
 		}
 		return nil
 	})
