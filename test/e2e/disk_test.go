@@ -407,8 +407,14 @@ func TestReadOnlyRoot(t *testing.T) {
 		}
 		return err
 	})
-	b.waitReady("new")
+	fresh := b.waitReady("new")
 	b.waitReady("ends")
+	b.mustInside(fresh, "dd if=/dev/zero of=/file bs=1M count=8")
+	var inside, state unix.Stat_t
+	written := b.matches("state/containerd/read-only-root/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs/file")[0]
+	if err := errors.Join(unix.Stat(written, &inside), unix.Stat(b.path("state"), &state)); err != nil || inside.Dev == state.Dev {
+		t.Errorf("what a container writes meanwhile lies on the state directory's file system, %v", err)
+	}
 	if after := b.waitReady("stays"); status(before, "main").ContainerID != status(after, "main").ContainerID {
 		t.Error("the container did not live on")
 	}
