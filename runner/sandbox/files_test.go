@@ -143,3 +143,18 @@ func TestFilesStay(t *testing.T) {
 	}
 	l.clear(pod)
 }
+
+// A set-up that was cut off behind the mount leaves nothing that a clear does not take away, also when nobody knows the pod any more.
+func TestFilesOfCutOffSetUp(t *testing.T) {
+	l := newLab(t)
+	for name, text := range map[string]string{"known": "containers: [{name: c, image: app}]", "unknown": ""} {
+		pod := testbox.Pod(t, name, text)
+		if err := mountFiles(l.Dirs.Files(string(pod.UID))); err != nil {
+			t.Fatal(err)
+		}
+		if l.HasFiles(pod) {
+			t.Errorf("%s: files that were not made count as there", name)
+		}
+		l.clear(pod)
+	}
+}
