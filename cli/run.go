@@ -33,6 +33,7 @@ import (
 	"github.com/solopod/solopod/runner/engine/embedded"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/keep"
+	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/workload"
 )
@@ -274,7 +275,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 	ec := engine.Config{
 		Address: c.Containerd, Shim: "io.containerd.runc.v2", Runtime: c.Runtime,
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
-		Owner:         c.Root, TempDir: filepath.Join(c.State, "tmp"), MaxImageSize: c.maxImageSize(),
+		Owner:         c.Root, TempDir: layout.Dirs{State: c.State}.Temporary(), MaxImageSize: c.maxImageSize(),
 	}
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {
@@ -293,7 +294,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 			return nil, found, nil, err
 		}
 		found = finding{srv.SetAside, srv.ReadOnly}
-		ec.Silent, ec.Woken = srv.Silent, srv.Woken()
+		ec.Silent, ec.Woken, ec.Bundles = srv.Silent, srv.Woken(), srv.Bundles
 		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
 	}
 	e, err = engine.Connect(ctx, ec)

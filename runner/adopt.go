@@ -19,6 +19,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/clock"
+	"github.com/solopod/solopod/runner/closed"
 	"github.com/solopod/solopod/runner/container"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
@@ -33,23 +34,24 @@ type takeover struct{ *Runner }
 
 // prepare makes the directories of ours, and makes sure that nothing is used that a power cut may have damaged.
 func (t takeover) prepare(ctx context.Context) error {
-	t.inTime(ctx, t.dirs.Records(), func() { t.makeDirectory(t.dirs.Records()) })
+	t.inTime(ctx, t.dirs.Records(), func() { t.makeDirectory(t.dirs.Records(), closed.Mode) })
 	t.inTime(ctx, t.dirs.Logs, func() {
-		t.makeDirectory(t.dirs.LogRoot())
-		t.makeDirectory(t.dirs.LinkRoot())
+		t.makeDirectory(t.dirs.LogRoot(), 0o755) // log shippers read below, as a kubelet's
+		t.makeDirectory(t.dirs.LinkRoot(), 0o755)
 	})
 	states := t.dirs.States()
 	if err := t.inPlace(states, func() error { return namespace.PrepareDir(states) }); err != nil {
 		return err
 	}
+	t.closeDirectories(ctx)
 	t.inTime(ctx, t.dirs.Checkpoints(), t.RemoveUnfinished)
 	t.tellOfRoot()
 	t.repair(ctx)
 	return nil
 }
 
-func (t takeover) makeDirectory(dir string) {
-	err := t.inPlace(dir, func() error { return os.MkdirAll(dir, 0o755) })
+func (t takeover) makeDirectory(dir string, mode os.FileMode) {
+	err := t.inPlace(dir, func() error { return os.MkdirAll(dir, mode) })
 	if err != nil {
 		t.cannotKeep(dir, err)
 	}

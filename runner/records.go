@@ -13,7 +13,7 @@ type records struct{ dirs layout.Dirs }
 
 // Write implements pod.Records.
 func (r records) Write(uid string, data []byte) error {
-	if err := os.MkdirAll(r.dirs.RecordDir(uid), 0o711); err != nil {
+	if err := os.MkdirAll(r.dirs.RecordDir(uid), 0o700); err != nil {
 		return err
 	}
 	return durable.Replace(r.dirs.RecordPath(uid), data, 0o600)

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/runner/closed"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 )
@@ -23,6 +25,59 @@ func (t takeover) tellOfRoot() {
 	if t.config.ReadOnly != "" {
 		t.events.Node(v1.EventTypeWarning, "RootReadOnly", t.config.ReadOnly)
 	}
+}
+
+// closeDirectories keeps the machine's other users out of what is Solopod's own, whoever has opened it: an earlier version, or somebody's
+// chmod -R. It tells once of all.
+func (t takeover) closeDirectories(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	d := t.dirs
+	ofState := closed.Repair(limited,
+		closed.Dir{Path: d.State, Passed: true}, // the API's socket lies there
+		closed.Dir{Path: d.States(), Levels: 2}, // a pod's, and what holds its volumes, namespaces and the like
+		closed.Dir{Path: d.Unwritten()}, closed.Dir{Path: d.Temporary()},
+	)
+	answer := make(chan closed.Report, 1)
+	t.inTime(ctx, d.Root, func() {
+		answer <- closed.Repair(limited,
+			closed.Dir{Path: d.Root, Passed: true},
+			closed.Dir{Path: d.Records(), Levels: 2}, // a pod's, and those that hold its volumes
+			closed.Dir{Path: d.Claims(), Levels: 2},  // a namespace's, and a claim's
+			closed.Dir{Path: d.Checkpoints()}, closed.Dir{Path: filepath.Join(d.Root, "tls")},
+		)
+	})
+	var ofRoot closed.Report
+	select {
+	case ofRoot = <-answer:
+	default: // it does not answer, which has been told
+	}
+	t.tellOfOpen(ofRoot, ofState)
+}
+
+func (t takeover) tellOfOpen(reports ...closed.Report) {
+	var repaired, failed []string
+	for _, r := range reports {
+		repaired = append(repaired, r.Repaired...)
+		for _, err := range r.Failed {
+			failed = append(failed, err.Error())
+		}
+	}
+	if len(repaired) > 0 {
+		t.events.Node(v1.EventTypeWarning, "DirectoriesClosed", "others than root could enter or change directories of Solopod's; they are closed now: "+shorten(repaired))
+	}
+	if len(failed) > 0 {
+		t.events.Node(v1.EventTypeWarning, "DirectoriesOpen", "directories of Solopod's are open to others than root: "+shorten(failed))
+	}
+}
+
+// shorten lists the first of many.
+func shorten(list []string) string {
+	const most = 20
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s, and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
 // repair makes sure, once in each boot, that nothing is used that a power cut may have damaged.

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/logs/reader"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -80,11 +82,17 @@ func (c *Containers) Examine(_ context.Context, w plan.Examine) state.Examined {
 	if err != nil {
 		kills = 0
 	}
-	return state.Examined{Kills: kills, Message: readMessage(c.Dirs.TerminationFile(string(w.Pod.UID), w.Name, w.Attempt))}
+	return state.Examined{Kills: kills, Message: message(c.Dirs, w.Target)}
 }
 
 // maxMessage is how much of a termination message is kept, as by the kubelet.
 const maxMessage = 4096
+
+// message is what a container has left in its termination message. One that an earlier version started has it in another place.
+func message(dirs layout.Dirs, t plan.Target) string {
+	uid := string(t.Pod.UID)
+	return cmp.Or(readMessage(dirs.TerminationFile(uid, t.Name, t.Attempt)), readMessage(dirs.OldTerminationFile(uid, t.Name, t.Attempt)))
+}
 
 func readMessage(path string) string {
 	f, err := foreign.Open(path)
@@ -144,7 +152,8 @@ func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGo
 	}
 	if !w.KeepFiles {
 		uid := string(w.Pod.UID)
-		errs = append(errs, foreign.RemoveAll(c.Dirs.ContainerDir(uid, w.Name, w.Attempt)), c.Volumes.RemoveImageDirs(uid, w.Name, w.Attempt))
+		errs = append(errs, foreign.RemoveAll(c.Dirs.ContainerDir(uid, w.Name, w.Attempt)),
+			foreign.RemoveAll(c.Dirs.TerminationFile(uid, w.Name, w.Attempt)), c.Volumes.RemoveImageDirs(uid, w.Name, w.Attempt))
 	}
 	errs = append(errs, logfile.PruneAttempts(filepath.Dir(c.Dirs.LogFile(w.Pod, w.Name, w.Attempt)), w.Attempt))
 	if err := errors.Join(errs...); err != nil {

@@ -62,6 +62,10 @@ func (c *Containers) Probe(ctx context.Context, w plan.Probe, say func(state.Res
 				answer.Warning, err = warning.Error(), nil
 			}
 			c.Answered(string(w.Kind), w.Pod, w.Name, took, err)
+			if noRoom := (*session.NoRoomError)(nil); errors.As(err, &noRoom) { // as with a kubelet, a probe that could not be run says nothing
+				c.Sandboxes.Warn(w.Pod, "ProbeNotRun", fmt.Sprintf("%s probe of container %s cannot be run, and does not count: %v", w.Kind, w.Name, err))
+				return
+			}
 			if err != nil {
 				answer.Failure = err.Error()
 			}

@@ -108,7 +108,7 @@ func (c *Containers) user(ctx context.Context, w plan.Create, image engine.Image
 // files are bound into the container: path inside -> path on the host. The one for its termination message is made.
 func (c *Containers) files(w plan.Create) (map[string]string, error) {
 	files := c.Sandboxes.Files(w.Pod)
-	message := c.Dirs.TerminationFile(string(w.Pod.UID), w.Name, w.Attempt)
+	message := sandbox.TerminationFile(c.Dirs, string(w.Pod.UID), w.Name, w.Attempt)
 	f, err := foreign.OpenFile(message, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,8 @@ type Config struct {
 	Runtime string
 	// RuntimeRoot is where the OCI runtime keeps its state; empty leaves it to the shim.
 	RuntimeRoot string
+	// Bundles is where containerd keeps a directory for each container, by id; empty where that is not known.
+	Bundles string
 	// SystemdCgroup: the OCI runtime asks systemd for a container's cgroup.
 	SystemdCgroup bool
 	// Snapshotter is containerd's name of the snapshotter; empty means overlayfs.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine/fifo"
 )
 
@@ -51,6 +53,7 @@ func (p *Processes) Exec(ctx context.Context, id, dir string, process *specs.Pro
 	}
 	if err := x.start(ctx, spec, process.Terminal); err != nil {
 		x.abandon()
+		p.cutRuntimeLog(id)
 		return 0, err
 	}
 	x.pipes.Feed(sio.Stdin, x.closeStdin)
@@ -218,4 +221,25 @@ func (p *Processes) closeStdin(ctx context.Context, id, execID string) error {
 		_, err := p.client.TaskService().CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: id, ExecID: execID, Stdin: true})
 		return err
 	})
+}
+
+// maxRuntimeLog is how long a container's log of its OCI runtime may get, in bytes.
+const maxRuntimeLog = 64 << 10
+
+// cutRuntimeLog empties a long one. The runtime adds a line for each process that it cannot start, as for a probe whose command the container
+// has removed, which nobody else ever takes away; it lies in the state directory.
+func (p *Processes) cutRuntimeLog(container string) {
+	if p.config.Bundles == "" {
+		return
+	}
+	f, err := durable.OpenFile(filepath.Join(p.config.Bundles, container, "log.json"), os.O_WRONLY, 0)
+	if err != nil { // the container has ended, or the runtime has written nothing
+		return
+	}
+	defer f.Close() //nolint:errcheck // only cut
+	if info, err := f.Stat(); err == nil && info.Size() > maxRuntimeLog {
+		if err := f.Truncate(0); err != nil {
+			slog.Warn("cannot cut the OCI runtime's log of a container", "container", container, "err", err)
+		}
+	}
 }

@@ -187,7 +187,10 @@ func (l *link) start() error {
 		return fmt.Errorf("cannot listen for the keeper: %w", err)
 	}
 	listener.SetUnlinkOnClose(false)
-	defer listener.Close() //nolint:errcheck // the keeper has its own
+	defer listener.Close()                          //nolint:errcheck // the keeper has its own
+	if err := os.Chmod(socket, 0o600); err != nil { // whatever the umask; nobody is connected yet
+		return fmt.Errorf("cannot keep others from the keeper's socket: %w", err)
+	}
 	file, err := listener.File()
 	if err != nil {
 		return fmt.Errorf("cannot listen for the keeper: %w", err)

@@ -59,8 +59,17 @@ func (d Dirs) ExecDir(uid, name string, attempt int) string {
 	return filepath.Join(d.ContainerDir(uid, name, attempt), "exec")
 }
 
+// Files is where a small file system of the pod's own is mounted. It holds Solopod's files that containers can write to, so that none of
+// them fills the state directory. It lies beside the volumes in memory, which every version unmounts at a pod's end; no volume has its name.
+func (d Dirs) Files(uid string) string { return filepath.Join(d.StateDir(uid), "volumes", "..files") }
+
 // TerminationFile is the container's terminationMessagePath on the host. The container writes it.
 func (d Dirs) TerminationFile(uid, name string, attempt int) string {
+	return filepath.Join(d.Files(uid), "termination-log."+name+"."+strconv.Itoa(attempt))
+}
+
+// OldTerminationFile is where versions had it that knew no Files.
+func (d Dirs) OldTerminationFile(uid, name string, attempt int) string {
 	return filepath.Join(d.ContainerDir(uid, name, attempt), "termination-log")
 }
 
@@ -92,6 +101,9 @@ func (d Dirs) LinkPath(pod *v1.Pod, name, id string) string {
 
 // Claims holds the data of PersistentVolumeClaims.
 func (d Dirs) Claims() string { return filepath.Join(d.Root, "claims") }
+
+// Temporary is where images are mounted for a moment.
+func (d Dirs) Temporary() string { return filepath.Join(d.State, "tmp") }
 
 // Unwritten holds last output that the logs' disk did not take.
 func (d Dirs) Unwritten() string { return filepath.Join(d.State, "unwritten") }

@@ -91,7 +91,12 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		return 0, err
 	}
 	defer os.Remove(program) //nolint:errcheck // it runs; the file is no longer needed
-	cmd := exec.Command(program)
+	found, err := foreign.Find(program)
+	if err != nil {
+		return 0, err
+	}
+	// By its descriptor, which the child has until it runs the program: users of the pod's own cannot enter dir.
+	cmd := exec.Command(foreign.ByDescriptor(int(found.Fd())))
 	cmd.Args, cmd.Env, cmd.Dir = []string{"init"}, []string{}, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}
 	if users != nil {
@@ -100,7 +105,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		cmd.SysProcAttr.GidMappingsEnableSetgroups = true
 		cmd.SysProcAttr.Credential = &syscall.Credential{}
 	}
-	if err := start(cmd); err != nil {
+	if err := start(cmd, found); err != nil {
 		return 0, fmt.Errorf("cannot start the first process of the pod: %w", err)
 	}
 	pid = cmd.Process.Pid
@@ -118,10 +123,14 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 // startLimit is for a process to begin; it takes milliseconds, but its program is read from the state directory.
 const startLimit = 5 * time.Second
 
-// start starts a command, or leaves it behind: it is killed then as soon as it has begun. For its end process.Kill's limit holds.
-func start(cmd *exec.Cmd) error {
+// start starts a command, or leaves it behind: it is killed then as soon as it has begun. For its end process.Kill's limit holds. program is
+// what it runs by descriptor, and is closed once it runs.
+func start(cmd *exec.Cmd, program *os.File) error {
 	started := make(chan error, 1)
-	go func() { started <- cmd.Start() }()
+	go func() {
+		defer program.Close() //nolint:errcheck // only looked at
+		started <- cmd.Start()
+	}()
 	timer := time.NewTimer(startLimit)
 	defer timer.Stop()
 	select {

@@ -53,7 +53,7 @@ type Share struct {
 // containerd, so dir must be a mount that propagates. In a private mount the runtime would fail later with a message
 // that says nothing of mounts.
 func PrepareDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(dir))
@@ -83,7 +83,7 @@ func PrepareDir(dir string) error {
 // Pin makes a pod's namespaces and pins them in dir. Where the pod's containers share their processes the namespace's first
 // process, FirstProcess, runs from here on.
 func Pin(dir, hostname string, share Share) (ns Namespaces, err error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Namespaces{}, err
 	}
 	defer func() {

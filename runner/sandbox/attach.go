@@ -55,20 +55,10 @@ func (s *Sandboxes) networkPod(pod *v1.Pod) network.Pod {
 	return p
 }
 
-// Files are what every container of a pod sees: path inside -> path on the host.
-func (s *Sandboxes) Files(pod *v1.Pod) map[string]string {
-	out := map[string]string{}
-	for inside, name := range fileNames {
-		out[inside] = s.file(pod, name)
-	}
-	return out
-}
-
-var fileNames = map[string]string{"/etc/hosts": "hosts", "/etc/hostname": "hostname", "/etc/resolv.conf": resolvConf}
-
 // writeFiles writes what containers see as /etc/hosts, /etc/hostname and /etc/resolv.conf. The files exist since the
 // set-up, so that they could be bound before the address was known: they are filled in place. lacks says why the pod has no nameserver.
 func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (lacks string, err error) {
+	dir := s.files(pod).dir()
 	hosts := network.HostHosts()
 	if !pod.Spec.HostNetwork {
 		hosts = network.HostsFile(s.Hostname(pod), manifests.DomainName(pod, s.ClusterDomain), ips)
@@ -76,7 +66,7 @@ func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (
 	hosts += network.HostAliases(pod.Spec.HostAliases)
 	found := s.Resolver.Read(ctx)
 	for name, content := range map[string]string{"hosts": hosts, "hostname": s.Hostname(pod) + "\n", resolvConf: found.For(pod)} {
-		if err := fill(s.file(pod, name), content, 0); err != nil {
+		if err := fill(filepath.Join(dir, name), content, 0); err != nil {
 			return "", err
 		}
 	}
@@ -109,14 +99,26 @@ func (s *Sandboxes) ShowResolver(ctx context.Context, w plan.ShowResolver) state
 }
 
 func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content string) error {
-	path := s.file(pod, resolvConf)
-	has, err := foreign.ReadFile(path, mostResolvConf)
-	switch {
-	case errors.Is(err, foreign.ErrTooLarge), err == nil && string(has) != content && !wroteResolver(filepath.Dir(path), has):
-		slog.Info("a container has changed the pod's resolv.conf; it keeps that", "pod", manifests.Key(pod))
+	paths := []string{filepath.Join(s.files(pod).dir(), resolvConf)}
+	if old := s.file(pod, resolvConf); old != paths[0] && exists(old) { // what has begun under an earlier version sees that
+		paths = append(paths, old)
+	}
+	replaced := map[string]int{} // path -> bytes that it has
+	for _, path := range paths {
+		has, err := foreign.ReadFile(path, mostResolvConf)
+		switch {
+		case errors.Is(err, foreign.ErrTooLarge), err == nil && string(has) != content && !wroteResolver(s.Dirs.StateDir(string(pod.UID)), has):
+			slog.Info("a container has changed the pod's resolv.conf; it keeps that", "pod", manifests.Key(pod))
+		case err != nil:
+			return err
+		case string(has) == content:
+			replaced[path] = -1
+		default:
+			replaced[path] = len(has)
+		}
+	}
+	if len(replaced) == 0 {
 		return nil
-	case err != nil:
-		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -125,10 +127,16 @@ func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content strin
 	if err := fill(s.file(pod, nextResolvConf), content, os.O_CREATE); err != nil {
 		return err
 	}
-	if string(has) != content {
-		err = replace(path, content, len(has))
+	var errs []error
+	for path, old := range replaced {
+		if old >= 0 {
+			errs = append(errs, replace(path, content, old))
+		}
 	}
-	return errors.Join(err, fill(s.file(pod, writtenResolvConf), content, os.O_CREATE))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return fill(s.file(pod, writtenResolvConf), content, os.O_CREATE)
 }
 
 // wroteResolver says whether Solopod wrote what the pod's resolver configuration has. replace may have been cut off before the end, behind
@@ -163,44 +171,4 @@ func fill(path, content string, flags int) error {
 	}
 	_, err = f.WriteString(content)
 	return errors.Join(err, f.Close())
-}
-
-// HasFiles says whether the files are there. What lies in the state directory can be lost while the mounts below it, as those of
-// the namespaces, stay.
-func (s *Sandboxes) HasFiles(pod *v1.Pod) bool {
-	for _, name := range fileNames {
-		f, err := foreign.Open(s.file(pod, name))
-		if err != nil {
-			return false
-		}
-		f.Close() //nolint:errcheck // only looked at
-	}
-	return true
-}
-
-// mendFiles makes files anew that were lost. What runs keeps what it has; its next attempt finds them.
-func (s *Sandboxes) mendFiles(ctx context.Context, pod *v1.Pod, ips []string) error {
-	if s.HasFiles(pod) {
-		return nil
-	}
-	slog.Warn("files of a pod were lost from the state directory; they are made anew", "pod", manifests.Key(pod))
-	if err := touchFiles(s.Dirs.StateDir(string(pod.UID))); err != nil {
-		return err
-	}
-	_, err := s.writeFiles(ctx, pod, ips)
-	return err
-}
-
-// touchFiles makes the files, empty, in the pod's state directory.
-func touchFiles(dir string) error {
-	for _, name := range fileNames {
-		f, err := foreign.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o644)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }

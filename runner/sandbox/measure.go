@@ -33,7 +33,7 @@ func (s *Sandboxes) Measure(ctx context.Context, w plan.Measure) state.Measured 
 // exceeded says which limit is exceeded, in the kubelet's words (eviction manager, localStorageEviction); "" when none is.
 func (s *Sandboxes) exceeded(ctx context.Context, w plan.Measure) (string, error) {
 	volumes := s.Volumes.Find(w.Pod)
-	var total, limits int64
+	total, limits := s.files(w.Pod).usage(), int64(0)
 	for i := range w.Pod.Spec.Volumes {
 		v := &w.Pod.Spec.Volumes[i]
 		if v.EmptyDir == nil || v.EmptyDir.Medium != v1.StorageMediumDefault {
@@ -67,7 +67,7 @@ func (s *Sandboxes) exceeded(ctx context.Context, w plan.Measure) (string, error
 	return "", nil
 }
 
-// written is what a container has written into its root file system and its logs, and what its image's volumes hold.
+// written is what a container has written into its root file system, its logs and its termination message, and what its image's volumes hold.
 func (s *Sandboxes) written(ctx context.Context, t plan.Target) (int64, error) {
 	used, err := s.Engine.Usage(ctx, t.ID)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Sandboxes) written(ctx context.Context, t plan.Target) (int64, error) {
 	if errors.Is(err, os.ErrNotExist) { // the image declares none
 		err = nil
 	}
-	return used + logs + volumes, err
+	return used + logs + volumes + s.files(t.Pod).messageUsage(t.Name, t.Attempt), err
 }
 
 // diskUsage is what a directory takes up that containers write to while it is counted.

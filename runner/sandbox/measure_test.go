@@ -72,6 +72,12 @@ containers:
 	fill(l.Dirs.LogFile(pod, "b", 0), 1100)
 	measure(`Container b exceeded its local ephemeral storage limit "1Mi".`)
 	fill(l.Dirs.LogFile(pod, "b", 0), 1)
+	fill(TerminationFile(l.Dirs, string(pod.UID), "b", 0), 1100)
+	measure(`Container b exceeded its local ephemeral storage limit "1Mi".`)
+	fill(TerminationFile(l.Dirs, string(pod.UID), "b", 0), 1)
+	fill(l.Files(pod)["/etc/hosts"], 2100) // all containers can write to it
+	measure(`Pod ephemeral local storage usage exceeds the total limit of containers 2Mi.`)
+	fill(l.Files(pod)["/etc/hosts"], 1)
 	fill(filepath.Join(volumes["free"], "file"), 2100)
 	measure(`Pod ephemeral local storage usage exceeds the total limit of containers 2Mi.`)
 

@@ -527,7 +527,7 @@ func TestShowResolver(t *testing.T) {
 		is("own", "nameserver 127.0.0.1\n")
 	}
 	is("more", "search more\nnameserver 192.0.2.3\n")
-	dir := filepath.Dir(l.Files(pods["plain"])["/etc/resolv.conf"])
+	dir, copies := filepath.Dir(l.Files(pods["plain"])["/etc/resolv.conf"]), l.Dirs.StateDir(string(pods["plain"].UID))
 	for cut, left := range map[string][3]string{ // resolv.conf, and its copies: written, next
 		"before anything":       {"A", "A", ""},
 		"in the note":           {"A", "A", "nameserver"},
@@ -539,8 +539,8 @@ func TestShowResolver(t *testing.T) {
 		"after a round":         {"A", "A", "A"},
 		"in the note, a second": {"A", "A", ""},
 	} {
-		for i, file := range []string{"resolv.conf", "resolv.conf.written", "resolv.conf.next"} {
-			write(t, filepath.Join(dir, file), strings.NewReplacer("A", "nameserver 192.0.2.3\n", "B", "nameserver 192.0.2.4\n").Replace(left[i]), 0o644)
+		for i, file := range []string{filepath.Join(dir, "resolv.conf"), filepath.Join(copies, "resolv.conf.written"), filepath.Join(copies, "resolv.conf.next")} {
+			write(t, file, strings.NewReplacer("A", "nameserver 192.0.2.3\n", "B", "nameserver 192.0.2.4\n").Replace(left[i]), 0o644)
 		}
 		for _, text := range []string{"nameserver 192.0.2.5\n", "nameserver 192.0.2.4\n"} { // changed meanwhile, or not
 			write(t, machine, text, 0o644)

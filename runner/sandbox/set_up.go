@@ -90,7 +90,7 @@ func (s *Sandboxes) makeAll(ctx context.Context, w plan.SetUp, shown map[string]
 	if _, err := namespace.Pin(s.Dirs.Namespaces(uid), s.Hostname(pod), share(pod, w.Grant)); err != nil {
 		return "", err
 	}
-	if err := touchFiles(s.Dirs.StateDir(uid)); err != nil {
+	if err := makeFiles(s.Dirs.Files(uid)); err != nil {
 		return "", err
 	}
 	if err := durable.Replace(s.Dirs.NameFile(uid), []byte(manifests.Key(pod)), 0o600); err != nil {
@@ -156,7 +156,7 @@ func makeShm(pod *v1.Pod, path string) error {
 	if pod.Spec.HostIPC {
 		return nil
 	}
-	if err := os.MkdirAll(path, 0o711); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
 	options := fmt.Sprintf("mode=1777,size=%d", shmSize)

@@ -2,9 +2,13 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
 )
@@ -20,8 +24,45 @@ func (s *Sessions) Exec(ctx context.Context, ns, pod, container string, command 
 }
 
 // Run runs a command in the container with this id, as its main process's user and with its environment, and returns the exit
-// code. dir is for FIFOs, and is made where it is missing. When ctx ends first the command is killed and ctx's error returned.
+// code. dir is for FIFOs, and is made where it is missing. When ctx ends first the command is killed and ctx's error returned. Where the
+// file system of dir is full a failure is a *NoRoomError.
 func Run(ctx context.Context, e Executor, id, dir string, command []string, sio engine.ExecIO) (uint32, error) {
+	code, err := run(ctx, e, id, dir, command, sio)
+	if err != nil && ctx.Err() == nil && full(dir) {
+		err = &NoRoomError{filepath.Dir(dir), err}
+	}
+	return code, err
+}
+
+// NoRoomError says that a command could not be run for a full file system, and not for the container's fault.
+type NoRoomError struct {
+	dir string
+	err error
+}
+
+func (e *NoRoomError) Error() string {
+	return fmt.Sprintf("the file system of %s is full; make room there, and try again: %v", e.dir, e.err)
+}
+
+// Unwrap is what the runtime says.
+func (e *NoRoomError) Unwrap() error { return e.err }
+
+// full says whether the file system of a directory has no room for what the runtime writes to run a command: some small files. Its own
+// words for that are many, and few name the reason.
+func full(dir string) bool {
+	const enough = 64 << 10
+	var st unix.Statfs_t
+	for unix.Statfs(dir, &st) != nil {
+		above := filepath.Dir(dir) // it could not be made
+		if above == dir {
+			return false
+		}
+		dir = above
+	}
+	return st.Bfree*uint64(st.Bsize) < enough || st.Files > 0 && st.Ffree == 0
+}
+
+func run(ctx context.Context, e Executor, id, dir string, command []string, sio engine.ExecIO) (uint32, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err
 	}

@@ -133,9 +133,9 @@ func fileSystemOf(fd int) string {
 
 func makeMountPoint(target string, dir bool) error {
 	if dir {
-		return os.MkdirAll(target, 0o711)
+		return os.MkdirAll(target, 0o700)
 	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 		return err
 	}
 	f, err := foreign.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o600)

@@ -60,9 +60,9 @@ func setUpMemory(path string, e *v1.EmptyDirVolumeSource) error {
 	return nil
 }
 
-// makeOpenDir: MkdirAll's mode is subject to the umask.
+// makeOpenDir makes a volume's directory, which any user of its pods may use, below directories that root alone enters.
 func makeOpenDir(path string) error {
-	if err := os.MkdirAll(path, 0o711); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
 	return os.Chmod(path, emptyDirMode)

@@ -31,14 +31,14 @@ func (m Manager) setUpFilled(uid string) error {
 	if mounted(dir) {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711,noswap"); err == nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700,noswap"); err == nil {
 		return nil
 	}
 	// Kernels before 6.4 know no noswap.
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
 		return fmt.Errorf("cannot mount a tmpfs: %w", err)
 	}
 	return nil
@@ -68,7 +68,7 @@ func (m Manager) fillOne(pod *v1.Pod, v *v1.Volume, files Files) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil { // the kubelet's mode of such volumes
+	if err := os.Chmod(dir, 0o755); err != nil { // earlier versions let others write, as the kubelet does; containers cannot, it is mounted read-only
 		return err
 	}
 	return fill(dir, content, fsGroup(pod))
@@ -76,7 +76,7 @@ func (m Manager) fillOne(pod *v1.Pod, v *v1.Volume, files Files) error {
 
 // fill makes a directory show just these files. group owns them and may read what their owner may; nil means root's.
 func fill(path string, files map[string]reference.File, group *int64) error {
-	dir, err := foreign.OpenDir(path, foreign.Beneath) // others may write to it, for the sake of the kubelet's mode
+	dir, err := foreign.OpenDir(path, foreign.Beneath) // of an earlier version others could write to it
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (m Manager) MakeImageDirs(uid, container string, attempt, n int) ([]string,
 		return nil, err
 	}
 	parent := m.ImageDirs(uid, container, attempt)
-	if err := os.MkdirAll(parent, 0o711); err != nil {
+	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return nil, err
 	}
 	dirs := make([]string, n)

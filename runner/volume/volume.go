@@ -60,7 +60,7 @@ func (m Manager) setUpOne(pod *v1.Pod, v *v1.Volume, files Files, mount MountIma
 		if mounted(path) {
 			return nil
 		}
-		if err := os.MkdirAll(path, 0o711); err != nil {
+		if err := os.MkdirAll(path, 0o700); err != nil {
 			return err
 		}
 		return mount(v.Image, path)

@@ -8,8 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -60,8 +62,38 @@ func (b *box) lives() {
 	}
 }
 
-// The state's file system is full, by someone else or by a container's termination log: the daemon lives on, can be started,
-// and when there is space again everything goes on.
+// keepFull fills a file system, and takes what gets free there, until free is called.
+func (b *box) keepFull(name string) (free func()) {
+	b.t.Helper()
+	b.fill(name)
+	f, err := os.OpenFile(b.path(name), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+				f.Write(make([]byte, 4<<10)) //nolint:errcheck // there is room, or not
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(end)
+		<-ended
+		f.Close()
+		b.free(name)
+	})
+}
+
+// The state's file system is full, and stays so: what runs runs on, whatever its probes are, the daemon lives on, can be started, and
+// takes pods away; when there is space again everything goes on.
 func TestFullStateDisk(t *testing.T) {
 	t.Parallel()
 	b := prepareBox(t, embedded)
@@ -72,38 +104,153 @@ func TestFullStateDisk(t *testing.T) {
 	mount := indent(4, "volumeMounts: [{name: v, mountPath: /v}]") + "\n"
 	b.apply("dots.yaml", shell("dots", "while :; do printf .; sleep 0.01; done", ""))
 	b.apply("lines.yaml", shell("lines", "while [ ! -e /v/end ]; do echo line; sleep 0.1; done; rm /v/end; exit 1", volume)+mount)
-	dots := b.waitReady("dots")
-	b.waitReady("lines") // evil would leave no room for its start
-	b.apply("evil.yaml", shell("evil", "while :; do dd if=/dev/zero of=/dev/termination-log bs=1M count=100; echo tried; sleep 1; done", ""))
-	b.waitReady("evil")
-	b.eventually("evil has written", func() error {
-		if out := b.run("logs", "evil"); !strings.Contains(out, "tried") {
-			return fmt.Errorf("it says %q", out)
-		}
-		return nil
-	})
-	b.fill("state/fill")
+	b.apply("goes.yaml", shell("goes", forever, ""))
+	b.apply("probed.yaml", shell("probed", forever, "")+indent(4, "livenessProbe: {exec: {command: ['true']}, periodSeconds: 1, failureThreshold: 2, timeoutSeconds: 30}")+"\n")
+	dots, probed := b.waitReady("dots"), b.waitReady("probed")
+	b.waitReady("lines")
+	b.waitReady("goes")
+	free := b.keepFull("state/fill")
+	defer free()
 	b.writeFile("v/end", "") // its restart wants a journal
 	b.waitPod("lines", "ended", func(p *v1.Pod) bool {
 		s := status(p, "main")
 		return s.RestartCount > 0 || s.State.Running == nil
 	})
 	b.lives()
+	b.eventOf("ProbeNotRun", "Liveness probe of container main cannot be run", "is full; make room there")
+	if out, err := b.try("exec", "probed", "--", "echo", "hello"); err == nil || !strings.Contains(out, "is full; make room there") {
+		t.Errorf("exec says %q, %v", out, err)
+	}
+	b.delete("goes.yaml")
+	b.waitGone("goes")
+	b.apply("new.yaml", shell("new", "echo hello; "+forever, ""))
+	b.waitPod("new", "waiting for room", func(p *v1.Pod) bool {
+		return strings.Contains(p.Status.Message+waitingMessage(p), "no space left on device")
+	})
 	b.crash()
 	b.start()
 	b.lives()
 	b.endsPromptly()
 	b.start()
-	b.delete("evil.yaml")
-	b.free("state/fill")
-	b.waitGone("evil")
+	free()
 	b.waitPod("lines", "restarted", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").RestartCount > 0 })
-	if after := b.waitReady("dots"); status(after, "main").ContainerID != status(dots, "main").ContainerID {
-		t.Error("a container did not live on")
+	for _, before := range []*v1.Pod{dots, probed} {
+		if a, c := status(before, "main"), status(b.waitReady(before.Name), "main"); a.ContainerID != c.ContainerID || c.RestartCount != 0 {
+			t.Errorf("the container of %s did not live on", before.Name)
+		}
 	}
-	b.apply("new.yaml", shell("new", "echo hello; "+forever, ""))
 	b.waitReady("new")
 	b.expectLog("new", "hello\n")
+	if out := b.run("exec", "probed", "--", "echo", "hello"); out != "hello\n" {
+		t.Errorf("exec says %q", out)
+	}
+}
+
+// waitingMessage is why a pod's container waits.
+func waitingMessage(p *v1.Pod) string {
+	if w := status(p, "main").State.Waiting; w != nil {
+		return w.Message
+	}
+	return ""
+}
+
+// restricted is a container's security context that lets it do as little as possible.
+const restricted = `securityContext:
+  runAsUser: 65534
+  readOnlyRootFilesystem: true
+  allowPrivilegeEscalation: false
+  capabilities: {drop: [ALL]}
+  seccompProfile: {type: RuntimeDefault}`
+
+// What containers can write of what lies in the state directory is bounded, and counts as their ephemeral storage: none fills the file
+// system of the state directory, with whatever rights.
+func TestContainersFillNoState(t *testing.T) {
+	t.Parallel()
+	b := prepareBox(t, embedded)
+	b.smallDisk("state", "40m")
+	b.link(imageArchive, "images/box.tar")
+	b.start()
+	fills := func(name, extra string, files ...string) string {
+		script := "while :; do for f in " + strings.Join(files, " ") + "; do dd if=/dev/zero of=$f bs=1M count=200; done; echo tried; sleep 1; done"
+		return shell(name, script, "") + indent(4, extra) + "\n"
+	}
+	b.apply("evil.yaml", fills("evil", restricted, "/dev/termination-log"))
+	b.apply("root.yaml", fills("root", "", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log", "/dev/shm/file"))
+	b.apply("bounded.yaml", fills("bounded", restricted+"\nresources: {limits: {ephemeral-storage: 5Mi}}", "/dev/termination-log"))
+	evil, root := b.waitReady("evil"), b.waitReady("root")
+	before := map[string]string{}
+	for _, p := range []*v1.Pod{evil, root} {
+		before[p.Name] = status(p, "main").ContainerID
+	}
+	room := func(when string) {
+		t.Helper()
+		var st unix.Statfs_t
+		if err := unix.Statfs(b.path("state"), &st); err != nil {
+			t.Fatal(err)
+		}
+		if free := int64(st.Bfree) * st.Bsize >> 20; free < 36 {
+			t.Errorf("%s only %d of 40 MiB are free on the state directory's file system", when, free)
+		}
+	}
+	wrote := func(again int) {
+		t.Helper()
+		for _, name := range []string{"evil", "root"} {
+			b.eventually(name+" has written", func() error {
+				if out := b.run("logs", name); strings.Count(out, "tried") < again {
+					return fmt.Errorf("it says %q", out)
+				}
+				return nil
+			})
+		}
+	}
+	wrote(2)
+	room("when containers have written")
+	b.waitPod("bounded", "evicted", func(p *v1.Pod) bool {
+		return p.Status.Reason == "Evicted" && strings.Contains(p.Status.Message, `Container main exceeded its local ephemeral storage limit "5Mi"`)
+	})
+	b.apply("other.yaml", shell("other", forever, ""))
+	b.waitReady("other")
+	if out := b.run("exec", "evil", "--", "echo", "hello"); out != "hello\n" {
+		t.Errorf("exec says %q", out)
+	}
+	// Adopted, and with a new attempt, nothing has changed.
+	b.crash()
+	b.start()
+	for name, id := range before {
+		if s := status(b.waitReady(name), "main"); s.ContainerID != id || s.RestartCount != 0 {
+			t.Errorf("the container of %s did not live on", name)
+		}
+	}
+	for name, id := range before {
+		b.run("restart", name)
+		b.waitPod(name, "restarted", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").ContainerID != id })
+	}
+	wrote(2)
+	room("after a restart")
+	b.lives()
+}
+
+// A process that the runtime cannot start, as a probe's whose command is missing, leaves something in the state directory each time; that
+// is bounded.
+func TestFailedProbesFillNoState(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, embedded)
+	b.apply("pod.yaml", shell("pod", forever, ""))
+	b.waitReady("pod")
+	long := strings.Repeat("x", 4000)
+	var longest int64
+	b.eventually("the runtime's log was cut", func() error {
+		b.try("exec", "pod", "--", long) //nolint:errcheck // it is not there
+		info, err := os.Stat(b.matches("state/containerd/io.containerd.runtime.v2.task/solopod/*/log.json")[0])
+		if err == nil && info.Size() >= longest {
+			err = fmt.Errorf("it has %d bytes", info.Size())
+		}
+		longest = max(longest, info.Size())
+		return err
+	})
+	if longest > 80<<10 {
+		t.Errorf("it had %d bytes", longest)
+	}
 }
 
 // Whatever has happened to the journal of a container's log, the daemon starts, the container lives on, and so does its log.
@@ -260,8 +407,14 @@ func TestReadOnlyRoot(t *testing.T) {
 		}
 		return err
 	})
-	b.waitReady("new")
+	fresh := b.waitReady("new")
 	b.waitReady("ends")
+	b.mustInside(fresh, "dd if=/dev/zero of=/file bs=1M count=8")
+	var inside, state unix.Stat_t
+	written := b.matches("state/containerd/read-only-root/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs/file")[0]
+	if err := errors.Join(unix.Stat(written, &inside), unix.Stat(b.path("state"), &state)); err != nil || inside.Dev == state.Dev {
+		t.Errorf("what a container writes meanwhile lies on the state directory's file system, %v", err)
+	}
 	if after := b.waitReady("stays"); status(before, "main").ContainerID != status(after, "main").ContainerID {
 		t.Error("the container did not live on")
 	}

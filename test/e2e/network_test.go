@@ -79,7 +79,7 @@ func TestCNI(t *testing.T) {
 		if ips := pod.Status.PodIPs; len(ips) != 2 || !strings.HasPrefix(ips[1].IP, subnet6) {
 			t.Fatalf("the addresses are %v", ips)
 		}
-		if hosts := readFile(t, b.path("state/pods/"+string(pod.UID)+"/hosts")); !strings.Contains(hosts, pod.Status.PodIPs[1].IP+"\tweb\n") {
+		if hosts := readFile(t, b.path("state/pods/"+string(pod.UID)+"/volumes/..files/hosts")); !strings.Contains(hosts, pod.Status.PodIPs[1].IP+"\tweb\n") {
 			t.Errorf("/etc/hosts lacks the second address:\n%s", hosts)
 		}
 		if body := fetch(t, "http://"+pod.Status.PodIP+":8080/"); !strings.Contains(body, "Hello from web") {

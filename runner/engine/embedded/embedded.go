@@ -69,6 +69,8 @@ type Config struct {
 type Server struct {
 	// Address is the path of its gRPC socket.
 	Address string
+	// Bundles is where it keeps a directory for each container.
+	Bundles string
 	// SetAside says what was found damaged and what became of it; empty when nothing was.
 	SetAside string
 	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
@@ -125,7 +127,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	if err := clearState(c.State, address, address+".ttrpc"); err != nil {
 		return nil, err
 	}
-	s := &Server{Address: address, state: c.State, sleepers: newSleepers(c.State, address)}
+	s := &Server{Address: address, Bundles: namespaceDir(c.State), state: c.State, sleepers: newSleepers(c.State, address)}
 	var err error
 	if c.Root, s.ReadOnly, err = usableRoot(c); err != nil {
 		return nil, err

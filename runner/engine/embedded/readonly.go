@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/durable"
@@ -67,6 +68,9 @@ func usableRoot(c Config) (root, message string, err error) {
 // retire removes a stand-in that is not needed any more. While a container still runs on it, it is only put out of the way.
 func retire(standIn string) error {
 	old := standIn + ".old"
+	if err := detachBelow(standIn); err != nil {
+		return err
+	}
 	for _, dir := range []string{standIn, old} {
 		if _, err := os.Lstat(dir); err == nil && !mounted(dir) {
 			if err := foreign.RemoveAll(dir); err != nil {
@@ -90,7 +94,7 @@ func mounted(dir string) bool {
 
 func makeStandIn(root, standIn string) error {
 	building := standIn + ".new"
-	if err := foreign.RemoveAll(building); err != nil {
+	if err := errors.Join(detachBelow(building), foreign.RemoveAll(building)); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(building, 0o700); err != nil {
@@ -141,7 +145,7 @@ func standInFor(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(to, "snapshots"), 0o700); err != nil {
+	if err := makeSnapshots(filepath.Join(to, "snapshots")); err != nil {
 		return err
 	}
 	for _, e := range old {
@@ -150,6 +154,43 @@ func standInFor(from, to string) error {
 		}
 	}
 	return nil
+}
+
+// snapshotsSize bounds what containers can write into their root file systems meanwhile, as a part of the machine's memory.
+const snapshotsSize = "25%"
+
+// makeSnapshots makes a directory for snapshots. It is a file system of its own: what containers write lies in it, and shall not fill the
+// state directory.
+func makeSnapshots(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount("snapshots", dir, "tmpfs", 0, "mode=0700,size="+snapshotsSize); err != nil {
+		return fmt.Errorf("cannot mount a tmpfs for containers' root file systems: %w", err)
+	}
+	return nil
+}
+
+// detachBelow unmounts what makeSnapshots has mounted below dir. The root file systems of containers that run keep hold of it.
+func detachBelow(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir) // as the kernel lists it
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		return fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	var errs []error
+	for _, m := range mounts {
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("cannot unmount %s: %w", m.Mountpoint, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func copyFile(from, to string) (err error) {

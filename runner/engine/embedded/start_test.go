@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,8 +81,16 @@ func TestStandIn(t *testing.T) {
 	put(t, filepath.Join(root, contentDir, "blobs", "sha256", "abc"), "blob")
 	standIn := filepath.Join(state, standInName)
 	put(t, standIn, "no directory")
+	t.Cleanup(func() { detachBelow(standIn) }) //nolint:errcheck // it was retired
 	if err := makeStandIn(root, standIn); err != nil {
 		t.Fatal(err)
+	}
+	// One that was killed before its end leaves a half behind, with mounts.
+	if err := errors.Join(os.Rename(standIn, standIn+".new"), makeStandIn(root, standIn)); err != nil {
+		t.Fatal(err)
+	}
+	if !isMountpoint(t, filepath.Join(standIn, overlayDir, "snapshots")) {
+		t.Error("what containers write lies on the state directory's file system")
 	}
 	if damage := misshapen(standIn); damage != "" {
 		t.Error(damage)
@@ -94,6 +103,9 @@ func TestStandIn(t *testing.T) {
 	if err := retire(standIn); err != nil {
 		t.Fatal(err)
 	}
+	if left, err := filepath.Glob(standIn + "*"); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
 	for path, want := range map[string]string{
 		filepath.Join(root, metadataDir, "meta.db"):                        "records",
 		filepath.Join(root, overlayDir, "snapshots", "1", "fs", "file"):    "text",
@@ -105,6 +117,15 @@ func TestStandIn(t *testing.T) {
 			t.Errorf("%s is %q, and not %q", path, text, want)
 		}
 	}
+}
+
+func isMountpoint(t *testing.T, path string) bool {
+	t.Helper()
+	is, err := mountinfo.Mounted(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return is
 }
 
 // A shim that takes connections and does not answer is silent; one whose socket is dead is gone, and for containerd to clear up.
