@@ -47,7 +47,7 @@ func TestUserOf(t *testing.T) {
 		}
 		stdin.Close()
 		client.Process.Kill() //nolint:errcheck // it may have ended
-		client.Wait() //nolint:errcheck // it was killed
+		client.Wait()         //nolint:errcheck // it was killed
 		if uid, err := UserOf(ends()); !errors.Is(err, ErrElsewhere) {
 			t.Errorf("%s, when the client is gone: %d, %v", name, uid, err)
 		}

@@ -154,8 +154,8 @@ func waitingMessage(p *v1.Pod) string {
 	return ""
 }
 
-// restricted is a container's security context that lets it do as little as possible.
-const restricted = `securityContext:
+// littleAllowed is a container's security context that lets it do as little as possible.
+const littleAllowed = `securityContext:
   runAsUser: 65534
   readOnlyRootFilesystem: true
   allowPrivilegeEscalation: false
@@ -174,9 +174,9 @@ func TestContainersFillNoState(t *testing.T) {
 		script := "while :; do for f in " + strings.Join(files, " ") + "; do dd if=/dev/zero of=$f bs=1M count=200; done; echo tried; sleep 1; done"
 		return shell(name, script, "") + indent(4, extra) + "\n"
 	}
-	b.apply("evil.yaml", fills("evil", restricted, "/dev/termination-log"))
+	b.apply("evil.yaml", fills("evil", littleAllowed, "/dev/termination-log"))
 	b.apply("root.yaml", fills("root", "", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log", "/dev/shm/file"))
-	b.apply("bounded.yaml", fills("bounded", restricted+"\nresources: {limits: {ephemeral-storage: 5Mi}}", "/dev/termination-log"))
+	b.apply("bounded.yaml", fills("bounded", littleAllowed+"\nresources: {limits: {ephemeral-storage: 5Mi}}", "/dev/termination-log"))
 	evil, root := b.waitReady("evil"), b.waitReady("root")
 	before := map[string]string{}
 	for _, p := range []*v1.Pod{evil, root} {
