@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/source/watch"
 )
 
 // changes tells what versions of files change, once for each version.
@@ -34,7 +35,7 @@ func originOf(info fs.FileInfo) manifests.Origin {
 }
 
 // tellOf tells what a look at the directory has brought; after is what is desired with it.
-func (c *changes) tellOf(r Round[document], after *manifests.Snapshot) {
+func (c *changes) tellOf(r watch.Round[document], after *manifests.Snapshot) {
 	if c.tell == nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/manifests/decode"
 )
 
@@ -20,7 +21,7 @@ func TestChangesAreTold(t *testing.T) {
 	c := newChanges(set.Snapshot(moment))
 	var told []manifests.Change
 	c.tell = func(change manifests.Change) { told = append(told, change) }
-	look := func(what string, r Round[document], want ...string) {
+	look := func(what string, r watch.Round[document], want ...string) {
 		t.Helper()
 		told = nil
 		for name, l := range r.Loaded {
@@ -46,10 +47,10 @@ func TestChangesAreTold(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	file := func(text string) Round[document] {
+	file := func(text string) watch.Round[document] {
 		contents, problems := decode.Decode("f.yaml", []byte(text), decode.Options{})
 		d := document{contents: contents, problems: problems, origin: manifests.Origin{UID: 7}, secret: strings.Contains(text, "Secret")}
-		return Round[document]{Loaded: map[string]Loaded[document]{"f.yaml": {Value: d}}}
+		return watch.Round[document]{Loaded: map[string]watch.Loaded[document]{"f.yaml": {Value: d}}}
 	}
 	pod := func(rest string) string {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: i" + rest + "}]}\n"
@@ -61,7 +62,7 @@ func TestChangesAreTold(t *testing.T) {
 	look("the bad one again", file(pod(", ttty: true")))
 	look("mended", file(pod(", tty: true")))
 	look("the bad one anew", file(pod(", ttty: true")), `f.yaml 7 start=false gone=false +[] ~[] -[] f.yaml:4:41: spec.containers[0].ttty: unknown field; did you mean "tty"?`)
-	look("not to be read", Round[document]{Failed: map[string]error{"f.yaml": errors.New("it is a FIFO")}}, "f.yaml nobody start=false gone=false +[] ~[] -[] f.yaml: it is a FIFO")
+	look("not to be read", watch.Round[document]{Failed: map[string]error{"f.yaml": errors.New("it is a FIFO")}}, "f.yaml nobody start=false gone=false +[] ~[] -[] f.yaml: it is a FIFO")
 	bad := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: [hunter2]}\n"
 	told = nil
 	r := file(bad)
@@ -71,5 +72,5 @@ func TestChangesAreTold(t *testing.T) {
 	if len(told) != 1 || strings.Contains(told[0].Refused, "hunter2") || !strings.Contains(told[0].Refused, "f.yaml:4") {
 		t.Errorf("a bad Secret: %+v", told)
 	}
-	look("gone", Round[document]{Gone: []string{"f.yaml"}}, "f.yaml nobody start=false gone=true +[] ~[] -[default/p] ")
+	look("gone", watch.Round[document]{Gone: []string{"f.yaml"}}, "f.yaml nobody start=false gone=true +[] ~[] -[default/p] ")
 }

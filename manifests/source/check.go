@@ -10,6 +10,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/manifests/source/watch"
 )
 
 // Check decodes files and directories and returns what is wrong with them, also among each other. A name that is given
@@ -22,7 +23,7 @@ func Check(paths []string, opts decode.Options) (manifests.Problems, error) {
 // CheckSigned is Check for a box that demands signatures. The error is also for keys that cannot be used.
 func CheckSigned(paths []string, opts decode.Options, by Signing) (manifests.Problems, error) {
 	s := newSigning(by)
-	f, err := Open(by.KeyFile)
+	f, err := watch.Open(by.KeyFile)
 	if err == nil {
 		s.keys, s.err = readKeys(f)
 		err = s.err
@@ -72,7 +73,7 @@ func checkDirectory(set *manifests.Set, dir string, opts decode.Options, s *sign
 		if info, err := os.Stat(path); !isManifest(e.Name()) || err == nil && info.IsDir() {
 			continue
 		}
-		f, err := Open(path)
+		f, err := watch.Open(path)
 		if err != nil {
 			set.Put(path, manifests.Contents{}, manifests.Problems{{File: path, Message: "cannot be read: " + err.Error()}}, time.Time{})
 			continue

@@ -1,8 +1,5 @@
-// Package source watches directories of files that people and tools put there: Watcher those of any kind, Directory the
-// manifests.
-//
-// What is decided (judge) is apart from what is read and watched, and every call into a file system has a limit of time, for it
-// may hang.
+// Package source reads the directory of manifests: it says which of its files count, as what, and tells what they change. How a directory is
+// watched, and when a file counts as complete, changed or gone, is in package watch below.
 package source
 
 import (
@@ -17,6 +14,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/manifests/source/watch"
 )
 
 // Directory watches a directory of manifests.
@@ -25,7 +23,7 @@ type Directory struct {
 	opts    decode.Options
 	set     *manifests.Set
 	update  func(manifests.Snapshot)
-	watcher *Watcher[document]
+	watcher *watch.Watcher[document]
 	signing *signing // nil when nothing has to be signed
 	changes changes
 }
@@ -47,7 +45,7 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 	for _, k := range known {
 		names = append(names, k.File)
 	}
-	d.watcher = New(Options[document]{
+	d.watcher = watch.New(watch.Options[document]{
 		Dir: d.path, Wanted: isManifest, Trust: checkWritable,
 		Known: names, Load: d.load, Apply: d.apply,
 	})
@@ -57,7 +55,8 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 
 // RequireSignatures has no file used that is not signed. It is called before Run.
 func (d *Directory) RequireSignatures(s Signing) {
-	d.signing, d.watcher.o.Beside = newSigning(s), signatureSuffixes
+	d.signing = newSigning(s)
+	d.watcher.Pair(signatureSuffixes)
 }
 
 // Verify has all files verified again, for the clock by which keys are good was set. It may be called at any time.
@@ -97,7 +96,7 @@ func (d *Directory) Run(ctx context.Context) (err error) {
 }
 
 // load reads and decodes one file.
-func (d *Directory) load(f *File) (document, error) {
+func (d *Directory) load(f *watch.File) (document, error) {
 	defer f.Close() //nolint:errcheck // only read from
 	name := filepath.Base(f.Name())
 	data, err := io.ReadAll(io.LimitReader(f, decode.MaxFileSize+1))
@@ -105,7 +104,7 @@ func (d *Directory) load(f *File) (document, error) {
 		return document{}, err
 	}
 	if !f.Unchanged() {
-		return document{}, ErrBeingWritten
+		return document{}, watch.ErrBeingWritten
 	}
 	out, err := d.signing.decode(f.Name(), name, data, func() document { return decodeTrusted(name, f, data, d.opts) })
 	signer := out.origin.Signer
@@ -116,7 +115,7 @@ func (d *Directory) load(f *File) (document, error) {
 
 // decodeTrusted decodes what a file of a manifests directory holds, if none but those who may can write it, and read its Secrets.
 // name is the file's in problems.
-func decodeTrusted(name string, f *File, data []byte, opts decode.Options) document {
+func decodeTrusted(name string, f *watch.File, data []byte, opts decode.Options) document {
 	if err := checkWritable(f.Name(), f.Info); err != nil {
 		return document{problems: manifests.Problems{{File: name, Message: err.Error()}}}
 	}
@@ -130,7 +129,7 @@ func decodeTrusted(name string, f *File, data []byte, opts decode.Options) docum
 }
 
 // apply takes over what a look at the directory has brought.
-func (d *Directory) apply(r Round[document]) {
+func (d *Directory) apply(r watch.Round[document]) {
 	now := time.Now()
 	for name, l := range r.Loaded {
 		d.set.Put(name, l.Value.contents, l.Value.problems, now)
@@ -164,7 +163,7 @@ func (d *Directory) apply(r Round[document]) {
 
 // unusable says why a file cannot be used.
 func unusable(err error) string {
-	var mismatch *Mismatch
+	var mismatch *watch.Mismatch
 	if errors.As(err, &mismatch) {
 		return err.Error()
 	}

@@ -15,6 +15,9 @@ import (
 
 const podText = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec:\n  containers: [{name: c, image: i}]\n"
 
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
 // The manifests directory: what it makes of good, bad, forbidden and missing files.
 func TestDirectory(t *testing.T) {
 	t.Parallel()

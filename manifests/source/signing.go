@@ -15,6 +15,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/signature"
+	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -78,7 +79,7 @@ func (s *signing) set(keys signature.Keys, err error) {
 }
 
 // readKeys reads the file of keys: who can write to it decides what runs as root.
-func readKeys(f *File) (signature.Keys, error) {
+func readKeys(f *watch.File) (signature.Keys, error) {
 	defer f.Close() //nolint:errcheck // only read from
 	if err := checkWritable(f.Name(), f.Info); err != nil {
 		return signature.Keys{}, err
@@ -88,7 +89,7 @@ func readKeys(f *File) (signature.Keys, error) {
 		return signature.Keys{}, err
 	}
 	if !f.Unchanged() {
-		return signature.Keys{}, ErrBeingWritten
+		return signature.Keys{}, watch.ErrBeingWritten
 	}
 	return signature.ParseKeys(data)
 }
@@ -96,9 +97,9 @@ func readKeys(f *File) (signature.Keys, error) {
 // watchKeys reads the keys and goes on with every change until ctx ends; read is called after each.
 func (s *signing) watchKeys(ctx context.Context, read func()) error {
 	dir, name := filepath.Split(filepath.Clean(s.KeyFile))
-	return New(Options[signature.Keys]{
+	return watch.New(watch.Options[signature.Keys]{
 		Dir: dir, Wanted: func(n string) bool { return n == name }, Trust: checkWritable, Load: readKeys,
-		Apply: func(r Round[signature.Keys]) {
+		Apply: func(r watch.Round[signature.Keys]) {
 			s.mu.Lock()
 			none := s.err != nil
 			s.mu.Unlock()
@@ -116,8 +117,8 @@ func (s *signing) watchKeys(ctx context.Context, read func()) error {
 	}).Run(ctx)
 }
 
-// decode verifies what a file holds, and decodes just that. path is the file's, name what problems call it. An error is a *Mismatch or
-// a *Later.
+// decode verifies what a file holds, and decodes just that. path is the file's, name what problems call it. An error is a *watch.Mismatch or
+// a *watch.Later.
 func (s *signing) decode(path, name string, data []byte, decoded func() document) (document, error) {
 	if s == nil || len(data) > decode.MaxFileSize { // what is too long is refused unread
 		return decoded(), nil
@@ -133,7 +134,7 @@ func (s *signing) decode(path, name string, data []byte, decoded func() document
 	}
 	signer, err := s.verify(keys, path, data)
 	if err != nil {
-		return document{}, &Mismatch{err}
+		return document{}, &watch.Mismatch{Err: err}
 	}
 	out := decoded()
 	out.origin.Signer = signer
@@ -142,7 +143,7 @@ func (s *signing) decode(path, name string, data []byte, decoded func() document
 	}
 	refused, err := s.accept(out.contents, data)
 	if err != nil {
-		return document{}, &Later{err}
+		return document{}, &watch.Later{Err: err}
 	}
 	if refused != "" {
 		return refuse(refused), nil

@@ -51,13 +51,14 @@ func TestImportsRunDownwards(t *testing.T) {
 // heart says what the rooms of the heart, and those of the desired state, may import of ours, whole. What is not listed here is a
 // room (see TestRooms), or stands above.
 var heart = map[string][]string{
-	"manifests":           nil,
-	"manifests/spelling":  nil,
-	"manifests/validate":  {"manifests", "manifests/spelling"},
-	"manifests/policy":    {"manifests", "manifests/spelling"},
-	"manifests/decode":    {"manifests", "manifests/spelling", "manifests/validate"},
-	"manifests/signature": nil,
-	"manifests/source":    {"manifests", "manifests/decode", "manifests/signature", "runner/foreign"}, // it opens what others have put into a directory
+	"manifests":              nil,
+	"manifests/spelling":     nil,
+	"manifests/validate":     {"manifests", "manifests/spelling"},
+	"manifests/policy":       {"manifests", "manifests/spelling"},
+	"manifests/decode":       {"manifests", "manifests/spelling", "manifests/validate"},
+	"manifests/signature":    nil,
+	"manifests/source/watch": {"runner/foreign"}, // it opens what others have put into a directory
+	"manifests/source":       {"manifests", "manifests/decode", "manifests/signature", "manifests/source/watch", "runner/foreign"},
 
 	"runner/reference":  {"manifests"},
 	"runner/pod/state":  {"manifests", "runner/reference"},

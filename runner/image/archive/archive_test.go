@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/solopod/solopod/manifests/source"
+	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/intake"
 	"github.com/solopod/solopod/runner/rescue"
@@ -330,7 +330,7 @@ func TestRetries(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go d.work(ctx, func() {})
 		synctest.Wait()
-		d.apply(source.Round[struct{}]{Gone: []string{"b.tar"}})
+		d.apply(watch.Round[struct{}]{Gone: []string{"b.tar"}})
 		<-time.After(10 * time.Minute)
 		synctest.Wait()
 		if large, gone, bad := count("large"), count("gone"), count("bad"); large != 6 || gone != 1 || bad != 1 { // at 0 s, 10, 30, 70, 150, 310
@@ -354,9 +354,9 @@ func queue(t *testing.T, d *Directory, name, text string, older int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := source.VersionOf(info)
+	v := watch.VersionOf(info)
 	v.Size -= older
-	d.apply(source.Round[struct{}]{Loaded: map[string]source.Loaded[struct{}]{name: {Version: v}}})
+	d.apply(watch.Round[struct{}]{Loaded: map[string]watch.Loaded[struct{}]{name: {Version: v}}})
 }
 
 // A file system that hangs holds one archive up, until it answers; a file that changes is read when it is still.
@@ -365,11 +365,11 @@ func TestHangingFile(t *testing.T) {
 		d, o := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), images)
 		d.dir = t.TempDir()
 		release := make(chan struct{})
-		d.open = func(path string) (*source.File, error) {
+		d.open = func(path string) (*watch.File, error) {
 			if filepath.Base(path) == "a.tar" {
 				<-release
 			}
-			return source.Open(path)
+			return watch.Open(path)
 		}
 		queue(t, d, "a.tar", "hung", 0)
 		queue(t, d, "b.tar", "good", 0)
@@ -396,7 +396,7 @@ func TestHangingFile(t *testing.T) {
 func TestChangedWhileRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.tar")
 	write(t, path, "one")
-	f, err := source.Open(path)
+	f, err := watch.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +427,7 @@ func TestPanic(t *testing.T) {
 		return list, err
 	})
 	open := d.open
-	d.open = func(path string) (*source.File, error) {
+	d.open = func(path string) (*watch.File, error) {
 		if filepath.Base(path) == "b.tar" {
 			panic("over a file")
 		}

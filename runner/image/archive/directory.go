@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/solopod/solopod/manifests/source"
+	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/rescue"
 )
@@ -43,7 +43,7 @@ type Directory struct {
 	ledger   *ledger
 	first    time.Duration
 	// open opens a file; it may hang.
-	open func(path string) (*source.File, error)
+	open func(path string) (*watch.File, error)
 
 	mu   sync.Mutex
 	dir  string
@@ -59,7 +59,7 @@ type Directory struct {
 // NewDirectory makes a Directory that remembers in the file ledgerPath what it has imported.
 func NewDirectory(i *Importer, ledgerPath string, o Outcome) *Directory {
 	return &Directory{
-		importer: i, outcome: o, ledger: openLedger(ledgerPath), first: firstLimit, open: source.Open,
+		importer: i, outcome: o, ledger: openLedger(ledgerPath), first: firstLimit, open: watch.Open,
 		jobs: map[string]job{}, told: map[string]string{}, hung: map[string]func() bool{}, kick: make(chan struct{}, 1),
 	}
 }
@@ -68,10 +68,10 @@ func NewDirectory(i *Importer, ledgerPath string, o Outcome) *Directory {
 // ends. It returns within a moment then, whatever hangs. It is called once.
 func (d *Directory) Run(ctx context.Context, dir string, scanned func()) error {
 	d.dir = filepath.Clean(dir)
-	watcher := source.New(source.Options[struct{}]{
+	watcher := watch.New(watch.Options[struct{}]{
 		Dir: d.dir, Wanted: isArchive, Known: d.ledger.names(d.dir), LoadLimit: min(d.importer.quiet, 5*time.Second),
 		// An import takes longer than a look at the directory may: only which version is complete is learned here.
-		Load:  func(f *source.File) (struct{}, error) { return struct{}{}, f.Close() },
+		Load:  func(f *watch.File) (struct{}, error) { return struct{}{}, f.Close() },
 		Apply: d.apply,
 	})
 	scanned = sync.OnceFunc(scanned)
@@ -89,7 +89,7 @@ func (d *Directory) Run(ctx context.Context, dir string, scanned func()) error {
 }
 
 // apply takes over what a look at the directory has brought. That a file is gone removes no image.
-func (d *Directory) apply(r source.Round[struct{}]) {
+func (d *Directory) apply(r watch.Round[struct{}]) {
 	d.mu.Lock()
 	for _, name := range r.Gone {
 		delete(d.jobs, name)
@@ -120,7 +120,7 @@ func (d *Directory) apply(r source.Round[struct{}]) {
 }
 
 // news notes, with mu held, what is to be told that was not told before; the function tells it, without mu.
-func (d *Directory) news(r source.Round[struct{}]) (tell func()) {
+func (d *Directory) news(r watch.Round[struct{}]) (tell func()) {
 	now, out := map[string]string{}, []func(){}
 	note := func(about, text string, tell func()) {
 		if now[about] = text; d.told[about] != text {
@@ -190,10 +190,10 @@ func (d *Directory) try(ctx context.Context, name string, j *job) (temporary boo
 }
 
 // whole makes a check that what was read is one version of the file.
-func whole(f *source.File) func() error {
+func whole(f *watch.File) func() error {
 	return func() error {
 		info, err := f.Stat()
-		if err != nil || !same(source.VersionOf(info), f.Version) {
+		if err != nil || !same(watch.VersionOf(info), f.Version) {
 			return errors.Join(errChanged, err)
 		}
 		return nil
@@ -201,13 +201,13 @@ func whole(f *source.File) func() error {
 }
 
 // same: both hold the same. Another owner, mode or name, which source also counts as a change, is none here.
-func same(a, b source.Version) bool {
+func same(a, b watch.Version) bool {
 	a.Changed = b.Changed
 	return a == b
 }
 
 // known: that version of the archive was imported, and what came of it is still there.
-func (d *Directory) known(ctx context.Context, path string, v source.Version) bool {
+func (d *Directory) known(ctx context.Context, path string, v watch.Version) bool {
 	entry, ok := d.ledger.find(path, v)
 	if !ok {
 		return false
@@ -221,7 +221,7 @@ func (d *Directory) known(ctx context.Context, path string, v source.Version) bo
 }
 
 // note: an import that is not remembered is done again at the next start, and no more.
-func (d *Directory) note(path string, v source.Version, images []engine.Image) {
+func (d *Directory) note(path string, v watch.Version, images []engine.Image) {
 	names := make([]string, len(images))
 	for i, image := range images {
 		names[i] = image.Name
@@ -232,13 +232,13 @@ func (d *Directory) note(path string, v source.Version, images []engine.Image) {
 }
 
 // reach opens a file, which a network file system may not return from: then the path hangs, and the file is closed when it does.
-func (d *Directory) reach(ctx context.Context, path string) (*source.File, error) {
+func (d *Directory) reach(ctx context.Context, path string) (*watch.File, error) {
 	type result struct {
-		f   *source.File
+		f   *watch.File
 		err error
 	}
 	back := make(chan struct{})
-	r, err := source.Attempt(ctx, d.importer.quiet, func() (r result) {
+	r, err := watch.Attempt(ctx, d.importer.quiet, func() (r result) {
 		r.err = rescue.Do("open the archive", func() (err error) { r.f, err = d.open(path); return err })
 		return r
 	}, func(r result) {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/solopod/solopod/manifests/source"
+	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/runner/durable"
 )
 
@@ -66,7 +66,7 @@ func (l *ledger) names(dir string) []string {
 	return out
 }
 
-func (l *ledger) find(path string, v source.Version) (ledgerEntry, bool) {
+func (l *ledger) find(path string, v watch.Version) (ledgerEntry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, ok := l.entries[path]
@@ -86,7 +86,7 @@ func (l *ledger) forget(path string) {
 }
 
 // note writes the file. It is called by one at a time.
-func (l *ledger) note(path string, v source.Version, images []string) error {
+func (l *ledger) note(path string, v watch.Version, images []string) error {
 	l.mu.Lock()
 	l.entries[path] = ledgerEntry{v.Size, v.Modified, images, v.Inode}
 	data, err := json.MarshalIndent(l.entries, "", "  ")

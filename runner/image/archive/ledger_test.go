@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/solopod/solopod/manifests/source"
+	"github.com/solopod/solopod/manifests/source/watch"
 )
 
 // FuzzLedger: whatever stands in the list of imported archives, it is taken up or set aside, can be asked and be added to, and what is
@@ -26,9 +26,9 @@ func FuzzLedger(f *testing.F) {
 		l := openLedger(path)
 		known := l.names("/images")
 		for _, name := range known {
-			l.find("/images/"+name, source.Version{})
+			l.find("/images/"+name, watch.Version{})
 		}
-		v := source.Version{Size: 3, Modified: 4, Inode: 5}
+		v := watch.Version{Size: 3, Modified: 4, Inode: 5}
 		if err := l.note("/images/new.tar", v, []string{"new:1"}); err != nil {
 			t.Fatal(err)
 		}

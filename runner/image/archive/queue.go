@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
-	"github.com/solopod/solopod/manifests/source"
+	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/rescue"
 )
@@ -21,7 +21,7 @@ var (
 
 // job is an archive that is to be tried. It is tried again, while it lies there, when it has failed for something that passes.
 type job struct {
-	version source.Version
+	version watch.Version
 	// pause is how long was waited after the last failure; zero before the first.
 	pause time.Duration
 	// due is when it may be tried.
@@ -97,7 +97,7 @@ func (d *Directory) next(now time.Time) (name string, j job, at time.Time) {
 }
 
 // tried takes the job from the queue, or has it tried again. It is not this one any more when the file has changed meanwhile, or gone.
-func (d *Directory) tried(name string, before source.Version, j job, again bool) {
+func (d *Directory) tried(name string, before watch.Version, j job, again bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now, ok := d.jobs[name]; !ok || now.version != before {

@@ -1,4 +1,4 @@
-package source
+package watch
 
 import (
 	"context"
@@ -142,6 +142,9 @@ func (w *Watcher[T]) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Pair sets Options.Beside. It is called before Run.
+func (w *Watcher[T]) Pair(suffixes []string) { w.o.Beside = suffixes }
 
 // Reload has all files loaded again, for something else that they depend on has changed. It may be called at any time.
 func (w *Watcher[T]) Reload() {

@@ -1,4 +1,8 @@
-package source
+// Package watch watches directories of files that people and tools put there, of any kind.
+//
+// What is decided (judge) is apart from what is read and watched, and every call into a file system has a limit of time, for it
+// may hang.
+package watch
 
 import (
 	"context"
