@@ -32,6 +32,7 @@ import (
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/seal"
 	"github.com/solopod/solopod/workload"
 )
 
@@ -254,6 +255,11 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
 		Owner:         c.Root, TempDir: filepath.Join(c.State, "tmp"),
 	}
+	unseal, err := companion("solopod-unseal")
+	if err != nil {
+		return nil, found, nil, err
+	}
+	ec.Seal = seal.NewStore(filepath.Join(c.State, "seal"), unseal)
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {
 		shim, err := companion("containerd-shim-runc-v2")

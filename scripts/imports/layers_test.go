@@ -110,7 +110,10 @@ var above = map[string][]string{
 	"runner/sandbox":    {"runner", "runner/container"},
 	"runner/container":  {"runner"},
 	"runner/keep/wire":  {"runner/keep", "runner/keep/solopod-keep"},
-	"cli":               {"", "scripts/man"},
+
+	"runner/engine/sealing": {"runner/engine", "runner/engine/embedded"},
+	"runner/engine/idmap":   {"runner/engine"},
+	"cli":                   {"", "scripts/man"},
 
 	"internal/stuck":          {}, // for tests
 	"runner/internal/testbox": {}, // for tests
@@ -177,7 +180,7 @@ func containerd(imports []string) (out []string) {
 
 func TestOnlyTheEngineKnowsContainerd(t *testing.T) {
 	for name, p := range ours(t) {
-		if name == "runner/engine" || name == "runner/engine/embedded" {
+		if name == "runner/engine" || strings.HasPrefix(name, "runner/engine/") {
 			continue
 		}
 		for _, i := range containerd(p.Imports) {
