@@ -149,7 +149,7 @@ func New(c Config) (*Runner, error) {
 		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
 		events:    event.New(c.Node, c.State, c.Root),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
-		host: state.Host{Node: c.Node, BootID: boot, Capacity: host.Capacity(c.Root)},
+		host: state.Host{Node: c.Node, BootID: boot, Capacity: host.Capacity(c.Root), RevisionKey: revisionKey(c.Root)},
 	}
 	r.machine = &machine{
 		addresses: host.Addresses{Fixed: c.NodeIPs, Bridge: c.Network.Bridge}, resolver: resolver.New(c.ResolvConf), events: r.events,
