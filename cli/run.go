@@ -271,7 +271,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 			return nil, found, nil, fmt.Errorf("cannot find the running binary: %w", err)
 		}
 		srv, err := embedded.Start(ctx, embedded.Config{
-			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: log, Self: self,
+			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Seal: ec.Seal, Log: log, Self: self,
 		})
 		if err != nil {
 			return nil, found, nil, err

@@ -261,3 +261,40 @@ func TestSecretsOfCommands(t *testing.T) {
 		t.Errorf("%d times a file had the value of a Secret", plain.Load())
 	}
 }
+
+// What an earlier version has written in plain sight is hidden at the first start; its containers run on, and commands have everything.
+func TestSecretsOfFormerVersion(t *testing.T) {
+	const value = "value-in-plain-sight"
+	b := newBox(t, embedded)
+	b.apply("map.yaml", configMap("map", "{VALUE: "+value+"}")) // which is written down as Secrets were
+	b.apply("pod.yaml", strings.Replace(shell("pod", forever, ""), "    command:", "    envFrom: [{configMapRef: {name: map}}]\n    command:", 1))
+	b.apply("gone.yaml", strings.Replace(shell("gone", forever, ""), "    command:", "    envFrom: [{configMapRef: {name: map}}]\n    command:", 1))
+	b.waitReady("gone")
+	b.delete("gone.yaml")
+	b.waitGone("gone")
+	id := status(b.waitReady("pod"), "main").ContainerID
+	b.crash()
+	if len(b.holding(value)) < 2 {
+		t.Fatal("the value is not in database and bundle")
+	}
+	if err := os.Remove(b.path("root/containerd/io.containerd.metadata.v1.bolt/sealed")); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	for range 2 {
+		if p := b.waitReady("pod"); status(p, "main").ContainerID != id || status(p, "main").RestartCount != 0 {
+			t.Error("the container is another one")
+		}
+		if out := b.run("exec", "pod", "--", "sh", "-c", "echo $VALUE $FROM_IMAGE"); !strings.Contains(out, value+" yes") {
+			t.Errorf("a command has %q", out)
+		}
+		b.holdsNone("after an upgrade", value)
+		b.crash()
+		b.start()
+	}
+	b.delete("pod.yaml")
+	b.waitGone("pod")
+	if exists(b.path("state/seal")) {
+		t.Error("the key is still there")
+	}
+}
