@@ -36,6 +36,14 @@ func Hide(err error, p, shown Process) error {
 			instead[arg] = shown.Args[i]
 		}
 	}
+	return HideValues(err, instead)
+}
+
+// HideValues puts others in the place of values in an error's text.
+func HideValues(err error, instead map[string]string) error {
+	if err == nil || len(instead) == 0 {
+		return err
+	}
 	longestFirst := func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 	text := err.Error()
 	for _, v := range slices.SortedFunc(maps.Keys(instead), longestFirst) {
