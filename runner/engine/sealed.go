@@ -15,6 +15,9 @@ import (
 
 // findSealed learns at the start which containers have something sealed. unclear: there may be some without a record.
 func (e *Engine) findSealed(ctx context.Context, unclear bool) {
+	if e.config.Seal == nil {
+		return
+	}
 	var records []containers.Container
 	err := e.call(ctx, answerLimit, "list containers", func(ctx context.Context) (err error) {
 		records, err = e.client.ContainerService().List(ctx, "labels."+strconv.Quote(sealing.Label))
@@ -25,7 +28,9 @@ func (e *Engine) findSealed(ctx context.Context, unclear bool) {
 	}
 	found := map[string]string{}
 	for _, r := range records {
-		found[r.ID] = sealing.Runtime(r)
+		if runtime, ok := sealing.Needs(r, e.config.Seal); ok {
+			found[r.ID] = runtime
+		}
 	}
 	e.sealed.Begin(found, unclear || err != nil)
 }

@@ -132,6 +132,15 @@ var escaping, unescaping = strings.NewReplacer("%", "%25", "/", "%2F"), strings.
 
 func escape(name string) string { return escaping.Replace(name) }
 
+// Calls says whether a path is one that Runtime has returned, and of which OCI runtime.
+func (s *Store) Calls(path string) (runtime string, ok bool) {
+	dir, runtime := Called(path)
+	if dir != s.dir {
+		return "", false
+	}
+	return runtime, true
+}
+
 // Called says, by the path under which solopod-unseal was called, where the store is and which OCI runtime is meant.
 func Called(path string) (dir, runtime string) {
 	return filepath.Dir(filepath.Dir(path)), unescaping.Replace(filepath.Base(path))

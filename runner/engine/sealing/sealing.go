@@ -35,17 +35,22 @@ func Spec(s *specs.Spec, shown seal.Process, key *seal.Key) (*specs.Spec, error)
 	return &spec, err
 }
 
-// Runtime is the name of the OCI runtime that solopod-unseal runs for a container; empty where that has no part in it.
-func Runtime(r containers.Container) string {
-	if r.Labels[Label] != AtStart {
-		return ""
+// Needs says whether a container needs the store's key, and not that of another daemon that uses the same containerd. runtime is the
+// name of the OCI runtime that solopod-unseal runs for it; empty where that has no part in it.
+func Needs(r containers.Container, store *seal.Store) (runtime string, ok bool) {
+	switch r.Labels[Label] {
+	case Later:
+		return "", true
+	case AtStart:
+		if r.Runtime.Options == nil {
+			return "", false
+		}
+		options, err := typeurl.UnmarshalAny(r.Runtime.Options)
+		if o, runc := options.(*runcoptions.Options); err == nil && runc {
+			return store.Calls(o.BinaryName)
+		}
 	}
-	options, err := typeurl.UnmarshalAny(r.Runtime.Options)
-	if o, ok := options.(*runcoptions.Options); err == nil && ok {
-		_, name := seal.Called(o.BinaryName)
-		return name
-	}
-	return ""
+	return "", false
 }
 
 // Pattern is the process of a container's record, for others that run in the container: in those it is opened, or stays sealed where
