@@ -11,7 +11,7 @@ DEB_VERSION ?= $(or $(shell git describe --tags 2>/dev/null | sed 's/^v//;s/-/+/
 
 .PHONY: help build run test unit race e2e e2e-slow race-e2e bench lint clean deps deb simulate
 help:
-	@echo "make build   bin/solopod and its two companions: containerd's shim, and the keeper of containers' output"
+	@echo "make build   bin/solopod and its companions: containerd's shim, the keeper of containers' output, the opener of sealed specs"
 	@echo "make run     bring a pod up and show it; PROVE=1 proves it and exits"
 	@echo "make test    unit tests, race detector, end-to-end tests (as root)"
 	@echo "make e2e     end-to-end tests only; make e2e-slow with what takes minutes; make race-e2e with the race detector"
@@ -22,7 +22,7 @@ help:
 	@echo "make lint    gofmt and golangci-lint (.golangci.yml)"
 	@echo "make clean   remove what make made"
 
-build: bin/solopod bin/containerd-shim-runc-v2 bin/solopod-keep
+build: bin/solopod bin/containerd-shim-runc-v2 bin/solopod-keep bin/solopod-unseal
 
 SOURCES := $(shell find . -path ./.git -prune -o -path ./.cache -prune -o -name '*.go' -print) go.mod go.sum
 
@@ -34,6 +34,9 @@ bin/containerd-shim-runc-v2: go.mod go.sum $(wildcard scripts/shim/*)
 
 bin/solopod-keep: $(wildcard runner/keep/wire/*.go runner/keep/solopod-keep/*.go) go.mod
 	$(GOBUILD) -ldflags '-s -w' -o $@ ./runner/keep/solopod-keep
+
+bin/solopod-unseal: $(wildcard runner/seal/*.go runner/seal/solopod-unseal/*.go runner/durable/*.go runner/foreign/*.go) go.mod
+	$(GOBUILD) -ldflags '-s -w' -o $@ ./runner/seal/solopod-unseal
 
 bin/web: examples/web/main.go
 	$(GOBUILD) -ldflags '-s -w' -o $@ ./examples/web
@@ -86,10 +89,10 @@ e2e-slow: deps-test build bin/web bin/pack
 race-e2e: deps-test build bin/web bin/pack bin/race/solopod
 	go test -count=1 -timeout 60m $(if $(RUN),-run '$(RUN)') ./test/e2e -args -binary ../../bin/race/solopod -patience 3m
 
-bin/race/solopod: $(SOURCES) bin/containerd-shim-runc-v2 bin/solopod-keep
+bin/race/solopod: $(SOURCES) bin/containerd-shim-runc-v2 bin/solopod-keep bin/solopod-unseal
 	mkdir -p $(@D)
 	CGO_ENABLED=1 go build -race -trimpath -tags no_btrfs,no_zfs,no_devmapper -o $@ .
-	ln -sf ../containerd-shim-runc-v2 ../solopod-keep $(@D)
+	ln -sf ../containerd-shim-runc-v2 ../solopod-keep ../solopod-unseal $(@D)
 
 bench: deps-bench build bin/web bin/pack
 	go run ./scripts/bench

@@ -35,6 +35,7 @@ import (
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/seal"
 	"github.com/solopod/solopod/workload"
 )
 
@@ -277,6 +278,11 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 		SystemdCgroup: c.cgroupDriver() == cgroup.Systemd,
 		Owner:         c.Root, TempDir: layout.Dirs{State: c.State}.Temporary(), MaxImageSize: c.maxImageSize(),
 	}
+	unseal, err := companion("solopod-unseal")
+	if err != nil {
+		return nil, found, nil, err
+	}
+	ec.Seal = seal.NewStore(filepath.Join(c.State, "seal"), unseal)
 	stop := func() {}
 	if c.Containerd == embeddedContainerd {
 		shim, err := companion("containerd-shim-runc-v2")
@@ -288,7 +294,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 			return nil, found, nil, fmt.Errorf("cannot find the running binary: %w", err)
 		}
 		srv, err := embedded.Start(ctx, embedded.Config{
-			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Log: log, Self: self,
+			Root: filepath.Join(c.Root, "containerd"), State: filepath.Join(c.State, "containerd"), Seal: ec.Seal, Log: log, Self: self,
 		})
 		if err != nil {
 			return nil, found, nil, err

@@ -154,7 +154,7 @@ func New(c Config) (*Runner, error) {
 		volumes:   volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()},
 		events:    event.New(c.Node, c.State, c.Root),
 		telemetry: telemetry.New(), ctx: ctx, cancel: cancel,
-		host: state.Host{Node: c.Node, BootID: boot, Capacity: host.Capacity(c.Root)},
+		host: state.Host{Node: c.Node, BootID: boot, Capacity: host.Capacity(c.Root), RevisionKey: revisionKey(c.Root)},
 	}
 	var admit func(*v1.Pod) error
 	if c.Policy != nil {

@@ -19,7 +19,9 @@ import (
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/sandbox"
+	"github.com/solopod/solopod/runner/seal"
 	"github.com/solopod/solopod/runner/spec"
 )
 
@@ -68,6 +70,10 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 	if err != nil {
 		return state.Made{Problem: problem("CreateContainerConfigError", err)}
 	}
+	shown, err := shown(w, image, c.Sandboxes.Hostname(w.Pod))
+	if err != nil {
+		return state.Made{Problem: problem("CreateContainerConfigError", err)}
+	}
 	release, err := c.Slots.Take(ctx)
 	if err != nil {
 		return state.Made{Problem: problem("CreateContainerError", err)}
@@ -80,7 +86,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 			Message: "the pod keeps its old limits as a whole: " + err.Error()})
 	}
 	pid, err := c.Engine.Create(ctx, engine.CreateRequest{
-		ID: w.ID, Image: image, Labels: labels(w, c.Dirs.Root), Spec: ociSpec,
+		ID: w.ID, Image: image, Labels: labels(w, c.Dirs.Root), Spec: ociSpec, Shown: shown,
 		IO:         engine.IO{Stdin: paths.Stdin, Stdout: paths.Stdout, Stderr: paths.Stderr, Terminal: w.Spec.TTY},
 		ShimCgroup: c.Cgroups.Shim(uid), Runtime: c.RuntimeClasses[sandbox.RuntimeClass(w.Pod)], IDs: sandbox.IDMapping(w.Grant),
 	})
@@ -92,6 +98,16 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		made.Problem = notRun("CreateContainerError", err)
 	}
 	return made
+}
+
+// shown is what of the container's process may be written down; nil: all of it. Where a variable comes from a Secret nothing that the
+// manifest sets is shown: nobody has to tell which of its values are made of others.
+func shown(w plan.Create, image engine.Image, hostname string) (*seal.Process, error) {
+	if !reference.SecretEnv(w.Spec) {
+		return nil, nil
+	}
+	env, args, err := spec.Shown(image.Config, w.Spec, hostname)
+	return &seal.Process{Env: env, Args: args}, err
 }
 
 // identity is whom a process runs as, as the API has it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,6 +192,33 @@ containers: [{name: c, image: app, env: [{name: A, valueFrom: {fileKeyRef: {volu
 	}
 	if w.Inputs.ReadFile != nil {
 		t.Error("the plan's own inputs were changed")
+	}
+}
+
+// What a Secret's value may be in is not shown to containerd's database: nothing that the manifest sets.
+func TestShown(t *testing.T) {
+	l := newLab(t)
+	pod := l.pod("web", `
+containers:
+- {name: secret, image: app, args: ["$(A)", b], env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: a}}}, {name: B, value: "<$(A)>"}]}
+- {name: plain, image: app, args: ["$(A)"], env: [{name: A, value: open}]}
+`, state.Grant{})
+	secret, plain := l.create(pod, "secret", "id-1"), l.create(pod, "plain", "id-2")
+	secret.Inputs.Objects.Secrets = map[string]*v1.Secret{"s": {Data: map[string][]byte{"a": []byte("hunter2")}}}
+	for _, w := range []plan.Create{secret, plain} {
+		if made := l.Create(t.Context(), w); made.Problem != (state.Problem{}) {
+			t.Fatal(made.Problem)
+		}
+	}
+	r, _ := l.engine.Request("id-1")
+	if p := r.Spec.Process; !slices.Contains(p.Env, "B=<hunter2>") || !slices.Equal(p.Args, []string{"/app", "hunter2", "b"}) {
+		t.Errorf("the process gets %q %q", p.Env, p.Args)
+	}
+	if s := r.Shown; s == nil || !slices.Equal(s.Env, []string{"PATH=/bin", "HOSTNAME=web"}) || !slices.Equal(s.Args, []string{"/app", "$(A)", "b"}) {
+		t.Errorf("shown is %+v", s)
+	}
+	if r, _ := l.engine.Request("id-2"); r.Shown != nil || !slices.Contains(r.Spec.Process.Args, "open") {
+		t.Errorf("without a Secret: %+v, %q", r.Shown, r.Spec.Process.Args)
 	}
 }
 

@@ -8,10 +8,13 @@ import (
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/typeurl/v2"
+
+	"github.com/solopod/solopod/runner/seal"
 )
 
 // Checkpoint has CRIU write what a running container's processes are to the directory images; they run on. CRIU's own log and
-// scratch files go to work. Both must exist. It returns the container's runtime spec, which a restore needs.
+// scratch files go to work. Both must exist. It returns the container's runtime spec, which a restore needs,
+// without what is sealed in it: the processes have it in their memory.
 func (p *Processes) Checkpoint(ctx context.Context, id, images, work string) (spec json.RawMessage, err error) {
 	options, err := typeurl.MarshalAny(&runcoptions.CheckpointOptions{ImagePath: images, WorkPath: work, FileLocks: true, ExternalUnixSockets: true, Terminal: true})
 	if err != nil {
@@ -28,5 +31,5 @@ func (p *Processes) Checkpoint(ctx context.Context, id, images, work string) (sp
 	if err != nil {
 		return nil, err
 	}
-	return record.Spec.GetValue(), nil
+	return seal.Stripped(record.Spec.GetValue())
 }

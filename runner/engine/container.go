@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/solopod/solopod/runner/engine/refusal"
+	"github.com/solopod/solopod/runner/seal"
 )
 
 // GroupAnnotation in a spec makes containers with the same value share one shim. It must be an annotation: the runc
@@ -53,6 +53,8 @@ type CreateRequest struct {
 	Image  Image
 	Labels map[string]string
 	Spec   *specs.Spec
+	// Shown is what of the process's environment and arguments may be seen by all, and stand in containerd's database; nil: all of them.
+	Shown *seal.Process
 	// IO names the FIFOs that the shim connects; all empty means /dev/null.
 	IO IO
 	// ShimCgroup is an existing cgroup that the shim's process joins when it is started; empty means the daemon's.
@@ -103,6 +105,7 @@ func (c *Containers) Update(ctx context.Context, id string, r *specs.LinuxResour
 // Kill sends a signal to the container's main process, or with all to each of its processes. It returns ErrNotFound or
 // ErrNotRunning when there is nothing to signal, and ErrUnanswered when the signal may or may not have been sent.
 func (c *Containers) Kill(ctx context.Context, id string, signal uint32, all bool) error {
+	c.sealed.Reach(id)
 	err := c.call(ctx, signalLimit, "send the signal", func(ctx context.Context) error {
 		_, err := c.client.TaskService().Kill(ctx, &tasksapi.KillRequest{ContainerID: id, Signal: signal, All: all})
 		return err
@@ -114,19 +117,6 @@ func (c *Containers) Kill(ctx context.Context, id string, signal uint32, all boo
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
 	return err
-}
-
-// Process returns the main process of a container's spec, as the pattern for an Exec.
-func (p *Processes) Process(ctx context.Context, id string) (*specs.Process, error) {
-	record, err := p.record(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	var s specs.Spec
-	if err := json.Unmarshal(record.Spec.GetValue(), &s); err != nil {
-		return nil, fmt.Errorf("cannot read the container's spec: %w", err)
-	}
-	return s.Process, nil
 }
 
 // Usage is how many bytes of the disk a container's own layer takes. It walks the layer.

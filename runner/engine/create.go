@@ -19,7 +19,10 @@ import (
 	"github.com/opencontainers/selinux/go-selinux/label"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/solopod/solopod/runner/engine/idmap"
+	"github.com/solopod/solopod/runner/engine/sealing"
 	"github.com/solopod/solopod/runner/rescue"
+	"github.com/solopod/solopod/runner/seal"
 )
 
 // Create prepares a snapshot, writes the container's record and has the runtime set the container up; its process
@@ -29,6 +32,13 @@ import (
 // also ErrLeftBehind: then Delete has to be called, later and until it succeeds. ErrRefused is what the OCI runtime itself has against
 // the container.
 func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, err error) {
+	if r.Shown != nil {
+		defer func(p seal.Process) { err = seal.Hide(err, p, *r.Shown) }(sealing.ProcessOf(r.Spec))
+		if r, err = c.seal(r); err != nil {
+			c.sealed.Forget(r.ID)
+			return 0, err
+		}
+	}
 	spec, err := typeurl.MarshalAny(r.Spec)
 	if err != nil {
 		return 0, fmt.Errorf("cannot encode the runtime spec: %w", err)
@@ -84,9 +94,9 @@ func (c *Containers) prepareRecords(ctx context.Context, r CreateRequest, spec, 
 		var mounts []mount.Mount
 		err := c.call(gctx, snapshotLimit, "prepare the root file system from image "+r.Image.Name, func(ctx context.Context) (err error) {
 			mounts, err = c.client.SnapshotService(c.config.Snapshotter).Prepare(ctx, r.ID, r.Image.ChainID,
-				snapshots.WithLabels(idLabels(map[string]string{"io.solopod.container": r.ID}, r.IDs)))
+				snapshots.WithLabels(idmap.Labels(map[string]string{"io.solopod.container": r.ID}, r.IDs)))
 			if err == nil {
-				err = checkMapped(mounts, r.IDs)
+				err = idmap.Check(mounts, r.IDs)
 			}
 			return err
 		})

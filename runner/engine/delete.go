@@ -17,10 +17,11 @@ import (
 // Every step has its limit. An error is ErrLeftBehind, and names the step that failed or did not end: Delete has to be called again.
 // While the process cannot be removed the records stay, which are what it is known by.
 func (c *Containers) Delete(ctx context.Context, id string) error {
+	c.sealed.Reach(id)
 	if err := c.deleteTask(ctx, id); err != nil {
 		return leftBehind(id, err)
 	}
-	return leftBehind(id, errors.Join(
+	err := errors.Join(
 		c.remove(ctx, answerLimit, "delete the container's record", func(ctx context.Context) error {
 			return c.client.ContainerService().Delete(ctx, id)
 		}),
@@ -30,7 +31,11 @@ func (c *Containers) Delete(ctx context.Context, id string) error {
 		c.remove(ctx, answerLimit, "delete the container's sandbox record", func(ctx context.Context) error {
 			return c.client.SandboxStore().Delete(ctx, id)
 		}),
-	))
+	)
+	if err == nil {
+		c.sealed.Forget(id)
+	}
+	return leftBehind(id, err)
 }
 
 func leftBehind(id string, err error) error {

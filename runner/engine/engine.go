@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/solopod/solopod/runner/engine/intake"
+	"github.com/solopod/solopod/runner/seal"
 )
 
 // Namespace is the containerd namespace that holds everything of Solopod's.
@@ -67,6 +68,8 @@ type Config struct {
 	Silent func(id string) bool
 	// Woken receives when Silent has changed; nil: never.
 	Woken <-chan struct{}
+	// Seal hides the values of Secrets from containerd's database; nil: containers with such are not made.
+	Seal *seal.Store
 }
 
 // Engine drives one containerd: what there is to be done is parted by subject. It is safe for concurrent use.
@@ -81,6 +84,7 @@ type Engine struct {
 type connection struct {
 	config  Config
 	client  *containerd.Client
+	sealed  *seal.Ledger
 	version atomic.Pointer[string]
 	// background are the goroutines that clean up after calls that have returned. They end with running, or when the system call
 	// returns that they hang in.
@@ -108,7 +112,7 @@ func Connect(ctx context.Context, c Config) (*Engine, error) {
 		return nil, fmt.Errorf("cannot reach containerd at %s (is it running?): %w", c.Address, err)
 	}
 	layers.Connect(client)
-	link := &connection{config: c, client: client}
+	link := &connection{config: c, client: client, sealed: seal.NewLedger(c.Seal)}
 	link.running, link.end = context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	e := &Engine{link, &Containers{link}, &Processes{link}, &Images{connection: link}}
 	if err := e.prepare(ctx); err != nil {
@@ -131,7 +135,8 @@ func (e *Engine) prepare(ctx context.Context) error {
 		return err
 	}
 	e.disk = intake.DiskOf(inNamespace(ctx), e.client, e.config.Snapshotter)
-	e.endStrays(ctx)
+	strays := e.endStrays(ctx)
+	e.findSealed(ctx, strays)
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/solopod/solopod/runner/engine/idmap"
 )
 
 // volumeLabel on a snapshot names the pod, by its UID, whose volume it is.
@@ -19,7 +21,7 @@ const volumeLabel = "io.solopod.volume"
 // then calls ReleaseImages; also after an error, as a mount that did not end in time may still be made.
 func (s *Images) MountImage(ctx context.Context, image Image, uid, name, target string, ids *specs.LinuxIDMapping) error {
 	snapshotter, key := s.client.SnapshotService(s.config.Snapshotter), "volume-"+uid+"-"+name
-	labels := idLabels(map[string]string{volumeLabel: uid, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}, ids)
+	labels := idmap.Labels(map[string]string{volumeLabel: uid, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}, ids)
 	var mounts []mount.Mount
 	err := s.call(ctx, snapshotLimit, "look into image "+image.Name, func(ctx context.Context) (err error) {
 		mounts, err = snapshotter.View(ctx, key, image.ChainID, snapshots.WithLabels(labels))
@@ -27,7 +29,7 @@ func (s *Images) MountImage(ctx context.Context, image Image, uid, name, target 
 			mounts, err = snapshotter.Mounts(ctx, key)
 		}
 		if err == nil {
-			err = checkMapped(mounts, ids)
+			err = idmap.Check(mounts, ids)
 		}
 		return err
 	})
@@ -35,7 +37,7 @@ func (s *Images) MountImage(ctx context.Context, image Image, uid, name, target 
 		return err
 	}
 	return s.within(ctx, unpackedLimit, "mount image "+image.Name, func(context.Context) error {
-		if err := mountMapped(mounts, target, ids); err != nil {
+		if err := idmap.Mount(mounts, target, ids); err != nil {
 			return fmt.Errorf("cannot mount image %s: %w", image.Name, err)
 		}
 		return nil

@@ -15,14 +15,15 @@ import (
 )
 
 // endStrays ends the processes that no record of a container names: the database was lost, and their pods are about to be made anew.
-// A record is always written before its process is made and deleted after it, so one without is nobody's.
-func (e *Engine) endStrays(ctx context.Context) {
+// A record is always written before its process is made and deleted after it, so one without is nobody's. It says whether there were, or
+// may have been, such.
+func (e *Engine) endStrays(ctx context.Context) (found bool) {
 	ctx, cancel := context.WithTimeout(ctx, strayLimit)
 	defer cancel()
 	ids, err := e.strays(ctx)
 	if err != nil {
 		slog.Warn("cannot look for processes without a container", "err", err)
-		return
+		return true
 	}
 	var group sync.WaitGroup
 	for _, id := range ids {
@@ -34,6 +35,7 @@ func (e *Engine) endStrays(ctx context.Context) {
 		})
 	}
 	group.Wait()
+	return len(ids) > 0
 }
 
 // strays lists the processes without a record; processes first, so that one which is being made or deleted is not taken for one.

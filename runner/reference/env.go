@@ -3,6 +3,7 @@ package reference
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -46,6 +47,15 @@ func (in *Inputs) Env(c *v1.Container) ([]string, error) {
 		out[i] = name + "=" + known[name]
 	}
 	return out, nil
+}
+
+// SecretEnv says whether values of Secrets may be in the container's environment, and by $(VAR) in its arguments: it refers to a Secret,
+// or to a file of a volume, in which an init container has put what it fetched.
+func SecretEnv(c *v1.Container) bool {
+	return slices.ContainsFunc(c.EnvFrom, func(f v1.EnvFromSource) bool { return f.SecretRef != nil }) ||
+		slices.ContainsFunc(c.Env, func(e v1.EnvVar) bool {
+			return e.ValueFrom != nil && (e.ValueFrom.SecretKeyRef != nil || e.ValueFrom.FileKeyRef != nil)
+		})
 }
 
 // source returns the values of an envFrom entry; those whose keys cannot be names of variables are left out, as by the

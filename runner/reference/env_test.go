@@ -147,3 +147,23 @@ func FuzzEnvFile(f *testing.F) {
 		}
 	})
 }
+
+func TestSecretEnv(t *testing.T) {
+	secret := v1.LocalObjectReference{Name: "s"}
+	for name, c := range map[string]struct {
+		container v1.Container
+		want      bool
+	}{
+		"none":              {v1.Container{Env: []v1.EnvVar{{Name: "A", Value: "1"}}}, false},
+		"a key":             {v1.Container{Env: []v1.EnvVar{{Name: "A"}, {Name: "B", ValueFrom: &v1.EnvVarSource{SecretKeyRef: &v1.SecretKeySelector{LocalObjectReference: secret, Optional: ptr.To(true)}}}}}, true},
+		"all keys":          {v1.Container{EnvFrom: []v1.EnvFromSource{{}, {SecretRef: &v1.SecretEnvSource{LocalObjectReference: secret}}}}, true},
+		"a file":            {v1.Container{Env: []v1.EnvVar{{Name: "A", ValueFrom: &v1.EnvVarSource{FileKeyRef: &v1.FileKeySelector{}}}}}, true},
+		"a ConfigMap":       {v1.Container{Env: []v1.EnvVar{{Name: "A", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{}}}}}, false},
+		"all of ConfigMaps": {v1.Container{EnvFrom: []v1.EnvFromSource{{ConfigMapRef: &v1.ConfigMapEnvSource{}}}}, false},
+		"a field":           {v1.Container{Env: []v1.EnvVar{{Name: "A", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{}}}}}, false},
+	} {
+		if got := SecretEnv(&c.container); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -3,6 +3,9 @@ package spec
 import (
 	"slices"
 	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	v1 "k8s.io/api/core/v1"
 )
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,6 +28,13 @@ func Environment(image, own []string, hostname string, terminal bool) []string {
 		out = append(out, entry)
 	}
 	return out
+}
+
+// Shown is what of a container's environment and arguments has no value of the manifest's variables: what the image and Solopod set, and
+// the command with its $(VAR).
+func Shown(image ocispec.ImageConfig, c *v1.Container, hostname string) (env, args []string, err error) {
+	args, err = command(image, c, nil)
+	return Environment(image.Env, nil, hostname, c.TTY), args, err
 }
 
 // EnvMap turns name=value into a map.

@@ -113,7 +113,10 @@ var above = map[string][]string{
 	"runner/sandbox":    {"runner", "runner/container"},
 	"runner/container":  {"runner"},
 	"runner/keep/wire":  {"runner/keep", "runner/keep/solopod-keep"},
-	"cli":               {"", "scripts/man"},
+
+	"runner/engine/sealing": {"runner/engine", "runner/engine/embedded"},
+	"runner/engine/idmap":   {"runner/engine"},
+	"cli":                   {"", "scripts/man"},
 
 	"internal/stuck":          {}, // for tests
 	"runner/internal/testbox": {}, // for tests

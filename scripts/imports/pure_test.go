@@ -16,7 +16,7 @@ var pure = []string{
 // harmless is all that a pure package may import of others: values, types and their encodings. What of Kubernetes is here holds
 // types and parses text.
 var harmless = []string{
-	"bytes", "cmp", "crypto/sha1", "crypto/sha256", "encoding/base64", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math",
+	"bytes", "cmp", "crypto/sha1", "crypto/hmac", "crypto/sha256", "encoding/base64", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math",
 	"math/bits", "net/netip", "path", "reflect", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8",
 	"github.com/distribution/reference", "k8s.io/api/apps/v1", "k8s.io/api/batch/v1", "k8s.io/api/core/v1",
 	"k8s.io/apimachinery/pkg/api/resource", "k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/types",

@@ -51,6 +51,7 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/snapshots/overlay/plugin"
 
 	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/seal"
 )
 
 // Config says where the server keeps its data.
@@ -61,6 +62,8 @@ type Config struct {
 	State string
 	// Self is the program itself, which is run once more to look at databases (CheckCommand).
 	Self string
+	// Seal has the key with which what earlier versions left in the database is hidden; nil leaves it as it is.
+	Seal *seal.Store
 	// Log receives containerd's own messages of level error and above, as text lines.
 	Log io.Writer
 }
@@ -138,6 +141,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	if err := makeMountDatabase(c.State); err != nil {
 		return nil, err
 	}
+	unmarked := c.cleanFormer(ctx)
 	log.L.Logger.SetOutput(c.Log)
 	log.L.Logger.SetLevel(logrus.ErrorLevel)
 	config := serverConfig(c, address)
@@ -160,6 +164,9 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		s.end()
 		return nil, fmt.Errorf("cannot start containerd in-process: %w", err)
+	}
+	if unmarked {
+		c.markClean()
 	}
 	if err := s.srv.Start(ctx); err != nil {
 		s.Stop()

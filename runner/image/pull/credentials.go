@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/seal"
 )
 
 // Credentials of registries, by host.
@@ -62,6 +64,21 @@ func (c Credentials) Add(s *v1.Secret) error {
 		c[hostOf(server)] = Login{l.Username, l.Password}
 	}
 	return nil
+}
+
+// leastHidden is the length of passwords that are looked for: a shorter one would be found everywhere.
+const leastHidden = 4
+
+// hide keeps passwords from an error's text: a registry may send back what it was sent.
+func (c Credentials) hide(err error) error {
+	instead := map[string]string{}
+	for host, l := range c {
+		if len(l.Password) >= leastHidden {
+			hidden := "(password for " + host + ")"
+			instead[l.Password], instead[base64.StdEncoding.EncodeToString([]byte(l.User+":"+l.Password))] = hidden, hidden
+		}
+	}
+	return seal.HideValues(err, instead)
 }
 
 // hostOf: Docker writes URLs, some with a path: https://index.docker.io/v1/ is docker.io.

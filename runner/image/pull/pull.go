@@ -107,7 +107,7 @@ func (p *Puller) run(ctx context.Context, name string, f *flight) {
 		if f.err = context.Cause(ctx); f.err == nil { // both at once
 			f.err = rescue.Do("pull "+name, func() (err error) {
 				f.image, err = p.fetch(ctx, name, p.client, f.logins.For)
-				return err
+				return f.logins.hide(err)
 			})
 		}
 		<-p.slots

@@ -197,3 +197,17 @@ func TestStalledRegistry(t *testing.T) {
 		}
 	}
 }
+
+// A registry that sends back what it was sent does not bring it into events and the log.
+func TestEchoedPassword(t *testing.T) {
+	r := newRegistry()
+	p := New(r.fetch)
+	done := begin(t.Context(), p, "registry.example/app", Credentials{"registry.example": {"me", "hunter2"}, "other.example": {"me", "1"}})
+	next(t, r.began)
+	r.result <- fmt.Errorf("denied: hunter2, Basic bWU6aHVudGVyMg==, 1 try: %w", io.EOF)
+	err := next(t, done)
+	const want = "denied: (password for registry.example), Basic (password for registry.example), 1 try: EOF"
+	if err == nil || err.Error() != want || !errors.Is(err, io.EOF) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -150,7 +151,10 @@ func (s *State) revisionOf(c *v1.Container) string {
 		}
 		used = append(used, u, data)
 	}
-	return revision + "." + Hash(used)
+	if known := s.Containers[c.Name]; known != nil && known.Revision == revision+"."+Hash(used) {
+		return known.Revision // as an earlier version of Solopod had it: nothing has changed
+	}
+	return revision + "." + s.keyedHash(used)
 }
 
 // Inputs are what the pod's references are resolved against, but for files of its volumes.
@@ -198,7 +202,22 @@ func (s *State) WantedContent() string {
 	if len(all) == 0 {
 		return ""
 	}
-	return Hash(all)
+	if former := Hash(all); former == s.Content {
+		return former // as an earlier version of Solopod had it: nothing has changed
+	}
+	return s.keyedHash(all)
+}
+
+// keyedHash identifies a value that may have values of Secrets. It stands in records and labels: without the key nobody can try there
+// which value a short one has.
+func (s *State) keyedHash(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "" // types of the Kubernetes API always encode
+	}
+	mac := hmac.New(sha256.New, []byte(s.Host.RevisionKey))
+	mac.Write(data)
+	return "k" + hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 // Hash identifies a value by its form in JSON.

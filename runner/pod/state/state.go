@@ -165,6 +165,8 @@ type Host struct {
 	IPs []string
 	// Resolver identifies the machine's resolver configuration, of which pods' are made.
 	Resolver string
+	// RevisionKey is this daemon's own: what identifies values of Secrets is of no use to who does not have it.
+	RevisionKey string
 }
 
 // IP is the machine's address; empty while it has none.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -239,6 +240,50 @@ func TestRestartOnChange(t *testing.T) {
 	s.Containers["main"] = &state.Container{Revision: first, Running: true}
 	if steps(s, state.Desired{At: t0, Pod: p}).Revisions.Containers["main"] != first {
 		t.Error("an object that is missing restarts the container")
+	}
+}
+
+// TestSecretRevisions: what identifies values of Secrets needs the key, and what an earlier version of Solopod wrote without one
+// still holds, until something changes.
+func TestSecretRevisions(t *testing.T) {
+	p := web()
+	p.Annotations = map[string]string{manifests.RestartOnChangeAnnotation: "environment"}
+	p.Spec.Containers[0].EnvFrom = []v1.EnvFromSource{{SecretRef: &v1.SecretEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "pin"}}}}
+	p.Spec.Volumes = []v1.Volume{{Name: "v", VolumeSource: v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "pin", DefaultMode: ptr.To[int32](0o600)}}}}
+	objects := func(value string) reference.Objects {
+		return reference.Objects{Secrets: map[string]*v1.Secret{"pin": {ObjectMeta: metav1.ObjectMeta{Name: "pin"}, Data: map[string][]byte{"PIN": []byte(value)}}}}
+	}
+	// found is a pod with what a record has of it, whose Secret has a value.
+	found := func(key, revision, content, value string) (gotRevision, gotContent string) {
+		h := host
+		h.RevisionKey = key
+		s := state.New(h, 0, p, true)
+		s.Content = content
+		if revision != "" {
+			s.Containers["main"] = &state.Container{Revision: revision, Running: true}
+		}
+		s = steps(s, state.Desired{At: t0, Pod: p, Objects: objects(value)})
+		return s.Revisions.Containers["main"], s.Shown
+	}
+	r1, c1 := found("key", "", "", "1234")
+	if r2, c2 := found("key", "", "", "1234"); r2 != r1 || c2 != c1 {
+		t.Error("the same is not the same")
+	}
+	if r2, c2 := found("key", r1, c1, "1235"); r2 == r1 || c2 == c1 {
+		t.Error("a change does not count")
+	}
+	if r2, c2 := found("other", "", "", "1234"); r2 == r1 || c2 == c1 {
+		t.Error("it does not need the key")
+	}
+
+	// As versions without a key wrote them.
+	plain := state.ContainerRevision(&p.Spec.Containers[0])
+	const revision, content = ".a757907919afbc16", "c4f8f91778e54cac"
+	if r2, c2 := found("key", plain+revision, content, "1234"); r2 != plain+revision || c2 != content {
+		t.Errorf("an upgrade changes %s and %s", r2, c2)
+	}
+	if r2, c2 := found("key", plain+revision, content, "1235"); r2 == plain+revision || c2 == content {
+		t.Error("a change does not count after an upgrade")
 	}
 }
 

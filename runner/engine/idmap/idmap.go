@@ -1,4 +1,5 @@
-package engine
+// Package idmap has containerd make file systems whose files belong to the users of a user namespace.
+package idmap
 
 import (
 	"errors"
@@ -12,21 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idLabels asks the snapshotter for a file system whose files belong to the users of a user namespace.
-func idLabels(labels map[string]string, ids *specs.LinuxIDMapping) map[string]string {
+// Labels adds to the labels of a snapshot what asks the snapshotter for a file system whose files belong to the users of a user namespace.
+func Labels(labels map[string]string, ids *specs.LinuxIDMapping) map[string]string {
 	if ids != nil {
-		mapping := idOption(ids)
+		mapping := option(ids)
 		labels[snapshots.LabelSnapshotUIDMapping], labels[snapshots.LabelSnapshotGIDMapping] = mapping, mapping
 	}
 	return labels
 }
 
-func idOption(ids *specs.LinuxIDMapping) string {
+func option(ids *specs.LinuxIDMapping) string {
 	return fmt.Sprintf("%d:%d:%d", ids.ContainerID, ids.HostID, ids.Size)
 }
 
-// checkMapped: a snapshotter that cannot map ids ignores the labels. Root in such a container would own none of its files.
-func checkMapped(mounts []mount.Mount, ids *specs.LinuxIDMapping) error {
+// Check says whether the snapshotter has mapped them: one that cannot map ids ignores the labels. Root in such a container would own none of its files.
+func Check(mounts []mount.Mount, ids *specs.LinuxIDMapping) error {
 	for _, m := range mounts {
 		if ids != nil && !slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "uidmap=") }) {
 			return errors.New("containerd's snapshotter cannot map its files to other users (hostUsers: false): " +
@@ -36,13 +37,13 @@ func checkMapped(mounts []mount.Mount, ids *specs.LinuxIDMapping) error {
 	return nil
 }
 
-// mountMapped mounts what a snapshotter returned for ids. containerd's own function does not map a read-only bind mount, which
+// Mount mounts what a snapshotter returned for ids. containerd's own function does not map a read-only bind mount, which
 // is what an image of one layer comes as.
-func mountMapped(mounts []mount.Mount, target string, ids *specs.LinuxIDMapping) error {
+func Mount(mounts []mount.Mount, target string, ids *specs.LinuxIDMapping) error {
 	if ids == nil || len(mounts) != 1 || mounts[0].Type != "bind" {
 		return mount.All(mounts, target)
 	}
-	users, err := mount.GetUsernsFD(idOption(ids), idOption(ids))
+	users, err := mount.GetUsernsFD(option(ids), option(ids))
 	if err != nil {
 		return err
 	}
