@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/client-go/util/jsonpath"
 	"sigs.k8s.io/yaml"
+
+	"github.com/solopod/solopod/cli/visible"
 )
 
 // outputHelp lists the forms that print knows.
@@ -27,7 +29,7 @@ func (s *selection) print(w io.Writer, v any, t table, names ...string) error {
 		e.SetIndent("", "    ")
 		return e.Encode(v)
 	case "yaml":
-		text, err := yaml.Marshal(v)
+		text, err := toYAML(v)
 		if err != nil {
 			return err
 		}
@@ -55,6 +57,18 @@ func (s *selection) print(w io.Writer, v any, t table, names ...string) error {
 		return customColumns(w, argument, v)
 	}
 	return fmt.Errorf("-o takes %s, not %q", outputHelp, s.output)
+}
+
+// beyondYAML are characters, beside the controls, that JSON may hold as they are and YAML may not.
+var beyondYAML = strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`)
+
+// toYAML is an object as YAML. yaml.Marshal goes by JSON as well, and fails with a message of a container that holds such characters.
+func toYAML(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML([]byte(beyondYAML.Replace(visible.Text(string(text)))))
 }
 
 // plain turns an object into what JSON is made of, which is what paths lead through.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/solopod/solopod/cli/visible"
 )
@@ -106,6 +107,12 @@ func TestHostileTextInData(t *testing.T) {
 	if err := json.Unmarshal([]byte(got), &back); err != nil || back.Status.Message != hostile || visible.Text(got) != got {
 		t.Errorf("-o json: %v, %q", err, got)
 	}
+	s.output, p.Status.Message = "yaml", hostile+"\uFFFE\uFFFF"
+	got = printed(t, func(w io.Writer) error { return s.print(w, p, table{}) })
+	if err := yaml.Unmarshal([]byte(got), &back); err != nil || back.Status.Message != p.Status.Message {
+		t.Errorf("-o yaml: %v, %q", err, got)
+	}
+	p.Status.Message = hostile
 	s.output = "custom-columns=M:.status.message"
 	if got := printed(t, func(w io.Writer) error { return s.print(w, p, table{}) }); got != "M\n"+visible.Line(hostile)+"\n" {
 		t.Errorf("columns: %q", got)
