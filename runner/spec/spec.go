@@ -155,7 +155,7 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 		}
 	}
 	sort.Slice(s.Linux.Namespaces, func(i, j int) bool { return s.Linux.Namespaces[i].Type < s.Linux.Namespaces[j].Type })
-	if in.Unified && (!privileged(in.Container) || in.UserNamespace != "") {
+	if in.Unified && (!Privileged(in.Container) || in.UserNamespace != "") {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	if in.IDs != nil {
@@ -166,7 +166,7 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 
 func withSystemMounts(s *specs.Spec, in *Input) error {
 	sys := "ro"
-	if privileged(in.Container) {
+	if Privileged(in.Container) {
 		sys = "rw"
 	}
 	s.Mounts = []specs.Mount{
@@ -187,6 +187,7 @@ func withCgroup(s *specs.Spec, in *Input) error {
 	return nil
 }
 
-func privileged(c *v1.Container) bool {
+// Privileged says whether the container is; it is confined by nothing but what its manifest names.
+func Privileged(c *v1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
