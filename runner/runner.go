@@ -20,6 +20,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/clock"
@@ -175,7 +176,7 @@ func New(c Config) (*Runner, error) {
 		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
 		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
-		RuntimeClasses: c.RuntimeClasses, Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
+		RuntimeClasses: c.RuntimeClasses, AppArmor: apparmor.New(), Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
 	})
 	r.owner = owner.New(owner.Config{
 		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, c.Root}, Report: r.report,

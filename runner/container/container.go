@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
@@ -75,6 +76,7 @@ type Config struct {
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
 	RuntimeClasses       map[string]string
+	AppArmor             *apparmor.AppArmor
 	// Answered is told of each answer of a probe.
 	Answered func(kind string, pod *v1.Pod, container string, took time.Duration, err error)
 	// LogComplete is called when an ended container's log is complete.

@@ -34,7 +34,7 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 	if err != nil {
 		return nil, err
 	}
-	confined, err := c.confine(w)
+	confined, err := c.confine(ctx, w)
 	if err != nil {
 		return nil, err
 	}
