@@ -68,7 +68,8 @@ func withCapabilities(s *specs.Spec, in *Input) error {
 	return nil
 }
 
-// capabilitySet computes the set: drop is applied to the default, then add, ALL first. A privileged container has all.
+// capabilitySet computes the set as containerd's CRI does: of ALL first add and then drop, then what is added by name, and last what is
+// dropped by name, so that what a manifest both adds and drops is dropped. A privileged container has all.
 func capabilitySet(all bool, add, drop []v1.Capability, available []string) []string {
 	if all {
 		return available
@@ -89,13 +90,13 @@ func capabilitySet(all bool, add, drop []v1.Capability, available []string) []st
 			clear(set)
 		}
 	}
-	for _, c := range drop {
-		delete(set, fullName(c))
-	}
 	for _, c := range add {
 		if !isAll(c) {
 			set[fullName(c)] = true
 		}
+	}
+	for _, c := range drop {
+		delete(set, fullName(c))
 	}
 	var out []string
 	for c := range set {

@@ -55,8 +55,11 @@ type Input struct {
 	AppArmor string
 	// SELinuxProcess and SELinuxFiles are labels; empty means that SELinux does not confine the container.
 	SELinuxProcess, SELinuxFiles string
-	// Unified: cgroup v2; the container gets a cgroup namespace.
+	// Unified: cgroup v2; the container gets a cgroup namespace, unless it is privileged.
 	Unified bool
+	// CgroupOptions are those of the machine's mount of cgroups that the kernel has once for all mounts: a container without a cgroup
+	// namespace would take them away from the machine otherwise.
+	CgroupOptions []string
 }
 
 // Bind is a path of the host and the options that it must be mounted with.
@@ -155,7 +158,7 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 		}
 	}
 	sort.Slice(s.Linux.Namespaces, func(i, j int) bool { return s.Linux.Namespaces[i].Type < s.Linux.Namespaces[j].Type })
-	if in.Unified && (!Privileged(in.Container) || in.UserNamespace != "") {
+	if ownCgroups(in) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	if in.IDs != nil {
@@ -164,10 +167,19 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 	return nil
 }
 
+// ownCgroups: the container sees no cgroups but its own. As with containerd's CRI a privileged one sees the machine's.
+func ownCgroups(in *Input) bool {
+	return in.Unified && (!Privileged(in.Container) || in.UserNamespace != "")
+}
+
 func withSystemMounts(s *specs.Spec, in *Input) error {
 	sys := "ro"
 	if Privileged(in.Container) {
 		sys = "rw"
+	}
+	cgroup := []string{"nosuid", "noexec", "nodev", "relatime", sys}
+	if !ownCgroups(in) {
+		cgroup = append(cgroup, in.CgroupOptions...)
 	}
 	s.Mounts = []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -175,7 +187,7 @@ func withSystemMounts(s *specs.Spec, in *Input) error {
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", sys}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: cgroup},
 		{Destination: "/dev/shm", Type: "bind", Source: in.Shm, Options: []string{"rbind", "rprivate", "rw"}},
 	}
 	return nil

@@ -24,7 +24,9 @@ func TestAppArmor(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(enabled), "Y") {
 		b.once("plain", "true", "", "")
 		b.waiting("none", "this machine does not use AppArmor")
-		b.told("containers whose manifests name no AppArmor profile run without one")
+		if n := strings.Count(b.daemonOutput(), "name no AppArmor profile run without one"); n != 1 {
+			t.Errorf("the log says %d times that containers run without a profile", n)
+		}
 		return
 	}
 	b.waiting("none", "is not loaded")
