@@ -19,19 +19,19 @@ import (
 const hostile = "\x1b]0;owned\a\x1b[2J\x1b[1;1HFAKE\r\nEvents: <none>\tx\u009b2J\u202egnp\x7f"
 
 // printed is what a command that prints to a screen leaves there.
-func printed(t *testing.T, print func(w io.Writer) error) string {
+func printed(t *testing.T, show func(w io.Writer) error) string {
 	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer read.Close() //nolint:errcheck // only read from
+	defer read.Close() // only read from
 	done := make(chan error, 1)
 	go func() {
 		s := &screen{w: write}
-		err := print(s)
+		err := show(s)
 		s.end()
-		write.Close() //nolint:errcheck // the reader sees what is missing
+		write.Close() // the reader sees what is missing
 		done <- err
 	}()
 	text, err := io.ReadAll(read)

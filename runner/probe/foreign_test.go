@@ -33,7 +33,7 @@ func mute(t *testing.T, greeting string) net.Listener {
 				return
 			}
 			conn.Write([]byte(greeting)) //nolint:errcheck // the client may have gone
-			conn.Close()                 //nolint:errcheck // it was told all
+			conn.Close()                 // it was told all
 		}
 	}()
 	return l
@@ -151,7 +151,7 @@ func TestHeadersAreBounded(t *testing.T) {
 				return
 			}
 			go func() {
-				defer conn.Close() //nolint:errcheck // the client has gone
+				defer conn.Close() // the client has gone
 				_, err := conn.Write([]byte("HTTP/1.1 200 OK\r\n"))
 				for err == nil {
 					_, err = conn.Write(header)

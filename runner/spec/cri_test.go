@@ -91,7 +91,7 @@ func cri(kind string) *specs.Spec {
 				{Type: specs.NetworkNamespace, Path: "/ns/net"}, {Type: specs.IPCNamespace, Path: "/ns/ipc"}, {Type: specs.UTSNamespace, Path: "/ns/uts"}},
 		},
 	}
-	throttled, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle") //nolint:errcheck // not with this pattern
+	throttled, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle") // not with this pattern
 	s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, throttled...)
 	switch kind {
 	case "restricted":
@@ -173,7 +173,7 @@ func fields(t *testing.T, s *specs.Spec) map[string]string {
 			for name, key := range map[string]string{"mounts": "destination", "linux.namespaces": "type"} {
 				if at == name {
 					for _, item := range v {
-						text, _ := json.Marshal(item) //nolint:errcheck // it came from JSON
+						text, _ := json.Marshal(item) // it came from JSON
 						out[at+"."+item.(map[string]any)[key].(string)] = string(text)
 					}
 					return
@@ -183,7 +183,7 @@ func fields(t *testing.T, s *specs.Spec) map[string]string {
 				slices.SortFunc(v, func(a, b any) int { return cmp.Compare(a.(string), b.(string)) })
 			}
 		}
-		text, _ := json.Marshal(v) //nolint:errcheck // it came from JSON
+		text, _ := json.Marshal(v) // it came from JSON
 		out[at] = string(text)
 	}
 	walk("", tree)

@@ -122,7 +122,7 @@ func TestHostileText(t *testing.T) {
 		{"cp", "a:/\x1b[2J", b.dir}, {"cp", "none\x1b[2J:/x", b.dir}, {"version"}, {"__complete", "exec", ""}, {"\x1b[2J"}, {"get", "pods", "--\x1b[2J"}, {"drain", "--timeout", "\x1b[2J"},
 	}
 	for _, args := range commands {
-		out, _ := b.try(args...) //nolint:errcheck // many of them fail, and say so
+		out, _ := b.try(args...) // many of them fail, and say so
 		if n := obeyed(out); n > 0 || out == "" && args[0] != "get" {
 			t.Errorf("solopod %q prints %d characters that a terminal obeys: %q", args, n, out)
 		}
@@ -204,7 +204,7 @@ func (b *box) onTerminal(until string, args ...string) string {
 	cmd := exec.CommandContext(ctx, binary, append([]string{"--socket", b.path("socket")}, args...)...)
 	cmd.Stdout, cmd.Stderr = side, side
 	err = cmd.Start()
-	side.Close() //nolint:errcheck // the command has it
+	side.Close() // the command has it
 	if err != nil {
 		b.t.Fatal(err)
 	}
