@@ -31,6 +31,9 @@ func (s *screen) Write(b []byte) (int, error) {
 
 // end prints what was begun and never ended.
 func (s *screen) end() {
+	if len(s.begun) == 0 {
+		return // a write of nothing waits as well where nobody reads the daemon's log
+	}
 	io.WriteString(s.w, visible.Text(string(s.begun))) //nolint:errcheck // the output's own error has been seen
 	s.begun = nil
 }
