@@ -90,12 +90,12 @@ func TestSpecOfBundle(t *testing.T) {
 		}
 	}
 	// What the kernel makes of it.
-	const script = "echo x >/dev/termination-log && echo written; grep -cE ' /etc/(hosts|hostname|resolv.conf) ro,' /proc/self/mountinfo; grep -E 'CapEff|CapInh|CapAmb|NoNewPrivs|Seccomp:' /proc/self/status; " +
-		"grep -o ' /proc/sys ro,' /proc/self/mountinfo; echo 1 2>/dev/null >/proc/sys/vm/drop_caches || echo refused"
+	const script = "echo x >/dev/termination-log && echo written; grep -cE ' /etc/(hosts|hostname|resolv.conf) ro[ ,]' /proc/self/mountinfo; grep -E 'CapEff|CapInh|CapAmb|NoNewPrivs|Seccomp:' /proc/self/status; " +
+		"grep -o ' /proc/sys ro' /proc/self/mountinfo; echo 1 2>/dev/null >/proc/sys/vm/drop_caches || echo refused"
 	const none = "0000000000000000\n"
 	for name, want := range map[string]string{
-		"restricted": "written\n3\nCapInh:\t" + none + "CapEff:\t" + none + "CapAmb:\t" + none + "NoNewPrivs:\t1\nSeccomp:\t2\n /proc/sys ro,\nrefused\n",
-		"default":    "written\n0\nCapInh:\t" + none + "CapEff:\t00000000a80425fb\nCapAmb:\t" + none + "NoNewPrivs:\t0\nSeccomp:\t0\n /proc/sys ro,\nrefused\n",
+		"restricted": "written\n3\nCapInh:\t" + none + "CapEff:\t" + none + "CapAmb:\t" + none + "NoNewPrivs:\t1\nSeccomp:\t2\n /proc/sys ro\nrefused\n",
+		"default":    "written\n0\nCapInh:\t" + none + "CapEff:\t00000000a80425fb\nCapAmb:\t" + none + "NoNewPrivs:\t0\nSeccomp:\t0\n /proc/sys ro\nrefused\n",
 	} {
 		if out, err := b.try("exec", name, "--", "sh", "-c", script); err != nil || out != want {
 			t.Errorf("%s: the kernel holds it to\n%s(%v), want\n%s", name, out, err, want)
