@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/solopod/solopod/cli/visible"
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/policy"
 )
@@ -62,7 +63,7 @@ func printProblems(w io.Writer, output string, problems manifests.Problems) erro
 		return e.Encode(append(manifests.Problems{}, problems...))
 	case "":
 		for _, p := range problems {
-			if _, err := fmt.Fprintln(w, p.Error()); err != nil {
+			if _, err := fmt.Fprintln(w, visible.Line(p.Error())); err != nil {
 				return err
 			}
 		}

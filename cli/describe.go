@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/cli/visible"
 )
 
 func newDescribe(g *global) *cobra.Command {
@@ -49,7 +51,14 @@ func (d *describer) line(name, format string, args ...any) {
 	if value == "" {
 		return
 	}
+	// What containers say may have several lines: all stand in the value's column, where none looks like a line of this program's.
+	value = strings.ReplaceAll(visible.Text(strings.TrimRight(value, "\n")), "\n", "\n"+d.indent+strings.Repeat(" ", 17))
 	fmt.Fprintf(&d.b, "%s%-16s %s\n", d.indent, name+":", value)
+}
+
+// item writes a line of a list.
+func (d *describer) item(format string, args ...any) {
+	d.b.WriteString("  " + visible.Line(fmt.Sprintf(format, args...)) + "\n")
 }
 
 func (d *describer) pod(pod *v1.Pod) {
@@ -85,13 +94,13 @@ func (d *describer) pod(pod *v1.Pod) {
 	}
 	d.b.WriteString("Conditions:\n")
 	for _, c := range pod.Status.Conditions {
-		fmt.Fprintf(&d.b, "  %-28s %-6s %s\n", c.Type, c.Status, c.Message)
+		d.item("%-28s %-6s %s", c.Type, c.Status, c.Message)
 	}
 	if len(pod.Spec.Volumes) > 0 {
 		d.b.WriteString("Volumes:\n")
 	}
 	for _, v := range pod.Spec.Volumes {
-		fmt.Fprintf(&d.b, "  %s: %s\n", v.Name, volumeText(&v))
+		d.item("%s: %s", v.Name, volumeText(&v))
 	}
 }
 
@@ -119,7 +128,7 @@ func volumeText(v *v1.Volume) string {
 }
 
 func (d *describer) container(c *v1.Container, s v1.ContainerStatus) {
-	fmt.Fprintf(&d.b, "  %s:\n", c.Name)
+	d.item("%s:", c.Name)
 	d.indent = "    "
 	defer func() { d.indent = "" }()
 	d.line("Container ID", "%s", s.ContainerID)

@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/solopod/solopod/cli/visible"
 )
 
 // logQueue stands between the daemon and who reads its log, so that nobody waits for the reader: lines are queued and written by a
@@ -36,6 +38,9 @@ func newLogQueue(out io.Writer, most int, told func(lost int) []byte) *logQueue 
 func (q *logQueue) Write(lines []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	given := len(lines)
+	// Whoever reads the log does so on a terminal sooner or later, and not all that comes here was quoted.
+	lines = []byte(visible.Text(string(lines)))
 	if q.flushed == nil {
 		q.flushed = make(chan struct{})
 	}
@@ -50,7 +55,7 @@ func (q *logQueue) Write(lines []byte) (int, error) {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return len(lines), nil
+	return given, nil
 }
 
 func (q *logQueue) run() {

@@ -77,7 +77,7 @@ func (l *logCommand) run(cmd *cobra.Command, c *api.Client, args []string) error
 		}
 	}
 	if len(args) == 1 && !l.all && l.s.selector == "" && !l.prefix {
-		return c.Logs(cmd.Context(), l.s.namespace, args[0], l.container, l.o, cmd.OutOrStdout())
+		return c.Logs(cmd.Context(), l.s.namespace, args[0], l.container, l.o, verbatim(cmd.OutOrStdout()))
 	}
 	pods, _, err := l.s.selected(cmd.Context(), c, args)
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *logCommand) run(cmd *cobra.Command, c *api.Client, args []string) error
 	case len(sources) > l.most && l.o.Follow:
 		return fmt.Errorf("these are %d logs to follow; raise --max-log-requests, which is %d", len(sources), l.most)
 	}
-	return l.read(cmd.Context(), c, sources, cmd.OutOrStdout())
+	return l.read(cmd.Context(), c, sources, verbatim(cmd.OutOrStdout()))
 }
 
 func findPod(pods []v1.Pod, namespace, name string) *v1.Pod {

@@ -10,12 +10,15 @@ import (
 
 	"k8s.io/client-go/util/jsonpath"
 	"sigs.k8s.io/yaml"
+
+	"github.com/solopod/solopod/cli/visible"
 )
 
 // outputHelp lists the forms that print knows.
 const outputHelp = "wide, json, yaml, name, jsonpath=TEMPLATE or custom-columns=NAME:PATH,..."
 
-// print writes an answer in the chosen form. items are what custom columns have a row for.
+// print writes an answer in the chosen form. JSON is the same with w's escapes as without; of the other forms for programs only what
+// goes to a terminal is escaped.
 func (s *selection) print(w io.Writer, v any, t table, names ...string) error {
 	form, argument, _ := strings.Cut(s.output, "=")
 	switch form {
@@ -26,34 +29,46 @@ func (s *selection) print(w io.Writer, v any, t table, names ...string) error {
 		e.SetIndent("", "    ")
 		return e.Encode(v)
 	case "yaml":
-		data, err := yaml.Marshal(v)
+		text, err := toYAML(v)
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(data)
+		_, err = data(w).Write(text)
 		return err
 	case "name":
 		for _, name := range names {
-			if _, err := fmt.Fprintln(w, name); err != nil {
+			if _, err := fmt.Fprintln(data(w), name); err != nil {
 				return err
 			}
 		}
 		return nil
 	case "jsonpath":
-		data, err := plain(v)
+		object, err := plain(v)
 		if err != nil {
 			return err
 		}
-		text, err := byPath(argument, data)
+		text, err := byPath(argument, object)
 		if err != nil {
 			return err
 		}
-		_, err = io.WriteString(w, text)
+		_, err = io.WriteString(data(w), text)
 		return err
 	case "custom-columns":
 		return customColumns(w, argument, v)
 	}
 	return fmt.Errorf("-o takes %s, not %q", outputHelp, s.output)
+}
+
+// beyondYAML are characters, beside the controls, that JSON may hold as they are and YAML may not.
+var beyondYAML = strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`)
+
+// toYAML is an object as YAML. yaml.Marshal goes by JSON as well, and fails with a message of a container that holds such characters.
+func toYAML(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML([]byte(beyondYAML.Replace(visible.Text(string(text)))))
 }
 
 // plain turns an object into what JSON is made of, which is what paths lead through.

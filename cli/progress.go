@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/solopod/solopod/cli/visible"
 )
 
 // progress shows on a terminal how much of a file was sent.
@@ -31,7 +33,8 @@ func (p *progress) Read(b []byte) (int, error) {
 	p.read += int64(n)
 	if percent := 100 * p.read / p.total; percent != p.shown {
 		p.shown = percent
-		fmt.Fprintf(p.w, "\r%s: %d %% of %s", p.f.Name(), percent, size(p.total))
+		control(p.w, "\r") //nolint:errcheck // it only shows how far the work is
+		fmt.Fprintf(p.w, "%s: %d %% of %s", visible.Line(p.f.Name()), percent, size(p.total))
 		if percent == 100 {
 			fmt.Fprint(p.w, ", unpacking ...")
 		}
@@ -39,4 +42,6 @@ func (p *progress) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (p *progress) end() { fmt.Fprint(p.w, "\r\033[K") }
+func (p *progress) end() {
+	control(p.w, "\r\033[K") //nolint:errcheck // as in Read
+}

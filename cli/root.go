@@ -32,18 +32,24 @@ func (e exitError) Error() string {
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err := Command().ExecuteContext(ctx)
+	out, errs := &screen{w: os.Stdout}, &screen{w: os.Stderr}
+	defer out.end()
+	defer errs.end()
+	root := Command()
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
 	var exit exitError
 	if errors.As(err, &exit) {
 		if exit.err != nil {
-			fmt.Fprintln(os.Stderr, "error:", exit.err)
+			fmt.Fprintln(errs, "error:", exit.err)
 		}
 		return exit.code
 	}
-	fmt.Fprintln(os.Stderr, "error:", err)
+	fmt.Fprintln(errs, "error:", err)
 	return 1
 }
 

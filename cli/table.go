@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,12 +11,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/term"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/cli/visible"
 	"github.com/solopod/solopod/manifests"
 )
 
@@ -30,11 +31,25 @@ type table struct {
 	colour  func(word string) string
 }
 
+// write lays the table out and writes it.
 func (t table) write(w io.Writer) error {
+	t = t.visible()
 	if t.colour != nil && onTerminal(w) && os.Getenv("NO_COLOR") == "" { // https://no-color.org
 		return t.writePainted(w)
 	}
 	return t.writePlain(w)
+}
+
+// visible is the table with cells of one line, whatever they hold, so that none can look like another row.
+func (t table) visible() table {
+	rows := make([][]string, len(t.rows))
+	for i, row := range t.rows {
+		for _, cell := range row {
+			rows[i] = append(rows[i], visible.Line(cell))
+		}
+	}
+	t.rows = rows
+	return t
 }
 
 // writePainted colours one column. The columns are laid out first: a colour takes no room.
@@ -54,7 +69,10 @@ func (t table) writePainted(w io.Writer) error {
 			if code := t.colour(word); code != "" {
 				// The words of this column are told from equal ones before it by the blanks around them.
 				if at := strings.LastIndex(line, " "+word+" "); at >= 0 {
-					line = line[:at+1] + code + word + resetColour + line[at+1+len(word):]
+					if err := paint(w, line[:at+1], code, word); err != nil {
+						return err
+					}
+					line = line[at+1+len(word):]
 				}
 			}
 		}
@@ -63,6 +81,14 @@ func (t table) writePainted(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// paint writes a word in a colour, behind what comes before it.
+func paint(w io.Writer, before, code, word string) error {
+	_, err1 := io.WriteString(w, before)
+	err2 := control(w, code)
+	_, err3 := io.WriteString(w, word)
+	return errors.Join(err1, err2, err3, control(w, resetColour))
 }
 
 // Colours of the eight that every terminal has.
@@ -82,11 +108,6 @@ func statusColour(word string) string {
 		return yellow
 	}
 	return red
-}
-
-func onTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (t table) writePlain(w io.Writer) error {

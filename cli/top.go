@@ -65,7 +65,10 @@ func (s *selection) live(cmd *cobra.Command, show func(io.Writer) error) error {
 			}
 			return err
 		}
-		if _, err := fmt.Fprint(out, away, text.String()); err != nil {
+		if err := control(out, away); err != nil {
+			return err
+		}
+		if _, err := text.WriteTo(out); err != nil {
 			return err
 		}
 		select {

@@ -21,6 +21,7 @@ import (
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/clock"
@@ -186,7 +187,7 @@ func New(c Config) (*Runner, error) {
 		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		SeccompDefault: c.SeccompDefault,
-		RuntimeClasses: c.RuntimeClasses, Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
+		RuntimeClasses: c.RuntimeClasses, AppArmor: apparmor.New(), Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
 	})
 	r.owner = owner.New(owner.Config{
 		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, c.Root}, Report: r.report,

@@ -1,21 +1,21 @@
 package container
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/containerd/containerd/v2/contrib/apparmor"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/selinux/go-selinux"
 	"github.com/opencontainers/selinux/go-selinux/label"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/allocate"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/spec"
@@ -29,13 +29,13 @@ type confinement struct {
 	processLabel, fileLabel string
 }
 
-func (c *Containers) confine(w plan.Create) (confinement, error) {
+func (c *Containers) confine(ctx context.Context, w plan.Create) (confinement, error) {
 	var out confinement
 	var err error
 	if out.seccomp, err = c.seccompProfile(w.Pod, w.Spec); err != nil {
 		return out, err
 	}
-	if out.appArmor, err = appArmorProfile(w.Pod, w.Spec); err != nil {
+	if out.appArmor, err = appArmorProfile(ctx, c.AppArmor, w.Pod, w.Spec); err != nil {
 		return out, err
 	}
 	out.processLabel, out.fileLabel, err = seLinuxLabels(w)
@@ -63,30 +63,34 @@ func (c *Containers) seccompProfile(pod *v1.Pod, container *v1.Container) (*spec
 	return out, nil
 }
 
-// defaultAppArmor is the name of the profile that RuntimeDefault loads.
-const defaultAppArmor = "solopod-default"
-
-// appArmorProfile is the name of the profile that the container wants; it is loaded. As the kubelet, a container is not
-// started without a profile that it names.
-func appArmorProfile(pod *v1.Pod, container *v1.Container) (string, error) {
+// appArmorProfile is the name of the profile that confines the container; it is loaded. As with the kubelet and containerd's CRI a
+// container that names none gets the default one where the machine has it to give, a privileged one only what its manifest names,
+// and a container is not started without a profile that it names.
+func appArmorProfile(ctx context.Context, machine *apparmor.AppArmor, pod *v1.Pod, container *v1.Container) (string, error) {
 	p := spec.AppArmorProfile(pod, container)
-	if p == nil || p.Type == v1.AppArmorProfileTypeUnconfined {
+	switch {
+	case p != nil && p.Type == v1.AppArmorProfileTypeUnconfined:
+		return "", nil
+	case p != nil && p.Type == v1.AppArmorProfileTypeLocalhost:
+		loaded, err := machine.Loaded(*p.LocalhostProfile)
+		if err == nil && !loaded {
+			err = fmt.Errorf("the AppArmor profile %q is not loaded; load it with apparmor_parser", *p.LocalhostProfile)
+		}
+		if err != nil {
+			return "", fmt.Errorf("cannot confine the container: %w", err)
+		}
+		return *p.LocalhostProfile, nil
+	case spec.Privileged(container):
 		return "", nil
 	}
-	loaded, err := foreign.ReadKernel("/sys/kernel/security/apparmor/profiles")
-	if err != nil {
-		return "", fmt.Errorf("cannot enforce AppArmor: this machine does not use it (%w)", err)
-	}
-	if p.Type == v1.AppArmorProfileTypeRuntimeDefault {
-		if err := apparmor.LoadDefaultProfile(defaultAppArmor); err != nil {
-			return "", fmt.Errorf("cannot load the default AppArmor profile; is apparmor_parser installed? %w", err)
+	if err := machine.Lacks(); err != nil {
+		if p != nil {
+			return "", fmt.Errorf("cannot confine the container: %w", err)
 		}
-		return defaultAppArmor, nil
+		machine.DoWithout(err)
+		return "", nil
 	}
-	if !strings.Contains("\n"+string(loaded), "\n"+*p.LocalhostProfile+" (") {
-		return "", fmt.Errorf("the AppArmor profile %q is not loaded; load it with apparmor_parser", *p.LocalhostProfile)
-	}
-	return *p.LocalhostProfile, nil
+	return apparmor.Default, machine.LoadDefault(ctx)
 }
 
 // seLinuxLabels are the labels of the container's process and of its files; both are empty where its manifest asks for none, it

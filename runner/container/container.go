@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
@@ -77,6 +78,7 @@ type Config struct {
 	// SeccompDefault: a container that names no seccomp profile gets RuntimeDefault.
 	SeccompDefault bool
 	RuntimeClasses map[string]string
+	AppArmor       *apparmor.AppArmor
 	// Answered is told of each answer of a probe.
 	Answered func(kind string, pod *v1.Pod, container string, took time.Duration, err error)
 	// LogComplete is called when an ended container's log is complete.

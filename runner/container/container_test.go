@@ -289,7 +289,7 @@ func TestWarnings(t *testing.T) {
 	pod := testbox.Pod(t, "web", "containers: [{name: c, image: app, securityContext: {seLinuxOptions: {type: web_t}, capabilities: {add: [NO_SUCH_THING]}}}]")
 	w := plan.Create{Target: plan.Target{Pod: pod, Name: "c"}, Spec: &pod.Spec.Containers[0]}
 	var reasons []string
-	for _, r := range warnings(w) {
+	for _, r := range warnings(w, newLab(t).AppArmor) {
 		reasons = append(reasons, r.Reason)
 		if r.Container != "c" || !r.Warning {
 			t.Errorf("%+v", r)

@@ -13,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/logs"
@@ -79,7 +80,7 @@ func (c *Containers) create(ctx context.Context, w plan.Create, image engine.Ima
 		return state.Made{Problem: problem("CreateContainerError", err)}
 	}
 	defer release()
-	warnings := warnings(w)
+	warnings := warnings(w, c.AppArmor)
 	limits, err := c.Sandboxes.Limit(ctx, w.Pod)
 	if err != nil { // the other containers may use more than an edit leaves them
 		warnings = append(warnings, state.Report{Warning: true, Reason: "FailedResize",
@@ -131,7 +132,7 @@ func notRun(reason string, err error) state.Problem {
 }
 
 // warnings say what the machine does not have of that which the manifest asks for.
-func warnings(w plan.Create) []state.Report {
+func warnings(w plan.Create, machine *apparmor.AppArmor) []state.Report {
 	var out []state.Report
 	if missing := spec.MissingCapabilities(w.Spec); len(missing) > 0 {
 		out = append(out, state.Report{Container: w.Name, Warning: true, Reason: "MissingCapabilities",
@@ -140,6 +141,12 @@ func warnings(w plan.Create) []state.Report {
 	if spec.SELinuxOptions(w.Pod, w.Spec) != nil && !selinux.GetEnabled() {
 		out = append(out, state.Report{Container: w.Name, Warning: true, Reason: "NoSELinux",
 			Message: "this machine does not use SELinux; the container runs without the labels of seLinuxOptions"})
+	}
+	if spec.AppArmorProfile(w.Pod, w.Spec) == nil && !spec.Privileged(w.Spec) {
+		if err := machine.Lacks(); errors.Is(err, apparmor.ErrNoParser) {
+			out = append(out, state.Report{Container: w.Name, Warning: true, Reason: "NoAppArmor",
+				Message: "this machine uses AppArmor, and the container runs without its default profile: " + err.Error()})
+		}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
@@ -69,7 +70,7 @@ func newLab(t *testing.T) *lab {
 	l.Containers = l.newContainers(Config{
 		Dirs: dirs, Instance: "test", Engine: l.engine, Changer: l.engine, Images: images, Sandboxes: sandboxes, Cgroups: cgroups, Volumes: volumes,
 		Devices: devices, Kills: l.kills, Keeper: noKeeper{}, Limits: logfile.Limits{MaxSize: 1 << 20, MaxFiles: 3}, Slots: NewSlots(1), Memory: 1 << 30,
-		RuntimeClasses: map[string]string{"other": "/usr/bin/other-runc"}, LogComplete: func() { l.completed++ },
+		RuntimeClasses: map[string]string{"other": "/usr/bin/other-runc"}, AppArmor: &apparmor.AppArmor{Enabled: filepath.Join(dir, "apparmor-enabled")}, LogComplete: func() { l.completed++ },
 		Answered: func(kind string, _ *v1.Pod, name string, _ time.Duration, err error) {
 			l.answered <- kind + " " + name + " " + errorText(err)
 		},

@@ -78,7 +78,7 @@ func (c *Containers) Probe(ctx context.Context, w plan.Probe, say func(state.Res
 
 func (c *Containers) probeTarget(t plan.Target, host string, ports []v1.ContainerPort) probe.Target {
 	dir := c.Dirs.ExecDir(string(t.Pod.UID), t.Name, t.Attempt)
-	return probe.Target{Host: host, Ports: ports, Exec: func(ctx context.Context, command []string) (uint32, []byte, error) {
+	return probe.Target{Host: host, HostNetwork: t.Pod.Spec.HostNetwork, Ports: ports, Exec: func(ctx context.Context, command []string) (uint32, []byte, error) {
 		return session.Output(ctx, c.Changer, t.ID, dir, command)
 	}}
 }

@@ -34,7 +34,7 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 	if err != nil {
 		return nil, err
 	}
-	confined, err := c.confine(w)
+	confined, err := c.confine(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 		CgroupsPath: c.Cgroups.OCI(c.Sandboxes.Cgroup(pod), w.ID), Resources: cgroup.ContainerResources(w.Spec.Resources, c.unified(pod)),
 		OOMScoreAdj: allowedOOMScore(cgroup.OOMScoreAdj(pod, w.Spec, c.Memory)),
 		Annotations: annotations, Seccomp: confined.seccomp, SeccompDefault: c.SeccompDefault, AppArmor: confined.appArmor,
-		SELinuxProcess: confined.processLabel, SELinuxFiles: confined.fileLabel, Unified: cgroup.Unified(),
+		SELinuxProcess: confined.processLabel, SELinuxFiles: confined.fileLabel, Unified: cgroup.Unified(), CgroupOptions: cgroup.SharedOptions(),
 	})
 	if err != nil {
 		return nil, err

@@ -11,14 +11,17 @@ import (
 	"strings"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/spec"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -290,19 +293,67 @@ func TestOwnUsersBinds(t *testing.T) {
 	}
 }
 
-// A machine that cannot enforce a profile, or does not have it, starts no container that names one.
+// Who gets which profile on which machine, as with the kubelet and CRI.
 func TestAppArmor(t *testing.T) {
-	if _, err := os.Stat("/sys/kernel/security/apparmor/profiles"); err == nil {
-		t.Skip("this machine uses AppArmor")
-	}
 	l := newLab(t)
-	pod := testbox.Pod(t, "web", "containers: [{name: c, image: app, securityContext: {appArmorProfile: {type: RuntimeDefault}}}]")
-	if _, err := l.confine(l.create(pod, "c", "id-1")); err == nil || !strings.Contains(err.Error(), "this machine does not use it") {
-		t.Errorf("%v", err)
+	file := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(l.dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
-	pod = testbox.Pod(t, "web", "containers: [{name: c, image: app, securityContext: {appArmorProfile: {type: Unconfined}}}]")
-	if got, err := l.confine(l.create(pod, "c", "id-1")); err != nil || got != (confinement{}) {
-		t.Errorf("%+v (%v)", got, err)
+	enabled, profiles := file("enabled", "Y\n", 0o644), file("profiles", "own (enforce)\n", 0o644)
+	parser := file("parser", "#!/bin/sh\ncat >/dev/null\n", 0o755)
+	machines := map[string]*apparmor.AppArmor{
+		"uses it": {Enabled: enabled, Profiles: profiles, Parsers: []string{parser}}, "has no parser": {Enabled: enabled, Profiles: profiles},
+		"does not use it": {Enabled: enabled + ".none", Profiles: profiles + ".none"},
+		"cannot load it":  {Enabled: enabled, Profiles: profiles, Parsers: []string{file("broken", "#!/bin/sh\nexit 1\n", 0o755)}},
+	}
+	const privileged = "securityContext: {privileged: true}"
+	for _, c := range []struct{ machine, pod, container, want, err, warning string }{
+		{machine: "uses it", want: apparmor.Default},
+		{machine: "uses it", container: "securityContext: {appArmorProfile: {type: RuntimeDefault}}", want: apparmor.Default},
+		{machine: "uses it", pod: "securityContext: {appArmorProfile: {type: Unconfined}}"},
+		{machine: "uses it", pod: "securityContext: {appArmorProfile: {type: Unconfined}}", container: "securityContext: {appArmorProfile: {type: RuntimeDefault}}", want: apparmor.Default},
+		{machine: "uses it", container: "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: own}}", want: "own"},
+		{machine: "uses it", container: "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: none}}", err: "is not loaded"},
+		{machine: "uses it", container: privileged},
+		{machine: "uses it", pod: "securityContext: {appArmorProfile: {type: RuntimeDefault}}", container: privileged},
+		{machine: "uses it", container: "securityContext: {privileged: true, appArmorProfile: {type: Localhost, localhostProfile: own}}", want: "own"},
+		{machine: "has no parser", warning: "install the package apparmor"},
+		{machine: "has no parser", container: privileged},
+		{machine: "has no parser", container: "securityContext: {appArmorProfile: {type: RuntimeDefault}}", err: "no apparmor_parser"},
+		{machine: "has no parser", container: "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: own}}", want: "own"},
+		{machine: "does not use it"},
+		{machine: "does not use it", container: "securityContext: {appArmorProfile: {type: Unconfined}}"},
+		{machine: "does not use it", container: "securityContext: {appArmorProfile: {type: RuntimeDefault}}", err: "this machine does not use AppArmor"},
+		{machine: "does not use it", container: "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: own}}", err: "this machine does not use AppArmor"},
+		{machine: "cannot load it", err: "cannot load the default AppArmor profile"},
+		{machine: "cannot load it", container: "securityContext: {appArmorProfile: {type: Unconfined}}"},
+	} {
+		l.AppArmor = machines[c.machine]
+		w := l.create(testbox.Pod(t, "web", c.pod+"\ncontainers: [{name: c, image: app"+strings.TrimSuffix(", "+c.container, ", ")+"}]"), "c", "id-1")
+		got, err := l.confine(t.Context(), w)
+		if err == nil {
+			s, buildErr := spec.Build(spec.Input{Pod: w.Pod, Container: w.Spec, Image: ocispec.ImageConfig{Cmd: []string{"x"}}, AppArmor: got.appArmor})
+			if buildErr != nil {
+				t.Fatal(buildErr)
+			}
+			if s.Process.ApparmorProfile != c.want {
+				t.Errorf("%+v: the spec's profile is %q", c, s.Process.ApparmorProfile)
+			}
+		}
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%+v: the error is %v", c, err)
+		}
+		warned := ""
+		for _, r := range warnings(w, l.AppArmor) {
+			warned += r.Message
+		}
+		if c.warning == "" && warned != "" || !strings.Contains(warned, c.warning) {
+			t.Errorf("%+v: the warning is %q", c, warned)
+		}
 	}
 }
 

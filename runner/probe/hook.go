@@ -16,6 +16,7 @@ import (
 // an HTTP hook has succeeded when there was an answer, whatever its status, and its port is 80 if it names none. The notice
 // of a hook that succeeded in another way than its manifest says is for people to read.
 func Hook(ctx context.Context, h *v1.LifecycleHandler, t Target) (notice string, err error) {
+	defer func() { err = brief(err) }()
 	switch {
 	case h.Exec != nil:
 		return "", execOnce(ctx, h.Exec, t)
@@ -47,7 +48,7 @@ func httpHook(ctx context.Context, a *v1.HTTPGetAction, t Target) (notice string
 	if err != nil {
 		return "", err
 	}
-	err = answered(req, transportFor(a))
+	err = answered(req, transportFor(a), t.own(a.Host))
 	var failed *url.Error
 	if !errors.Is(err, http.ErrSchemeMismatch) || !errors.As(err, &failed) || failed.URL != req.URL.String() {
 		return "", err
@@ -55,16 +56,21 @@ func httpHook(ctx context.Context, a *v1.HTTPGetAction, t Target) (notice string
 	plain := req.Clone(ctx)
 	plain.URL.Scheme = "http"
 	plain.Header.Del("Authorization") // nobody may read it on its way
-	if plainErr := answered(plain, transport); plainErr != nil {
+	if plainErr := answered(plain, transport, t.own(a.Host)); plainErr != nil {
 		return "", fmt.Errorf("%w; and without TLS: %w", err, plainErr)
 	}
 	return fmt.Sprintf("the server at %s speaks HTTP and not HTTPS; it was asked without TLS. Set the hook's scheme to HTTP", req.URL.Host), nil
 }
 
-// answered is nil when there was an answer, also one that breaks off.
-func answered(req *http.Request, through http.RoundTripper) error {
-	if status, _, err := ask(req, through); status == 0 {
-		return err
+// answered is nil when there was an answer, also one that breaks off. As of a probe the error says what was answered only when the
+// container itself has.
+func answered(req *http.Request, through http.RoundTripper, own bool) error {
+	got, err := ask(req, through)
+	switch {
+	case got.status != 0:
+		return nil
+	case err != nil && (!own || got.elsewhere):
+		return withoutAnswer(err)
 	}
-	return nil
+	return err
 }

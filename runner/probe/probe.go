@@ -7,10 +7,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +23,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// maxOutput is how much of a probe's answer is kept for messages, as the kubelet's 10 KiB.
+// maxOutput is how much of a probe's answer is read, as the kubelet's 10 KiB.
 const maxOutput = 10 << 10
+
+// maxMessage bounds what a probe or hook says of its failure, in bytes: it quotes what others have said, and is kept as an event.
+const maxMessage = 1 << 10
 
 // Execer runs a command in the probed container; it returns its exit code and output.
 type Execer func(ctx context.Context, command []string) (code uint32, output []byte, err error)
@@ -34,9 +35,30 @@ type Execer func(ctx context.Context, command []string) (code uint32, output []b
 // Target is what a probe needs to know of its container.
 type Target struct {
 	// Host is the pod's address; 127.0.0.1 for a pod with the host's network whose probe names no host.
-	Host  string
-	Ports []v1.ContainerPort
-	Exec  Execer
+	Host string
+	// HostNetwork: the pod's addresses are all of the machine's.
+	HostNetwork bool
+	Ports       []v1.ContainerPort
+	Exec        Execer
+}
+
+// own says whether a probe of this host, empty for none that the manifest names, asks the pod itself.
+func (t Target) own(host string) bool {
+	if host == "" || host == t.Host {
+		return true
+	}
+	if !t.HostNetwork {
+		return false
+	}
+	ip := net.ParseIP(host)
+	if ip == nil || ip.IsLoopback() {
+		return ip != nil || host == "localhost"
+	}
+	addresses, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(ip)
+	})
 }
 
 // Warning is a success that the user should know of.
@@ -60,9 +82,36 @@ func Once(ctx context.Context, p *v1.Probe, t Target) error {
 		err = grpcOnce(ctx, p.GRPC, t)
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %d s: %w", max(p.TimeoutSeconds, 1), err)
+		err = fmt.Errorf("no answer within %d s: %w", max(p.TimeoutSeconds, 1), err)
+	}
+	return brief(err)
+}
+
+// brief is an error whose text is short and can be kept: it may quote what others have said.
+func brief(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := shortened(err.Error()); text != err.Error() {
+		return &briefError{text, err}
 	}
 	return err
+}
+
+type briefError struct {
+	text  string
+	whole error
+}
+
+func (b *briefError) Error() string { return b.text }
+
+func (b *briefError) Unwrap() error { return b.whole }
+
+func shortened(text string) string {
+	if text = strings.ToValidUTF8(text, "\uFFFD"); len(text) <= maxMessage {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxMessage], "") + " ..."
 }
 
 func execOnce(ctx context.Context, a *v1.ExecAction, t Target) error {
@@ -72,116 +121,6 @@ func execOnce(ctx context.Context, a *v1.ExecAction, t Target) error {
 	}
 	if code != 0 {
 		return fmt.Errorf("command %q ended with exit code %d: %s", a.Command, code, strings.TrimSpace(string(output)))
-	}
-	return nil
-}
-
-// transport accepts any certificate: the kubelet does not verify them either, and the manifests of control planes rely
-// on that. Connections are not kept, so that each probe tries a new one.
-var transport = &http.Transport{
-	TLSClientConfig:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-	DisableKeepAlives:  true,
-	DisableCompression: true,
-	Proxy:              nil,
-}
-
-func httpRequest(ctx context.Context, a *v1.HTTPGetAction, t Target, agent string) (*http.Request, error) {
-	port, err := PortNumber(a.Port, t.Ports)
-	if err != nil {
-		return nil, err
-	}
-	target, err := url.Parse(a.Path)
-	if err != nil { // something that is no URL is taken as a path
-		target = &url.URL{Path: a.Path}
-	}
-	target.Scheme = strings.ToLower(string(a.Scheme))
-	target.Host = net.JoinHostPort(hostOr(a.Host, t.Host), port)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header = headers(a.HTTPHeaders, agent)
-	req.Host = req.Header.Get("Host") // of several the first; without one, or with an empty one, the URL's
-	return req, nil
-}
-
-// User agents of probes and of hooks.
-const (
-	probeAgent = "kube-probe/1.0 (solopod)"
-	hookAgent  = "kube-lifecycle/1.0 (solopod)"
-)
-
-// headers are those of the manifest, and the defaults for what it does not name. As with the kubelet (pkg/probe/http,
-// request.go) a name given there replaces the default, and an empty value keeps the header from being sent.
-func headers(own []v1.HTTPHeader, agent string) http.Header {
-	out := http.Header{}
-	for _, h := range own {
-		out.Add(h.Name, h.Value)
-	}
-	if _, given := out["User-Agent"]; !given { // an empty one is not sent by net/http
-		out.Set("User-Agent", agent)
-	}
-	if _, given := out["Accept"]; !given {
-		out.Set("Accept", "*/*")
-	} else if out.Get("Accept") == "" {
-		out.Del("Accept")
-	}
-	return out
-}
-
-// cleartextHTTP2 speaks HTTP/2 without TLS from the first byte (h2c with prior knowledge).
-var cleartextHTTP2 = func() *http.Transport {
-	t := transport.Clone()
-	t.TLSClientConfig = nil
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetUnencryptedHTTP2(true)
-	return t
-}()
-
-func transportFor(a *v1.HTTPGetAction) http.RoundTripper {
-	if a.Protocol != nil && *a.Protocol == v1.HTTPProtocolHTTP2 {
-		return cleartextHTTP2
-	}
-	return transport
-}
-
-func httpOnce(ctx context.Context, a *v1.HTTPGetAction, t Target) error {
-	req, err := httpRequest(ctx, a, t, probeAgent)
-	if err != nil {
-		return err
-	}
-	status, body, err := ask(req, transportFor(a))
-	if err != nil {
-		return err
-	}
-	text := strings.TrimSpace(string(body[:min(len(body), 256)]))
-	switch {
-	case status >= 300 && status < 400: // it counts as a success, as with the kubelet
-		return &Warning{fmt.Sprintf("the redirect to another host (status %d) was not followed: %s", status, text)}
-	case status >= 200 && status < 300:
-		return nil
-	}
-	return fmt.Errorf("HTTP probe failed with status %d: %s", status, text)
-}
-
-// ask sends the request of a probe or hook and returns the answer's status and the beginning of its body.
-func ask(req *http.Request, through http.RoundTripper) (status int, body []byte, err error) {
-	client := &http.Client{Transport: through, CheckRedirect: stayOnHost}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxOutput))
-	return resp.StatusCode, body, err
-}
-
-func stayOnHost(req *http.Request, via []*http.Request) error {
-	if req.URL.Hostname() != via[0].URL.Hostname() {
-		return http.ErrUseLastResponse
-	}
-	if len(via) >= 10 {
-		return errors.New("stopped after 10 redirects")
 	}
 	return nil
 }
@@ -202,7 +141,7 @@ func tcpOnce(ctx context.Context, a *v1.TCPSocketAction, t Target) error {
 func grpcOnce(ctx context.Context, a *v1.GRPCAction, t Target) (err error) {
 	address := net.JoinHostPort(t.Host, strconv.Itoa(int(a.Port)))
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(grpcCredentials(a)),
-		grpc.WithUserAgent(probeAgent))
+		grpc.WithUserAgent(probeAgent), grpc.WithMaxHeaderListSize(maxHeader), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxOutput)))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func AppArmorProfile(pod *v1.Pod, c *v1.Container) *v1.AppArmorProfile {
 // SELinuxOptions are the container's, or the pod's; nil when neither has some, or the container is privileged: that is confined by
 // nothing, as with containerd's CRI.
 func SELinuxOptions(pod *v1.Pod, c *v1.Container) *v1.SELinuxOptions {
-	if privileged(c) {
+	if Privileged(c) {
 		return nil
 	}
 	if sc := c.SecurityContext; sc != nil && sc.SELinuxOptions != nil {
@@ -51,7 +51,7 @@ func withSeccomp(s *specs.Spec, in *Input) error {
 	if profile == nil && in.SeccompDefault {
 		profile = &v1.SeccompProfile{Type: v1.SeccompProfileTypeRuntimeDefault}
 	}
-	if profile == nil || privileged(in.Container) {
+	if profile == nil || Privileged(in.Container) {
 		return nil
 	}
 	switch profile.Type {
@@ -64,9 +64,7 @@ func withSeccomp(s *specs.Spec, in *Input) error {
 }
 
 func withAppArmor(s *specs.Spec, in *Input) error {
-	if !privileged(in.Container) {
-		s.Process.ApparmorProfile = in.AppArmor
-	}
+	s.Process.ApparmorProfile = in.AppArmor
 	return nil
 }
 
@@ -76,14 +74,13 @@ func withSELinux(s *specs.Spec, in *Input) error {
 }
 
 // withSysctls: they belong to the pod's namespaces, and each container of the pod sets the same. In a network of its own a
-// container needs no privilege for ports below 1024, and may ping, as with containerd's CRI.
+// container needs no privilege for ports below 1024, and with the host's users none to ping, as with containerd's CRI.
 func withSysctls(s *specs.Spec, in *Input) error {
 	set := map[string]string{}
 	if in.NetworkNamespace != "" {
 		set["net.ipv4.ip_unprivileged_port_start"] = "0"
-		set["net.ipv4.ping_group_range"] = "0 2147483647"
-		if in.IDs != nil {
-			set["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", in.IDs.Size-1) // the kernel wants groups that exist
+		if in.IDs == nil {
+			set["net.ipv4.ping_group_range"] = "0 2147483647"
 		}
 	}
 	for _, sysctl := range in.Pod.Spec.SecurityContext.Sysctls {

@@ -62,7 +62,8 @@ func propagation(s *specs.Spec, m v1.VolumeMount) string {
 	return "rprivate"
 }
 
-// withFiles binds the pod's generated files, except where the manifest mounts something of its own, as the kubelet.
+// withFiles binds the pod's generated files, except where the manifest mounts something of its own, as the kubelet. With a read-only
+// root they are so too, but for the termination message.
 func withFiles(s *specs.Spec, in *Input) error {
 	for destination, source := range in.Files {
 		if slices.ContainsFunc(in.Container.VolumeMounts, func(m v1.VolumeMount) bool {
@@ -70,9 +71,17 @@ func withFiles(s *specs.Spec, in *Input) error {
 		}) {
 			continue
 		}
-		s.Mounts = append(s.Mounts, bind(source, destination, "rw"))
+		mode := "rw"
+		if readOnlyRoot(in.Container) && destination != path.Clean("/"+in.Container.TerminationMessagePath) {
+			mode = "ro"
+		}
+		s.Mounts = append(s.Mounts, bind(source, destination, mode))
 	}
 	return nil
+}
+
+func readOnlyRoot(c *v1.Container) bool {
+	return c.SecurityContext != nil && c.SecurityContext.ReadOnlyRootFilesystem != nil && *c.SecurityContext.ReadOnlyRootFilesystem
 }
 
 // withImageVolumes binds a directory for each volume that the image declares.

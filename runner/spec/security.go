@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -62,12 +63,13 @@ func withCapabilities(s *specs.Spec, in *Input) error {
 	if sc := in.Container.SecurityContext; sc != nil && sc.Capabilities != nil {
 		add, drop = sc.Capabilities.Add, sc.Capabilities.Drop
 	}
-	list := capabilitySet(privileged(in.Container), add, drop, available())
+	list := capabilitySet(Privileged(in.Container), add, drop, available())
 	s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: list, Effective: list, Permitted: list}
 	return nil
 }
 
-// capabilitySet computes the set: drop is applied to the default, then add, ALL first. A privileged container has all.
+// capabilitySet computes the set as containerd's CRI does: of ALL first add and then drop, then what is added by name, and last what is
+// dropped by name, so that what a manifest both adds and drops is dropped. A privileged container has all.
 func capabilitySet(all bool, add, drop []v1.Capability, available []string) []string {
 	if all {
 		return available
@@ -88,13 +90,13 @@ func capabilitySet(all bool, add, drop []v1.Capability, available []string) []st
 			clear(set)
 		}
 	}
-	for _, c := range drop {
-		delete(set, fullName(c))
-	}
 	for _, c := range add {
 		if !isAll(c) {
 			set[fullName(c)] = true
 		}
+	}
+	for _, c := range drop {
+		delete(set, fullName(c))
 	}
 	var out []string
 	for c := range set {
@@ -120,32 +122,40 @@ func withPrivileges(s *specs.Spec, in *Input) error {
 	if sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation {
 		s.Process.NoNewPrivileges = true
 	}
-	if sc.ReadOnlyRootFilesystem != nil {
-		s.Root.Readonly = *sc.ReadOnlyRootFilesystem
-	}
+	s.Root.Readonly = readOnlyRoot(in.Container)
 	return nil
 }
 
-// withPaths hides what a container has no business with; the lists are those of Docker and containerd.
+// withPaths hides what a container has no business with; the lists are those of the kubelet and containerd.
 func withPaths(s *specs.Spec, in *Input) error {
-	if sc := in.Container.SecurityContext; privileged(in.Container) || sc != nil && sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount {
+	if sc := in.Container.SecurityContext; Privileged(in.Container) || sc != nil && sc.ProcMount != nil && *sc.ProcMount == v1.UnmaskedProcMount {
 		return nil
 	}
-	s.Linux.MaskedPaths = []string{
+	s.Linux.MaskedPaths = append([]string{
 		"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
 		"/proc/timer_stats", "/proc/sched_debug", "/proc/interrupts", "/sys/firmware", "/sys/devices/virtual/powercap",
 		"/proc/scsi",
-	}
+	}, throttling()...)
 	s.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 	return nil
 }
+
+// throttling are the directories that tell how often a processor was throttled for its heat, which lets a container watch what others
+// compute.
+var throttling = sync.OnceValue(func() []string {
+	found, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
+	if err != nil {
+		return nil // not with this pattern
+	}
+	return found
+})
 
 // withDevices: the devices every container has come from the runtime; a privileged one gets all of the host's.
 func withDevices(s *specs.Spec, in *Input) error {
 	if s.Linux.Resources == nil {
 		s.Linux.Resources = &specs.LinuxResources{}
 	}
-	if !privileged(in.Container) {
+	if !Privileged(in.Container) {
 		mounted, err := mountedDevices(in)
 		s.Linux.Resources.Devices = slices.Concat([]specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, basicDevices(), mounted)
 		return err

@@ -57,8 +57,11 @@ type Input struct {
 	AppArmor string
 	// SELinuxProcess and SELinuxFiles are labels; empty means that SELinux does not confine the container.
 	SELinuxProcess, SELinuxFiles string
-	// Unified: cgroup v2; the container gets a cgroup namespace.
+	// Unified: cgroup v2; the container gets a cgroup namespace, unless it is privileged.
 	Unified bool
+	// CgroupOptions are those of the machine's mount of cgroups that the kernel has once for all mounts: a container without a cgroup
+	// namespace would take them away from the machine otherwise.
+	CgroupOptions []string
 }
 
 // Bind is a path of the host and the options that it must be mounted with.
@@ -159,7 +162,7 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 		}
 	}
 	sort.Slice(s.Linux.Namespaces, func(i, j int) bool { return s.Linux.Namespaces[i].Type < s.Linux.Namespaces[j].Type })
-	if in.Unified && (!privileged(in.Container) || in.UserNamespace != "") {
+	if ownCgroups(in) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	if in.IDs != nil {
@@ -168,10 +171,19 @@ func withNamespaces(s *specs.Spec, in *Input) error {
 	return nil
 }
 
+// ownCgroups: the container sees no cgroups but its own. As with containerd's CRI a privileged one sees the machine's.
+func ownCgroups(in *Input) bool {
+	return in.Unified && (!Privileged(in.Container) || in.UserNamespace != "")
+}
+
 func withSystemMounts(s *specs.Spec, in *Input) error {
 	sys := "ro"
-	if privileged(in.Container) {
+	if Privileged(in.Container) {
 		sys = "rw"
+	}
+	cgroup := []string{"nosuid", "noexec", "nodev", "relatime", sys}
+	if !ownCgroups(in) {
+		cgroup = append(cgroup, in.CgroupOptions...)
 	}
 	s.Mounts = []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -179,7 +191,7 @@ func withSystemMounts(s *specs.Spec, in *Input) error {
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", sys}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: cgroup},
 		{Destination: "/dev/shm", Type: "bind", Source: in.Shm, Options: []string{"rbind", "rprivate", "rw"}},
 	}
 	return nil
@@ -191,6 +203,7 @@ func withCgroup(s *specs.Spec, in *Input) error {
 	return nil
 }
 
-func privileged(c *v1.Container) bool {
+// Privileged says whether the container is; it is confined by nothing but what its manifest names.
+func Privileged(c *v1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }

@@ -47,14 +47,17 @@ func TestCapabilitySet(t *testing.T) {
 		add, drop []v1.Capability
 		want      []string
 	}{
-		"default":         {want: defaultCapabilities},
-		"add":             {add: []v1.Capability{"NET_ADMIN"}, want: append(slices.Clone(defaultCapabilities), "CAP_NET_ADMIN")},
-		"drop all":        {drop: []v1.Capability{"ALL"}},
-		"drop all, add":   {drop: []v1.Capability{"all"}, add: []v1.Capability{"net_bind_service", "CAP_CHOWN"}, want: []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"}},
-		"add all":         {add: []v1.Capability{"ALL"}, want: available},
-		"add all, drop":   {add: []v1.Capability{"ALL"}, drop: []v1.Capability{"SYS_TIME"}, want: slices.DeleteFunc(slices.Clone(available), func(s string) bool { return s == "CAP_SYS_TIME" })},
-		"privileged":      {all: true, drop: []v1.Capability{"ALL"}, want: available},
-		"not to be given": {drop: []v1.Capability{"ALL"}, add: []v1.Capability{"SYS_ADMIN"}},
+		"default":            {want: defaultCapabilities},
+		"add":                {add: []v1.Capability{"NET_ADMIN"}, want: append(slices.Clone(defaultCapabilities), "CAP_NET_ADMIN")},
+		"drop all":           {drop: []v1.Capability{"ALL"}},
+		"drop all, add":      {drop: []v1.Capability{"all"}, add: []v1.Capability{"net_bind_service", "CAP_CHOWN"}, want: []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"}},
+		"add all":            {add: []v1.Capability{"ALL"}, want: available},
+		"add all, drop":      {add: []v1.Capability{"ALL"}, drop: []v1.Capability{"SYS_TIME"}, want: slices.DeleteFunc(slices.Clone(available), func(s string) bool { return s == "CAP_SYS_TIME" })},
+		"privileged":         {all: true, drop: []v1.Capability{"ALL"}, want: available},
+		"add and drop one":   {add: []v1.Capability{"NET_ADMIN", "KILL"}, drop: []v1.Capability{"NET_ADMIN"}, want: defaultCapabilities},
+		"add and drop all":   {add: []v1.Capability{"ALL"}, drop: []v1.Capability{"ALL"}},
+		"all, but what else": {add: []v1.Capability{"ALL", "KILL"}, drop: []v1.Capability{"ALL", "SYS_TIME"}, want: []string{"CAP_KILL"}},
+		"not to be given":    {drop: []v1.Capability{"ALL"}, add: []v1.Capability{"SYS_ADMIN"}},
 	} {
 		got := capabilitySet(c.all, c.add, c.drop, available)
 		slices.Sort(c.want)

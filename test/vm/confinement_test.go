@@ -9,7 +9,7 @@ func TestConfinement(t *testing.T) {
 	b := newBox(t)
 	b.install()
 	b.run("systemctl disable --now solopod")
-	b.endToEnd("-test.run 'TestAppArmor|TestCheckpoint|TestHostUsers/embedded'")
+	b.endToEnd("-test.run 'TestAppArmor|TestSpecOfBundle|TestCheckpoint|TestHostUsers/embedded'")
 	b.endToEnd("-test.run '(TestLifecycle|TestOOM$)/embedded' -runtime crun")
 	b.run("sync")
 	b.m.Cut()
