@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/api/attempt"
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/session"
@@ -29,7 +30,7 @@ func statusOf(err error) int {
 
 // fail answers with a Status object, as Kubernetes does.
 func fail(w http.ResponseWriter, code int, err error) {
-	sayFailed(w, err)
+	attempt.Fail(w, err)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	encode(w, metav1.Status{

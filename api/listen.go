@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/api/access"
+	"github.com/solopod/solopod/api/attempt"
 	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/api/hosts"
 )
@@ -74,7 +75,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, d Door) error {
 		l = tls.NewListener(l, secure)
 	}
 	srv := &http.Server{
-		Handler: s.audited(s.guard(d)), ReadHeaderTimeout: headerTime, IdleTimeout: idle, MaxHeaderBytes: maxHeader,
+		Handler: attempt.Audited(s.trail, s.guard(d)), ReadHeaderTimeout: headerTime, IdleTimeout: idle, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return access.WithPeer(budget.WithConn(ctx, c), c)
@@ -120,7 +121,7 @@ func (s *Server) guard(d Door) http.Handler {
 			return
 		}
 		user, err := d.Who(r)
-		attemptOf(r).by(user)
+		attempt.Of(r).By(user)
 		if err != nil {
 			w.Header().Add("WWW-Authenticate", "Bearer")
 			w.Header().Add("WWW-Authenticate", `Basic realm="Solopod: any name, and a token as the password"`)
@@ -141,7 +142,7 @@ func (s *Server) guard(d Door) http.Handler {
 				return
 			}
 		}
-		if pattern != "" && mutates(r) && crossSite(r) {
+		if pattern != "" && attempt.Changes(r) && crossSite(r) {
 			fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
 			return
 		}
@@ -153,7 +154,7 @@ func (s *Server) guard(d Door) http.Handler {
 			}
 			defer give()
 		}
-		attemptOf(r).begin(r)
+		attempt.Of(r).Begin(r)
 		mux.ServeHTTP(w, r)
 	})
 }
@@ -321,22 +322,8 @@ func crossSite(r *http.Request) bool {
 	return err != nil || u.Host != r.Host
 }
 
-// mutates says whether a request changes something, or enters a container.
-func mutates(r *http.Request) bool {
-	return r.Method != http.MethodGet && r.Method != http.MethodHead || enters(r)
-}
-
 // isSession says whether a request may last.
 func isSession(r *http.Request) bool {
 	q := r.URL.Query()
-	return enters(r) || q.Get("watch") == "true" || q.Get("follow") == "true"
-}
-
-func enters(r *http.Request) bool {
-	for _, prefix := range []string{"/exec/", "/attach/", "/portForward/", "/run/", "/files/"} {
-		if strings.HasPrefix(r.URL.Path, prefix) {
-			return true
-		}
-	}
-	return false
+	return attempt.Enters(r) || q.Get("watch") == "true" || q.Get("follow") == "true"
 }

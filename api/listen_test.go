@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/api/access"
+	"github.com/solopod/solopod/audit"
 	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/api/hosts"
 )
@@ -33,7 +34,7 @@ func TestSessionsOfEachListener(t *testing.T) {
 		begun <- struct{}{}
 		<-end
 	})
-	s := &Server{measuring: mux, reading: mux, all: mux}
+	s := &Server{trail: audit.NewTrail(nil), measuring: mux, reading: mux, all: mux}
 	plain, socket := s.guard(plainDoor(access.Reader)), s.guard(Door{Who: access.Socket, Host: &hosts.Machine{Allowed: []string{"example.com"}}})
 	var streams sync.WaitGroup
 	watch := func(listener http.Handler) *httptest.ResponseRecorder {
@@ -87,7 +88,7 @@ func TestStreamBudget(t *testing.T) {
 
 // roles is a server of which each path says who may have it.
 func roles() *Server {
-	s := &Server{measuring: http.NewServeMux(), reading: http.NewServeMux(), all: http.NewServeMux()}
+	s := &Server{trail: audit.NewTrail(nil), measuring: http.NewServeMux(), reading: http.NewServeMux(), all: http.NewServeMux()}
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %d %v", r.URL.Path, len(body), err)
@@ -333,7 +334,7 @@ func FuzzRequests(f *testing.F) {
 	open := http.NewServeMux()
 	open.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	changes.HandleFunc("/", func(http.ResponseWriter, *http.Request) { panic("a request has come where its client may not go") })
-	s := &Server{measuring: open, reading: open, all: changes}
+	s := &Server{trail: audit.NewTrail(nil), measuring: open, reading: open, all: changes}
 	scraper, reader := s.guard(plainDoor(access.Scraper)), s.guard(plainDoor(access.Reader))
 	f.Fuzz(func(t *testing.T, method int, target string) {
 		if strings.ContainsAny(target, " \r\n") {

@@ -77,6 +77,9 @@ func (s *Server) changers(mux *http.ServeMux) {
 	streams{s.runner}.routes(mux)
 }
 
+// Audit has changes written down to trail too. It is called before Serve.
+func (s *Server) Audit(trail *audit.Trail) { s.trail = trail }
+
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := s.runner.Stuck(runner.StuckAfter); err != nil {
 		fail(w, http.StatusServiceUnavailable, err)

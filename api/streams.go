@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/solopod/solopod/api/attempt"
 	"github.com/solopod/solopod/api/streaming"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
@@ -97,7 +98,7 @@ func serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
 	err := streaming.Serve(w, r, func(ctx context.Context, st streaming.Streams) error {
 		begun = true
 		err := session(ctx, st)
-		attemptOf(r).failed(err)
+		attempt.Of(r).Failed(err)
 		return err
 	})
 	switch {
@@ -152,7 +153,7 @@ func (s streams) run(w http.ResponseWriter, r *http.Request) {
 	out := &session.Beginning{Most: maxRunOutput}
 	code, err := s.runner.Exec(r.Context(), n.namespace, n.pod, n.container, command, engine.ExecIO{Stdout: out, Stderr: out})
 	if err == nil && code != 0 {
-		attemptOf(r).failed(fmt.Errorf("command terminated with exit code %d", code)) // what it printed is in no log
+		attempt.Of(r).Failed(fmt.Errorf("command terminated with exit code %d", code)) // what it printed is in no log
 		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.Kept)
 	}
 	if err != nil {
@@ -185,7 +186,7 @@ func (s streams) portForward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := streaming.ServeForward(w, r, pod, r.PathValue("uid"), func(ctx context.Context, port uint16, stream io.ReadWriteCloser) error {
-		attemptOf(r).reached(strconv.Itoa(int(port)))
+		attempt.Of(r).Reached(strconv.Itoa(int(port)))
 		conn, err := s.runner.Dial(ctx, namespace, pod, port)
 		if err != nil {
 			return err

@@ -1,4 +1,6 @@
-package api
+// Package attempt knows what a request attempts: whether it changes something or Enters a container, who asks, what becomes of it; and has
+// that written down in the audit trail.
+package attempt
 
 import (
 	"bufio"
@@ -25,14 +27,11 @@ const (
 	refusedAtOnce    = 20
 )
 
-// Audit has changes written down to trail too. It is called before Serve.
-func (s *Server) Audit(trail *audit.Trail) { s.trail = trail }
-
-// audited writes down what a request has changed, or was refused.
-func (s *Server) audited(next http.Handler) http.Handler {
-	l := &auditor{trail: s.trail, refused: rate.NewLimiter(refusedPerSecond, refusedAtOnce)}
+// Audited has what a request has changed, or was refused, written down to trail. Each listener has one.
+func Audited(trail *audit.Trail, next http.Handler) http.Handler {
+	l := &auditor{trail: trail, refused: rate.NewLimiter(refusedPerSecond, refusedAtOnce)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := &attempt{auditor: l, began: time.Now(), error: "it was broken off"}
+		a := &Attempt{auditor: l, began: time.Now(), error: "it was broken off"}
 		defer a.end(r)
 		next.ServeHTTP(recorder{w, a, http.NewResponseController(w)}, r.WithContext(context.WithValue(r.Context(), attemptKey{}, a)))
 		a.completed()
@@ -63,8 +62,8 @@ func (l *auditor) record(line audit.Line, limited bool) {
 
 type attemptKey struct{}
 
-// attempt is one request, and what is known of it by now.
-type attempt struct {
+// Attempt is one request, and what is known of it by now.
+type Attempt struct {
 	*auditor
 	began time.Time
 
@@ -77,23 +76,23 @@ type attempt struct {
 	said   bool // error is what the answer says, or of a session
 }
 
-// attemptOf finds the attempt of a request; outside of a listener it is one that nobody writes down.
-func attemptOf(r *http.Request) *attempt {
-	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok {
+// Of finds the attempt of a request; outside of a listener it is one that nobody writes down.
+func Of(r *http.Request) *Attempt {
+	if a, ok := r.Context().Value(attemptKey{}).(*Attempt); ok {
 		return a
 	}
-	return &attempt{}
+	return &Attempt{}
 }
 
-// by says who asks.
-func (a *attempt) by(user access.User) {
+// By says who asks.
+func (a *Attempt) By(user access.User) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.user = user
 }
 
-// begin writes down that something begins that lasts: whatever becomes of this process, there is a line of it.
-func (a *attempt) begin(r *http.Request) {
+// Begin writes down that something begins that lasts: whatever becomes of this process, there is a line of it.
+func (a *Attempt) Begin(r *http.Request) {
 	if a.auditor == nil || !lasts(r) {
 		return
 	}
@@ -106,8 +105,8 @@ func (a *attempt) begin(r *http.Request) {
 	a.record(line, user.Role != access.Admin)
 }
 
-// failed notes why it failed.
-func (a *attempt) failed(err error) {
+// Failed notes why it failed.
+func (a *Attempt) Failed(err error) {
 	if err == nil {
 		return
 	}
@@ -118,8 +117,8 @@ func (a *attempt) failed(err error) {
 	}
 }
 
-// reached notes a port of a port-forward.
-func (a *attempt) reached(port string) {
+// Reached notes a port of a port-forward.
+func (a *Attempt) Reached(port string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !slices.Contains(a.ports, port) && len(a.ports) < maxPorts {
@@ -130,7 +129,7 @@ func (a *attempt) reached(port string) {
 // maxPorts of one port-forward are written down.
 const maxPorts = 16
 
-func (a *attempt) completed() {
+func (a *Attempt) completed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.said {
@@ -138,7 +137,7 @@ func (a *attempt) completed() {
 	}
 }
 
-func (a *attempt) answered(status int) {
+func (a *Attempt) answered(status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
@@ -147,7 +146,7 @@ func (a *attempt) answered(status int) {
 }
 
 // end writes the line of a request that is over, if it is one to be written down.
-func (a *attempt) end(r *http.Request) {
+func (a *Attempt) end(r *http.Request) {
 	a.mu.Lock()
 	user, status, ports, failure, stage := a.user, a.status, a.ports, a.error, audit.Done
 	if a.begun {
@@ -158,7 +157,7 @@ func (a *attempt) end(r *http.Request) {
 		status = http.StatusOK // as the library answers then
 	}
 	refused := slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, status)
-	if !refused && !mutates(r) {
+	if !refused && !Changes(r) {
 		return
 	}
 	line := lineOf(r)
@@ -247,13 +246,13 @@ func target(method, path string) (verb, namespace, pod, container string) {
 
 // lasts says whether a request may take so long that its begin gets a line too.
 func lasts(r *http.Request) bool {
-	return enters(r) || r.Method == http.MethodPost && (r.URL.Path == "/drain" || r.URL.Path == "/images/pull")
+	return Enters(r) || r.Method == http.MethodPost && (r.URL.Path == "/drain" || r.URL.Path == "/images/pull")
 }
 
 // recorder notes the status of an answer.
 type recorder struct {
 	http.ResponseWriter
-	attempt *attempt
+	attempt *Attempt
 	control *http.ResponseController
 }
 
@@ -275,11 +274,11 @@ func (r recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// sayFailed notes, with the attempt that an answer is for, why it is one of failure.
-func sayFailed(w io.Writer, err error) {
+// Fail notes, with the attempt that an answer is for, why it is one of failure.
+func Fail(w io.Writer, err error) {
 	for {
 		if r, ok := w.(recorder); ok {
-			r.attempt.failed(err)
+			r.attempt.Failed(err)
 			return
 		}
 		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -288,4 +287,19 @@ func sayFailed(w io.Writer, err error) {
 		}
 		w = inner.Unwrap()
 	}
+}
+
+// Changes says whether a request changes something, or enters a container.
+func Changes(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead || Enters(r)
+}
+
+// Enters says whether a request enters a container.
+func Enters(r *http.Request) bool {
+	for _, prefix := range []string{"/exec/", "/attach/", "/portForward/", "/run/", "/files/"} {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			return true
+		}
+	}
+	return false
 }
