@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/api/access"
-	"github.com/solopod/solopod/audit"
 	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/api/hosts"
+	"github.com/solopod/solopod/audit"
 )
 
 // plainDoor lets everybody in with a role.
