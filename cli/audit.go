@@ -110,7 +110,7 @@ func (g *global) settings(ctx context.Context, file string, cmd *cobra.Command) 
 		unseen = []string{"pods: " + err.Error()}
 	}
 	if err != nil || file != "" {
-		c, err := loadConfig(read, cmd.Flags())
+		c, err := loadConfig(read, ofAnybody, cmd.Flags())
 		if err != nil {
 			return nil, read, nil, err
 		}

@@ -22,7 +22,7 @@ func newCheck() *cobra.Command {
 			"With --config the node's podSecurity and policy count as well. The exit code is 1 when anything is wrong. Warnings do not count.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := loadConfig(file, cmd.Flags())
+			c, err := loadConfig(file, ofAnybody, cmd.Flags())
 			if err != nil {
 				return err
 			}

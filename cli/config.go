@@ -16,6 +16,7 @@ import (
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/network/bridge"
@@ -155,11 +156,17 @@ func (c *config) register(f *pflag.FlagSet) {
 // maxConfig bounds the configuration, in bytes.
 const maxConfig = 1 << 20
 
+// ofDaemon reads the configuration that the daemon runs with: whoever can change it is root.
+func ofDaemon(path string) ([]byte, error) { return trusted.Read(path, trusted.Public, maxConfig) }
+
+// ofAnybody reads a configuration that is only looked at, as one in a checkout.
+func ofAnybody(path string) ([]byte, error) { return foreign.ReadFollowing(path, maxConfig) }
+
 // loadConfig reads the file, if there is one, and lets the flags that were given override it. socket is the global flag.
-func loadConfig(path string, flags *pflag.FlagSet) (config, error) {
+func loadConfig(path string, read func(path string) ([]byte, error), flags *pflag.FlagSet) (config, error) {
 	c := defaults()
 	if path != "" {
-		data, err := trusted.Read(path, trusted.Public, maxConfig)
+		data, err := read(path)
 		if err != nil {
 			return c, fmt.Errorf("cannot read the configuration: %w", err)
 		}

@@ -53,7 +53,7 @@ func TestPolicySettings(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := loadConfig(file, pflag.NewFlagSet("", pflag.ContinueOnError))
+		_, err := loadConfig(file, ofDaemon, pflag.NewFlagSet("", pflag.ContinueOnError))
 		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, not %q", text, err, says)
 		}

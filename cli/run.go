@@ -55,7 +55,7 @@ func newRun(_ *global) *cobra.Command {
 			defer b.disarm()
 			var c config
 			var err error
-			if b.start("the configuration", func() { c, err = loadConfig(file, cmd.Flags()) }); err != nil {
+			if b.start("the configuration", func() { c, err = loadConfig(file, ofDaemon, cmd.Flags()) }); err != nil {
 				return err
 			}
 			return runDaemon(ctx, c, b)

@@ -67,18 +67,22 @@ func subPath(m *v1.VolumeMount, env []string) (string, error) {
 	return sub, nil
 }
 
-// bindFiles lets files, a map of paths inside to paths of the host, belong to the pod's own users.
-func (c *Containers) bindFiles(w plan.Create, ns namespace.Namespaces, files map[string]string) error {
-	if ns.User == "" {
-		return nil
-	}
+// bindFiles says how files, a map of paths inside to paths of the host, are bound: where the pod has users of its own they belong to these.
+func (c *Containers) bindFiles(w plan.Create, ns namespace.Namespaces, files map[string]string) (map[string]spec.Bind, error) {
+	out := map[string]spec.Bind{}
 	for i, inside := range slices.Sorted(maps.Keys(files)) {
-		b := volume.Bind{Name: fmt.Sprintf("file-%d", i), Source: files[inside], Users: ns.User}
-		bound, err := c.Volumes.Bind(string(w.Pod.UID), w.Name, b)
-		if err != nil {
-			return err
+		bound := spec.Bind{Source: files[inside]}
+		if ns.User != "" {
+			var err error
+			b := volume.Bind{Name: fmt.Sprintf("file-%d", i), Source: bound.Source, Users: ns.User}
+			if bound.Source, err = c.Volumes.Bind(string(w.Pod.UID), w.Name, b); err == nil {
+				bound.Options, err = volume.LockedOptions(bound.Source)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
-		files[inside] = bound
+		out[inside] = bound
 	}
-	return nil
+	return out, nil
 }

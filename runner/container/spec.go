@@ -46,9 +46,10 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 	if err == nil {
 		err = c.labelFiles(w, files, confined.fileLabel)
 	}
-	if err == nil {
-		err = c.bindFiles(w, ns, files)
+	if err != nil {
+		return nil, err
 	}
+	bound, err := c.bindFiles(w, ns, files)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 		Pod: pod, Container: w.Spec, Image: image.Config, User: user,
 		NetworkNamespace: ns.Network, IPCNamespace: ns.IPC, UTSNamespace: ns.UTS,
 		PIDNamespace: ns.PID, UserNamespace: ns.User, IDs: sandbox.IDMapping(w.Grant),
-		Hostname: c.Sandboxes.Hostname(pod), Env: env, Binds: binds, ImageVolumes: imageVolumes, Files: files, Shm: c.Sandboxes.Shm(pod),
+		Hostname: c.Sandboxes.Hostname(pod), Env: env, Binds: binds, ImageVolumes: imageVolumes, Files: bound, Shm: c.Sandboxes.Shm(pod),
 		CgroupsPath: c.Cgroups.OCI(c.Sandboxes.Cgroup(pod), w.ID), Resources: cgroup.ContainerResources(w.Spec.Resources, c.unified(pod)),
 		OOMScoreAdj: allowedOOMScore(cgroup.OOMScoreAdj(pod, w.Spec, c.Memory)),
 		Annotations: annotations, Seccomp: confined.seccomp, SeccompDefault: c.SeccompDefault, AppArmor: confined.appArmor,

@@ -36,7 +36,7 @@ func ofKind(t *testing.T, kind string) *specs.Spec {
 		Image:     ocispec.ImageConfig{Entrypoint: []string{"/app"}, WorkingDir: "/srv", Env: []string{"PATH=/bin"}},
 		User:      specs.User{AdditionalGids: []uint32{0}}, Hostname: "web",
 		NetworkNamespace: "/ns/net", IPCNamespace: "/ns/ipc", UTSNamespace: "/ns/uts",
-		Files: map[string]string{"/etc/hosts": "/pod/hosts", "/etc/hostname": "/pod/hostname", "/etc/resolv.conf": "/pod/resolv.conf", "/dev/termination-log": "/pod/message"},
+		Files: map[string]Bind{"/etc/hosts": {Source: "/pod/hosts"}, "/etc/hostname": {Source: "/pod/hostname"}, "/etc/resolv.conf": {Source: "/pod/resolv.conf"}, "/dev/termination-log": {Source: "/pod/message"}},
 		Shm:   "/pod/shm", CgroupsPath: "/pods/c", OOMScoreAdj: 1000, Unified: true, CgroupOptions: []string{"nsdelegate"},
 	}
 	if kind != "privileged" { // whom it confines is decided where it is loaded

@@ -65,7 +65,7 @@ func propagation(s *specs.Spec, m v1.VolumeMount) string {
 // withFiles binds the pod's generated files, except where the manifest mounts something of its own, as the kubelet. With a read-only
 // root they are so too, but for the termination message.
 func withFiles(s *specs.Spec, in *Input) error {
-	for destination, source := range in.Files {
+	for destination, b := range in.Files {
 		if slices.ContainsFunc(in.Container.VolumeMounts, func(m v1.VolumeMount) bool {
 			return path.Clean("/"+m.MountPath) == destination
 		}) {
@@ -75,7 +75,9 @@ func withFiles(s *specs.Spec, in *Input) error {
 		if readOnlyRoot(in.Container) && destination != path.Clean("/"+in.Container.TerminationMessagePath) {
 			mode = "ro"
 		}
-		s.Mounts = append(s.Mounts, bind(source, destination, mode))
+		mount := bind(b.Source, destination, mode)
+		mount.Options = slices.Concat(mount.Options, b.Options)
+		s.Mounts = append(s.Mounts, mount)
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ type Input struct {
 	Binds []Bind
 	// ImageVolumes are what the image's own volumes show: path inside -> directory of the host.
 	ImageVolumes map[string]Bind
-	// Files that are bound into the container: path inside -> path on the host.
-	Files map[string]string
+	// Files that are bound into the container, by the path inside.
+	Files map[string]Bind
 	// Shm is the pod's shared memory directory on the host.
 	Shm string
 	// CgroupsPath is the container's cgroup.

@@ -127,7 +127,7 @@ func TestMounts(t *testing.T) {
 			{Name: "deep", MountPath: "/data/a/b", ReadOnly: true}, {Name: "data", MountPath: "data"}, {Name: "data", MountPath: "/etc/hosts/"},
 		}},
 		Binds: []Bind{{Source: "/host/deep"}, {Source: "/host/data"}, {Source: "/host/data"}},
-		Files: map[string]string{"/etc/hosts": "/pod/hosts", "/etc/hostname": "/pod/hostname"},
+		Files: map[string]Bind{"/etc/hosts": {Source: "/pod/hosts"}, "/etc/hostname": {Source: "/pod/hostname"}},
 		Shm:   "/pod/shm",
 	}
 	s, err := Build(in)
