@@ -443,7 +443,8 @@ func TestManyFiles(t *testing.T) {
 	t.Logf("an edit among %d files: %s; %d rounds", many, time.Since(began).Round(time.Millisecond), w.rounds)
 }
 
-// However many events a burst has brought, a few looks follow it, and then none.
+// However many events a burst has brought, few looks follow it, and then none. On a busy machine a burst comes in several pieces, each of
+// which may have a look of its own.
 func TestRestAfterABurst(t *testing.T) {
 	for kind, burst := range map[string]struct {
 		many int
@@ -468,14 +469,20 @@ func TestRestAfterABurst(t *testing.T) {
 			for i := range burst.many {
 				w.must(burst.make(w.path(fmt.Sprintf("f%d.txt", i))))
 			}
+			before := looks.Load()
 			close(held)
 			w.eventually("all are read", func() bool { return len(w.files) == burst.many+1 })
 			w.put(w.path("last.txt"), "x")
 			w.eventually("another file", func() bool { return w.files["last.txt"] == "x" })
-			before := looks.Load()
-			<-time.After(time.Second)
-			if n := looks.Load() - before; n > 2 {
-				t.Errorf("%d looks within a second in which nothing has changed", n)
+			last, at := looks.Load(), time.Now()
+			w.eventually("a second without a look", func() bool {
+				if n := looks.Load(); n != last {
+					last, at = n, time.Now()
+				}
+				return time.Since(at) > time.Second
+			})
+			if n := int(last - before); n > burst.many/10 {
+				t.Errorf("%d looks after %d files", n, burst.many)
 			}
 		})
 	}
