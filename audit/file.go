@@ -128,8 +128,14 @@ func (l *Log) rotate() error {
 		return foreign.RemoveAll(l.Path)
 	}
 	backup := func(n int) string { return l.Path + "." + strconv.Itoa(n) }
-	for n := l.MaxBackups - 1; n >= 1; n-- {
-		if err := os.Rename(backup(n), backup(n+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	free := 1 // the first place without one, or the last place: a rotation that was cut off has left a gap, and what is behind it stays
+	for ; free < l.MaxBackups; free++ {
+		if _, err := os.Lstat(backup(free)); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	for n := free - 1; n >= 1; n-- {
+		if err := os.Rename(backup(n), backup(n+1)); err != nil {
 			return err
 		}
 	}
