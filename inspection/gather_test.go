@@ -19,7 +19,7 @@ func TestLook(t *testing.T) {
 		if err := os.MkdirAll(at(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(at(name), mode); err != nil { //nolint:forbidigo // of the test's own directory
+		if err := os.Chmod(at(name), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -27,7 +27,7 @@ func TestLook(t *testing.T) {
 		if err := os.WriteFile(at(name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(at(name), 0o666); err != nil { //nolint:forbidigo // of the test's own directory
+		if err := os.Chmod(at(name), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
