@@ -102,6 +102,30 @@ func TestLogAfterCutRotation(t *testing.T) {
 	}
 }
 
+// A file that is removed, or moved by a program that rotates logs, is made anew with the next line, and nothing goes where nobody looks.
+func TestLogIsTakenAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := &Log{Path: path, MaxSize: 4, MaxBackups: 1}
+	defer l.close()
+	for i, take := range []func() error{
+		func() error { return os.Remove(path) },
+		func() error { return os.Rename(path, path+".moved") },
+		func() error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+	} {
+		write(l, "a\nb\n")
+		if err := take(); err != nil {
+			t.Fatal(err)
+		}
+		write(l, "c\n")
+		if got := content(t, path); got != "c\n" || l.Lost() != 0 {
+			t.Errorf("%d: it holds %q, and %d are lost", i, got, l.Lost())
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What others have put in the place of the file is not written to: lines are lost, counted, and go on when the place is free.
 func TestLogOfOthers(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
