@@ -62,9 +62,11 @@ func (p patientReader) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	if errors.Is(err, io.EOF) { // what is done with it may take long
-		err = errors.Join(p.c.SetReadDeadline(time.Time{}), err)
+		if err := p.c.SetReadDeadline(time.Time{}); err != nil {
+			return n, err
+		}
 	}
-	return n, err
+	return n, err // io.EOF itself, for which readers look without errors.Is
 }
 
 func fileStatus(err error) int {

@@ -60,7 +60,7 @@ type Door struct {
 
 // Serve answers on the listener until ctx ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener, d Door) error {
-	c := budget.Config{Client: budget.ByAddress, Strangers: ofPort, Patience: headerTime}
+	c := budget.Config{Client: budget.ByAddress(), Strangers: ofPort, Patience: headerTime}
 	idle := headerTime
 	var secure *tls.Config
 	switch {

@@ -303,6 +303,27 @@ func TestSlowBodies(t *testing.T) {
 	waiting.Wait()
 }
 
+// The end of an archive is the end that readers know.
+func TestPatientReader(t *testing.T) {
+	read := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, err := io.ReadAll(patientReader{r.Body, http.NewResponseController(w)})
+		if err == nil && string(data) != "archive" {
+			err = fmt.Errorf("%q was read", data)
+		}
+		read <- err
+	}))
+	defer server.Close()
+	resp, err := http.Post(server.URL, "application/x-tar", strings.NewReader("archive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}
+
 // A page of another site asks for a change.
 func TestCrossSite(t *testing.T) {
 	for name, c := range map[string]struct {

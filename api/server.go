@@ -46,7 +46,7 @@ func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Me
 	return s
 }
 
-// measurers are the paths of health and metrics. They have names of pods and what they use, but nothing of what is in them.
+// measurers are the paths of health and metrics. They have names of pods and their images, and what they use, but nothing of what is in them.
 func (s *Server) measurers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)

@@ -52,6 +52,9 @@ func (l *Log) Write(lines []byte) (int, error) {
 }
 
 func (l *Log) write(line []byte) error {
+	if l.file != nil && !l.isThere() { // somebody has removed it, or a program that rotates logs has moved it
+		l.close()
+	}
 	if l.file != nil && l.size > 0 && l.size+int64(len(line)) > l.MaxSize {
 		if err := l.rotate(); err != nil {
 			return err
@@ -62,7 +65,10 @@ func (l *Log) write(line []byte) error {
 			return err
 		}
 		if l.size > 0 && l.size+int64(len(line)) > l.MaxSize { // as it was left by another run
-			if err := errors.Join(l.rotate(), l.open()); err != nil {
+			if err := l.rotate(); err != nil {
+				return err
+			}
+			if err := l.open(); err != nil {
 				return err
 			}
 		}
@@ -74,6 +80,16 @@ func (l *Log) write(line []byte) error {
 	}
 	l.size += int64(n)
 	return err
+}
+
+// isThere says whether the open file is the one that has the name.
+func (l *Log) isThere() bool {
+	named, err := os.Lstat(l.Path)
+	if err != nil {
+		return false
+	}
+	opened, err := l.file.Stat()
+	return err == nil && os.SameFile(named, opened)
 }
 
 // open opens the file, or makes it, for root alone, and ends a line that a power cut has left.
@@ -128,8 +144,14 @@ func (l *Log) rotate() error {
 		return foreign.RemoveAll(l.Path)
 	}
 	backup := func(n int) string { return l.Path + "." + strconv.Itoa(n) }
-	for n := l.MaxBackups - 1; n >= 1; n-- {
-		if err := os.Rename(backup(n), backup(n+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	free := 1 // the first place without one, or the last place: a rotation that was cut off has left a gap, and what is behind it stays
+	for ; free < l.MaxBackups; free++ {
+		if _, err := os.Lstat(backup(free)); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	for n := free - 1; n >= 1; n-- {
+		if err := os.Rename(backup(n), backup(n+1)); err != nil {
 			return err
 		}
 	}

@@ -79,6 +79,53 @@ func TestLogRotates(t *testing.T) {
 	}
 }
 
+// A rotation that a kill has cut off between two renames costs no older file: the next one uses the gap.
+func TestLogAfterCutRotation(t *testing.T) {
+	for cut, found := range map[string]map[string]string{
+		"after the first rename":  {"": "d\n", ".1": "c\n", ".3": "b\n"},
+		"after the second rename": {"": "d\n", ".2": "c\n", ".3": "b\n"},
+	} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		for suffix, text := range found {
+			if err := os.WriteFile(path+suffix, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := &Log{Path: path, MaxSize: 2, MaxBackups: 3}
+		write(l, "e\n")
+		l.close()
+		for suffix, want := range map[string]string{"": "e\n", ".1": "d\n", ".2": "c\n", ".3": "b\n"} {
+			if got := content(t, path+suffix); got != want {
+				t.Errorf("%s: audit.log%s holds %q, not %q", cut, suffix, got, want)
+			}
+		}
+	}
+}
+
+// A file that is removed, or moved by a program that rotates logs, is made anew with the next line, and nothing goes where nobody looks.
+func TestLogIsTakenAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := &Log{Path: path, MaxSize: 4, MaxBackups: 1}
+	defer l.close()
+	for i, take := range []func() error{
+		func() error { return os.Remove(path) },
+		func() error { return os.Rename(path, path+".moved") },
+		func() error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+	} {
+		write(l, "a\nb\n")
+		if err := take(); err != nil {
+			t.Fatal(err)
+		}
+		write(l, "c\n")
+		if got := content(t, path); got != "c\n" || l.Lost() != 0 {
+			t.Errorf("%d: it holds %q, and %d are lost", i, got, l.Lost())
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What others have put in the place of the file is not written to: lines are lost, counted, and go on when the place is free.
 func TestLogOfOthers(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")

@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/term"
 
@@ -10,16 +11,19 @@ import (
 )
 
 // screen is where a command prints: what a terminal would obey is escaped on its way, whoever said it, so that no command needs to
-// think of it. Sequences of the commands' own go through control, and what is asked for as it is (logs) through verbatim. It is not
-// safe for concurrent use.
+// think of it. Sequences of the commands' own go through control, and what is asked for as it is (logs) through verbatim. Writes may come
+// from several goroutines, as of the connections of a port-forward.
 type screen struct {
-	w *os.File
+	w  *os.File
+	mu sync.Mutex
 	// begun is the beginning of a character whose rest has not been written yet.
 	begun []byte
 }
 
 // Write implements io.Writer.
 func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	all := append(s.begun, b...)
 	whole := len(all) - visible.Incomplete(all)
 	s.begun = append([]byte(nil), all[whole:]...)
@@ -31,6 +35,8 @@ func (s *screen) Write(b []byte) (int, error) {
 
 // end prints what was begun and never ended.
 func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.begun) == 0 {
 		return // a write of nothing waits as well where nobody reads the daemon's log
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +61,26 @@ func TestScreen(t *testing.T) {
 		io.WriteString(verbatim(w), "\x1b[2J") //nolint:errcheck // seen in what is printed
 		return control(w, resetColour)
 	}); got != "\x1b[2J"+resetColour {
+		t.Errorf("%q", got)
+	}
+}
+
+// Connections of a port-forward say what went wrong at the same time: with the race detector this fails without a lock.
+func TestScreenOfSeveral(t *testing.T) {
+	const writers, lines = 8, 50
+	got := printed(t, func(w io.Writer) error {
+		var all sync.WaitGroup
+		for range writers {
+			all.Go(func() {
+				for range lines {
+					io.WriteString(w, "ä line\n") //nolint:errcheck // seen in what is printed
+				}
+			})
+		}
+		all.Wait()
+		return nil
+	})
+	if got != strings.Repeat("ä line\n", writers*lines) {
 		t.Errorf("%q", got)
 	}
 }

@@ -148,7 +148,7 @@ func (l *looker) directories() {
 	l.add(Trusted, s.Text("manifests"), "manifests directory")
 	l.add(Trusted, s.Text("images"), "images directory")
 	l.add(Open, s.Text("logDir"), "log directory")
-	for setting, names := range map[string][]string{"root": {"pods", "claims", "tls", "containerd"}, "state": {"pods"}} {
+	for setting, names := range map[string][]string{"root": {"pods", "claims", "checkpoints", "tls", "containerd"}, "state": {"pods", "seal"}} {
 		if dir := s.Text(setting); dir != "" {
 			for _, name := range names {
 				role := Private
@@ -203,6 +203,7 @@ func (l *looker) files(configFile string, programs []string) {
 	l.add(Private, s.Text("tlsPrivateKeyFile"), "TLS key")
 	l.add(Trusted, s.Text("tlsCertFile"), "certificate")
 	l.add(Trusted, s.Text("clientCAFile"), "clients' authorities")
+	l.add(Trusted, s.Text("manifestKeyFile"), "keys of manifests")
 	l.add(Private, s.Text("auditLog"), "audit file")
 	if root := s.Text("root"); root != "" {
 		l.add(Private, filepath.Join(root, "tls", "server.key"), "TLS key")

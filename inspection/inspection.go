@@ -3,10 +3,7 @@
 // pure function.
 package inspection
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Severity is how much a finding matters.
 type Severity string
@@ -120,14 +117,4 @@ func (s Settings) isSet(name string) bool {
 		return len(v) > 0
 	}
 	return true
-}
-
-// anySet says whether any setting that has the word in its name says anything.
-func (s Settings) anySet(word string) bool {
-	for name := range s {
-		if strings.Contains(strings.ToLower(name), word) && s.isSet(name) {
-			return true
-		}
-	}
-	return false
 }

@@ -29,7 +29,7 @@ func tidy() *Facts {
 		Now: now,
 		Settings: Settings{
 			"listen": "127.0.0.1:10255", "plainPort": "metrics", "podSecurity": "baseline", "policy": map[string]any{"images": []any{"a"}}, "seccompDefault": true,
-			"manifestSigners": []any{"key"}, "logLevel": "info", "root": "/var/lib/solopod", "state": "/run/solopod", "socket": "/run/solopod/solopod.sock",
+			"manifestKeyFile": "/etc/solopod/manifest-keys", "logLevel": "info", "root": "/var/lib/solopod", "state": "/run/solopod", "socket": "/run/solopod/solopod.sock",
 			"manifests": "/etc/solopod/manifests",
 		},
 		Kernel: Kernel{CgroupV2: true, Seccomp: true, Module: "apparmor", Major: 6, Minor: 12, Sysctls: map[string]string{
@@ -113,7 +113,7 @@ func TestChecks(t *testing.T) {
 		"podSecurity only warns":       {set("podSecurity", map[string]any{"warn": "restricted"}), "pod-security "},
 		"no policy":                    {set("policy", map[string]any{}), "policy "},
 		"no seccomp by default":        {set("seccompDefault", false), "seccomp-default "},
-		"no signers":                   {set("manifestSigners", nil), "signatures "},
+		"no signers":                   {set("manifestKeyFile", ""), "signatures "},
 		"nothing is written down":      {set("logLevel", "warn"), "audit-nowhere "},
 		"it is in a file":              {func(f *Facts) { f.Settings["logLevel"], f.Settings["auditLog"] = "warn", "/a" }, ""},
 		"an old runc":                  {func(f *Facts) { f.Runtimes[0].Version = "1.1.11" }, "runtime-holes CVE-2024-21626"},

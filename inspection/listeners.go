@@ -111,10 +111,8 @@ var policyChecks = []check{
 		func(f *Facts) []string { return when(!f.Settings.isSet("seccompDefault")) },
 	},
 	{
-		"signatures", Info, "manifests need no signature: who can write into the directory is root", "demand signatures if manifests come from elsewhere",
-		func(f *Facts) []string {
-			return when(!f.Settings.anySet("sign"))
-		},
+		"signatures", Info, "manifests need no signature: who can write into the directory is root", "set manifestKeyFile if manifests come from elsewhere",
+		func(f *Facts) []string { return when(!f.Settings.isSet("manifestKeyFile")) },
 	},
 	{
 		"audit-nowhere", Warning, "who has changed what is written nowhere", "set auditLog, or logLevel: info",

@@ -16,5 +16,6 @@ const (
 // older than one that the box has had of the same object. All objects of a file that have the annotation have the same.
 const VersionAnnotation = "solopod.io/version"
 
-// OwnerAnnotation on a pod names the object that it stands for: deployment/web, job/backup.
+// OwnerAnnotation on a pod names the object that it stands for: deployment/web, job/backup. Solopod alone gives it: what a Pod in a
+// manifest says there does not count.
 const OwnerAnnotation = "solopod.io/owner"

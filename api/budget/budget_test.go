@@ -279,6 +279,42 @@ func TestByAddress(t *testing.T) {
 	}
 }
 
+type tcpConn struct{ net.Conn }
+
+func (tcpConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:9"))
+}
+func (tcpConn) LocalAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:8"))
+}
+
+// A kernel that does not say whose a connection is, for it loads a module from a disk that hangs, holds one connection up for a moment and
+// no other; when it does again, users are known again.
+func TestKernelHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer, asked := make(chan struct{}), 0
+		client := byUserOr(func(_, _ netip.AddrPort) (uint32, error) {
+			asked++
+			<-answer
+			return 7, nil
+		})
+		began := time.Now()
+		for range 3 {
+			if c := client(tcpConn{}); c.Name != "127.0.0.1" {
+				t.Errorf("while it hangs: %+v", c)
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second || asked != 1 {
+			t.Errorf("it was asked %d times, and waited for %s", asked, took)
+		}
+		close(answer)
+		synctest.Wait()
+		if c := client(tcpConn{}); c.Name != "uid 7" {
+			t.Errorf("when it answers: %+v", c)
+		}
+	})
+}
+
 // The users of both ends of a socket, and of a connection on this machine, are known.
 func TestClients(t *testing.T) {
 	for network, of := range map[string]struct {
@@ -286,7 +322,7 @@ func TestClients(t *testing.T) {
 		client  func(net.Conn) Client
 		want    Client
 	}{
-		"unix": {t.TempDir() + "/s", BySocket, Client{"uid 0", true}}, "tcp": {"127.0.0.1:0", ByAddress, Client{"uid 0", false}},
+		"unix": {t.TempDir() + "/s", BySocket, Client{"uid 0", true}}, "tcp": {"127.0.0.1:0", ByAddress(), Client{"uid 0", false}},
 	} {
 		l, err := net.Listen(network, of.address)
 		if err != nil {

@@ -1,12 +1,15 @@
 package budget
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/listener"
 )
 
@@ -44,18 +47,29 @@ func Peer(c net.Conn) *unix.Ucred {
 	return cred
 }
 
-// ByAddress tells clients of a TCP port apart by their address, and those on this machine, which have the same one, by their user. None is
-// trusted: a container in the machine's network may be called root, too.
-func ByAddress(c net.Conn) Client {
-	remote, ok := c.RemoteAddr().(*net.TCPAddr)
-	local, ok2 := c.LocalAddr().(*net.TCPAddr)
-	if !ok || !ok2 {
-		return Client{Name: "unknown"}
+// askLimit is how long the kernel may take to say whose a connection is: for the first one it may load a module, from a disk that hangs.
+const askLimit = time.Second
+
+// ByAddress tells clients of a TCP port apart by their address, and those on this machine, which have the same one, by their user, if the
+// kernel tells it soon. None is trusted: a container in the machine's network may be called root, too.
+func ByAddress() func(net.Conn) Client { return byUserOr(listener.UserOf) }
+
+func byUserOr(user func(local, remote netip.AddrPort) (uint32, error)) func(net.Conn) Client {
+	places := &aside.Places{}
+	return func(c net.Conn) Client {
+		remote, ok := c.RemoteAddr().(*net.TCPAddr)
+		local, ok2 := c.LocalAddr().(*net.TCPAddr)
+		if !ok || !ok2 {
+			return Client{Name: "unknown"}
+		}
+		uid, err := aside.Do(context.Background(), places, "the kernel", askLimit, func() (uint32, error) {
+			return user(local.AddrPort(), remote.AddrPort())
+		})
+		if err == nil {
+			return Client{Name: fmt.Sprint("uid ", uid)}
+		}
+		return Client{Name: byAddress(remote.AddrPort().Addr())}
 	}
-	if uid, err := listener.UserOf(local.AddrPort(), remote.AddrPort()); err == nil {
-		return Client{Name: fmt.Sprint("uid ", uid)}
-	}
-	return Client{Name: byAddress(remote.AddrPort().Addr())}
 }
 
 // byAddress takes what one client can choose its addresses from for one: of IPv6 that is 64 bits.

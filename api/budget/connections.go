@@ -28,7 +28,7 @@ type Client struct {
 
 // Config says how a listener's connections are divided.
 type Config struct {
-	// Client says who has the other side; it must not wait.
+	// Client says who has the other side; it must not wait for long, and nothing is accepted meanwhile.
 	Client func(net.Conn) Client
 	// Strangers are connections whose client has not been authenticated, Known the others.
 	Strangers, Known Limits

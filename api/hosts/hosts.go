@@ -93,7 +93,11 @@ func (m *Machine) is(host string, local net.Addr, certificate *x509.Certificate)
 }
 
 func (m *Machine) allows(host string) bool {
+	addr, none := netip.ParseAddr(host)
 	return slices.ContainsFunc(m.Allowed, func(allowed string) bool {
+		if a, err := netip.ParseAddr(allowed); err == nil && none == nil { // of IPv6 there are many spellings
+			return a.Unmap() == addr.Unmap()
+		}
 		if end, ok := strings.CutPrefix(strings.ToLower(allowed), "*"); ok {
 			return strings.HasSuffix(host, end)
 		}

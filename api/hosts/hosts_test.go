@@ -17,7 +17,7 @@ func TestHosts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Machine{Node: "Node-1.example.com", Allowed: []string{"box.example.net", "*.lan", "192.0.2.77", "2001:db8::7"}}
+	m := &Machine{Node: "Node-1.example.com", Allowed: []string{"box.example.net", "*.lan", "192.0.2.77", "2001:DB8:0::7"}}
 	reached := &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 10255}
 	certificate := &x509.Certificate{DNSNames: []string{"cert.example.org"}}
 	for host, want := range map[string]struct{ port, socket bool }{
@@ -36,6 +36,7 @@ func TestHosts(t *testing.T) {
 		"[::]":                           {false, false},
 		"192.0.2.77:10255":               {true, true},
 		"[2001:db8::7]:10255":            {true, true},
+		"[2001:DB8:0:0::7]":              {true, true},
 		"[2001:db8::8]":                  {false, false},
 		"node-1":                         {true, true},
 		"node-1.example.com:80":          {true, true},

@@ -45,7 +45,8 @@ func Read(path string, kind Kind, limit int64) ([]byte, error) {
 
 // Look is what a file is now, without what it holds. Its errors are those of Read.
 func Look(path string, kind Kind) (Stamp, error) {
-	if err := checkWay(path); err != nil {
+	path, err := checkWay(path)
+	if err != nil {
 		return "", err
 	}
 	f, err := foreign.FindFollowing(path)
@@ -61,7 +62,8 @@ func Look(path string, kind Kind) (Stamp, error) {
 }
 
 func open(path string, kind Kind) (*os.File, error) {
-	if err := checkWay(path); err != nil {
+	path, err := checkWay(path)
+	if err != nil {
 		return nil, err
 	}
 	f, err := foreign.OpenFollowing(path)
@@ -102,12 +104,17 @@ func ours(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 // mostLinks on a way, as the kernel has it (path_resolution(7)).
 const mostLinks = 40
 
-// checkWay looks at each directory and link on the way to a file.
-func checkWay(path string) error {
+// checkWay looks at each directory and link on the way to a file, and returns the path by which that way leads: without "..", which behind a
+// link would lead elsewhere.
+func checkWay(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return err
+		return "", err
 	}
+	return path, checkSteps(path)
+}
+
+func checkSteps(path string) error {
 	if err := checkDirectory("/", path); err != nil {
 		return err
 	}

@@ -64,6 +64,21 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
+// What is read is what was looked at: ".." behind a link does not lead to a directory that nobody has looked at.
+func TestDotsBehindLink(t *testing.T) {
+	dir := t.TempDir()
+	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
+	if err := errors.Join(
+		os.Mkdir(ours, 0o755), os.MkdirAll(theirs+"/below", 0o755), os.Chmod(theirs, 0o777), os.Symlink(theirs+"/below", ours+"/link"),
+		os.WriteFile(ours+"/file", []byte("ours"), 0o600), os.WriteFile(theirs+"/file", []byte("theirs"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := Read(ours+"/link/../file", Secret, 100); err != nil || string(data) != "ours" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
 // link moves the file away and leaves a link in its place.
 func link(file, target string, uid int) error {
 	return errors.Join(os.Rename(file, filepath.Join(filepath.Dir(file), "other")), os.Symlink(target, file), os.Lchown(file, uid, uid))

@@ -14,6 +14,9 @@ type place struct {
 	device, allowedDevice bool
 	// rule is the longest prefix that matches; nil when none does.
 	rule *HostPath
+	// readOnly is the rule by which it may only be read: that one, or one of a path below it, which whoever writes to this one, or mounts a
+	// part of it (subPath), could write to as well; nil when there is none.
+	readOnly *HostPath
 }
 
 func (r *Rules) place(h *v1.HostPathVolumeSource) place {
@@ -24,6 +27,13 @@ func (r *Rules) place(h *v1.HostPathVolumeSource) place {
 		if h := &r.HostPaths[i]; within(name, h.PathPrefix) && (p.rule == nil || len(h.PathPrefix) > len(p.rule.PathPrefix)) {
 			p.rule = h
 		}
+	}
+	if p.rule != nil && p.rule.ReadOnly {
+		p.readOnly = p.rule
+		return p
+	}
+	if i := slices.IndexFunc(r.HostPaths, func(h HostPath) bool { return h.ReadOnly && within(h.PathPrefix, name) }); p.rule != nil && i >= 0 {
+		p.readOnly = &r.HostPaths[i]
 	}
 	return p
 }
@@ -57,7 +67,7 @@ func (p *Policy) HostPath(namespace string, h *v1.HostPathVolumeSource) Bounds {
 	if found.rule == nil || found.allowedDevice {
 		return b
 	}
-	if b.ReadOnly = found.rule.ReadOnly; found.rule.PathPrefix == "/" {
+	if b.ReadOnly = found.readOnly != nil; found.rule.PathPrefix == "/" {
 		return b
 	}
 	for _, h := range r.HostPaths {

@@ -67,7 +67,7 @@ func (r *PortRange) UnmarshalJSON(data []byte) error {
 // HostPath is a path of the host, and what lies below it. Of several that match, the longest counts.
 type HostPath struct {
 	PathPrefix string `json:"pathPrefix"`
-	// ReadOnly: each mount of it must be, and is with what is mounted below; nothing is made there.
+	// ReadOnly: each mount of it, or of a directory above it, must be, and is with what is mounted below; nothing is made there.
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
@@ -269,7 +269,12 @@ func (r *Rules) judgeVolume(f *finding, at string, pod *v1.Pod, v *v1.Volume) {
 	case place.allowedDevice, r.HostPaths == nil:
 	case place.rule == nil:
 		f.forbid("hostPaths", at+".hostPath.path", "%q lies below none of %s", v.HostPath.Path, r.prefixes())
-	case place.rule.ReadOnly:
+	case place.readOnly != nil:
+		only, advice := place.readOnly.PathPrefix, "set readOnly: true"
+		if place.readOnly != place.rule {
+			only += ", which lies below it,"
+			advice += ", or mount only what may be written"
+		}
 		eachContainer(&pod.Spec, func(container string, c *v1.Container) {
 			for i, m := range c.VolumeMounts {
 				if m.Name != v.Name {
@@ -277,10 +282,10 @@ func (r *Rules) judgeVolume(f *finding, at string, pod *v1.Pod, v *v1.Volume) {
 				}
 				at := fmt.Sprintf("%s.volumeMounts[%d].", container, i)
 				if !m.ReadOnly {
-					f.forbid("hostPaths", at+"readOnly", "%s may only be read; set readOnly: true", place.rule.PathPrefix)
+					f.forbid("hostPaths", at+"readOnly", "%s may only be read; %s", only, advice)
 				}
 				if p := m.MountPropagation; p != nil && *p != v1.MountPropagationNone {
-					f.forbid("hostPaths", at+"mountPropagation", "%s may only be read, and what is mounted there later could be written to; remove it", place.rule.PathPrefix)
+					f.forbid("hostPaths", at+"mountPropagation", "%s may only be read, and what is mounted there later could be written to; remove it", only)
 				}
 			}
 		})

@@ -54,8 +54,14 @@ func TestRules(t *testing.T) {
 		{"hostPorts: [{min: 80}, {min: 8000, max: 8999}]", pod("", "ports: [{containerPort: 1, hostPort: 79}, {containerPort: 2, hostPort: 7999}, {containerPort: 3, hostPort: 9000}]"), main + "ports[0].hostPort " + main + "ports[1].hostPort " + main + "ports[2].hostPort"},
 		{"hostPorts: [{min: 80}]", pod("hostNetwork: true,", "ports: [{containerPort: 81}]"), main + "ports[0].hostPort"}, // with the host's network each port is one of the host
 
-		{paths, mount("/srv", ""), ""},
-		{paths, mount("/srv/", ""), ""},
+		{paths, mount("/srv", "readOnly: true"), ""},
+		{paths, mount("/srv/", "readOnly: true"), ""},
+		// What may only be read lies below: it could be written to through its directory.
+		{paths, mount("/srv", ""), main + "volumeMounts[0].readOnly"},
+		{paths, mount("/srv/.", "subPath: conf"), main + "volumeMounts[0].readOnly"},
+		{paths, mount("/srv", "readOnly: true, mountPropagation: HostToContainer"), main + "volumeMounts[0].mountPropagation"},
+		{"hostPaths: [{pathPrefix: /}, {pathPrefix: /etc, readOnly: true}]", mount("/", ""), main + "volumeMounts[0].readOnly"},
+		{"hostPaths: [{pathPrefix: /}, {pathPrefix: /etc, readOnly: true}]", mount("/srv", ""), ""},
 		{paths, mount("//srv//a", ""), ""},
 		{paths, mount("/srv/a/b", ""), ""},
 		{paths, mount("/srvx", ""), vol},

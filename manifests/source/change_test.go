@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/manifests"
-	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/manifests/source/watch"
 )
 
 // moment is when tests look.
@@ -55,7 +55,8 @@ func TestChangesAreTold(t *testing.T) {
 	pod := func(rest string) string {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: i" + rest + "}]}\n"
 	}
-	look("the first look", file(pod("")), "f.yaml 7 start=true gone=false +[default/p] ~[] -[] ")
+	ofJob := strings.Replace(pod(""), "{name: p}", "{name: p, annotations: {solopod.io/owner: job/backup}}", 1) // it is the file's all the same
+	look("the first look", file(ofJob), "f.yaml 7 start=true gone=false +[default/p] ~[] -[] ")
 	look("touched", file(pod("")))
 	look("an edit", file(pod(", tty: true")), "f.yaml 7 start=false gone=false +[] ~[default/p] -[] ")
 	look("a bad one", file(pod(", ttty: true")), `f.yaml 7 start=false gone=false +[] ~[] -[] f.yaml:4:41: spec.containers[0].ttty: unknown field; did you mean "tty"?`)

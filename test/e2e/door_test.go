@@ -129,7 +129,7 @@ func (b *box) lasting(what string, args ...string) {
 // Nobody takes from others what a port or the socket has: neither streams nor connections.
 func TestFairShares(t *testing.T) {
 	t.Parallel()
-	const nobody, group, token = 65534, 4321, "admin-token-0123456789"
+	const group, token = 4321, "admin-token-0123456789"
 	plain, secure := freePort(t), freePort(t)
 	b := prepareBox(t, embedded, "--listen", plain, "--tls-listen", secure)
 	b.writeFile("tokens", token+",root,admin\n")

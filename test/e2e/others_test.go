@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -17,24 +16,10 @@ import (
 // nobody is a user of the machine without any right.
 const nobody = 65534
 
-// asNobody runs f as that user, on a thread of its own, which ends with it.
+// asNobody runs f as that user.
 func asNobody(t *testing.T, f func()) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread goes with the goroutine
-		for _, call := range [][4]uintptr{{unix.SYS_SETGROUPS, 0, 0, 0}, {unix.SYS_SETRESGID, nobody, nobody, nobody}, {unix.SYS_SETRESUID, nobody, nobody, nobody}} {
-			if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
-				done <- errno
-				return
-			}
-		}
-		f()
-	}()
-	if err := <-done; err != nil {
-		t.Fatal("cannot become another user: ", err)
-	}
+	asUser(t, nobody, nobody, f)
 }
 
 // allowed is what others may do with what the daemon makes, and why. A path that matches none of these is closed to them.

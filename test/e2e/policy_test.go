@@ -213,18 +213,18 @@ func TestSeccompDefault(t *testing.T) {
 func TestHostPathPolicy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	shared, secret := filepath.Join(dir, "shared"), filepath.Join(dir, "secret")
-	for _, d := range []string{shared, filepath.Join(shared, "conf"), secret} {
+	shared, conf, secret := filepath.Join(dir, "shared"), filepath.Join(dir, "conf"), filepath.Join(dir, "secret")
+	for _, d := range []string{shared, conf, secret} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for path, text := range map[string]string{filepath.Join(secret, "key"): "the machine's own", filepath.Join(shared, "conf/key"): "for all"} {
+	for path, text := range map[string]string{filepath.Join(secret, "key"): "the machine's own", filepath.Join(conf, "key"): "for all"} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := policyBox(t, fmt.Sprintf("policy:\n  hostPaths: [{pathPrefix: %s}, {pathPrefix: %s, readOnly: true}]\n", shared, filepath.Join(shared, "conf")))
+	b := policyBox(t, fmt.Sprintf("policy:\n  hostPaths: [{pathPrefix: %s}, {pathPrefix: %s, readOnly: true}]\n", shared, conf))
 	b.start()
 	mounts := func(name, script, path, fields string) string {
 		pod := shell(name, script, fmt.Sprintf("restartPolicy: Never\nvolumes: [{name: v, hostPath: {path: %s}}]", path))
@@ -247,7 +247,7 @@ func TestHostPathPolicy(t *testing.T) {
 	b.waiting("sub", "leads out of the volume")
 
 	// What is mounted below is read-only, too.
-	below := filepath.Join(shared, "conf/below")
+	below := filepath.Join(conf, "below")
 	if err := os.Mkdir(below, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -259,11 +259,11 @@ func TestHostPathPolicy(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	b.apply("reader.yaml", mounts("reader", "cat /v/key; (echo x >/v/new) || echo refused; (echo x >/v/below/new) || echo below too", filepath.Join(shared, "conf"), ", readOnly: true"))
+	b.apply("reader.yaml", mounts("reader", "cat /v/key; (echo x >/v/new) || echo refused; (echo x >/v/below/new) || echo below too", conf, ", readOnly: true"))
 	if out := ends("reader"); !strings.Contains(out, "for all") || !strings.Contains(out, "refused") || !strings.Contains(out, "below too") {
 		t.Errorf("the reader sees %q", out)
 	}
-	b.apply("writer.yaml", mounts("writer", "true", filepath.Join(shared, "conf"), ""))
+	b.apply("writer.yaml", mounts("writer", "true", conf, ""))
 	b.eventually("it must be read-only", func() error { return b.problemIs("writer.yaml", "set readOnly: true") })
 	for name, path := range map[string]string{"outside": secret, "dots": shared + "/../secret", "above": dir, "beside": shared + "d"} {
 		b.apply(name+".yaml", mounts(name, "true", path, ""))

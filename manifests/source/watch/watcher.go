@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -13,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // Options say what is watched, and what is done with it.
@@ -183,96 +180,6 @@ func (w *Watcher[T]) close() {
 	}
 }
 
-// sleep waits for a moment; it returns false when ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// wait waits for a reason to look again: again, or an event.
-func (w *Watcher[T]) wait(ctx context.Context, again time.Time, mounted <-chan struct{}) {
-	if wake := w.notifier.wake(); !wake.IsZero() && (again.IsZero() || wake.Before(again)) {
-		again = wake
-	}
-	var clock <-chan time.Time
-	if !again.IsZero() {
-		timer := time.NewTimer(time.Until(again))
-		defer timer.Stop()
-		clock = timer.C
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-clock:
-			return
-		case <-w.kick:
-			return
-		case <-mounted:
-			if w.moved(ctx) {
-				return
-			}
-		case e, ok := <-w.notifier.events:
-			if !ok {
-				w.notifier.events = nil
-				return
-			}
-			if e.Has(fsnotify.Write) && w.judge.waits(filepath.Base(e.Name)) {
-				continue // it is looked at again in a while, however much is written
-			}
-			if relevant(e, w.way, w.o.concerns, w.behind) {
-				return
-			}
-		case err, ok := <-w.notifier.errors: // the kernel's queue was full: anything may have changed
-			slog.Debug("events of a directory were lost; it is read again", "dir", w.o.Dir, "err", err)
-			if !ok {
-				w.notifier.errors = nil
-			}
-			return
-		}
-	}
-}
-
-// A backlog of events has come to its end when none comes for as long as lull: the events of a burst stand in the kernel's queue, and
-// come one by one, each when the one before was taken. In a storm without a lull a look is due after backlogLimit.
-const (
-	lull         = time.Millisecond
-	backlogLimit = 100 * time.Millisecond
-)
-
-// drain takes the events that are there already: the look that follows sees what they tell. One that was left would bring another
-// look, and a thousand of them a thousand looks.
-func (w *Watcher[T]) drain(ctx context.Context) {
-	limit, end := time.NewTimer(backlogLimit), time.NewTimer(lull)
-	defer limit.Stop()
-	defer end.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-limit.C:
-			return
-		case <-end.C:
-			return
-		case _, ok := <-w.notifier.events:
-			if !ok {
-				w.notifier.events = nil
-			}
-		case _, ok := <-w.notifier.errors:
-			if !ok {
-				w.notifier.errors = nil
-			}
-		}
-		end.Reset(lull)
-	}
-}
-
 // moved says whether the path leads to another directory than it did.
 func (w *Watcher[T]) moved(ctx context.Context) bool {
 	if w.links || w.hung[""] {
@@ -418,90 +325,6 @@ func (w *Watcher[T]) pair(l *listing) {
 			l.entries[of] = file
 		}
 	}
-}
-
-// attained is a file's value, or why there is none.
-type attained[T any] struct {
-	value   T
-	version Version
-	err     error
-}
-
-// load loads one file, if it is complete, and notes what comes of it.
-func (w *Watcher[T]) load(ctx context.Context, name string, still bool, seen edition, round *Round[T], v *verdict) {
-	back := w.leave(name)
-	a, err := Attempt(ctx, w.limit(), func() attained[T] { return w.attain(name, still) }, func(attained[T]) { back() })
-	now := time.Now()
-	if errors.Is(err, errPanicked) {
-		a.err, err = err, nil
-	}
-	var mismatch *Mismatch
-	var later *Later
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		w.hung[name] = true
-		w.judge.refused(name, err)
-		w.judge.hang(name, true)
-		round.Failed[name] = err
-	case a.err == nil:
-		round.Gone = append(round.Gone, w.judge.took(name, seen.of(a.version))...)
-		round.Loaded[name] = Loaded[T]{a.version, a.value}
-		delete(w.waiting, name)
-	case errors.Is(a.err, errNoLease):
-		v.wakeAt(w.judge.unsettled(name, now))
-	case errors.Is(a.err, ErrBeingWritten):
-		w.tryAgain(name, fmt.Errorf("%w; it is read when that ends", ErrBeingWritten), now, v)
-	case errors.As(a.err, &later):
-		w.tryAgain(name, fmt.Errorf("%w; it is tried again", later.Err), now, v)
-	case errors.As(a.err, &mismatch):
-		if again := w.judge.mismatched(name, seen.of(a.version), now); !again.IsZero() {
-			v.wakeAt(again)
-			break
-		}
-		delete(w.waiting, name)
-		round.Failed[name] = a.err
-	case errors.Is(a.err, fs.ErrNotExist): // it has gone meanwhile
-		v.wakeAt(now)
-	default:
-		delete(w.waiting, name)
-		if w.judge.refused(name, a.err) {
-			round.Failed[name] = a.err
-		}
-	}
-}
-
-// tryAgain notes that a file cannot be used for now, and tells when that lasts.
-func (w *Watcher[T]) tryAgain(name string, why error, now time.Time, v *verdict) {
-	again, tell := w.judge.busy(name, now)
-	v.wakeAt(again)
-	if tell {
-		w.waiting[name] = why
-	}
-}
-
-// of is the edition of the version that was opened. What stands beside it is as it was seen before: when that has changed meanwhile the
-// file is loaded again.
-func (e edition) of(opened Version) edition {
-	e.version = opened
-	return e
-}
-
-// attain opens a file and loads it. It runs in an Attempt.
-func (w *Watcher[T]) attain(name string, still bool) (a attained[T]) {
-	f, err := Open(filepath.Join(w.o.Dir, name))
-	if err != nil {
-		a.err = err
-		return a
-	}
-	if err := f.complete(); err != nil && (!still || !errors.Is(err, errNoLease)) {
-		f.Close() //nolint:errcheck // only read from
-		a.err = err
-		return a
-	}
-	a.version = f.Version
-	a.value, a.err = w.o.Load(f)
-	return a
 }
 
 // apply hands a round on, if it brings anything.
