@@ -69,7 +69,8 @@ func TestTrailBegins(t *testing.T) {
 		if _, err := newTrail(c); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		looks := time.NewTicker(time.Millisecond)
+		for deadline := time.Now().Add(10 * time.Second); ; <-looks.C {
 			_, err := os.Stat(c.AuditLog)
 			if made && err == nil || !made && strings.Contains(said.String(), "cannot write audit lines") {
 				break
@@ -78,6 +79,7 @@ func TestTrailBegins(t *testing.T) {
 				t.Fatalf("%s: %v, %q", place, err, said.String())
 			}
 		}
+		looks.Stop()
 	}
 }
 
