@@ -27,6 +27,7 @@ type Log struct {
 	MaxBackups int
 
 	file *os.File
+	info os.FileInfo // of the open file
 	size int64
 	told bool // that it cannot be written
 	lost atomic.Uint64
@@ -34,6 +35,9 @@ type Log struct {
 
 // Lost is how many lines could not be written. It may be called meanwhile.
 func (l *Log) Lost() uint64 { return l.lost.Load() }
+
+// Open opens the file, or makes it, before there is a line, so that a start tells what is wrong with its place. It may wait for the disk.
+func (l *Log) Open() { l.tell(l.open()) }
 
 // Write writes whole lines. It may wait for the disk. Those that cannot be written are counted, and the log says so once.
 func (l *Log) Write(lines []byte) (int, error) {
@@ -43,16 +47,20 @@ func (l *Log) Write(lines []byte) (int, error) {
 			l.lost.Add(1)
 			l.close()
 		}
-		if err != nil && !l.told {
-			slog.Error("cannot write audit lines to their file; they are in this log only", "file", l.Path, "err", err)
-		}
-		l.told = err != nil
+		l.tell(err)
 	}
 	return len(lines), nil
 }
 
+func (l *Log) tell(err error) {
+	if err != nil && !l.told {
+		slog.Error("cannot write audit lines to their file; they are in this log only", "file", l.Path, "err", err)
+	}
+	l.told = err != nil
+}
+
 func (l *Log) write(line []byte) error {
-	if l.file != nil && !l.isThere() { // somebody has removed it, or a program that rotates logs has moved it
+	if l.file != nil && !l.inPlace() { // removed, or renamed as logrotate does it: nobody would find what is written there
 		l.close()
 	}
 	if l.file != nil && l.size > 0 && l.size+int64(len(line)) > l.MaxSize {
@@ -82,14 +90,10 @@ func (l *Log) write(line []byte) error {
 	return err
 }
 
-// isThere says whether the open file is the one that has the name.
-func (l *Log) isThere() bool {
-	named, err := os.Lstat(l.Path)
-	if err != nil {
-		return false
-	}
-	opened, err := l.file.Stat()
-	return err == nil && os.SameFile(named, opened)
+// inPlace says whether the open file is still the one that its name leads to.
+func (l *Log) inPlace() bool {
+	info, err := os.Lstat(l.Path)
+	return err == nil && os.SameFile(info, l.info)
 }
 
 // open opens the file, or makes it, for root alone, and ends a line that a power cut has left.
@@ -102,7 +106,11 @@ func (l *Log) open() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	l.file, l.size = f, size
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.file, l.info, l.size = f, info, size
 	return nil
 }
 

@@ -171,6 +171,39 @@ func TestLogOfOthers(t *testing.T) {
 	}
 }
 
+// A file that was renamed or removed, as logrotate does it, is not written to any more.
+func TestLogMoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l := &Log{Path: path, MaxSize: 1 << 20, MaxBackups: 1}
+	defer l.close()
+	l.Open()
+	if content(t, path) != "" {
+		t.Errorf("when it was opened it holds %q", content(t, path))
+	}
+	write(l, "a\n")
+	if err := os.Rename(path, path+"-old"); err != nil {
+		t.Fatal(err)
+	}
+	write(l, "b\nc\n")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	write(l, "d\n")
+	if err := os.Rename(path, path+"-older"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("another's\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(l, "e\n")
+	if old, older, now := content(t, path+"-old"), content(t, path+"-older"), content(t, path); old != "a\n" || older != "d\n" || now != "another's\ne\n" {
+		t.Errorf("%q, %q, %q", old, older, now)
+	}
+	if l.Lost() != 0 {
+		t.Errorf("%d are lost", l.Lost())
+	}
+}
+
 // A full disk loses lines, but leaves whole ones only, and what comes when there is room is written.
 func TestLogOnFullDisk(t *testing.T) {
 	dir := stuck.Small(t, 64)

@@ -37,7 +37,12 @@ func newAudit(g *global) *cobra.Command {
 			"The configuration is that of the daemon that runs, or the file's: without --config " + auditConfig + ", if it exists.\n" +
 			"The exit code is 0 when nothing is to be mended, 1 when something of severity warning or worse is, 2 when it could not be looked.\n" +
 			"Checks whose findings are known and accepted are left out by --ignore.",
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error { // a script must not take a slip for a finding
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return exitError{auditUnseen, err}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkIgnored(ignored); err != nil {
 				return exitError{auditUnseen, err}
@@ -59,6 +64,7 @@ func newAudit(g *global) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitError{auditUnseen, err} })
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json")
 	cmd.Flags().StringVar(&file, "config", "", "the daemon's configuration file; without it what the daemon says")
 	cmd.Flags().StringSliceVar(&ignored, "ignore", nil, "checks to leave out, by their names in the column CHECK")

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/solopod/solopod/api/hosts"
 	"github.com/solopod/solopod/api/trusted"
@@ -170,8 +169,8 @@ func loadConfig(path string, read func(path string) ([]byte, error), flags *pfla
 		if err != nil {
 			return c, fmt.Errorf("cannot read the configuration: %w", err)
 		}
-		if err := yaml.UnmarshalStrict(data, &c); err != nil {
-			return c, fmt.Errorf("%s: %w", path, advised(err))
+		if err := c.readText(data); err != nil {
+			return c, fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	// Every flag writes into a config of its own; only those that were set are taken over.

@@ -48,7 +48,25 @@ func TestPolicySettings(t *testing.T) {
 		"policy: {hostPath: []}":      `unknown field "hostPath"; did you mean "hostPaths"?`,
 		"policy: {images: ['web:1']}": "policy.images[0]",
 		"policy: []":                  "expected an object",
-		"seccompDefault: on-demand":   "seccompDefault",
+		"seccompDefault: on-demand":   "seccompDefault: expected true or false, without quotes, found a text",
+		"seccompDefault:":             "seccompDefault has no value",
+		"manifestKeyFile:":            "manifestKeyFile has no value",
+		"auditLog:":                   "auditLog has no value",
+		"nodeIP:":                     "",
+		`podSecurity: ""`:             "expected an object",
+		`podSecurity: {enforce: ""}`:  "podSecurity: enforce has no value",
+		"podsecurity: strict":         "podSecurity: enforce is",
+		"policy: {privileged: 'no'}":  "policy: privileged: expected true or false, without quotes, found a text",
+		"policy: {hostPorts: 80}":     "policy: hostPorts: expected a list like [a, b], found a number",
+		"allowedHosts: box":           "allowedHosts: expected a list",
+		"shutdownGracePeriod: 30":     "shutdownGracePeriod is a duration like 30s or 1m30s, not 30",
+		"shutdownGracePeriod: 30 s":   "shutdownGracePeriod is a duration",
+		"[podSecurity]":               "expected settings",
+		"podSecurity: baseline\npodSecurity: privileged":        "already set",
+		"podSecurity: baseline\npodsecurity: privileged":        "podSecurity is set twice",
+		"---\npodSecurity: baseline\n---\n# nothing\n":          "",
+		"listen: ''\n---\npodSecurity: baseline\n":              "line 3: a second document",
+		"# nothing\n---\nlisten: ''\n---\nseccompDefault: true": "line 5: a second document",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -56,6 +74,9 @@ func TestPolicySettings(t *testing.T) {
 		_, err := loadConfig(file, ofDaemon, pflag.NewFlagSet("", pflag.ContinueOnError))
 		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, not %q", text, err, says)
+		}
+		if err != nil && strings.Contains(err.Error(), "json:") {
+			t.Errorf("%q: %v: that is no advice", text, err)
 		}
 	}
 }

@@ -27,10 +27,16 @@ type logQueue struct {
 	wake    chan struct{}
 }
 
-// newLogQueue starts the goroutine, which goes on until the process ends: a write that hangs cannot be ended otherwise.
-func newLogQueue(out io.Writer, most int, told func(lost int) []byte) *logQueue {
+// newLogQueue starts the goroutine, which goes on until the process ends: a write that hangs cannot be ended otherwise. It does first
+// before the first write.
+func newLogQueue(out io.Writer, most int, told func(lost int) []byte, first ...func()) *logQueue {
 	q := &logQueue{out: out, most: most, told: told, wake: make(chan struct{}, 1)}
-	go q.run()
+	go func() {
+		for _, do := range first {
+			do()
+		}
+		q.run()
+	}()
 	return q
 }
 

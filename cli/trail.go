@@ -18,6 +18,9 @@ const mostAudit = 1 << 20
 // minAudit is the least size of the file of audit lines: a line has room in it.
 const minAudit = 64 << 10
 
+// mostBackups is how many older files of audit lines may be kept.
+const mostBackups = 1000
+
 // trail is where audit lines go, and the file's queue, so that nobody waits for its disk. file and queue are nil where none is configured.
 type trail struct {
 	*audit.Trail
@@ -33,7 +36,7 @@ func newTrail(c config) (trail, error) {
 	}
 	queue := newLogQueue(file, mostAudit, func(lost int) []byte {
 		return audit.Line{Time: time.Now().UTC(), Stage: audit.Lost, Missing: lost}.JSON()
-	})
+	}, file.Open)
 	return trail{audit.NewTrail(queue), file, queue}, nil
 }
 
@@ -51,6 +54,9 @@ func (c *config) auditFile() (*audit.Log, error) {
 	}
 	if c.AuditLogMaxBackups < 0 {
 		return nil, fmt.Errorf("auditLogMaxBackups cannot be negative: it counts older files, and is %d", c.AuditLogMaxBackups)
+	}
+	if c.AuditLogMaxBackups > mostBackups { // each is renamed when the file is begun anew
+		return nil, fmt.Errorf("auditLogMaxBackups cannot be more than %d, and is %d", mostBackups, c.AuditLogMaxBackups)
 	}
 	return &audit.Log{Path: c.AuditLog, MaxSize: size.Value(), MaxBackups: c.AuditLogMaxBackups}, nil
 }

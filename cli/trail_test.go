@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +57,32 @@ func TestTrailOnStuckDisk(t *testing.T) {
 	}
 }
 
+// A start makes the file, before there is a line: who has named a place that will not do learns it then.
+func TestTrailBegins(t *testing.T) {
+	for place, made := range map[string]bool{"audit.log": true, "none/audit.log": false} {
+		c := defaults()
+		c.AuditLog = filepath.Join(t.TempDir(), place)
+		said := &lockedBuffer{}
+		before := slog.Default()
+		slog.SetDefault(slog.New(slog.NewTextHandler(said, nil)))
+		t.Cleanup(func() { slog.SetDefault(before) })
+		if _, err := newTrail(c); err != nil {
+			t.Fatal(err)
+		}
+		looks := time.NewTicker(time.Millisecond)
+		for deadline := time.Now().Add(10 * time.Second); ; <-looks.C {
+			_, err := os.Stat(c.AuditLog)
+			if made && err == nil || !made && strings.Contains(said.String(), "cannot write audit lines") {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v, %q", place, err, said.String())
+			}
+		}
+		looks.Stop()
+	}
+}
+
 func TestAuditFile(t *testing.T) {
 	for want, change := range map[string]func(*config){
 		"":                                 func(c *config) { c.AuditLog = "/var/log/solopod-audit.log" },
@@ -61,6 +90,7 @@ func TestAuditFile(t *testing.T) {
 		`auditLogMaxSize "1Ki" is not`:     func(c *config) { c.AuditLog, c.AuditLogMaxSize = "/a", "1Ki" },
 		`auditLogMaxSize "much" is not`:    func(c *config) { c.AuditLog, c.AuditLogMaxSize = "/a", "much" },
 		"auditLogMaxBackups cannot be neg": func(c *config) { c.AuditLog, c.AuditLogMaxBackups = "/a", -1 },
+		"auditLogMaxBackups cannot be mor": func(c *config) { c.AuditLog, c.AuditLogMaxBackups = "/a", 100_000_000 },
 	} {
 		c := defaults()
 		change(&c)
@@ -69,4 +99,22 @@ func TestAuditFile(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+}
+
+// lockedBuffer is for a log that is written to meanwhile.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

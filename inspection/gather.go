@@ -223,6 +223,12 @@ func (l *looker) socket() {
 		}
 		group = g.id
 		if group != 0 {
+			own, _ := try(l, "/etc/passwd", func() ([]string, error) { return usersWith(group) })
+			for _, user := range own {
+				if !slices.Contains(g.members, user) {
+					g.members = append(g.members, user)
+				}
+			}
 			l.facts.SocketGroup = []string{fmt.Sprintf("group %s: %s", name, orNobody(g.members))}
 		}
 	}
@@ -237,6 +243,20 @@ func orNobody(members []string) string {
 		return "no members by name"
 	}
 	return strings.Join(members, ", ")
+}
+
+// usersWith finds the users whose own group it is (passwd(5)): they are no members by name.
+func usersWith(group uint32) (out []string, err error) {
+	data, err := foreign.ReadFollowing("/etc/passwd", maxFile)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Split(line, ":"); len(fields) > 3 && fields[3] == strconv.FormatUint(uint64(group), 10) {
+			out = append(out, fields[0])
+		}
+	}
+	return out, nil
 }
 
 type groupEntry struct {

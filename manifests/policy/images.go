@@ -9,19 +9,22 @@ import (
 	"github.com/distribution/reference"
 )
 
-// readImages brings the names of registries and images into the form that they are compared in.
+// readImages brings the names of registries and images into the form that they are compared in: in lower case, for so are all names but
+// the host's, where it means nothing.
 func readImages(r Rules) (Rules, error) {
+	r.Registries = slices.Clone(r.Registries)
 	for i, name := range r.Registries {
 		if host := strings.TrimPrefix(name, "*."); host == "" || strings.ContainsAny(host, "/* ") {
 			return r, fmt.Errorf("registries[%d] is a host like registry.example.com, or *.example.com, not %q", i, name)
 		}
+		r.Registries[i] = strings.ToLower(name)
 	}
 	r.Images = slices.Clone(r.Images)
 	for i, name := range r.Images {
 		if _, err := path.Match(name, ""); err != nil || name == "" || strings.ContainsAny(name, "@ ") || strings.Contains(name[strings.LastIndex(name, "/")+1:], ":") {
 			return r, fmt.Errorf("images[%d] is the name of an image without tag and digest, like registry.example.com/team/*, not %q", i, name)
 		}
-		r.Images[i] = fullName(name)
+		r.Images[i] = strings.ToLower(fullName(name))
 	}
 	return r, nil
 }
@@ -51,10 +54,12 @@ func (r *Rules) judgeImage(f *finding, at, image string) {
 		f.forbid(rule, at, "%q is no image's name: %v", image, err)
 		return
 	}
-	if registry := reference.Domain(named); r.Registries != nil && !slices.ContainsFunc(r.Registries, func(a string) bool { return allowsHost(a, registry) }) {
+	if registry := strings.ToLower(reference.Domain(named)); r.Registries != nil && !slices.ContainsFunc(r.Registries, func(a string) bool { return allowsHost(a, registry) }) {
 		f.forbid("registries", at, "images may not come from %s", registry)
 	}
-	if r.Images != nil && !slices.ContainsFunc(r.Images, func(a string) bool { return allowsImage(strings.Split(a, "/"), strings.Split(named.Name(), "/")) }) {
+	if r.Images != nil && !slices.ContainsFunc(r.Images, func(a string) bool {
+		return allowsImage(strings.Split(a, "/"), strings.Split(strings.ToLower(named.Name()), "/"))
+	}) {
 		f.forbid("images", at, "%s is none of the images that may run", named.Name())
 	}
 }

@@ -58,7 +58,7 @@ func (s *PodSecurity) UnmarshalJSON(data []byte) error {
 
 func oneWord(data []byte) (word string, ok bool) {
 	err := json.Unmarshal(data, &word)
-	return word, err == nil && string(data) != "null"
+	return word, err == nil && word != ""
 }
 
 // security is a PodSecurity that has been read.

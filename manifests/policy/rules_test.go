@@ -115,6 +115,9 @@ func TestRules(t *testing.T) {
 		{"registries: ['*.example.com']", image("example.com/a"), main + "image"},
 		{"registries: ['*.example.com']", image("evilexample.com/a"), main + "image"},
 		{"registries: []", image("nginx"), main + "image"},
+		{"registries: [Registry.Example.com]", image("registry.example.com/a"), ""}, // hosts have no case
+		{"registries: ['*.Example.com']", image("R.example.COM/a"), ""},
+		{"images: [Registry.Example.com/team/*]", image("registry.example.com/team/a"), ""},
 		{"registries: [quay.io]", pod("initContainers: [{name: i, image: i}], volumes: [{name: v, image: {reference: quay.io/a}}, {name: w, image: {reference: a}}],", ""), main + "image spec.initContainers[0].image spec.volumes[1].image.reference"},
 
 		{"images: [nginx]", image("nginx"), ""},

@@ -33,11 +33,11 @@ func strictly(data []byte, to any) error {
 		if !known {
 			return unknownKey(key, slices.Sorted(maps.Keys(fields)))
 		}
-		if string(given[key]) == "null" {
+		if text := string(given[key]); text == "null" || text == `""` {
 			return fmt.Errorf("%s has no value; write [] or {} for none, or leave it away for no limit", key)
 		}
 		if err := json.Unmarshal(given[key], reflect.ValueOf(to).Elem().Field(i).Addr().Interface()); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return fmt.Errorf("%s: %w", key, spelling.Expected(err))
 		}
 	}
 	return nil

@@ -126,7 +126,7 @@ func TestAudit(t *testing.T) {
 	if err := syscall.Mkfifo(b.path("authority"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.writeFile("other.yaml", fmt.Sprintf("root: %s\nstate: %s\nmanifests: %s\nlogDir: %s\nlisten: 0.0.0.0:1\ntlsListen: 0.0.0.0:2\nauthTokenFile: %s\nclientCAFile: %s\nlogLevel: error\nsocketGroup: root\n",
+	b.writeFile("other.yaml", fmt.Sprintf("root: %s\nstate: %s\nmanifests: %s\nlogDir: %s\nlisten: 0.0.0.0:1\ntlsListen: 0.0.0.0:2\nauthTokenFile: %s\nclientCAFile: %s\nlogLevel: error\nsocketGroup: nogroup\n",
 		b.path("root"), b.path("state"), b.path("manifests"), b.path("log"), b.path("tokens"), b.path("authority")))
 	if err := os.Chmod(b.path("other.yaml"), 0o666); err != nil {
 		t.Fatal(err)
@@ -138,6 +138,7 @@ func TestAudit(t *testing.T) {
 	}
 	for _, want := range []struct{ id, subject string }{
 		{"plain-port-exposed", "0.0.0.0:1"}, {"file-open", "file of tokens " + b.path("tokens")}, {"token-weak", "of user eve: 24 characters, 1 different"}, {"audit-nowhere", ""},
+		{"socket-group", "nobody"}, // whose own group it is
 		{"file-writable", "configuration " + b.path("other.yaml")},
 	} {
 		if !slices.ContainsFunc(found, func(f finding) bool { return f.ID == want.id && strings.Contains(f.Subject, want.subject) }) {
@@ -155,6 +156,8 @@ func TestAudit(t *testing.T) {
 		"none":                       {[]string{"audit", "--config", b.path("none.yaml")}, "none.yaml"},
 		"a check that is none":       {[]string{"audit", "--ignore", "nothing"}, "file-writable"},
 		"a form of output it is not": {[]string{"audit", "-o", "yaml"}, "-o takes json"},
+		"an argument":                {[]string{"audit", "all"}, "all"},
+		"a flag that is none":        {[]string{"audit", "--strict"}, "--strict"},
 	} {
 		if out, err := b.try(c.args...); exitCode(err) != 2 || !strings.Contains(out, c.want) {
 			t.Errorf("%s: %v, %s", name, err, out)
