@@ -148,8 +148,13 @@ func (l *layer) Read(b []byte) (int, error) {
 	if l.MaxSize == 0 && tooLarge(l.read, l.packed) {
 		return 0, l.bomb(l.read)
 	}
-	if _, err := l.look.Write(b[:n]); err != nil {
-		return 0, err
+	if _, lookErr := l.look.Write(b[:n]); lookErr != nil {
+		return 0, lookErr
+	}
+	// examine has all of it now. That it asks for more says that it has looked at all of it as well: a header may be the last of what was
+	// read, and of a sparse file it is enough to fill a disk.
+	if _, lookErr := l.look.Write(nil); lookErr != nil {
+		return 0, lookErr
 	}
 	return n, err
 }
