@@ -121,7 +121,8 @@ func (s *Store) Drop() error {
 	if _, err := os.Lstat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := unix.Unmount(s.dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) { // no mount point
+	err := unix.Unmount(s.dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) //nolint:forbidigo // a tmpfs, of which this is the only place
+	if err != nil && !errors.Is(err, unix.EINVAL) {                  // no mount point
 		return fmt.Errorf("cannot unmount the directory of the key to Secrets: %w", err)
 	}
 	return foreign.RemoveAll(s.dir)
