@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/manifests"
-	"github.com/solopod/solopod/manifests/source/watch"
 	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/manifests/source/watch"
 )
 
 // moment is when tests look.
