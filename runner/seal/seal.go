@@ -41,9 +41,11 @@ type Key struct{ aead cipher.AEAD }
 
 const keySize = 32
 
+var errKeySize = fmt.Errorf("a key has %d bytes", keySize)
+
 func newKey(raw []byte) (*Key, error) {
 	if len(raw) != keySize {
-		return nil, fmt.Errorf("a key has %d bytes, and not %d", keySize, len(raw))
+		return nil, fmt.Errorf("%w, and not %d", errKeySize, len(raw))
 	}
 	block, err := aes.NewCipher(raw)
 	if err != nil {

@@ -52,12 +52,18 @@ func (s *Store) make() error {
 	if err := inMemory(s.dir); err != nil {
 		return err
 	}
-	if _, err := ReadKey(s.dir); err == nil {
-		return nil // another has made it
+	if _, err := ReadKey(s.dir); !useless(err) {
+		return err // nil: another has made it
 	}
 	raw := make([]byte, keySize)
 	rand.Read(raw) // it does not fail
 	return durable.Replace(keyFile(s.dir), raw, 0o600)
+}
+
+// useless says of an error of ReadKey that there is no key, or no whole one. For another, as with too many open files, the key may be read
+// the next time, and must not be replaced: what was sealed with it would be lost.
+func useless(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrDamaged) || errors.Is(err, errKeySize)
 }
 
 // inMemory makes the directory, for root alone, and mounts a file system for it where its own is on a disk.
