@@ -142,10 +142,20 @@ func escape(name string) string { return escaping.Replace(name) }
 // Calls says whether a path is one that Runtime has returned, and of which OCI runtime.
 func (s *Store) Calls(path string) (runtime string, ok bool) {
 	dir, runtime := Called(path)
-	if dir != s.dir {
+	if dir != s.dir && !sameDirectory(dir, s.dir) {
 		return "", false
 	}
 	return runtime, true
+}
+
+// sameDirectory: the state directory may be named by another way than before, as /var/run by /run.
+func sameDirectory(a, b string) bool {
+	ofA, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	ofB, err := os.Stat(b)
+	return err == nil && os.SameFile(ofA, ofB)
 }
 
 // Called says, by the path under which solopod-unseal was called, where the store is and which OCI runtime is meant.

@@ -177,6 +177,17 @@ func TestRuntimeLinks(t *testing.T) {
 			t.Errorf("%s: %s leads to %s (%v) and stands for %s in %s", name, path, target, err, runtime, dir)
 		}
 	}
+	// A later start may name the directory in another way.
+	by := filepath.Join(t.TempDir(), "by")
+	if err := os.Symlink(filepath.Dir(s.dir), by); err != nil {
+		t.Fatal(err)
+	}
+	if runtime, ok := NewStore(filepath.Join(by, filepath.Base(s.dir)), s.program).Calls(filepath.Join(s.dir, "runtimes/runc")); !ok || runtime != "runc" {
+		t.Errorf("by a link it is %q, %t", runtime, ok)
+	}
+	if _, ok := NewStore(onDisk(t), s.program).Calls(filepath.Join(s.dir, "runtimes/runc")); ok {
+		t.Error("another's directory counts as the store's")
+	}
 	// A newer version lies elsewhere, and what was made before is called by the same name.
 	moved := NewStore(s.dir, "/elsewhere/solopod-unseal")
 	path, err := moved.Runtime("runc")
