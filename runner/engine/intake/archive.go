@@ -55,6 +55,7 @@ type reading struct {
 
 	written int64 // since the disk was looked at
 	entries int
+	names   int   // how long all names are, which are kept in memory
 	read    int64 // again, of what is in the store or in memory
 }
 
@@ -108,6 +109,9 @@ func (r *reading) files(ctx context.Context, in *tar.Reader) error {
 		}
 		if len(h.Name) > maxName || len(h.Linkname) > maxName {
 			return refuse("a file of the archive has a name of more than %d characters: %q...", maxName, h.Name[:min(len(h.Name), 60)])
+		}
+		if r.names += len(h.Name) + len(h.Linkname); r.names > maxNames {
+			return refuse("the names of the archive's files take up more than %s", size(maxNames))
 		}
 		switch {
 		case archive.IsSparse(h): // what is written of it is nowhere in the stream, where it would be counted

@@ -38,6 +38,8 @@ const (
 	maxEntries = 100_000
 	// maxName is for a file's name in an archive, in bytes: they are digests.
 	maxName = 1024
+	// maxNames is for all of them, in bytes.
+	maxNames = 16 << 20
 	// maxDepth is how deep indexes may name indexes. One for the platforms is usual, one above it for a list of images is known.
 	maxDepth = 4
 	// maxDescriptors is for all that an archive's indexes and manifests name.

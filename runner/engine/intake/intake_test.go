@@ -261,8 +261,13 @@ func TestRefused(t *testing.T) {
 		"no JSON":              {func(s *shelf) { s.called("web:1", ofConfig(s, []byte("no"))) }, "is no configuration of an image"},
 		"a huge index":         {func(s *shelf) { s.add("index.json", make([]byte, maxJSON+1)) }, `"index.json" of the archive: it has 4.0 MiB`},
 		"a long file name":     {func(s *shelf) { s.add(strings.Repeat("n", maxName+1), nil) }, "a name of more than 1024 characters"},
-		"too many files":       {func(s *shelf) { s.files = make([]file, maxEntries+1); name(s.files) }, "more than 100000 files"},
-		"another version":      {func(s *shelf) { s.add("oci-layout", []byte(`{"imageLayoutVersion":"9"}`)) }, `version "9" of the OCI layout`},
+		"long file names": {func(s *shelf) {
+			for i := range maxNames / 1000 {
+				s.add(strings.Repeat("n", 1000)+fmt.Sprint(i), nil)
+			}
+		}, "names of the archive's files take up more than 16.0 MiB"},
+		"too many files":  {func(s *shelf) { s.files = make([]file, maxEntries+1); name(s.files) }, "more than 100000 files"},
+		"another version": {func(s *shelf) { s.add("oci-layout", []byte(`{"imageLayoutVersion":"9"}`)) }, `version "9" of the OCI layout`},
 		"a layer that is not there": {func(s *shelf) {
 			s.add("manifest.json", []byte(`[{"Config":"c","RepoTags":["w"],"Layers":["/etc/passwd"]}]`))
 			s.add("c", []byte("{}"))
