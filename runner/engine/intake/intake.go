@@ -47,7 +47,7 @@ const (
 	// maxLayers is what overlayfs takes (fs/overlayfs/params.c, OVL_MAX_STACK).
 	maxLayers = 500
 	// maxRead is for what of an archive's indexes, manifests and configurations is read, each time that it is.
-	maxRead = 256 << 20
+	maxRead = 32 << 20
 	// maxFiles is for what the layers of one image bring.
 	maxFiles = 5_000_000
 )

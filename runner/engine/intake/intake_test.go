@@ -275,9 +275,9 @@ func TestRefused(t *testing.T) {
 		"layers of Docker, too many": {func(s *shelf) {
 			s.add("manifest.json", encode(s.t, []dockerImage{{Layers: make([]string, maxLayers+1)}}))
 		}, "501 layers"},
-		"a configuration over and over": {func(s *shelf) { s.called("web:1", ofOneConfig(s, 200)) }, "read over and over"},
+		"a configuration over and over": {func(s *shelf) { s.called("web:1", ofOneConfig(s, 30)) }, "read over and over"},
 		"a configuration of Docker's, over and over": {func(s *shelf) {
-			s.add("manifest.json", encode(s.t, slices.Repeat([]dockerImage{{Config: "c"}}, 200)))
+			s.add("manifest.json", encode(s.t, slices.Repeat([]dockerImage{{Config: "c"}}, 30)))
 			s.add("c", encode(s.t, ocispec.Image{Author: strings.Repeat("a", maxJSON-1000)}))
 		}, "read over and over"},
 	} {
