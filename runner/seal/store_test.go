@@ -113,7 +113,7 @@ func onDisk(t *testing.T) string {
 	err := unix.Statfs(dir, &on)
 	if err == nil && on.Type == unix.TMPFS_MAGIC {
 		if dir, err = os.MkdirTemp("/var/tmp", "seal"); err == nil {
-			t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // it is empty
+			t.Cleanup(func() { os.RemoveAll(dir) })
 			err = unix.Statfs(dir, &on)
 		}
 	}
