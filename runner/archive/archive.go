@@ -227,7 +227,7 @@ func Extract(dir *foreign.Dir, r io.Reader, rename string) error {
 		if err != nil {
 			return fmt.Errorf("the archive is damaged: %w", err)
 		}
-		if isSparse(h) { // a few bytes would become exabytes, for which nobody could end the copy
+		if IsSparse(h) { // a few bytes would become exabytes, for which nobody could end the copy
 			return fmt.Errorf("%q of the archive is a sparse file; make the archive without them (tar without --sparse)", h.Name)
 		}
 		name := filepath.Clean(h.Name)
@@ -243,8 +243,8 @@ func Extract(dir *foreign.Dir, r io.Reader, rename string) error {
 	}
 }
 
-// isSparse: the entry stands for more than it holds, in one of the forms of GNU tar.
-func isSparse(h *tar.Header) bool {
+// IsSparse says whether an entry stands for more than it holds, in one of the forms of GNU tar.
+func IsSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/solopod/solopod/runner/foreign"
 )
 
+// shared are the kernel's options of that kind (kernel/cgroup/cgroup.c, apply_cgroup_root_flags; /sys/kernel/cgroup/features).
+var shared = []string{"nsdelegate", "favordynmods", "memory_localevents", "memory_recursiveprot", "memory_hugetlb_accounting", "pids_localevents"}
+
 // SharedOptions are those of the machine's mount of cgroup v2 that the kernel has once, not for each mount: whoever mounts it again in the
 // machine's cgroup namespace must name them, or takes them away (cgroup-v2.rst, "Mounting").
 func SharedOptions() []string {
@@ -28,5 +31,5 @@ func sharedOptions(mounts io.Reader, mountpoint string) []string {
 		return nil
 	}
 	all := strings.Split(found[len(found)-1].VFSOptions, ",")
-	return slices.DeleteFunc(all, func(o string) bool { return o != "nsdelegate" && o != "memory_recursiveprot" })
+	return slices.DeleteFunc(all, func(o string) bool { return !slices.Contains(shared, o) })
 }

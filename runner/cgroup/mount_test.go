@@ -10,6 +10,7 @@ func TestSharedOptions(t *testing.T) {
 	for name, c := range map[string]struct{ mounts, want string }{
 		"systemd's":      {"24 1 0:22 / /sys rw - sysfs sysfs rw\n" + v2 + "rw,nsdelegate,memory_recursiveprot\n", "nsdelegate,memory_recursiveprot"},
 		"one":            {v2 + "rw,memory_recursiveprot,other\n", "memory_recursiveprot"},
+		"others":         {v2 + "rw,favordynmods,memory_hugetlb_accounting,pids_localevents\n", "favordynmods,memory_hugetlb_accounting,pids_localevents"},
 		"none":           {v2 + "rw\n", ""},
 		"v1":             {"31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,nsdelegate\n", ""},
 		"mounted over":   {v2 + "rw,nsdelegate\n" + v2 + "rw,memory_recursiveprot", "memory_recursiveprot"},

@@ -32,10 +32,15 @@ import (
 // also ErrLeftBehind: then Delete has to be called, later and until it succeeds. ErrRefused is what the OCI runtime itself has against
 // the container.
 func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, err error) {
+	begun := false // from then on it is Delete that lets go of the key
 	if r.Shown != nil {
 		defer func(p seal.Process) { err = seal.Hide(err, p, *r.Shown) }(sealing.ProcessOf(r.Spec))
+		defer func() {
+			if !begun {
+				c.sealed.Forget(r.ID)
+			}
+		}()
 		if r, err = c.seal(r); err != nil {
-			c.sealed.Forget(r.ID)
 			return 0, err
 		}
 	}
@@ -54,6 +59,7 @@ func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, e
 		return 0, err
 	}
 	defer done()
+	begun = true
 	if pid, err = c.make(leased, r, spec, options); err != nil {
 		ctx, cancel := detached(ctx, undoLimit)
 		defer cancel()

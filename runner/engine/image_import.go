@@ -17,8 +17,8 @@ import (
 )
 
 // Import reads an OCI or Docker archive, unpacks its images and records them. sync is called after the unpacking; it must make the
-// unpacked files durable. name translates the references found in the archive; an image that it maps to "" is not recorded. When it
-// fails there is no record, and what was written goes.
+// unpacked files durable. name translates the references found in the archive; an image that it maps to "" is not recorded. No image is
+// recorded before all of them are whole; what is not recorded when it fails goes.
 //
 // It returns when ctx ends, also while archive does not return from a read: then the read is left behind, and nothing of what it
 // brings is used.

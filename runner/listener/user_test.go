@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Who has the other end of a connection is known when that is on this machine, over IPv4, IPv6 and IPv4 in a listener of both.
@@ -22,6 +23,9 @@ func TestUserOf(t *testing.T) {
 				t.Logf("this machine has no IPv6: %v", err)
 				continue
 			}
+			t.Fatal(err)
+		}
+		if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(30 * time.Second)); err != nil { // the client may not come
 			t.Fatal(err)
 		}
 		port := l.Addr().(*net.TCPAddr).Port

@@ -2,14 +2,19 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
@@ -99,6 +104,52 @@ func TestOnlyTheContainersAnswerIsTold(t *testing.T) {
 		if _, err := Hook(t.Context(), &v1.LifecycleHandler{HTTPGet: get}, c.target); err != nil && !own && strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: told of the hook is %q", name, err)
 		}
+	}
+}
+
+// Who speaks before it is asked is told of in the error, and does not write into the log of the daemon.
+func TestUnasked(t *testing.T) {
+	var logged strings.Builder
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	certified := httptest.NewTLSServer(nil) // for its certificate
+	defer certified.Close()
+	plain := listener(t)
+	for scheme, l := range map[v1.URIScheme]net.Listener{v1.URISchemeHTTP: plain, v1.URISchemeHTTPS: tls.NewListener(listener(t), certified.TLS)} {
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer conn.Close()
+					conn.Write([]byte("SSH-2.0-unasked\r\n")) //nolint:errcheck // the client may have gone
+					io.Copy(io.Discard, conn)                 //nolint:errcheck // until it goes
+				}()
+			}
+		}()
+		get := &v1.HTTPGetAction{Path: "/", Port: intstr.FromInt(l.Addr().(*net.TCPAddr).Port), Scheme: scheme}
+		for range 50 {
+			err := Once(t.Context(), &v1.Probe{TimeoutSeconds: 10, ProbeHandler: v1.ProbeHandler{HTTPGet: get}}, Target{Host: "127.0.0.1"})
+			if err == nil || !strings.Contains(err.Error(), "SSH-2.0-unasked") {
+				t.Fatalf("%s: %v", scheme, err)
+			}
+		}
+	}
+	if logged.Len() > 0 {
+		t.Errorf("logged is %.200q", logged.String())
+	}
+}
+
+// Who says nothing at all is not waited for longer than the probe may take.
+func TestSilent(t *testing.T) {
+	l := listener(t)
+	began := time.Now()
+	get := &v1.HTTPGetAction{Path: "/", Port: intstr.FromInt(l.Addr().(*net.TCPAddr).Port), Scheme: v1.URISchemeHTTPS}
+	err := Once(t.Context(), &v1.Probe{TimeoutSeconds: 1, ProbeHandler: v1.ProbeHandler{HTTPGet: get}}, Target{Host: "127.0.0.1"})
+	if err == nil || !strings.Contains(err.Error(), "no answer within 1 s") || time.Since(began) > 20*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
 	}
 }
 

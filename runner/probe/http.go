@@ -17,7 +17,8 @@ import (
 // transport accepts any certificate: the kubelet does not verify them either, and the manifests of control planes rely
 // on that. Connections are not kept, so that each probe tries a new one.
 var transport = &http.Transport{
-	TLSClientConfig:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+	DialContext:        dial,
+	DialTLSContext:     dialTLS,
 	DisableKeepAlives:  true,
 	DisableCompression: true,
 	Proxy:              nil,
@@ -75,7 +76,7 @@ func headers(own []v1.HTTPHeader, agent string) http.Header {
 // cleartextHTTP2 speaks HTTP/2 without TLS from the first byte (h2c with prior knowledge).
 var cleartextHTTP2 = func() *http.Transport {
 	t := transport.Clone()
-	t.TLSClientConfig = nil
+	t.DialTLSContext = nil
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetUnencryptedHTTP2(true)
 	return t

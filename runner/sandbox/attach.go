@@ -15,6 +15,7 @@ import (
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/resolver"
 )
 
 // Attach connects the pod to the network, and fills in the files that name things. The addresses of a pod with the host's network are the
@@ -59,18 +60,24 @@ func (s *Sandboxes) networkPod(pod *v1.Pod) network.Pod {
 // set-up, so that they could be bound before the address was known: they are filled in place. lacks says why the pod has no nameserver.
 func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (lacks string, err error) {
 	dir := s.files(pod).dir()
+	contents, found := s.contents(ctx, pod, ips)
+	for name, content := range contents {
+		if err := fill(filepath.Join(dir, name), content, 0); err != nil {
+			return "", err
+		}
+	}
+	return found.Lacks(pod), fill(s.file(pod, writtenResolvConf), contents[resolvConf], os.O_CREATE)
+}
+
+// contents are what is in the files, by their names, and the machine's resolver configuration of which they were made.
+func (s *Sandboxes) contents(ctx context.Context, pod *v1.Pod, ips []string) (map[string]string, resolver.Found) {
 	hosts := network.HostHosts()
 	if !pod.Spec.HostNetwork {
 		hosts = network.HostsFile(s.Hostname(pod), manifests.DomainName(pod, s.ClusterDomain), ips)
 	}
 	hosts += network.HostAliases(pod.Spec.HostAliases)
 	found := s.Resolver.Read(ctx)
-	for name, content := range map[string]string{"hosts": hosts, "hostname": s.Hostname(pod) + "\n", resolvConf: found.For(pod)} {
-		if err := fill(filepath.Join(dir, name), content, 0); err != nil {
-			return "", err
-		}
-	}
-	return found.Lacks(pod), fill(s.file(pod, writtenResolvConf), found.For(pod), os.O_CREATE)
+	return map[string]string{"hosts": hosts, "hostname": s.Hostname(pod) + "\n", resolvConf: found.For(pod)}, found
 }
 
 // The pod's resolver configuration, and copies of it: as Solopod wrote it last, and as it was about to write it. What is neither a

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/layout"
 )
@@ -131,7 +132,8 @@ func (s *Sandboxes) mendFiles(ctx context.Context, pod *v1.Pod, ips []string) er
 	switch {
 	case !f.complete():
 		slog.Warn("files of a pod were lost from the state directory; they are made anew", "pod", manifests.Key(pod))
-		if err := makeFiles(dir); err != nil {
+		contents, _ := s.contents(ctx, pod, ips)
+		if err := putFiles(dir, contents); err != nil {
 			return err
 		}
 		_, err := s.writeFiles(ctx, pod, ips)
@@ -159,19 +161,25 @@ func (f files) move(dir string) (err error) {
 		}
 		contents[name] = string(content)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil { // half of them would count as lost
 			err = errors.Join(err, unmountFiles(dir))
 		}
 	}()
-	if err := makeFiles(dir); err != nil {
+	return putFiles(dir, contents)
+}
+
+// putFiles makes those that are missing, each at once with its content: after a crash an empty one would count as what it shall be.
+func putFiles(dir string, contents map[string]string) error {
+	if err := mountFiles(dir); err != nil {
 		return err
 	}
 	for name, content := range contents {
-		if err := fill(filepath.Join(dir, name), content, 0); err != nil {
+		path := filepath.Join(dir, name)
+		if exists(path) {
+			continue
+		}
+		if err := durable.Replace(path, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
@@ -179,8 +187,8 @@ func (f files) move(dir string) (err error) {
 }
 
 func unmountFiles(dir string) error {
-	err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	if errors.Is(err, unix.EINVAL) { // it is not mounted
+	err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) //nolint:forbidigo // a tmpfs, of which this is the only place
+	if errors.Is(err, unix.EINVAL) {                               // it is not mounted
 		return nil
 	}
 	return err

@@ -633,6 +633,24 @@ func TestFilesMended(t *testing.T) {
 	if found := l.Find(t.Context(), w); found.Complete {
 		t.Error("a sandbox with a directory for /etc/hosts counts as complete")
 	}
+	// What is made before something else fails, as in a crash, is whole: nobody would make it again.
+	for inWay := range files {
+		for inside, path := range files {
+			err := os.RemoveAll(path)
+			if inside == inWay && err == nil {
+				err = os.Mkdir(path, 0o755)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Find(t.Context(), w)
+		for inside, path := range files {
+			if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+				t.Errorf("%s is empty", inside)
+			}
+		}
+	}
 	l.clear(pod)
 }
 

@@ -41,9 +41,11 @@ type Key struct{ aead cipher.AEAD }
 
 const keySize = 32
 
+var errKeySize = fmt.Errorf("a key has %d bytes", keySize)
+
 func newKey(raw []byte) (*Key, error) {
 	if len(raw) != keySize {
-		return nil, fmt.Errorf("a key has %d bytes, and not %d", keySize, len(raw))
+		return nil, fmt.Errorf("%w, and not %d", errKeySize, len(raw))
 	}
 	block, err := aes.NewCipher(raw)
 	if err != nil {
@@ -64,7 +66,8 @@ func ReadKey(dir string) (*Key, error) {
 
 func keyFile(dir string) string { return filepath.Join(dir, "key") }
 
-// Seal returns shown, an environment that may be seen by all, with p hidden in one entry more.
+// Seal returns shown, an environment that may be seen by all, with p hidden in one entry more. Another of that name, as an image may have
+// it, is left out of what is shown.
 func (k *Key) Seal(p Process, shown []string) ([]string, error) {
 	plain, err := json.Marshal(p)
 	if err != nil {
@@ -73,7 +76,7 @@ func (k *Key) Seal(p Process, shown []string) ([]string, error) {
 	nonce := make([]byte, k.aead.NonceSize(), k.aead.NonceSize()+len(plain)+k.aead.Overhead())
 	rand.Read(nonce) // it does not fail
 	sealed := k.aead.Seal(nonce, nonce, plain, purpose)
-	return append(slices.Clone(shown), entry+base64.StdEncoding.EncodeToString(sealed)), nil
+	return append(Shown(shown), entry+base64.StdEncoding.EncodeToString(sealed)), nil
 }
 
 // Open opens the entry of an environment that Seal has made.

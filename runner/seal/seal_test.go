@@ -42,6 +42,13 @@ func TestSeal(t *testing.T) {
 		t.Errorf("added: %q", got)
 	}
 
+	p.Env = append(p.Env, entry+"the image's")
+	if env, err := key.Seal(p, append(slices.Clone(shown), entry+"the image's")); err != nil || len(env) != 3 {
+		t.Errorf("of an image that has the variable: %q, %v", env, err)
+	} else if got, err := key.Open(env); err != nil || !reflect.DeepEqual(got, p) {
+		t.Errorf("of an image that has the variable: %+v, %v", got, err)
+	}
+
 	if _, err := testKey(t, 2).Open(env); !errors.Is(err, ErrNoKey) {
 		t.Errorf("with another key: %v", err)
 	}

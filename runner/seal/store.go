@@ -52,12 +52,18 @@ func (s *Store) make() error {
 	if err := inMemory(s.dir); err != nil {
 		return err
 	}
-	if _, err := ReadKey(s.dir); err == nil {
-		return nil // another has made it
+	if _, err := ReadKey(s.dir); !useless(err) {
+		return err // nil: another has made it
 	}
 	raw := make([]byte, keySize)
 	rand.Read(raw) // it does not fail
 	return durable.Replace(keyFile(s.dir), raw, 0o600)
+}
+
+// useless says of an error of ReadKey that there is no key, or no whole one. For another, as with too many open files, the key may be read
+// the next time, and must not be replaced: what was sealed with it would be lost.
+func useless(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrDamaged) || errors.Is(err, errKeySize)
 }
 
 // inMemory makes the directory, for root alone, and mounts a file system for it where its own is on a disk.
@@ -121,7 +127,8 @@ func (s *Store) Drop() error {
 	if _, err := os.Lstat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := unix.Unmount(s.dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) { // no mount point
+	err := unix.Unmount(s.dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) //nolint:forbidigo // a tmpfs, of which this is the only place
+	if err != nil && !errors.Is(err, unix.EINVAL) {                  // no mount point
 		return fmt.Errorf("cannot unmount the directory of the key to Secrets: %w", err)
 	}
 	return foreign.RemoveAll(s.dir)
@@ -135,10 +142,20 @@ func escape(name string) string { return escaping.Replace(name) }
 // Calls says whether a path is one that Runtime has returned, and of which OCI runtime.
 func (s *Store) Calls(path string) (runtime string, ok bool) {
 	dir, runtime := Called(path)
-	if dir != s.dir {
+	if dir != s.dir && !sameDirectory(dir, s.dir) {
 		return "", false
 	}
 	return runtime, true
+}
+
+// sameDirectory: the state directory may be named by another way than before, as /var/run by /run.
+func sameDirectory(a, b string) bool {
+	ofA, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	ofB, err := os.Stat(b)
+	return err == nil && os.SameFile(ofA, ofB)
 }
 
 // Called says, by the path under which solopod-unseal was called, where the store is and which OCI runtime is meant.

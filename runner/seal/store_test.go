@@ -1,13 +1,17 @@
 package seal
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/durable"
 )
 
 func newStore(t *testing.T, parent string) *Store {
@@ -75,12 +79,46 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// A key that cannot be read for a moment is not replaced.
+func TestKeyIsKept(t *testing.T) {
+	for err, want := range map[error]bool{
+		nil: false, unix.EMFILE: false, unix.ENFILE: false, unix.ENOMEM: false, unix.EIO: false, unix.ENOENT: true, durable.ErrDamaged: true, errKeySize: true,
+	} {
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrNoKey, err)
+		}
+		if useless(err) != want {
+			t.Errorf("%v: %t", err, !want)
+		}
+	}
+	s := newStore(t, onDisk(t))
+	sealWith(t, s)
+	before, err := os.ReadFile(keyFile(s.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.make(); err != nil {
+		t.Error(err)
+	}
+	if after, err := os.ReadFile(keyFile(s.dir)); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("it is another one: %v", err)
+	}
+}
+
+// onDisk is a directory that is not in memory: of a machine whose /tmp is, one below /var/tmp.
 func onDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	var on unix.Statfs_t
-	if err := unix.Statfs(dir, &on); err != nil || on.Type == unix.TMPFS_MAGIC {
-		t.Skipf("%s lies in memory (%v); set TMPDIR to a directory of a disk", dir, err)
+	err := unix.Statfs(dir, &on)
+	if err == nil && on.Type == unix.TMPFS_MAGIC {
+		if dir, err = os.MkdirTemp("/var/tmp", "seal"); err == nil {
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			err = unix.Statfs(dir, &on)
+		}
+	}
+	if err != nil || on.Type == unix.TMPFS_MAGIC {
+		t.Fatalf("%s lies in memory, or is not to be had (%v); set TMPDIR to a directory of a disk", dir, err)
 	}
 	return dir
 }
@@ -138,6 +176,17 @@ func TestRuntimeLinks(t *testing.T) {
 		if dir != s.dir || runtime != name || target != s.program || err != nil {
 			t.Errorf("%s: %s leads to %s (%v) and stands for %s in %s", name, path, target, err, runtime, dir)
 		}
+	}
+	// A later start may name the directory in another way.
+	by := filepath.Join(t.TempDir(), "by")
+	if err := os.Symlink(filepath.Dir(s.dir), by); err != nil {
+		t.Fatal(err)
+	}
+	if runtime, ok := NewStore(filepath.Join(by, filepath.Base(s.dir)), s.program).Calls(filepath.Join(s.dir, "runtimes/runc")); !ok || runtime != "runc" {
+		t.Errorf("by a link it is %q, %t", runtime, ok)
+	}
+	if _, ok := NewStore(onDisk(t), s.program).Calls(filepath.Join(s.dir, "runtimes/runc")); ok {
+		t.Error("another's directory counts as the store's")
 	}
 	// A newer version lies elsewhere, and what was made before is called by the same name.
 	moved := NewStore(s.dir, "/elsewhere/solopod-unseal")

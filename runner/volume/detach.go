@@ -36,7 +36,7 @@ func detach(dirs ...string) error {
 	}
 	var errs []error
 	for _, m := range mounts {
-		if err := detachOne(within(resolved, m.Mountpoint), m.Mountpoint, isShared(m)); err != nil {
+		if err := detachOne(within(resolved, m.Mountpoint), m.Mountpoint, hasShared(mounts, m.Mountpoint)); err != nil {
 			errs = append(errs, fmt.Errorf("cannot unmount %s: %w", m.Mountpoint, err))
 		}
 	}
@@ -60,6 +60,11 @@ func mountsIn(dirs []string) ([]*mountinfo.Info, error) {
 
 // isShared: what happens in the mount happens in its copies too (proc_pid_mountinfo(5)).
 func isShared(m *mountinfo.Info) bool { return strings.Contains(m.Optional, "shared:") }
+
+// hasShared says whether one of the mounts at or below a place is.
+func hasShared(mounts []*mountinfo.Info, place string) bool {
+	return slices.ContainsFunc(mounts, func(m *mountinfo.Info) bool { return isShared(m) && within([]string{place}, m.Mountpoint) != "" })
+}
 
 // within is the directory that path is in, or is; empty for none.
 func within(dirs []string, path string) string {
@@ -94,7 +99,7 @@ func detachOne(dir, target string, shared bool) error {
 }
 
 // detachTree unmounts what is mounted at a name in a directory, with all that is mounted in it; nothing may be. It asks nothing of what is
-// mounted there, which may not answer, unless that is shared. Then it may be a copy of a directory of the machine, and the kernel would
+// mounted there, which may not answer, unless something of it is shared. Then that may be a copy of a directory of the machine, and the kernel would
 // unmount what is mounted in the original as well (mount_namespaces(7), shared subtrees): it becomes a slave before, of which that is not so.
 func detachTree(parent *foreign.Dir, name string, shared bool) (err error) {
 	if shared {

@@ -204,7 +204,7 @@ func TestSwappedMeanwhile(t *testing.T) {
 	}
 }
 
-// What was mounted into volumes is unmounted when they go, the innermost first, and stays as it is where it comes from.
+// What was mounted into volumes is unmounted when they go, and stays as it is where it comes from.
 func TestTearDownMounts(t *testing.T) {
 	m := Manager{Root: testbox.Dir(t), State: testbox.Dir(t), Claims: t.TempDir()}
 	resolved := m.Root
@@ -370,8 +370,14 @@ func TestUnmountedCopies(t *testing.T) {
 	if err := m.SetUp(pod, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	share := filepath.Join(m.Find(pod)["v"], "share")
+	share, alone := filepath.Join(m.Find(pod)["v"], "share"), filepath.Join(m.Find(pod)["v"], "alone")
 	if err := errors.Join(os.Mkdir(share, 0o755), unix.Mount(tree, share, "", unix.MS_BIND|unix.MS_REC, "")); err != nil {
+		t.Fatal(err)
+	}
+	// And one that lies in a mount which is not shared.
+	in := filepath.Join(alone, "share")
+	if err := errors.Join(os.Mkdir(alone, 0o755), unix.Mount("tmpfs", alone, "tmpfs", 0, "size=64k"), unix.Mount("", alone, "", unix.MS_PRIVATE, ""),
+		os.Mkdir(in, 0o755), unix.Mount(tree, in, "", unix.MS_BIND|unix.MS_REC, "")); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.TearDown("u"); err != nil {

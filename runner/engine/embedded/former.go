@@ -29,7 +29,8 @@ import (
 
 // Earlier versions of Solopod left values of Secrets in containerd's database: in the records of containers, and in pages that were
 // freed with them. The first start of this one seals those records, writes the database anew without freed pages, and writes zeros over
-// the old file. A crash leaves the one or the other database, and the next start does it again. The containers run on.
+// the old file. A crash leaves the one or the other database, and the next start does it again; the old file keeps a name until the
+// zeros are in it. The containers run on.
 
 // sealedMark says that the database beside it was never written by such a version, or has been cleaned.
 const sealedMark = "sealed"
@@ -42,10 +43,14 @@ func (c Config) cleanFormer(ctx context.Context) (clean bool) {
 	if _, err := os.Lstat(sealedMarkOf(c.Root)); err == nil || c.Seal == nil {
 		return false
 	}
-	if _, err := os.Lstat(meta); errors.Is(err, fs.ErrNotExist) {
+	err := erase(meta) // of a start that was cut off
+	if _, missing := os.Lstat(meta); err == nil && errors.Is(missing, fs.ErrNotExist) {
 		return true
 	}
-	if err := c.clean(ctx, meta); err != nil {
+	if err == nil {
+		err = c.clean(ctx, meta)
+	}
+	if err != nil {
 		slog.Error("values of Secrets that an earlier version left in containerd's database are still there; the next start tries again", "err", err)
 		return false
 	}
@@ -154,29 +159,54 @@ func rewrite(db *bolt.DB, path string) error {
 	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
 		return errors.Join(err, os.Remove(building))
 	}
-	old, err := durable.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
+	if err := os.Link(path, path+formerSuffix); err != nil {
 		return err
 	}
-	defer old.Close() //nolint:errcheck // overwrite tells
 	if err := os.Rename(building, path); err != nil {
 		return err
 	}
 	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return overwrite(old)
+	return erase(path)
 }
 
-// overwrite writes zeros over a file that is in no directory any more. A disk that moves what is written may keep the old blocks.
-func overwrite(f *os.File) error {
+// formerSuffix ends the name under which the old database is found until it is erased.
+const formerSuffix = ".former"
+
+// erase writes zeros over the database that the one at path has replaced, and removes it; there may be none. Where it is the same file
+// still, it was not replaced.
+func erase(path string) error {
+	former := path + formerSuffix
+	f, err := durable.OpenFile(former, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // overwrite tells
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
+	now, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || !os.SameFile(now, info) {
+		if err := overwrite(f, info.Size()); err != nil {
+			return err
+		}
+	}
+	return os.Remove(former)
+}
+
+// overwrite writes zeros over a file. A disk that moves what is written may keep the old blocks.
+func overwrite(f *os.File, size int64) error {
 	zeros := make([]byte, 1<<20)
-	for at := int64(0); at < info.Size(); at += int64(len(zeros)) {
-		n := min(int64(len(zeros)), info.Size()-at)
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		n := min(int64(len(zeros)), size-at)
 		if _, err := f.WriteAt(zeros[:n], at); err != nil {
 			return err
 		}

@@ -203,6 +203,31 @@ func TestCleanFormerAfterCrash(t *testing.T) {
 				f.t.Fatalf("there are no freed pages (%v)", err)
 			}
 		},
+		"before the new database took the old one's place": func(f *former) {
+			if err := os.Link(f.meta, f.meta+formerSuffix); err != nil {
+				f.t.Fatal(err)
+			}
+		},
+		"before the zeros": func(f *former) {
+			old, err := os.ReadFile(f.meta)
+			if err != nil || !f.cleanFormer(f.ctx) {
+				f.t.Fatalf("it is not clean (%v)", err)
+			}
+			if err := os.WriteFile(f.meta+formerSuffix, old, 0o600); err != nil {
+				f.t.Fatal(err)
+			}
+			file, err := os.Open(f.meta + formerSuffix)
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			f.t.Cleanup(func() {
+				defer file.Close()
+				blocks := make([]byte, len(old))
+				if _, err := file.ReadAt(blocks, 0); err != nil || len(bytes.Trim(blocks, "\x00")) > 0 {
+					f.t.Errorf("the old file is not overwritten (%v)", err)
+				}
+			})
+		},
 		"before the mark": func(f *former) { f.cleanFormer(f.ctx) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,8 +237,10 @@ func TestCleanFormerAfterCrash(t *testing.T) {
 				t.Fatal("it is not clean")
 			}
 			f.good()
-			if _, err := os.Lstat(f.meta + ".new"); err == nil {
-				t.Error("a half of a database is left")
+			for _, left := range []string{".new", formerSuffix} {
+				if _, err := os.Lstat(f.meta + left); err == nil {
+					t.Errorf("%s is left", f.meta+left)
+				}
 			}
 		})
 	}

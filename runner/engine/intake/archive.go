@@ -20,6 +20,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/solopod/solopod/runner/archive"
 )
 
 // ErrNoArchive says that what was read is neither an OCI nor a Docker archive.
@@ -53,6 +55,8 @@ type reading struct {
 
 	written int64 // since the disk was looked at
 	entries int
+	names   int   // how long all names are, which are kept in memory
+	read    int64 // again, of what is in the store or in memory
 }
 
 // Read reads an archive, also one that is compressed as a whole, and returns its images. Their content is in the store, with the labels that
@@ -106,10 +110,15 @@ func (r *reading) files(ctx context.Context, in *tar.Reader) error {
 		if len(h.Name) > maxName || len(h.Linkname) > maxName {
 			return refuse("a file of the archive has a name of more than %d characters: %q...", maxName, h.Name[:min(len(h.Name), 60)])
 		}
-		switch h.Typeflag {
-		case tar.TypeReg:
+		if r.names += len(h.Name) + len(h.Linkname); r.names > maxNames {
+			return refuse("the names of the archive's files take up more than %s", size(maxNames))
+		}
+		switch {
+		case archive.IsSparse(h): // what is written of it is nowhere in the stream, where it would be counted
+			err = refuse("it is a sparse file, which archives of images do not have: make it without them (tar without --sparse)")
+		case h.Typeflag == tar.TypeReg:
 			err = r.file(ctx, path.Clean(h.Name), h.Size, in)
-		case tar.TypeSymlink: // docker save had them for layers that are the same
+		case h.Typeflag == tar.TypeSymlink: // docker save had them for layers that are the same
 			r.links[path.Clean(h.Name)] = path.Join(path.Dir(h.Name), h.Linkname)
 		}
 		if err != nil {
@@ -300,12 +309,34 @@ type readerAt struct{ *bytes.Reader }
 
 func (readerAt) Close() error { return nil }
 
-// ReaderAt reads a blob of the archive, or one that the store has.
-func (r *reading) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
-	if data, ok := r.small[desc.Digest]; ok {
-		return readerAt{bytes.NewReader(data)}, nil
+// again is a blob that is read again. An archive of a few MiB may name the same thing from thousands of places, and have it read and
+// decoded for each.
+type again struct {
+	content.ReaderAt
+	reading *reading
+}
+
+func (a again) ReadAt(p []byte, at int64) (int, error) {
+	n, err := a.ReaderAt.ReadAt(p, at)
+	if a.reading.read += int64(n); a.reading.read > maxRead {
+		return 0, refuse("what describes the images of the archive has to be read over and over, more than %s of it", size(maxRead))
 	}
-	return r.Store.ReaderAt(ctx, desc)
+	return n, err
+}
+
+// ReaderAt reads a blob of the archive, or one that the store has. It ends with ctx.
+func (r *reading) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if data, ok := r.small[desc.Digest]; ok {
+		return again{readerAt{bytes.NewReader(data)}, r}, nil
+	}
+	blob, err := r.Store.ReaderAt(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	return again{blob, r}, nil
 }
 
 // Intact says whether content is what its digest says.

@@ -38,12 +38,16 @@ const (
 	maxEntries = 100_000
 	// maxName is for a file's name in an archive, in bytes: they are digests.
 	maxName = 1024
+	// maxNames is for all of them, in bytes.
+	maxNames = 16 << 20
 	// maxDepth is how deep indexes may name indexes. One for the platforms is usual, one above it for a list of images is known.
 	maxDepth = 4
 	// maxDescriptors is for all that an archive's indexes and manifests name.
 	maxDescriptors = 10_000
 	// maxLayers is what overlayfs takes (fs/overlayfs/params.c, OVL_MAX_STACK).
 	maxLayers = 500
+	// maxRead is for what of an archive's indexes, manifests and configurations is read, each time that it is.
+	maxRead = 32 << 20
 	// maxFiles is for what the layers of one image bring.
 	maxFiles = 5_000_000
 )

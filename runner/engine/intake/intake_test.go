@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,8 +261,13 @@ func TestRefused(t *testing.T) {
 		"no JSON":              {func(s *shelf) { s.called("web:1", ofConfig(s, []byte("no"))) }, "is no configuration of an image"},
 		"a huge index":         {func(s *shelf) { s.add("index.json", make([]byte, maxJSON+1)) }, `"index.json" of the archive: it has 4.0 MiB`},
 		"a long file name":     {func(s *shelf) { s.add(strings.Repeat("n", maxName+1), nil) }, "a name of more than 1024 characters"},
-		"too many files":       {func(s *shelf) { s.files = make([]file, maxEntries+1); name(s.files) }, "more than 100000 files"},
-		"another version":      {func(s *shelf) { s.add("oci-layout", []byte(`{"imageLayoutVersion":"9"}`)) }, `version "9" of the OCI layout`},
+		"long file names": {func(s *shelf) {
+			for i := range maxNames / 1000 {
+				s.add(strings.Repeat("n", 1000)+fmt.Sprint(i), nil)
+			}
+		}, "names of the archive's files take up more than 16.0 MiB"},
+		"too many files":  {func(s *shelf) { s.files = make([]file, maxEntries+1); name(s.files) }, "more than 100000 files"},
+		"another version": {func(s *shelf) { s.add("oci-layout", []byte(`{"imageLayoutVersion":"9"}`)) }, `version "9" of the OCI layout`},
 		"a layer that is not there": {func(s *shelf) {
 			s.add("manifest.json", []byte(`[{"Config":"c","RepoTags":["w"],"Layers":["/etc/passwd"]}]`))
 			s.add("c", []byte("{}"))
@@ -268,6 +275,11 @@ func TestRefused(t *testing.T) {
 		"layers of Docker, too many": {func(s *shelf) {
 			s.add("manifest.json", encode(s.t, []dockerImage{{Layers: make([]string, maxLayers+1)}}))
 		}, "501 layers"},
+		"a configuration over and over": {func(s *shelf) { s.called("web:1", ofOneConfig(s, 30)) }, "read over and over"},
+		"a configuration of Docker's, over and over": {func(s *shelf) {
+			s.add("manifest.json", encode(s.t, slices.Repeat([]dockerImage{{Config: "c"}}, 30)))
+			s.add("c", encode(s.t, ocispec.Image{Author: strings.Repeat("a", maxJSON-1000)}))
+		}, "read over and over"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t)
@@ -339,6 +351,41 @@ func wide(s *shelf) ocispec.Descriptor {
 func ofConfig(s *shelf, config []byte) ocispec.Descriptor {
 	d := s.put("x", config)
 	return s.putJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, Config: d, Layers: []ocispec.Descriptor{}})
+}
+
+// ofOneConfig is an index of images that have the same large configuration.
+func ofOneConfig(s *shelf, n int) ocispec.Descriptor {
+	config := s.putJSON(ocispec.MediaTypeImageConfig, ocispec.Image{Platform: platforms.DefaultSpec(), Author: strings.Repeat("a", maxJSON-1000)})
+	var list []ocispec.Descriptor
+	for i := range n {
+		list = append(list, s.putJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+			Versioned: specs.Versioned{SchemaVersion: 2}, Config: config, Layers: []ocispec.Descriptor{}, Annotations: map[string]string{"n": fmt.Sprint(i)},
+		}))
+	}
+	return s.indexOf(list...)
+}
+
+// A sparse file, which a few bytes describe, is not written out.
+func TestSparse(t *testing.T) {
+	for _, form := range []string{"gnu", "posix --sparse-version=1.0", "posix --sparse-version=0.1", "posix --sparse-version=0.0"} {
+		s, from := newShelf(t), t.TempDir()
+		if err := os.WriteFile(filepath.Join(from, "layer.tar"), []byte("a few"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(from, "layer.tar"), 64<<20); err != nil {
+			t.Fatal(err)
+		}
+		packed, err := exec.CommandContext(t.Context(), "tar", append(strings.Fields("--format="+form), "--sparse", "-C", from, "-c", "layer.tar")...).Output()
+		if err != nil || len(packed) > 1<<20 {
+			t.Fatalf("%s: %d bytes, %v", form, len(packed), err)
+		}
+		if _, err := s.read(bytes.NewReader(packed)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `"layer.tar" of the archive: it is a sparse file`) {
+			t.Errorf("%s: %v", form, err)
+		}
+		if blobs, halves := s.has(); len(blobs) != 0 || halves != 0 {
+			t.Errorf("%s: %d blobs and %d halves are left", form, len(blobs), halves)
+		}
+	}
 }
 
 // What is no archive is told from one that is damaged, and neither is written.

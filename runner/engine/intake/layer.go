@@ -2,6 +2,7 @@ package intake
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -119,6 +120,7 @@ func countLayer(ctx context.Context, mediaType string) (diff.StreamProcessorInit
 type layer struct {
 	*account
 	from    io.ReadCloser
+	out     *bufio.Reader // of examined: an entry takes some reads of a few bytes
 	packed  int64
 	read    int64 // of the stream
 	claimed int64 // by the entries so far
@@ -131,6 +133,7 @@ type layer struct {
 func newLayer(from io.ReadCloser, a *account, packed int64) *layer {
 	r, w := io.Pipe()
 	l := &layer{account: a, from: from, packed: packed, look: w, looked: make(chan struct{})}
+	l.out = bufio.NewReaderSize(examined{l}, atOnce)
 	go func() {
 		defer close(l.looked)
 		err := rescue.Do("look into a layer", func() error { return l.examine(r) })
@@ -142,14 +145,27 @@ func newLayer(from io.ReadCloser, a *account, packed int64) *layer {
 // MediaType is what comes out.
 func (l *layer) MediaType() string { return ocispec.MediaTypeImageLayer }
 
-func (l *layer) Read(b []byte) (int, error) {
+// atOnce is how much of a layer is looked at at a time.
+const atOnce = 64 << 10
+
+func (l *layer) Read(b []byte) (int, error) { return l.out.Read(b) }
+
+// examined is the stream, of which nothing comes out that was not looked at.
+type examined struct{ *layer }
+
+func (l examined) Read(b []byte) (int, error) {
 	n, err := l.from.Read(b)
 	l.read += int64(n)
 	if l.MaxSize == 0 && tooLarge(l.read, l.packed) {
 		return 0, l.bomb(l.read)
 	}
-	if _, err := l.look.Write(b[:n]); err != nil {
-		return 0, err
+	if _, lookErr := l.look.Write(b[:n]); lookErr != nil {
+		return 0, lookErr
+	}
+	// examine has all of it now. That it asks for more says that it has looked at all of it as well: a header may be the last of what was
+	// read, and of a sparse file it is enough to fill a disk.
+	if _, lookErr := l.look.Write(nil); lookErr != nil {
+		return 0, lookErr
 	}
 	return n, err
 }
@@ -166,12 +182,13 @@ func (l *layer) Close() error {
 }
 
 // examine looks at the entries as they come. Of what is no tar stream who reads it complains.
-func (l *layer) examine(r io.Reader) error {
-	entries := tar.NewReader(r)
+func (l *layer) examine(stream io.Reader) error {
+	in := bufio.NewReaderSize(stream, atOnce) // it asks for more when it has passed all on
+	entries := tar.NewReader(in)
 	for {
 		h, err := entries.Next()
 		if err != nil {
-			_, err = io.Copy(io.Discard, r)
+			_, err = io.Copy(io.Discard, in)
 			return err
 		}
 		if err := l.entry(h); err != nil {

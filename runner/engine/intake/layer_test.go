@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -110,6 +111,44 @@ func TestLayerLimits(t *testing.T) {
 			t.Errorf("layer %d: %v", i, err)
 		}
 		p.Close()
+	}
+}
+
+// sparseHeader is that of a file which is one hole of 4 GiB, in GNU tar's old form: whoever gets it can write all of that, and needs nothing
+// more of the stream.
+func sparseHeader(t *testing.T, name string) []byte {
+	t.Helper()
+	b := header(t, tar.Header{Name: name, Typeflag: tar.TypeReg, Format: tar.FormatGNU})
+	const size = "40000000000\x00" // octal
+	b[156] = tar.TypeGNUSparse
+	copy(b[386:], size+"00000000000\x00") // the file's only piece: nothing, at its end
+	copy(b[483:], size)
+	copy(b[148:], "        ")
+	sum := 0
+	for _, c := range b[:512] {
+		sum += int(c)
+	}
+	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return b
+}
+
+// A refused entry does not come out, not even when it is the last thing of what was read at once: of a sparse file everything is in it.
+func TestNoRefusedEntryComesOut(t *testing.T) {
+	bomb := sparseHeader(t, "sparse")
+	if h, err := tar.NewReader(bytes.NewReader(bomb)).Next(); err != nil || h.Size != 4<<30 {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	for range 1000 {
+		ctx := context.WithValue(Begin(t.Context(), Limits{}), packedKey{}, int64(len(bomb)))
+		p, err := diff.GetProcessor(ctx, stream{bytes.NewReader(bomb)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := tar.NewReader(p).Next()
+		p.Close()
+		if !errors.Is(err, ErrRefused) {
+			t.Fatalf("it came out: %+v, %v", h, err)
+		}
 	}
 }
 

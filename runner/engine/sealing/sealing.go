@@ -60,7 +60,8 @@ func Pattern(r containers.Container, ledger *seal.Ledger) (*specs.Process, error
 	if err := json.Unmarshal(r.Spec.GetValue(), &s); err != nil {
 		return nil, fmt.Errorf("cannot read the container's spec: %w", err)
 	}
-	if s.Process == nil || !seal.Is(s.Process.Env) {
+	// Where nothing was sealed, a variable of that name is the image's or the manifest's own.
+	if s.Process == nil || r.Labels[Label] == "" || !seal.Is(s.Process.Env) {
 		return s.Process, nil
 	}
 	switch plain, ok := ledger.Open(r.ID, s.Process.Env); {

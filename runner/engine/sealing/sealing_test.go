@@ -96,6 +96,10 @@ func TestPattern(t *testing.T) {
 	if p := pattern("", plain); !slices.Equal(p.Env, plain.Process.Env) {
 		t.Errorf("not sealed: %q", p.Env)
 	}
+	own := &specs.Spec{Process: &specs.Process{Env: []string{"SOLOPOD_SEALED=the image's", "A=1"}}}
+	if p := pattern("", own); !slices.Equal(p.Env, own.Process.Env) {
+		t.Errorf("an image's own variable: %q", p.Env)
+	}
 	ledger.Forget("id") // and the key with it
 	for _, label := range []string{AtStart, Later} {
 		if p := pattern(label, sealed); !slices.Equal(p.Env, []string{"PATH=/bin"}) {
