@@ -28,12 +28,15 @@ func TestRefused(t *testing.T) {
 		create + runc + "fork/exec /proc/self/exe: resource temporarily unavailable":                                             false,
 		create + "creating cgroup: Cannot allocate memory":                                                                       false,
 		create + `unable to retrieve OCI runtime error (open /run/log.json: no such file or directory): exec: "runc": not found`: false,
-		create + "exit status 1: unknown":                                                                                        false,
-		create + "signal: killed":                                                                                                false,
-		begin + "cannot start a container that has stopped: unknown":                                                             false,
-		"failed to mount rootfs component: no such file or directory":                                                            false,
-		"failed to start shim: fork/exec /usr/bin/shim: no such file or directory":                                               false,
-		"transport is closing": false,
+		create + `solopod-unseal: cannot run runc: exec: "runc": executable file not found in $PATH: unknown`:                    false,
+		create + "solopod-unseal: cannot run runc: the key to the values of Secrets is gone with the state directory: unknown":   false,
+		create + runc + `exec: "solopod-unseal: ": executable file not found in $PATH`:                                           true,
+		create + "exit status 1: unknown":                                          false,
+		create + "signal: killed":                                                  false,
+		begin + "cannot start a container that has stopped: unknown":               false,
+		"failed to mount rootfs component: no such file or directory":              false,
+		"failed to start shim: fork/exec /usr/bin/shim: no such file or directory": false,
+		"transport is closing":                                                     false,
 	} {
 		for _, err := range []error{native(status.Error(codes.Unknown, says)), fmt.Errorf("cannot create it: %w", native(status.Error(codes.Unknown, says)))} {
 			got := refused(err)

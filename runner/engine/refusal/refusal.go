@@ -21,8 +21,9 @@ func (r refused) Unwrap() error        { return r.error }
 // runtimeError). They come as text through the shim and containerd, which know no kinds of them.
 var reported = regexp.MustCompile(`OCI runtime (?:create|start) failed: ((?s:.+))`)
 
-// silent is what the shim says of an OCI runtime that has left no words: it could not be executed, was killed, or ended.
-var silent = regexp.MustCompile(`^(unable to retrieve OCI runtime error|exit status \d+|signal: |fork/exec |context |exec: "[^"]*": executable file not found)`)
+// silent is what the shim says of an OCI runtime that has left no words: it could not be executed, was killed, or ended. solopod-unseal,
+// which calls it where something is sealed, has words of its own for that.
+var silent = regexp.MustCompile(`^(solopod-unseal: |unable to retrieve OCI runtime error|exit status \d+|signal: |fork/exec |context |exec: "[^"]*": executable file not found)`)
 
 // machines are faults of the machine in the words of a runtime: the errors of system calls at the end, which a name in a manifest
 // cannot bring about there, and the runtime's own about its processes and the container's cgroup.
