@@ -66,7 +66,7 @@ func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (
 			return "", err
 		}
 	}
-	return found.Lacks(pod), fill(s.file(pod, writtenResolvConf), contents[resolvConf], os.O_CREATE)
+	return found.Lacks(pod), fill(s.files(pod).inState(writtenResolvConf), contents[resolvConf], os.O_CREATE)
 }
 
 // contents are what is in the files, by their names, and the machine's resolver configuration of which they were made.
@@ -107,7 +107,7 @@ func (s *Sandboxes) ShowResolver(ctx context.Context, w plan.ShowResolver) state
 
 func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content string) error {
 	paths := []string{filepath.Join(s.files(pod).dir(), resolvConf)}
-	if old := s.file(pod, resolvConf); old != paths[0] && exists(old) { // what has begun under an earlier version sees that
+	if old := s.files(pod).inState(resolvConf); old != paths[0] && exists(old) { // what has begun under an earlier version sees that
 		paths = append(paths, old)
 	}
 	replaced := map[string]int{} // path -> bytes that it has
@@ -131,7 +131,7 @@ func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content strin
 		return err
 	}
 	// It is noted first: one that is killed in between would take its own for a container's.
-	if err := fill(s.file(pod, nextResolvConf), content, os.O_CREATE); err != nil {
+	if err := fill(s.files(pod).inState(nextResolvConf), content, os.O_CREATE); err != nil {
 		return err
 	}
 	var errs []error
@@ -143,7 +143,7 @@ func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content strin
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return fill(s.file(pod, writtenResolvConf), content, os.O_CREATE)
+	return fill(s.files(pod).inState(writtenResolvConf), content, os.O_CREATE)
 }
 
 // wroteResolver says whether Solopod wrote what the pod's resolver configuration has. replace may have been cut off before the end, behind

@@ -56,14 +56,14 @@ func (s *Sandboxes) files(pod *v1.Pod) files { return files{s.Dirs, string(pod.U
 // dir is where they are. A pod of an earlier version that could get no file system of its own has them in its state directory.
 func (f files) dir() string {
 	dir := f.dirs.Files(f.uid)
-	if !mounted(dir) && exists(f.old(fileNames["/etc/hosts"])) {
+	if !mounted(dir) && exists(f.inState(fileNames["/etc/hosts"])) {
 		return f.dirs.StateDir(f.uid)
 	}
 	return dir
 }
 
-// old is where earlier versions had one.
-func (f files) old(name string) string { return filepath.Join(f.dirs.StateDir(f.uid), name) }
+// inState is a path in the pod's state directory, where earlier versions had these files, too.
+func (f files) inState(name string) string { return filepath.Join(f.dirs.StateDir(f.uid), name) }
 
 // makeFiles makes the files, empty.
 func makeFiles(dir string) error {
@@ -155,7 +155,7 @@ const mostOfFile = 1 << 20
 func (f files) move(dir string) (err error) {
 	contents := map[string]string{}
 	for _, name := range fileNames {
-		content, err := foreign.ReadFile(f.old(name), mostOfFile)
+		content, err := foreign.ReadFile(f.inState(name), mostOfFile)
 		if err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func unmountFiles(dir string) error {
 func (f files) usage() int64 {
 	var total int64
 	for _, name := range fileNames {
-		total += fileUsage(filepath.Join(f.dirs.Files(f.uid), name)) + fileUsage(f.old(name))
+		total += fileUsage(filepath.Join(f.dirs.Files(f.uid), name)) + fileUsage(f.inState(name))
 	}
 	return total
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -253,9 +252,4 @@ func (s *Sandboxes) SetLimits(ctx context.Context, w plan.SetLimits) state.Limit
 		return state.LimitsSet{Problem: state.Problem{Reason: "FailedResize", Message: err.Error()}}
 	}
 	return state.LimitsSet{Limits: limits, Resized: w.Resized}
-}
-
-// file is a path in the pod's state directory.
-func (s *Sandboxes) file(pod *v1.Pod, name string) string {
-	return filepath.Join(s.Dirs.StateDir(string(pod.UID)), name)
 }
