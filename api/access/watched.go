@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 // lookLimit is how long a request waits for files, which are local ones as a rule. Only one request does, of those that come while a look
@@ -83,16 +85,22 @@ func (w *watched[T]) leave(looked <-chan struct{}) {
 // refresh reads the files when they are others than before, and closes looked.
 func (w *watched[T]) refresh(looked chan<- struct{}) {
 	value, before := w.last() // written here alone
-	err := before
-	if seen, lerr := w.look(); lerr != nil {
-		err, w.seen = lerr, ""
-	} else if err != nil || seen != w.seen {
-		var read T
-		if read, err = w.load(); err == nil {
-			value = read
+	err := rescue.Do("a look at "+w.what, func() error { // who has made the files is not who may end the daemon
+		seen, err := w.look()
+		if err != nil {
+			w.seen = ""
+			return err
+		}
+		if before == nil && seen == w.seen {
+			return nil
 		}
 		w.seen = seen
-	}
+		read, err := w.load()
+		if err == nil {
+			value = read
+		}
+		return err
+	})
 	if err != nil && !w.keep {
 		var none T
 		value = none
