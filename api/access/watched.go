@@ -84,7 +84,7 @@ func (w *watched[T]) leave(looked <-chan struct{}) {
 
 // refresh reads the files when they are others than before, and closes looked.
 func (w *watched[T]) refresh(looked chan<- struct{}) {
-	value, before := w.last() // written here alone
+	value, before := w.last()                            // written here alone
 	err := rescue.Do("a look at "+w.what, func() error { // who has made the files is not who may end the daemon
 		seen, err := w.look()
 		if err != nil {
