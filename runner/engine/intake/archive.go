@@ -55,8 +55,10 @@ type reading struct {
 
 	written int64 // since the disk was looked at
 	entries int
-	names   int   // how long all names are, which are kept in memory
-	read    int64 // again, of what is in the store or in memory
+	// blobsWritten are those of the archive's that went to the store at once. Each is some transactions of containerd's.
+	blobsWritten int
+	names        int   // how long all names are, which are kept in memory
+	read         int64 // again, of what is in the store or in memory
 }
 
 // Read reads an archive, also one that is compressed as a whole, and returns its images. Their content is in the store, with the labels that
@@ -139,6 +141,9 @@ func (r *reading) file(ctx context.Context, name string, length int64, in io.Rea
 	expected := digestOf(name)
 	if length <= maxSmall && r.memory+int(length) <= mostOfSmall {
 		return r.remember(name, expected, in)
+	}
+	if r.blobsWritten++; r.blobsWritten > maxDescriptors {
+		return refuse("the archive has more than %d blobs, which nothing can name", maxDescriptors)
 	}
 	if r.written += length; r.written >= oftenBytes {
 		r.written = 0

@@ -365,6 +365,38 @@ func ofOneConfig(s *shelf, n int) ocispec.Descriptor {
 	return s.indexOf(list...)
 }
 
+// nowhere is a store that keeps nothing.
+type nowhere struct{ content.Store }
+
+func (nowhere) Writer(context.Context, ...content.WriterOpt) (content.Writer, error) {
+	return sink{}, nil
+}
+
+func (nowhere) Abort(context.Context, string) error { return nil }
+
+type sink struct{ content.Writer }
+
+func (sink) Write(b []byte) (int, error) { return len(b), nil }
+
+func (sink) Commit(context.Context, int64, digest.Digest, ...content.Opt) error { return nil }
+
+func (sink) Close() error { return nil }
+
+// Small files beyond those that are kept in memory are as few as an archive can name: each costs the disk.
+func TestManySmallBlobs(t *testing.T) {
+	s := newShelf(t)
+	for i := range mostOfSmall / maxSmall {
+		s.add(fmt.Sprint("large", i), bytes.Repeat([]byte{byte(i)}, maxSmall))
+	}
+	for i := range maxDescriptors + 1 {
+		s.add(fmt.Sprint("small", i), []byte("x"))
+	}
+	_, err := Archive{Store: nowhere{}, Name: naming}.Read(t.Context(), bytes.NewReader(s.bytes()))
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "more than 10000 blobs") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A sparse file, which a few bytes describe, is not written out.
 func TestSparse(t *testing.T) {
 	for _, form := range []string{"gnu", "posix --sparse-version=1.0", "posix --sparse-version=0.1", "posix --sparse-version=0.0"} {
