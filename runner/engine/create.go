@@ -38,6 +38,8 @@ func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, e
 			c.sealed.Forget(r.ID)
 			return 0, err
 		}
+	} else {
+		r.Labels = labelled(r.Labels, sealing.Nothing)
 	}
 	spec, err := typeurl.MarshalAny(r.Spec)
 	if err != nil {
