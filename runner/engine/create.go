@@ -43,6 +43,8 @@ func (c *Containers) Create(ctx context.Context, r CreateRequest) (pid uint32, e
 		if r, err = c.seal(r); err != nil {
 			return 0, err
 		}
+	} else {
+		r.Labels = labelled(r.Labels, sealing.Nothing)
 	}
 	spec, err := typeurl.MarshalAny(r.Spec)
 	if err != nil {

@@ -20,7 +20,8 @@ func (e *Engine) findSealed(ctx context.Context, unclear bool) {
 	}
 	var records []containers.Container
 	err := e.call(ctx, answerLimit, "list containers", func(ctx context.Context) (err error) {
-		records, err = e.client.ContainerService().List(ctx, "labels."+strconv.Quote(sealing.Label))
+		is := "labels." + strconv.Quote(sealing.Label) + "=="
+		records, err = e.client.ContainerService().List(ctx, is+sealing.AtStart, is+sealing.Later)
 		return err
 	})
 	if err != nil {
@@ -41,10 +42,18 @@ func (c *Containers) seal(r CreateRequest) (CreateRequest, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Runtime, r.Labels = runtime, maps.Clone(r.Labels)
-	r.Labels[sealing.Label] = sealing.AtStart
+	r.Runtime, r.Labels = runtime, labelled(r.Labels, sealing.AtStart)
 	r.Spec, err = sealing.Spec(r.Spec, *r.Shown, key)
 	return r, err
+}
+
+func labelled(labels map[string]string, sealed string) map[string]string {
+	all := maps.Clone(labels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[sealing.Label] = sealed
+	return all
 }
 
 // Process returns the main process of a container's spec, as the pattern for an Exec: that of Exec must be made of it by changing the

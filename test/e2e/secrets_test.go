@@ -12,8 +12,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
+	bolt "go.etcd.io/bbolt"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -264,6 +266,11 @@ func TestSecretsOfCommands(t *testing.T) {
 
 // What an earlier version has written in plain sight is hidden at the first start; its containers run on, and commands have everything.
 func TestSecretsOfFormerVersion(t *testing.T) {
+	t.Run("first upgrade", func(t *testing.T) { secretsOfFormerVersion(t, true) })
+	t.Run("after a downgrade", func(t *testing.T) { secretsOfFormerVersion(t, false) })
+}
+
+func secretsOfFormerVersion(t *testing.T, first bool) {
 	const value = "value-in-plain-sight"
 	b := newBox(t, embedded)
 	b.apply("map.yaml", configMap("map", "{VALUE: "+value+"}")) // which is written down as Secrets were
@@ -277,8 +284,11 @@ func TestSecretsOfFormerVersion(t *testing.T) {
 	if len(b.holding(value)) < 2 {
 		t.Fatal("the value is not in database and bundle")
 	}
-	if err := os.Remove(b.path("root/containerd/io.containerd.metadata.v1.bolt/sealed")); err != nil {
-		t.Fatal(err)
+	b.dropLabel("io.solopod.sealed") // of which an earlier version knows nothing
+	if first {
+		if err := os.Remove(b.path("root/containerd/io.containerd.metadata.v1.bolt/sealed")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.start()
 	for range 2 {
@@ -296,5 +306,21 @@ func TestSecretsOfFormerVersion(t *testing.T) {
 	b.waitGone("pod")
 	if exists(b.path("state/seal")) {
 		t.Error("the key is still there")
+	}
+}
+
+// dropLabel takes a label from all records of containers in the database of the containerd inside, which must not run.
+func (b *box) dropLabel(label string) {
+	b.t.Helper()
+	db, err := bolt.Open(b.path("root/containerd/io.containerd.metadata.v1.bolt/meta.db"), 0o600, &bolt.Options{Timeout: 10 * time.Second, NoFreelistSync: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		records := tx.Bucket([]byte("v1")).Bucket([]byte("solopod")).Bucket([]byte("containers"))
+		return records.ForEachBucket(func(id []byte) error { return records.Bucket(id).Bucket([]byte("labels")).Delete([]byte(label)) })
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		b.t.Fatal(err)
 	}
 }

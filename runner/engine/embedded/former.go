@@ -32,7 +32,8 @@ import (
 // the old file. A crash leaves the one or the other database, and the next start does it again; the old file keeps a name until the
 // zeros are in it. The containers run on.
 
-// sealedMark says that the database beside it was never written by such a version, or has been cleaned.
+// sealedMark says that the database beside it was never written by such a version, or has been cleaned. A record without a label tells that
+// one has written to it since, after a downgrade.
 const sealedMark = "sealed"
 
 func sealedMarkOf(root string) string { return filepath.Join(root, metadataDir, sealedMark) }
@@ -40,12 +41,23 @@ func sealedMarkOf(root string) string { return filepath.Join(root, metadataDir, 
 // cleanFormer does so, unless it was done. It says whether the mark may be made: where it fails, the next start tries again.
 func (c Config) cleanFormer(ctx context.Context) (clean bool) {
 	meta := filepath.Join(c.Root, metadataDir, "meta.db")
-	if _, err := os.Lstat(sealedMarkOf(c.Root)); err == nil || c.Seal == nil {
+	if c.Seal == nil {
 		return false
 	}
-	err := erase(meta) // of a start that was cut off
+	_, err := os.Lstat(sealedMarkOf(c.Root))
+	marked := err == nil
+	err = nil
+	if !marked {
+		err = erase(meta) // of a start that was cut off
+	}
 	if _, missing := os.Lstat(meta); err == nil && errors.Is(missing, fs.ErrNotExist) {
-		return true
+		return !marked
+	}
+	if marked {
+		if !formerSince(ctx, meta) {
+			return false
+		}
+		c.unmark()
 	}
 	if err == nil {
 		err = c.clean(ctx, meta)
@@ -55,6 +67,28 @@ func (c Config) cleanFormer(ctx context.Context) (clean bool) {
 		return false
 	}
 	return true
+}
+
+// formerSince says whether an earlier version has recorded a container after the database was cleaned.
+func formerSince(ctx context.Context, meta string) bool {
+	db, err := bolt.Open(meta, 0o600, databaseOptions())
+	if err != nil {
+		return false // containerd, which opens it next, says why
+	}
+	defer db.Close() //nolint:errcheck // only read from
+	records, err := metadata.NewContainerStore(metadata.NewDB(db, nil, nil)).List(namespaces.WithNamespace(ctx, engine.Namespace))
+	return err == nil && slices.ContainsFunc(records, func(r containers.Container) bool { return r.Labels[sealing.Label] == "" })
+}
+
+// unmark has the next start go on with a cleaning that is not finished.
+func (c Config) unmark() {
+	err := os.Remove(sealedMarkOf(c.Root))
+	if err == nil {
+		err = durable.SyncDir(filepath.Join(c.Root, metadataDir))
+	}
+	if err != nil {
+		slog.Warn("if this start does not clean containerd's database of values of Secrets, the next one may not either", "err", err)
+	}
 }
 
 func (c Config) markClean() {
@@ -91,7 +125,7 @@ func (c Config) sealRecords(ctx context.Context, db *bolt.DB) error {
 	}
 	for _, r := range records {
 		switch r.Labels[sealing.Label] {
-		case sealing.AtStart:
+		case sealing.AtStart, sealing.Nothing:
 			continue
 		case "":
 			if r, err = c.sealed(r); err == nil {

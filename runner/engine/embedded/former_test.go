@@ -50,15 +50,7 @@ func newFormer(t *testing.T) *former {
 	f.store(func(s containers.Store) {
 		for i := range 50 {
 			id := fmt.Sprintf("id-%d", i)
-			spec, err := typeurl.MarshalAny(&specs.Spec{Version: "1.0.2", Hostname: id, Process: &specs.Process{
-				Args: []string{"sh", formerSecret}, Env: []string{"PATH=/bin", "PASSWORD=" + formerSecret, "ID=" + id}, Cwd: "/srv",
-			}})
-			if err == nil {
-				_, err = s.Create(f.ctx, containers.Container{ID: id, Labels: map[string]string{"a": "b"}, Spec: spec, Runtime: containers.RuntimeInfo{Name: "x"}})
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			spec := f.record(s, id, map[string]string{"a": "b"})
 			if i%2 == 0 {
 				if err := s.Delete(f.ctx, id); err != nil { // its pages are freed
 					t.Fatal(err)
@@ -85,6 +77,21 @@ func (f *former) store(use func(containers.Store)) {
 	}
 	defer db.Close()
 	use(metadata.NewContainerStore(metadata.NewDB(db, nil, nil)))
+}
+
+// record records a container as an earlier version does, but for labels.
+func (f *former) record(s containers.Store, id string, labels map[string]string) typeurl.Any {
+	f.t.Helper()
+	spec, err := typeurl.MarshalAny(&specs.Spec{Version: "1.0.2", Hostname: id, Process: &specs.Process{
+		Args: []string{"sh", formerSecret}, Env: []string{"PATH=/bin", "PASSWORD=" + formerSecret, "ID=" + id}, Cwd: "/srv",
+	}})
+	if err == nil {
+		_, err = s.Create(f.ctx, containers.Container{ID: id, Labels: labels, Spec: spec, Runtime: containers.RuntimeInfo{Name: "x"}})
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return spec
 }
 
 // holding lists the files that have the secret.
@@ -169,16 +176,47 @@ func TestCleanFormer(t *testing.T) {
 		t.Errorf("the old file is not overwritten (%v)", err)
 	}
 	f.markClean()
-	f.store(func(s containers.Store) { // what comes later is not touched
-		spec, err := typeurl.MarshalAny(&specs.Spec{Process: &specs.Process{Env: []string{"OPEN=" + formerSecret}}})
-		if err == nil {
-			_, err = s.Create(f.ctx, containers.Container{ID: "new", Spec: spec, Runtime: containers.RuntimeInfo{Name: "x"}})
-		}
-		if err != nil {
+	f.store(func(s containers.Store) { f.record(s, "new", map[string]string{sealing.Label: sealing.Nothing}) }) // what comes later is not touched
+	if f.cleanFormer(t.Context()) || len(f.holding()) != 1 {
+		t.Error("it was cleaned again")
+	}
+}
+
+// After a downgrade an earlier version has written to a database that was clean. The mark does not hide that, nor does a crash.
+func TestCleanFormerAfterDowngrade(t *testing.T) {
+	f := newFormer(t)
+	if !f.cleanFormer(t.Context()) {
+		t.Fatal("it is not clean")
+	}
+	f.markClean()
+	f.store(func(s containers.Store) {
+		if err := s.Delete(f.ctx, "id-1"); err != nil {
 			t.Fatal(err)
 		}
+		f.record(s, "id-1", map[string]string{"a": "b"})
 	})
-	if f.cleanFormer(t.Context()) || len(f.holding()) != 1 {
+	if len(f.holding()) != 1 {
+		t.Fatal("it does not begin as an earlier version leaves it")
+	}
+	if err := os.Mkdir(f.meta+".new", 0o700); err != nil { // a first try is in vain
+		t.Fatal(err)
+	}
+	inTheWay := f.meta + ".new/in-the-way"
+	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f.cleanFormer(t.Context()) {
+		t.Error("it counts as clean")
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if !f.cleanFormer(t.Context()) {
+		t.Error("it is not clean")
+	}
+	f.good()
+	f.markClean()
+	if f.cleanFormer(t.Context()) {
 		t.Error("it was cleaned again")
 	}
 }

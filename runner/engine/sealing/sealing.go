@@ -13,12 +13,14 @@ import (
 	"github.com/solopod/solopod/runner/seal"
 )
 
-// Label is on the record of a container in whose spec something is sealed. AtStart: so it was when the container was made, and its OCI
-// runtime is called through solopod-unseal. Later: an earlier version of Solopod made it, with all in plain sight.
+// Label is on the record of every container, and says what is sealed in its spec; on one without, an earlier version of Solopod made it,
+// with all in plain sight. AtStart: something was sealed when the container was made, and its OCI runtime is called through
+// solopod-unseal. Later: it was sealed after such a version had made it. Nothing: it has no values of Secrets.
 const (
 	Label   = "io.solopod.sealed"
 	AtStart = "start"
 	Later   = "later"
+	Nothing = "nothing"
 )
 
 // ProcessOf is what a spec's process gets.
