@@ -22,7 +22,7 @@ var podChecks = []check{
 		hostPaths(func(p string, _ bool, f *Facts) bool { return p != "/" && touches(p, runtimePaths(f)) }),
 	},
 	{
-		"pod-host-root", Warning, "a pod has the whole file system of the box", "mount the directories that it needs, readOnly where that does",
+		"pod-host-root", Warning, "a pod has the whole file system of the box: as root it can use the sockets there, read-only or not", "mount the directories that it needs, and set runAsNonRoot: true",
 		hostPaths(func(p string, _ bool, _ *Facts) bool { return p == "/" }),
 	},
 	{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -275,8 +276,19 @@ func TestHostPathPolicy(t *testing.T) {
 func TestStrictExample(t *testing.T) {
 	t.Parallel()
 	text := readFile(t, "../../scripts/deb/strict.yaml")
-	b := policyBox(t, strings.ReplaceAll(text, "registry.example.com", "solopod.example"))
+	// What gives much away is there as a comment. Without that a path of the machine's own is refused, to be read, too.
+	whole := regexp.MustCompile(`(?m)^( +)# ( *(?:(?:namespaces|monitoring|privileged|hostNamespaces|hostPaths|registries):.*|- .*))$`).ReplaceAllString(text, "$1$2")
+	b := policyBox(t, strings.ReplaceAll(whole, "registry.example.com", "solopod.example"))
 	b.writeFile("real.yaml", text)
+	for _, path := range []string{"/", "/run", "/run/solopod"} {
+		for _, namespace := range []string{"default", "edge", "monitoring", "kube-system"} {
+			b.writeFile("root.yaml", strings.ReplaceAll(restricted(namespace, "root", fmt.Sprintf("volumes: [{name: v, hostPath: {path: %s}}]", path), "",
+				"volumeMounts: [{name: v, mountPath: /host, readOnly: true}]"), "solopod.example", "registry.example.com"))
+			if out, err := b.try("check", "--config", b.path("real.yaml"), b.path("root.yaml")); err == nil || !strings.Contains(out, "policy.hostPaths") {
+				t.Errorf("%s in %s: %v, %q", path, namespace, err, out)
+			}
+		}
+	}
 	b.writeFile("registry.yaml", strings.ReplaceAll(restricted("default", "web", "", "", ""), "solopod.example", "registry.example.com"))
 	if out := b.run("check", "--config", b.path("real.yaml"), b.path("registry.yaml")); out != "" {
 		t.Errorf("as it is shipped it says %q", out)
@@ -285,10 +297,10 @@ func TestStrictExample(t *testing.T) {
 	const port = "ports: [{containerPort: 8080, hostPort: %d}]"
 	b.apply("web.yaml", restricted("default", "web", "", "", ""))
 	b.apply("edge.yaml", restricted("edge", "edge", volume("/srv"), "", fmt.Sprintf(port, 8089)))
-	const whole = "volumeMounts: [{name: v, mountPath: /host, readOnly: true}]"
-	b.apply("monitor.yaml", restricted("monitoring", "monitor", "hostPID: true\n"+volume("/"), "", whole))
+	const mount = "volumeMounts: [{name: v, mountPath: /host, readOnly: true}]"
+	b.apply("monitor.yaml", restricted("monitoring", "monitor", "hostPID: true\n"+volume("/"), "", mount))
 	refused := map[string]struct{ manifest, says string }{
-		"monitor-rw":  {restricted("monitoring", "monitor-rw", volume("/"), "", strings.Replace(whole, "true", "false", 1)), "set readOnly: true"},
+		"monitor-rw":  {restricted("monitoring", "monitor-rw", volume("/"), "", strings.Replace(mount, "true", "false", 1)), "set readOnly: true"},
 		"monitor-ipc": {restricted("monitoring", "monitor-ipc", "hostIPC: true", "", ""), "policy.hostNamespaces"},
 		"plain":       {web("plain", ""), "podSecurity restricted"},
 		"port":        {restricted("default", "port", "", "", fmt.Sprintf(port, 8088)), "Host Ports"},
