@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
 )
@@ -38,7 +39,9 @@ func (s imageStore) list(w http.ResponseWriter, r *http.Request) {
 
 // importArchive reads an archive from the request's body.
 func (s imageStore) importArchive(w http.ResponseWriter, r *http.Request) {
-	list, err := s.runner.Images().Import(r.Context(), patientReader{r.Body, http.NewResponseController(w)})
+	conn := budget.From(r.Context())
+	root := conn != nil && conn.Client().Trusted
+	list, err := s.runner.Images().Import(r.Context(), patientReader{r.Body, http.NewResponseController(w)}, root)
 	if err != nil {
 		fail(w, http.StatusUnprocessableEntity, err)
 		return

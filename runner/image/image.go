@@ -135,10 +135,10 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	return err
 }
 
-// Import reads an archive that somebody sends: an OCI or Docker image, or several, as one tar file. It returns when ctx ends, or
+// Import reads an archive that somebody sends, or root, who waits for nobody else's: an OCI or Docker image, or several, as one tar file. It returns when ctx ends, or
 // nothing comes for a minute.
-func (s *Store) Import(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
-	images, err := s.importer.Stream(ctx, archive)
+func (s *Store) Import(ctx context.Context, archive io.Reader, root bool) ([]engine.Image, error) {
+	images, err := s.importer.Stream(ctx, archive, root)
 	if err == nil {
 		s.ready(images)
 	}

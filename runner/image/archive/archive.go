@@ -19,10 +19,11 @@ import (
 type Import func(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error)
 
 // Imports at once: one file, as flash and memory are small, and beside it two streams, which may be as slow as the link that they
-// come by, and must not hold the files up.
+// come by, and must not hold the files up. Beside those root has one of its own, which nobody else can hold up.
 const (
 	filesAtOnce   = 1
 	streamsAtOnce = 2
+	rootsAtOnce   = 1
 )
 
 // quietLimit is how long a read of an archive may take: of a disk that spins up, of a network file system, of a client's link.
@@ -33,19 +34,27 @@ var ErrStalled = errors.New("nothing more came of the archive")
 
 // Importer imports archives. It is safe for concurrent use.
 type Importer struct {
-	read           Import
-	quiet          time.Duration
-	files, streams chan struct{}
+	read                  Import
+	quiet                 time.Duration
+	files, streams, roots chan struct{}
 }
 
 // NewImporter makes an Importer.
 func NewImporter(read Import) *Importer {
-	return &Importer{read: read, quiet: quietLimit, files: make(chan struct{}, filesAtOnce), streams: make(chan struct{}, streamsAtOnce)}
+	return &Importer{
+		read: read, quiet: quietLimit, files: make(chan struct{}, filesAtOnce),
+		streams: make(chan struct{}, streamsAtOnce), roots: make(chan struct{}, rootsAtOnce),
+	}
 }
 
-// Stream imports an archive that somebody sends. It returns when ctx ends or nothing comes for a minute; then a read may still go on.
-func (i *Importer) Stream(ctx context.Context, archive io.Reader) ([]engine.Image, error) {
-	images, _, err := i.importOne(ctx, archive, func() error { return nil }, i.streams)
+// Stream imports an archive that somebody sends, or root. It returns when ctx ends or nothing comes for a minute; then a read may still
+// go on.
+func (i *Importer) Stream(ctx context.Context, archive io.Reader, root bool) ([]engine.Image, error) {
+	slots := i.streams
+	if root {
+		slots = i.roots
+	}
+	images, _, err := i.importOne(ctx, archive, func() error { return nil }, slots)
 	return images, err
 }
 

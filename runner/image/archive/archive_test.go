@@ -205,14 +205,14 @@ func TestDamagedLedger(t *testing.T) {
 	}
 }
 
-// A stream that brings nothing ends with an error that says so, and holds neither files nor, for ever, other streams up.
+// A stream that brings nothing ends with an error that says so, and holds up neither files, nor root's, nor, for ever, other streams.
 func TestStalledStream(t *testing.T) {
 	i := NewImporter(images)
 	i.quiet = 50 * time.Millisecond
 	for range streamsAtOnce + 1 {
 		r, w := io.Pipe()
 		defer w.Close()
-		if _, err := i.Stream(t.Context(), r); !errors.Is(err, ErrStalled) {
+		if _, err := i.Stream(t.Context(), r, false); !errors.Is(err, ErrStalled) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -220,15 +220,18 @@ func TestStalledStream(t *testing.T) {
 	for range streamsAtOnce {
 		r, w := io.Pipe()
 		defer w.Close()
-		go i.Stream(t.Context(), r) //nolint:errcheck // it hangs
+		go i.Stream(t.Context(), r, false) //nolint:errcheck // it hangs
 		if _, err := w.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := i.Stream(ctx, strings.NewReader("one more")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := i.Stream(ctx, strings.NewReader("one more"), false); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("one more stream: %v", err)
+	}
+	if list, err := i.Stream(t.Context(), strings.NewReader("root's"), true); err != nil || len(list) != 1 {
+		t.Errorf("root's: %v, %v", list, err)
 	}
 	if list, _, err := i.importOne(t.Context(), strings.NewReader("file"), func() error { return nil }, i.files); err != nil || len(list) != 1 {
 		t.Errorf("a file: %v, %v", list, err)
