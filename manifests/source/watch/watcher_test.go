@@ -481,7 +481,7 @@ func TestRestAfterABurst(t *testing.T) {
 				}
 				return time.Since(at) > time.Second
 			})
-			if n := int(last - before); n > burst.many/10 {
+			if n := int(last - before); n > burst.many/3 {
 				t.Errorf("%d looks after %d files", n, burst.many)
 			}
 		})

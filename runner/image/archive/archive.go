@@ -19,11 +19,10 @@ import (
 type Import func(ctx context.Context, archive io.Reader, whole func() error) ([]engine.Image, error)
 
 // Imports at once: one file, as flash and memory are small, and beside it two streams, which may be as slow as the link that they
-// come by, and must not hold the files up. Beside those root has one of its own, which nobody else can hold up.
+// come by, and must not hold the files up. Root has as many of its own, which nobody else can hold up.
 const (
 	filesAtOnce   = 1
 	streamsAtOnce = 2
-	rootsAtOnce   = 1
 )
 
 // quietLimit is how long a read of an archive may take: of a disk that spins up, of a network file system, of a client's link.
@@ -43,7 +42,7 @@ type Importer struct {
 func NewImporter(read Import) *Importer {
 	return &Importer{
 		read: read, quiet: quietLimit, files: make(chan struct{}, filesAtOnce),
-		streams: make(chan struct{}, streamsAtOnce), roots: make(chan struct{}, rootsAtOnce),
+		streams: make(chan struct{}, streamsAtOnce), roots: make(chan struct{}, streamsAtOnce),
 	}
 }
 
