@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		return 0, err
 	}
 	defer os.Remove(program) //nolint:errcheck // it runs; the file is no longer needed
-	found, err := foreign.Find(program)
+	found, err := executable(program)
 	if err != nil {
 		return 0, err
 	}
@@ -118,6 +119,46 @@ func startFirst(dir string, flags uintptr, users *specs.LinuxIDMapping) (pid int
 		return 0, errors.Join(err, unix.Kill(pid, unix.SIGKILL))
 	}
 	return pid, nil
+}
+
+// executable opens the program. Where the file system of the state directory is mounted noexec, as Debian has it for /run, it is a copy in
+// memory, which goes with the process.
+func executable(program string) (*os.File, error) {
+	found, err := foreign.Find(program)
+	if err != nil {
+		return nil, err
+	}
+	var on unix.Statfs_t
+	if err := unix.Fstatfs(int(found.Fd()), &on); err != nil || on.Flags&unix.ST_NOEXEC == 0 {
+		return found, nil // without an answer it is tried
+	}
+	if err := found.Close(); err != nil {
+		return nil, err
+	}
+	name, err := nameInMemory(program)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the state directory is mounted noexec, and no program can be made in memory (vm.memfd_noexec): %w", err)
+	}
+	writable := os.NewFile(uintptr(fd), name)
+	defer writable.Close() //nolint:errcheck // it is in memory
+	if _, err := writable.Write(initProgram(initCode[runtime.GOARCH], machines[runtime.GOARCH])); err != nil {
+		return nil, err
+	}
+	// What is open for writing cannot be run.
+	return foreign.Reopen(writable, foreign.Regular, os.O_RDONLY)
+}
+
+// nameInMemory is the name of a program's copy in memory, by which cutOff finds it again.
+func nameInMemory(program string) (string, error) {
+	path, err := filepath.EvalSymlinks(program)
+	return fmt.Sprintf("solopod-first-%x", sha256.Sum256([]byte(path)))[:48], err
 }
 
 // startLimit is for a process to begin; it takes milliseconds, but its program is read from the state directory.
@@ -206,8 +247,13 @@ func cutOff(dir string) []int {
 	if err != nil {
 		return nil
 	}
+	name, err := nameInMemory(program)
+	if err != nil {
+		return nil
+	}
+	copied := "/memfd:" + name + " (deleted)"
 	return slices.DeleteFunc(process.All(), func(pid int) bool {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		return err != nil || exe != program
+		return err != nil || exe != program && exe != copied
 	})
 }

@@ -63,13 +63,14 @@ func Pattern(r containers.Container, ledger *seal.Ledger) (*specs.Process, error
 		return nil, fmt.Errorf("cannot read the container's spec: %w", err)
 	}
 	// Where nothing was sealed, a variable of that name is the image's or the manifest's own.
-	if s.Process == nil || r.Labels[Label] == "" || !seal.Is(s.Process.Env) {
+	label := r.Labels[Label]
+	if s.Process == nil || label != AtStart && label != Later || !seal.Is(s.Process.Env) {
 		return s.Process, nil
 	}
 	switch plain, ok := ledger.Open(r.ID, s.Process.Env); {
 	case !ok:
 		s.Process.Env = seal.Shown(s.Process.Env)
-	case r.Labels[Label] != AtStart: // nobody else would open it
+	case label != AtStart: // nobody else would open it
 		s.Process.Env, s.Process.Args = plain.Env, plain.Args
 	}
 	return s.Process, nil

@@ -97,8 +97,10 @@ func TestPattern(t *testing.T) {
 		t.Errorf("not sealed: %q", p.Env)
 	}
 	own := &specs.Spec{Process: &specs.Process{Env: []string{"SOLOPOD_SEALED=the image's", "A=1"}}}
-	if p := pattern("", own); !slices.Equal(p.Env, own.Process.Env) {
-		t.Errorf("an image's own variable: %q", p.Env)
+	for _, label := range []string{"", Nothing} {
+		if p := pattern(label, own); !slices.Equal(p.Env, own.Process.Env) {
+			t.Errorf("an image's own variable, with the label %q: %q", label, p.Env)
+		}
 	}
 	ledger.Forget("id") // and the key with it
 	for _, label := range []string{AtStart, Later} {

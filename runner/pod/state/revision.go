@@ -151,10 +151,12 @@ func (s *State) revisionOf(c *v1.Container) string {
 		}
 		used = append(used, u, data)
 	}
-	if known := s.Containers[c.Name]; known != nil && known.Revision == revision+"."+Hash(used) {
-		return known.Revision // as an earlier version of Solopod had it: nothing has changed
+	if known := s.Containers[c.Name]; known != nil {
+		if of, ok := strings.CutPrefix(known.Revision, revision+"."); ok && withoutKey(of, used) {
+			return known.Revision
+		}
 	}
-	return revision + "." + s.keyedHash(used)
+	return revision + "." + keyedHash(s.Host.RevisionKey, used)
 }
 
 // Inputs are what the pod's references are resolved against, but for files of its volumes.
@@ -202,20 +204,24 @@ func (s *State) WantedContent() string {
 	if len(all) == 0 {
 		return ""
 	}
-	if former := Hash(all); former == s.Content {
-		return former // as an earlier version of Solopod had it: nothing has changed
+	if withoutKey(s.Content, all) {
+		return s.Content
 	}
-	return s.keyedHash(all)
+	return keyedHash(s.Host.RevisionKey, all)
 }
+
+// withoutKey says whether a value is the same as when a hash of it was made without a key: by an earlier version of Solopod, or while the
+// disk took no key.
+func withoutKey(hash string, v any) bool { return hash == Hash(v) || hash == keyedHash("", v) }
 
 // keyedHash identifies a value that may have values of Secrets. It stands in records and labels: without the key nobody can try there
 // which value a short one has.
-func (s *State) keyedHash(v any) string {
+func keyedHash(key string, v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return "" // types of the Kubernetes API always encode
 	}
-	mac := hmac.New(sha256.New, []byte(s.Host.RevisionKey))
+	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write(data)
 	return "k" + hex.EncodeToString(mac.Sum(nil)[:8])
 }

@@ -285,6 +285,15 @@ func TestSecretRevisions(t *testing.T) {
 	if r2, c2 := found("key", plain+revision, content, "1235"); r2 == plain+revision || c2 == content {
 		t.Error("a change does not count after an upgrade")
 	}
+
+	// While the disk was full there was no key.
+	keyless, shown := found("", "", "", "1234")
+	if r2, c2 := found("key", keyless, shown, "1234"); r2 != keyless || c2 != shown {
+		t.Errorf("the key changes %s and %s", r2, c2)
+	}
+	if r2, c2 := found("key", keyless, shown, "1235"); r2 == keyless || c2 == shown {
+		t.Error("a change does not count after there is a key")
+	}
 }
 
 // TestOrphan: what is left of a pod that nobody knows is to be cleared, and then it is over.
