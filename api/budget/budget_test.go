@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,9 +293,10 @@ func (tcpConn) LocalAddr() net.Addr {
 // no other; when it does again, users are known again.
 func TestKernelHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answer, asked := make(chan struct{}), 0
+		answer := make(chan struct{})
+		var asked atomic.Int64
 		client := byUserOr(func(_, _ netip.AddrPort) (uint32, error) {
-			asked++
+			asked.Add(1)
 			<-answer
 			return 7, nil
 		})
@@ -304,8 +306,8 @@ func TestKernelHangs(t *testing.T) {
 				t.Errorf("while it hangs: %+v", c)
 			}
 		}
-		if took := time.Since(began); took > 5*time.Second || asked != 1 {
-			t.Errorf("it was asked %d times, and waited for %s", asked, took)
+		if took := time.Since(began); took > 5*time.Second || asked.Load() != 1 {
+			t.Errorf("it was asked %d times, and waited for %s", asked.Load(), took)
 		}
 		close(answer)
 		synctest.Wait()
