@@ -87,9 +87,12 @@ func TestPodsOfOneName(t *testing.T) {
 	is("uid-3")
 	order := func(want string) {
 		t.Helper()
-		if got := strings.ReplaceAll(strings.TrimSpace(readFile(t, b.path("v/order"))), "\n", ", "); got != want {
-			t.Errorf("the order is %s, not %s", got, want)
-		}
+		b.eventually("the order", func() error { // a container runs before its script has written
+			if got := strings.ReplaceAll(strings.TrimSpace(readFile(t, b.path("v/order"))), "\n", ", "); got != want {
+				return fmt.Errorf("it is %s, not %s", got, want)
+			}
+			return nil
+		})
 	}
 	order("1 starts, 1 ends, 3 starts")
 	if links, err := os.ReadDir(b.path("log/containers")); err != nil || len(links) != 1 {
