@@ -72,7 +72,7 @@ func ParseKills(r io.Reader) (uint64, error) {
 }
 
 // Watch calls report with the cgroup's kill count after each kill, from a goroutine of its own, until stop is called.
-// stop waits for that goroutine. A kill before Watch is not reported.
+// stop waits for that goroutine. Kills before Watch are reported at once: a process may not outlive the moment after its start.
 //
 // When it fails the kills are still counted, for who asks Kills at the container's end. The first of several failures is logged
 // here.
@@ -107,6 +107,9 @@ func (w *Watcher) watch(cgroupPath string, report func(kills uint64)) (stop func
 	done, quit := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
+		if known > 0 {
+			report(known)
+		}
 		for wait() == nil {
 			known = w.settle(cgroupPath, known, report, quit)
 		}

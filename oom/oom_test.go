@@ -89,6 +89,19 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	stop()
+	again, err := w.Watch(path, func(n uint64) { kills <- n })
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-kills:
+		if got != known {
+			t.Errorf("told of %d kills before it was watched, not %d", got, known)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("not told of the kills before it was watched")
+	}
+	again()
 	noGoroutines(t)
 	if _, err := w.Watch(path+"-none", func(uint64) {}); err == nil {
 		t.Error("a cgroup that does not exist can be watched")
