@@ -199,7 +199,7 @@ func (r *reading) write(ctx context.Context, ref string, expected digest.Digest,
 				r.abort(ctx, ref)
 			}
 		}()
-		err = copyBlob(ctx, w, in, length)
+		err = fillBlob(ctx, w, in, length)
 	}
 	got = hash.Digest()
 	if err == nil && expected != "" && got != expected {
@@ -223,6 +223,22 @@ func (r *reading) abort(ctx context.Context, ref string) {
 	if err := r.Store.Abort(ctx, ref); err != nil {
 		slog.Debug("half a blob is left until its lease ends", "err", err)
 	}
+}
+
+// fillBlob has a writer hold a blob. One that begins with content stands for what the disk has already, of another namespace or of an import
+// that was cut off (containerd, core/metadata/content.go, Writer): what is written to it would come behind that.
+func fillBlob(ctx context.Context, to content.Writer, from io.Reader, length int64) error {
+	begun, err := to.Status()
+	switch {
+	case err != nil:
+		return err
+	case begun.Offset == 0:
+		return copyBlob(ctx, to, from, length)
+	case begun.Offset == length:
+		_, err = io.Copy(io.Discard, from)
+		return err
+	}
+	return fmt.Errorf("the store holds %d bytes under the digest of a blob of %d", begun.Offset, length)
 }
 
 // copyBlob ends with ctx: a call for each piece is too little for those that come slowly.

@@ -19,6 +19,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -26,6 +28,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -148,8 +151,10 @@ func naming(name string) (string, error) {
 	return name, nil
 }
 
-func (s *shelf) read(from io.Reader) ([]images.Image, error) {
-	return Archive{Store: s.store, Name: naming}.Read(s.t.Context(), from)
+func (s *shelf) read(from io.Reader) ([]images.Image, error) { return s.readIn(s.t.Context(), from) }
+
+func (s *shelf) readIn(ctx context.Context, from io.Reader) ([]images.Image, error) {
+	return Archive{Store: s.store, Name: naming}.Read(ctx, from)
 }
 
 // has are the blobs in the store, and what is half of one.
@@ -214,6 +219,37 @@ func TestRead(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What the disk has already, of another namespace or of an import that was cut off, is taken over as it is.
+func TestReadWhatTheDiskHas(t *testing.T) {
+	s := newShelf(t)
+	onDisk, err := local.NewStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := bolt.Open(filepath.Join(t.TempDir(), "meta.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	db := metadata.NewDB(file, onDisk, nil)
+	if err := db.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.store = db.ContentStore()
+	large := bytes.Repeat([]byte("layer"), maxSmall)
+	s.called("web:1", s.indexOf(s.image([]byte("small"), large)))
+	for _, namespace := range []string{"k8s.io", "solopod"} {
+		ctx := namespaces.WithNamespace(t.Context(), namespace)
+		if list, err := s.readIn(ctx, bytes.NewReader(s.bytes())); err != nil || len(list) != 1 {
+			t.Fatalf("%s: %v, %v", namespace, list, err)
+		}
+		blob, err := content.ReadBlob(ctx, s.store, ocispec.Descriptor{Digest: digest.FromBytes(large), Size: int64(len(large))})
+		if err != nil || !bytes.Equal(blob, large) {
+			t.Errorf("%s: the layer has %d bytes: %v", namespace, len(blob), err)
+		}
 	}
 }
 
