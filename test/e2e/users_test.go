@@ -55,8 +55,9 @@ func TestHostUsers(t *testing.T) {
 		}
 		script := "id -u; touch /made /own/made /memory/made /claim/made /host/made /part/made /dev/shm/made && cat /me/name && echo; echo 127.0.0.9 me >>/etc/hosts && echo again >/proc/1/fd/1; " +
 			"mount -t tmpfs none /tmp && echo mounted; echo last >/dev/termination-log; " + forever
+		// AppArmor's default profile would deny the mount, as with a kubelet.
 		pod := ownUsers("mine", host, "securityContext: {fsGroup: 2000}", container{"main", script,
-			"securityContext: {capabilities: {add: [SYS_ADMIN]}}\nreadinessProbe: {exec: {command: [test, -O, /made]}, timeoutSeconds: 30}"})
+			"securityContext: {capabilities: {add: [SYS_ADMIN]}, appArmorProfile: {type: Unconfined}}\nreadinessProbe: {exec: {command: [test, -O, /made]}, timeoutSeconds: 30}"})
 		b.apply("mine.yaml", pod)
 		if b.mode == outside && !b.mapsUsers() {
 			b.waitPod("mine", "refused", func(p *v1.Pod) bool {
