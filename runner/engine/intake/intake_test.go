@@ -412,6 +412,8 @@ func (nowhere) Abort(context.Context, string) error { return nil }
 
 type sink struct{ content.Writer }
 
+func (sink) Status() (content.Status, error) { return content.Status{}, nil }
+
 func (sink) Write(b []byte) (int, error) { return len(b), nil }
 
 func (sink) Commit(context.Context, int64, digest.Digest, ...content.Opt) error { return nil }
