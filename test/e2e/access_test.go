@@ -91,20 +91,31 @@ func ask(client *http.Client, method, address, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// Who may do what: the socket everything, the plain port nothing but read where the configuration says so, the TLS port by certificate or
-// token.
-func TestAccess(t *testing.T) {
-	plain, secure := freePort(t), freePort(t)
-	b := prepareBox(t, embedded, "--listen", plain, "--tls-listen", secure)
+// The tokens of portsBox.
+const adminToken, readerToken = "admin-token-0123456789", "reader-token-0123456789"
+
+// portsBox is a box with both ports, which is not started yet. It knows two tokens, and certificates of an authority; the one returned is
+// an admin's. settings are more of its configuration, in which {dir} is its directory.
+func portsBox(t *testing.T, settings string) (b *box, plain, secure string, certificate tls.Certificate) {
+	t.Helper()
+	plain, secure = freePort(t), freePort(t)
+	b = prepareBox(t, embedded, "--listen", plain, "--tls-listen", secure)
 	b.flags = append(b.flags, "--config", b.path("config.yaml"))
-	const admin, reader = "admin-token-0123456789", "reader-token-0123456789"
-	b.writeFile("tokens", admin+",root,admin\n"+reader+",prometheus,read-only\n")
+	b.writeFile("tokens", adminToken+",root,admin\n"+readerToken+",prometheus,read-only\n")
 	if err := os.Chmod(b.path("tokens"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	certificate := clientCertificate(t, b.path("ca.crt"), "solopod:admin")
-	b.writeFile("config.yaml", fmt.Sprintf("authTokenFile: %s\nclientCAFile: %s\nsocketGroup: \"4321\"\nplainPort: read\n", b.path("tokens"), b.path("ca.crt")))
+	certificate = clientCertificate(t, b.path("ca.crt"), "solopod:admin")
+	b.writeFile("config.yaml", strings.ReplaceAll("authTokenFile: {dir}/tokens\nclientCAFile: {dir}/ca.crt\n"+settings, "{dir}", b.dir))
 	b.link(imageArchive, "images/box.tar")
+	return b, plain, secure, certificate
+}
+
+// Who may do what: the socket everything, the plain port nothing but read where the configuration says so, the TLS port by certificate or
+// token.
+func TestAccess(t *testing.T) {
+	const admin, reader = adminToken, readerToken
+	b, plain, secure, certificate := portsBox(t, "socketGroup: \"4321\"\nplainPort: read\n")
 	b.start()
 	b.applyObject("secret.yaml", secret("keys", "{password: "+secretText+"}"))
 	b.apply("pod.yaml", shell("pod", forever, "volumes: [{name: keys, secret: {secretName: keys}}]")+

@@ -62,17 +62,8 @@ func (b *box) audited(what string, is func(auditLine) bool) (found auditLine) {
 // Every change has a line that says who, what and what came of it, in the log and in a file of root's, and nothing of Secrets,
 // environments and streams; reading has none, and nobody without rights fills the file.
 func TestAuditLines(t *testing.T) {
-	plain, secure := freePort(t), freePort(t)
-	b := prepareBox(t, embedded, "--listen", plain, "--tls-listen", secure)
-	b.flags = append(b.flags, "--config", b.path("config.yaml"))
-	const admin, reader = "admin-token-0123456789", "reader-token-0123456789"
-	b.writeFile("tokens", admin+",root,admin\n"+reader+",prometheus,read-only\n")
-	if err := os.Chmod(b.path("tokens"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	certificate := clientCertificate(t, b.path("ca.crt"), "solopod:admin")
-	b.writeFile("config.yaml", fmt.Sprintf("authTokenFile: %s\nclientCAFile: %s\nauditLog: %s\n", b.path("tokens"), b.path("ca.crt"), b.path("log/audit.log")))
-	b.link(imageArchive, "images/box.tar")
+	const admin, reader = adminToken, readerToken
+	b, plain, secure, certificate := portsBox(t, "auditLog: {dir}/log/audit.log\n")
 	b.start()
 	b.applyObject("secret.yaml", secret("keys", "{password: "+secretText+"}"))
 	b.apply("pod.yaml", shell("pod", forever, "volumes: [{name: keys, secret: {secretName: keys}}]")+

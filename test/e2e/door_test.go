@@ -296,7 +296,7 @@ func TestPlainPort(t *testing.T) {
 	}
 
 	// A page whose name leads to this machine gets nothing, also through a socket that was forwarded, as ssh -L does.
-	forwarded := forward(t, b.path("socket"))
+	forwarded := b.tcp()
 	machine, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -368,36 +368,6 @@ func TestPlainPort(t *testing.T) {
 			t.Errorf("%s in place of a log: %v, %s", what, err, out)
 		}
 	}
-}
-
-// forward leads a port of loopback to a unix socket, as ssh -L PORT:SOCKET does.
-func forward(t *testing.T, socket string) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s, err := net.Dial("unix", socket)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			for from, to := range map[net.Conn]net.Conn{c: s, s: c} {
-				go func() {
-					io.Copy(to, from) //nolint:errcheck // one side ends first
-					to.Close()
-				}()
-			}
-		}
-	}()
-	return l.Addr().String()
 }
 
 // Certificates, authorities and tokens are looked at again when they change, and none that others could have changed count.

@@ -29,36 +29,22 @@ func TestProbesOfOthers(t *testing.T) {
 		}
 	}))
 	t.Cleanup(leads.Close)
-	bomb, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { bomb.Close() })
-	go func() {
-		header := []byte("X-Long: " + strings.Repeat("a", 30_000) + "\r\n")
-		for {
-			conn, err := bomb.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				for _, err := conn.Write([]byte("HTTP/1.1 200 OK\r\n")); err == nil; {
-					_, err = conn.Write(header)
-				}
-			}()
+	header := []byte("X-Long: " + strings.Repeat("a", 30_000) + "\r\n")
+	bomb := onLoopback(t, func(conn net.Conn) {
+		for _, err := conn.Write([]byte("HTTP/1.1 200 OK\r\n")); err == nil; {
+			_, err = conn.Write(header)
 		}
-	}()
-	port := func(a net.Addr) int { return a.(*net.TCPAddr).Port }
-	probe := func(name string, at net.Addr, host, path string) string {
-		return shell(name, forever, "") + indent(4, fmt.Sprintf("readinessProbe: {httpGet: {port: %d, host: %q, path: %s}, periodSeconds: 1, timeoutSeconds: 10}", port(at), host, path)) + "\n"
+	})
+	probe := func(name, at, host, path string) string {
+		_, port, _ := net.SplitHostPort(at)
+		return shell(name, forever, "") + indent(4, fmt.Sprintf("readinessProbe: {httpGet: {port: %s, host: %q, path: %s}, periodSeconds: 1, timeoutSeconds: 10}", port, host, path)) + "\n"
 	}
 	b := newBox(t, embedded)
-	b.apply("own.yaml", probe("own", leads.Listener.Addr(), "127.0.0.1", "/"))
-	b.apply("port.yaml", probe("port", leads.Listener.Addr(), "127.0.0.1", "/port"))
-	b.apply("host.yaml", probe("host", leads.Listener.Addr(), "127.0.0.1", "/host"))
+	b.apply("own.yaml", probe("own", leads.Listener.Addr().String(), "127.0.0.1", "/"))
+	b.apply("port.yaml", probe("port", leads.Listener.Addr().String(), "127.0.0.1", "/port"))
+	b.apply("host.yaml", probe("host", leads.Listener.Addr().String(), "127.0.0.1", "/host"))
 	// A pod with an address of its own that has the machine's loopback asked.
-	b.apply("other.yaml", strings.Replace(probe("other", internal.Listener.Addr(), "127.0.0.1", "/"), "  hostNetwork: true\n", "", 1))
+	b.apply("other.yaml", strings.Replace(probe("other", internal.Listener.Addr().String(), "127.0.0.1", "/"), "  hostNetwork: true\n", "", 1))
 	b.waitReady("host") // as with the kubelet
 	b.told("HTTP probe failed with status 503: its own words", "HTTP probe failed with status 418", "was not followed")
 	b.waitPod("other", "not ready", func(p *v1.Pod) bool { return status(p, "main").State.Running != nil && !isReady(p) })
@@ -73,8 +59,8 @@ func TestProbesOfOthers(t *testing.T) {
 	})
 	var calm, bombs []string
 	for i := range 4 {
-		calm = append(calm, probe(fmt.Sprint("bomb", i), leads.Listener.Addr(), "127.0.0.1", "/"))
-		bombs = append(bombs, probe(fmt.Sprint("bomb", i), bomb.Addr(), "127.0.0.1", "/"))
+		calm = append(calm, probe(fmt.Sprint("bomb", i), leads.Listener.Addr().String(), "127.0.0.1", "/"))
+		bombs = append(bombs, probe(fmt.Sprint("bomb", i), bomb, "127.0.0.1", "/"))
 	}
 	b.apply("bombs.yaml", strings.Join(calm, "---\n"))
 	for i := range 4 {

@@ -22,22 +22,7 @@ import (
 // middle of the manifest. It returns its address.
 func silentRegistry(t *testing.T, answers bool) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			go halfAnswer(c, answers)
-		}
-	}()
-	return l.Addr().String()
+	return onLoopback(t, func(c net.Conn) { halfAnswer(c, answers) })
 }
 
 func halfAnswer(c net.Conn, answers bool) {
@@ -50,7 +35,6 @@ func halfAnswer(c net.Conn, answers bool) {
 		switch {
 		case buf[0] == 0x16: // TLS, which this registry has not: the client comes again with plain HTTP
 			io.WriteString(c, "HTTP/1.0 400 Bad Request\r\n\r\n") //nolint:errcheck // it may be gone
-			c.Close()
 			return
 		case !answers:
 			continue

@@ -219,14 +219,30 @@ func httpGet(address string) string {
 	return fmt.Sprintf("%d %s\n", code, strings.TrimSpace(body))
 }
 
-// tcp makes the socket reachable on loopback, for clients that know no unix sockets.
+// tcp makes the socket reachable on loopback, as ssh -L PORT:SOCKET does, for clients that know no unix sockets.
 func (b *box) tcp() string {
 	b.t.Helper()
+	return onLoopback(b.t, func(conn net.Conn) {
+		socket, err := net.Dial("unix", b.path("socket"))
+		if err != nil {
+			return
+		}
+		go func() {
+			io.Copy(socket, conn)               //nolint:errcheck // the other side notices
+			socket.(*net.UnixConn).CloseWrite() //nolint:errcheck // the other side notices
+		}()
+		io.Copy(conn, socket) //nolint:errcheck // the other side notices
+	})
+}
+
+// onLoopback serves each connection to a port of loopback in a goroutine, and closes it then. It returns the port's address.
+func onLoopback(t *testing.T, serve func(net.Conn)) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	b.t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -235,15 +251,7 @@ func (b *box) tcp() string {
 			}
 			go func() {
 				defer conn.Close()
-				socket, err := net.Dial("unix", b.path("socket"))
-				if err != nil {
-					return
-				}
-				go func() {
-					io.Copy(socket, conn)               //nolint:errcheck // the other side notices
-					socket.(*net.UnixConn).CloseWrite() //nolint:errcheck // the other side notices
-				}()
-				io.Copy(conn, socket) //nolint:errcheck // the other side notices
+				serve(conn)
 			}()
 		}
 	}()
