@@ -3,10 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/logs"
@@ -14,6 +11,7 @@ import (
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // Clear undoes SetUp and Attach, be they complete or not; it can be repeated. No container exists any more.
@@ -40,7 +38,7 @@ func (s *Sandboxes) clearShared(ctx context.Context, w plan.Clear) error {
 	uid := string(w.Pod.UID)
 	s.limits.Delete(w.Pod.UID)
 	errs := []error{s.Network.Detach(ctx, s.networkPod(w.Pod))}
-	errs = append(errs, namespace.Unpin(s.Dirs.Namespaces(uid)), unmountShm(s.Dirs.SharedMemory(uid)), s.Volumes.Release(uid))
+	errs = append(errs, namespace.Unpin(s.Dirs.Namespaces(uid)), tmpfs.Unmount(s.Dirs.SharedMemory(uid)), s.Volumes.Release(uid))
 	if mayShowImages(w.Pod) {
 		errs = append(errs, s.Engine.ReleaseImages(ctx, uid))
 	}
@@ -69,12 +67,4 @@ func (s *Sandboxes) removeLogs(w plan.Clear) {
 			slog.Warn("cannot remove a pod's logs", "pod", w.Pod.Namespace+"/"+w.Pod.Name, "err", err)
 		}
 	}
-}
-
-func unmountShm(path string) error {
-	err := unix.Unmount(path, unix.MNT_DETACH)                                      //nolint:forbidigo // a tmpfs, of which this is the only place
-	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // EINVAL: not mounted
-		return fmt.Errorf("cannot unmount the pod's /dev/shm: %w", err)
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/layout"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // What containers can write to of Solopod's own files lies on a file system of the pod's own: /run is small, and its being full concerns
@@ -56,7 +57,7 @@ func (s *Sandboxes) files(pod *v1.Pod) files { return files{s.Dirs, string(pod.U
 // dir is where they are. A pod of an earlier version that could get no file system of its own has them in its state directory.
 func (f files) dir() string {
 	dir := f.dirs.Files(f.uid)
-	if !mounted(dir) && exists(f.inState(fileNames["/etc/hosts"])) {
+	if !tmpfs.Mounted(dir) && exists(f.inState(fileNames["/etc/hosts"])) {
 		return f.dirs.StateDir(f.uid)
 	}
 	return dir
@@ -86,20 +87,14 @@ func mountFiles(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if mounted(dir) {
+	if tmpfs.Mounted(dir) {
 		return nil
 	}
 	options := fmt.Sprintf("mode=0700,size=%d,nr_inodes=%d", filesSize, filesMost)
-	if err := unix.Mount("files", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
-		return fmt.Errorf("cannot mount a tmpfs for the pod's /etc/hosts and the like: %w", err)
+	if err := tmpfs.Mount("files", dir, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return fmt.Errorf("the pod's /etc/hosts and the like: %w", err)
 	}
 	return nil
-}
-
-// mounted: is a file system of its own mounted at path? The state directory may be a tmpfs as well.
-func mounted(path string) bool {
-	var here, above unix.Stat_t
-	return unix.Lstat(path, &here) == nil && unix.Lstat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
 }
 
 func exists(path string) bool {
@@ -113,7 +108,7 @@ func (s *Sandboxes) HasFiles(pod *v1.Pod) bool { return s.files(pod).complete() 
 
 func (f files) complete() bool {
 	dir := f.dir()
-	if dir == f.dirs.Files(f.uid) && !mounted(dir) {
+	if dir == f.dirs.Files(f.uid) && !tmpfs.Mounted(dir) {
 		return false
 	}
 	for _, name := range fileNames {
@@ -163,7 +158,7 @@ func (f files) move(dir string) (err error) {
 	}
 	defer func() {
 		if err != nil { // half of them would count as lost
-			err = errors.Join(err, unmountFiles(dir))
+			err = errors.Join(err, tmpfs.Unmount(dir))
 		}
 	}()
 	return putFiles(dir, contents)
@@ -184,14 +179,6 @@ func putFiles(dir string, contents map[string]string) error {
 		}
 	}
 	return nil
-}
-
-func unmountFiles(dir string) error {
-	err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) //nolint:forbidigo // a tmpfs, of which this is the only place
-	if errors.Is(err, unix.EINVAL) {                               // it is not mounted
-		return nil
-	}
-	return err
 }
 
 // usage is what the files take up that all containers of a pod can write to.

@@ -14,6 +14,7 @@ import (
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/resolver"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // message is where container c writes its termination message.
@@ -81,7 +82,7 @@ func (l *lab) asEarlier(pod *v1.Pod) (old map[string]string) {
 		old[inside] = filepath.Join(dir, filepath.Base(path))
 		write(l.t, old[inside], read(l.t, path), 0o644)
 	}
-	if err := errors.Join(unmountFiles(l.Dirs.Files(string(pod.UID))), os.Remove(l.Dirs.Files(string(pod.UID)))); err != nil {
+	if err := errors.Join(tmpfs.Unmount(l.Dirs.Files(string(pod.UID))), os.Remove(l.Dirs.Files(string(pod.UID)))); err != nil {
 		l.t.Fatal(err)
 	}
 	return old

@@ -17,6 +17,7 @@ import (
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/tmpfs"
 	"github.com/solopod/solopod/runner/volume"
 )
 
@@ -160,8 +161,8 @@ func makeShm(pod *v1.Pod, path string) error {
 		return err
 	}
 	options := fmt.Sprintf("mode=1777,size=%d", shmSize)
-	if err := unix.Mount("shm", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
-		return fmt.Errorf("cannot mount the pod's /dev/shm: %w", err)
+	if err := tmpfs.Mount("shm", path, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return fmt.Errorf("the pod's /dev/shm: %w", err)
 	}
 	return nil
 }

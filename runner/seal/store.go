@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // Store is the directory with the key, which is in memory, and with the names by which shims call OCI runtimes:
@@ -78,14 +79,7 @@ func inMemory(dir string) error {
 	if on.Type == unix.TMPFS_MAGIC || on.Type == unix.RAMFS_MAGIC {
 		return os.Chmod(dir, 0o700)
 	}
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, "mode=0700,size=256k,noswap"); err == nil {
-		return nil
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, "mode=0700,size=256k"); err != nil { // before Linux 6.4
-		return fmt.Errorf("cannot mount a tmpfs on %s: %w", dir, err)
-	}
-	return nil
+	return tmpfs.MountUnswapped("tmpfs", dir, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700,size=256k")
 }
 
 // Runtime returns the path by which a shim calls an OCI runtime, a name in its PATH or a path, so that what is sealed is opened.
@@ -127,9 +121,8 @@ func (s *Store) Drop() error {
 	if _, err := os.Lstat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	err := unix.Unmount(s.dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) //nolint:forbidigo // a tmpfs, of which this is the only place
-	if err != nil && !errors.Is(err, unix.EINVAL) {                  // no mount point
-		return fmt.Errorf("cannot unmount the directory of the key to Secrets: %w", err)
+	if err := tmpfs.Unmount(s.dir); err != nil {
+		return fmt.Errorf("the directory of the key to Secrets: %w", err)
 	}
 	return foreign.RemoveAll(s.dir)
 }

@@ -3,9 +3,9 @@ package volume
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/solopod/solopod/runner/tmpfs"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -38,7 +38,7 @@ func modeOf(e *v1.EmptyDirVolumeSource) os.FileMode {
 
 // setUpMemory mounts a tmpfs. Without a limit the kernel's own holds: half of the machine's memory.
 func setUpMemory(path string, e *v1.EmptyDirVolumeSource) error {
-	if mounted(path) {
+	if tmpfs.Mounted(path) {
 		return nil
 	}
 	if err := makeOpenDir(path); err != nil {
@@ -54,10 +54,7 @@ func setUpMemory(path string, e *v1.EmptyDirVolumeSource) error {
 	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 {
 		options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
 	}
-	if err := unix.Mount("tmpfs", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("cannot mount a tmpfs: %w", err)
-	}
-	return nil
+	return tmpfs.Mount("tmpfs", path, unix.MS_NOSUID|unix.MS_NODEV, options)
 }
 
 // makeOpenDir makes a volume's directory, which any user of its pods may use, below directories that root alone enters.
@@ -81,13 +78,4 @@ func mountHugepages(path, size, options string) error {
 		return fmt.Errorf("cannot mount huge pages; does the machine have some (/proc/sys/vm/nr_hugepages)? %w", err)
 	}
 	return nil
-}
-
-// mounted: is a file system of its own mounted at path? The directory itself may lie on a tmpfs as well.
-func mounted(path string) bool {
-	var here, above unix.Stat_t
-	if unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &above) != nil {
-		return false
-	}
-	return here.Dev != above.Dev
 }

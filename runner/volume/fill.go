@@ -16,6 +16,7 @@ import (
 
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // dataLink is the link that is swapped when the content changes; who follows it sees all of the old or all of the new.
@@ -28,20 +29,13 @@ const (
 // setUpFilled mounts the tmpfs of the pod's filled volumes, unless it is there: Secrets never reach a disk.
 func (m Manager) setUpFilled(uid string) error {
 	dir := m.filledDir(uid)
-	if mounted(dir) {
+	if tmpfs.Mounted(dir) {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700,noswap"); err == nil {
-		return nil
-	}
-	// Kernels before 6.4 know no noswap.
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
-		return fmt.Errorf("cannot mount a tmpfs: %w", err)
-	}
-	return nil
+	return tmpfs.MountUnswapped("tmpfs", dir, unix.MS_NOSUID|unix.MS_NODEV, "mode=0700")
 }
 
 // Refresh gives the pod's filled volumes their present content, in place.

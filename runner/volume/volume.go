@@ -11,6 +11,7 @@ import (
 
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/reference"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // Set is a pod's volumes: name -> path on the host.
@@ -57,7 +58,7 @@ func (m Manager) setUpOne(pod *v1.Pod, v *v1.Volume, files Files, mount MountIma
 	case v.PersistentVolumeClaim != nil:
 		return m.setUpClaim(pod, v.PersistentVolumeClaim)
 	case v.Image != nil:
-		if mounted(path) {
+		if tmpfs.Mounted(path) {
 			return nil
 		}
 		if err := os.MkdirAll(path, 0o700); err != nil {

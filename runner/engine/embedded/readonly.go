@@ -13,6 +13,7 @@ import (
 
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/tmpfs"
 )
 
 // A root that cannot be written (a disk that the kernel has made read-only after an error) would bar every start: containerd opens its
@@ -165,8 +166,8 @@ func makeSnapshots(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if err := unix.Mount("snapshots", dir, "tmpfs", 0, "mode=0700,size="+snapshotsSize); err != nil {
-		return fmt.Errorf("cannot mount a tmpfs for containers' root file systems: %w", err)
+	if err := tmpfs.Mount("snapshots", dir, 0, "mode=0700,size="+snapshotsSize); err != nil {
+		return fmt.Errorf("containers' root file systems: %w", err)
 	}
 	return nil
 }
@@ -186,10 +187,7 @@ func detachBelow(dir string) error {
 	}
 	var errs []error
 	for _, m := range mounts {
-		err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) //nolint:forbidigo // a tmpfs, of which this is the only place
-		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("cannot unmount %s: %w", m.Mountpoint, err))
-		}
+		errs = append(errs, tmpfs.Unmount(m.Mountpoint))
 	}
 	return errors.Join(errs...)
 }
