@@ -29,16 +29,8 @@ type peerKey struct{}
 
 // WithPeer keeps who is at the other side of a unix socket; it is for an http.Server's ConnContext.
 func WithPeer(ctx context.Context, c net.Conn) context.Context {
-	socket, ok := budget.Raw(c).(*net.UnixConn)
-	if !ok {
-		return ctx
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return ctx
-	}
 	var peer Peer
-	if raw.Control(func(fd uintptr) { peer, err = peerOf(int(fd)) }) != nil || err != nil {
+	if budget.OnSocket(c, func(fd int) (err error) { peer, err = peerOf(fd); return err }) != nil {
 		return ctx
 	}
 	return context.WithValue(ctx, peerKey{}, peer)

@@ -1,4 +1,4 @@
-// Package attempt knows what a request attempts: whether it changes something or Enters a container, who asks, what becomes of it; and has
+// Package attempt knows what a request attempts: whether it changes something or enters a container, who asks, what becomes of it; and has
 // that written down in the audit trail.
 package attempt
 

@@ -2,6 +2,7 @@ package budget
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,26 +23,36 @@ func BySocket(c net.Conn) Client {
 	return Client{Name: fmt.Sprint("uid ", cred.Uid), Trusted: cred.Uid == 0}
 }
 
-// Raw is the connection that a listener of this package has counted; another one is itself.
-func Raw(c net.Conn) net.Conn {
-	if counted := of(c); counted != nil {
-		return counted.Raw()
-	}
-	return c
-}
+// errNoSocket: a connection is none of a unix socket.
+var errNoSocket = errors.New("the connection is of no unix socket")
 
-// Peer is who is at the other side of a unix socket; nil where the kernel does not say.
-func Peer(c net.Conn) *unix.Ucred {
-	socket, ok := Raw(c).(*net.UnixConn)
+// OnSocket asks the kernel about a connection to a unix socket, by its descriptor, also one that a listener of this package has counted.
+func OnSocket(c net.Conn, ask func(fd int) error) error {
+	if counted := of(c); counted != nil {
+		c = counted.Conn
+	}
+	socket, ok := c.(*net.UnixConn)
 	if !ok {
-		return nil
+		return errNoSocket
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return nil
+		return err
 	}
-	var cred *unix.Ucred
-	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
+	var answer error
+	if err := raw.Control(func(fd uintptr) { answer = ask(int(fd)) }); err != nil {
+		return err
+	}
+	return answer
+}
+
+// Peer is who is at the other side of a unix socket; nil where the kernel does not say.
+func Peer(c net.Conn) (cred *unix.Ucred) {
+	err := OnSocket(c, func(fd int) (err error) {
+		cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return err
+	})
+	if err != nil {
 		return nil
 	}
 	return cred

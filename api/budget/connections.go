@@ -52,16 +52,14 @@ type Listener struct {
 func New(l net.Listener, c Config) *Listener {
 	return &Listener{
 		Listener: l, config: c,
-		strangers: pool{limits: c.Strangers, of: map[string]int{}, waiting: list.New()},
-		known:     pool{limits: c.Known, of: map[string]int{}, waiting: list.New()},
+		strangers: pool{tally: newTally(c.Strangers), waiting: list.New()},
+		known:     pool{tally: newTally(c.Known), waiting: list.New()},
 	}
 }
 
 // pool is of connections that share limits.
 type pool struct {
-	limits Limits
-	total  int
-	of     map[string]int // by client
+	tally
 	// waiting are the *Conn without a request, the one that has waited longest first.
 	waiting *list.List
 }
@@ -120,12 +118,12 @@ func (l *Listener) place(c *Conn, p *pool) (ok bool, victim *Conn) {
 
 // room says whether a client may have one more, and which one goes for it.
 func (p *pool) room(client string) (ok bool, victim *Conn) {
-	over := p.of[client] >= p.limits.Each
-	if !over && p.total < p.limits.Total {
+	v := p.may(client)
+	if v == Yes {
 		return true, nil
 	}
 	for e := p.waiting.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*Conn); !over || c.client.Name == client {
+		if c := e.Value.(*Conn); v == AllFull || c.client.Name == client {
 			return true, c
 		}
 	}
@@ -134,8 +132,7 @@ func (p *pool) room(client string) (ok bool, victim *Conn) {
 
 func (c *Conn) enter(p *pool) {
 	c.pool = p
-	p.total++
-	p.of[c.client.Name]++
+	p.add(c.client.Name)
 }
 
 // leave gives the connection's place to others.
@@ -144,10 +141,7 @@ func (c *Conn) leave() {
 	if c.pool == nil {
 		return
 	}
-	c.pool.total--
-	if c.pool.of[c.client.Name]--; c.pool.of[c.client.Name] == 0 {
-		delete(c.pool.of, c.client.Name)
-	}
+	c.pool.remove(c.client.Name)
 	c.pool = nil
 }
 
@@ -203,9 +197,6 @@ func (c *Conn) Client() Client {
 	defer c.listener.mu.Unlock()
 	return c.client
 }
-
-// Raw is the connection without its budget.
-func (c *Conn) Raw() net.Conn { return c.Conn }
 
 // Authenticated takes a connection, which serves a request, out of the strangers' pool into that of a known client, if that has room: one
 // of the client's other connections, without a request, may go for it.

@@ -5,16 +5,14 @@ import (
 	"time"
 )
 
-// Shares divides things that are many, such as streams, among clients.
-type Shares struct {
+// tally counts what clients have of one kind of thing.
+type tally struct {
 	limits Limits
-	mu     sync.Mutex
 	total  int
-	of     map[string]int
+	of     map[string]int // by client
 }
 
-// NewShares divides as many as the limits say.
-func NewShares(l Limits) *Shares { return &Shares{limits: l, of: map[string]int{}} }
+func newTally(l Limits) tally { return tally{limits: l, of: map[string]int{}} }
 
 // Verdict is an answer to who wants one more.
 type Verdict int
@@ -28,28 +26,51 @@ const (
 	AllFull
 )
 
+// may says whether a client may have one more.
+func (t *tally) may(client string) Verdict {
+	switch {
+	case t.of[client] >= t.limits.Each:
+		return ClientFull
+	case t.total >= t.limits.Total:
+		return AllFull
+	}
+	return Yes
+}
+
+func (t *tally) add(client string) {
+	t.total++
+	t.of[client]++
+}
+
+func (t *tally) remove(client string) {
+	t.total--
+	if t.of[client]--; t.of[client] == 0 {
+		delete(t.of, client)
+	}
+}
+
+// Shares divides things that are many, such as streams, among clients.
+type Shares struct {
+	mu sync.Mutex
+	tally
+}
+
+// NewShares divides as many as the limits say.
+func NewShares(l Limits) *Shares { return &Shares{tally: newTally(l)} }
+
 // Take takes one for a client. With Yes the caller must call give when it is over.
 func (s *Shares) Take(client string) (give func(), v Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.of[client] >= s.limits.Each:
-		return nil, ClientFull
-	case s.total >= s.limits.Total:
-		return nil, AllFull
+	if v = s.may(client); v != Yes {
+		return nil, v
 	}
-	s.total++
-	s.of[client]++
-	return func() { s.give(client) }, Yes
-}
-
-func (s *Shares) give(client string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.total--
-	if s.of[client]--; s.of[client] == 0 {
-		delete(s.of, client)
-	}
+	s.add(client)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.remove(client)
+	}, Yes
 }
 
 // Told keeps what anybody can bring about from filling the log: it may be told once a minute. The zero value is ready.
