@@ -63,22 +63,17 @@ func (l *Log) write(line []byte) error {
 	if l.file != nil && !l.inPlace() { // removed, or renamed as logrotate does it: nobody would find what is written there
 		l.close()
 	}
-	if l.file != nil && l.size > 0 && l.size+int64(len(line)) > l.MaxSize {
-		if err := l.rotate(); err != nil {
-			return err
-		}
-	}
 	if l.file == nil {
 		if err := l.open(); err != nil {
 			return err
 		}
-		if l.size > 0 && l.size+int64(len(line)) > l.MaxSize { // as it was left by another run
-			if err := l.rotate(); err != nil {
-				return err
-			}
-			if err := l.open(); err != nil {
-				return err
-			}
+	}
+	if l.size > 0 && l.size+int64(len(line)) > l.MaxSize {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+		if err := l.open(); err != nil {
+			return err
 		}
 	}
 	n, err := l.file.Write(line)

@@ -1,6 +1,7 @@
 package inspection
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ var podChecks = []check{
 				seccomp, appArmor = kindOf(s.SeccompProfile), armorOf(s.AppArmorProfile)
 			}
 			if s := c.SecurityContext; s != nil {
-				seccomp, appArmor = or(kindOf(s.SeccompProfile), seccomp), or(armorOf(s.AppArmorProfile), appArmor)
+				seccomp, appArmor = cmp.Or(kindOf(s.SeccompProfile), seccomp), cmp.Or(armorOf(s.AppArmorProfile), appArmor)
 			}
 			return join(words{"seccomp": seccomp == v1.SeccompProfileTypeUnconfined, "AppArmor": appArmor == v1.AppArmorProfileTypeUnconfined})
 		}),
@@ -141,7 +142,7 @@ func mayBeRoot(c *v1.Container, p *v1.Pod) bool {
 		user, never = s.RunAsUser, s.RunAsNonRoot
 	}
 	if s := c.SecurityContext; s != nil {
-		user, never = or(s.RunAsUser, user), or(s.RunAsNonRoot, never)
+		user, never = cmp.Or(s.RunAsUser, user), cmp.Or(s.RunAsNonRoot, never)
 	}
 	return (user == nil || *user == 0) && (never == nil || !*never)
 }
@@ -158,15 +159,6 @@ func armorOf(p *v1.AppArmorProfile) v1.AppArmorProfileType {
 		return ""
 	}
 	return p.Type
-}
-
-// or is the first of both that says something.
-func or[T comparable](a, b T) T {
-	var none T
-	if a == none {
-		return b
-	}
-	return a
 }
 
 const found = " "
