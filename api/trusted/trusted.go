@@ -78,12 +78,8 @@ func open(path string, kind Kind) (*os.File, error) {
 
 // check looks at the file itself, by its descriptor.
 func check(f *os.File, path string, kind Kind) (st unix.Stat_t, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
+	if st, err = foreign.Stat(f); err != nil {
 		return st, err
-	}
-	if cerr := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); cerr != nil || err != nil {
-		return st, errors.Join(cerr, err)
 	}
 	if !ours(st.Uid) {
 		return st, fmt.Errorf("%s belongs to uid %d, who could change it: chown root it", path, st.Uid)

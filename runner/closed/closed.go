@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -92,7 +91,7 @@ func (r *repair) link(path string) {
 		return // who uses it tells
 	}
 	defer found.Close() //nolint:errcheck // only looked at
-	if st, err := stat(found); err == nil && open(&st, false) {
+	if st, err := foreign.Stat(found); err == nil && open(&st, false) {
 		r.Failed = append(r.Failed, fmt.Errorf("%s is a link, and where it leads is open to others (%s); if that is Solopod's, run chmod 700 on it", path, is(&st)))
 	}
 }
@@ -127,17 +126,19 @@ func (r *repair) below(found *os.File, levels int) {
 }
 
 func (r *repair) child(dir *os.File, name string, levels int) {
-	where := filepath.Join(dir.Name(), name)
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil { // no directory, or gone
-		if !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) && !errors.Is(err, unix.ENOENT) {
-			r.Failed = append(r.Failed, &os.PathError{Op: "open", Path: where, Err: err})
-		}
+	found, err := foreign.FindChild(dir, name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, foreign.ErrLeadsOut) { // gone, or another file system
 		return
 	}
-	found := os.NewFile(uintptr(fd), where)
+	if err != nil {
+		r.Failed = append(r.Failed, err)
+		return
+	}
 	defer found.Close() //nolint:errcheck // only looked at
-	if sameMount(dir, found) {
+	switch kind, err := foreign.KindOf(found); {
+	case err != nil:
+		r.Failed = append(r.Failed, err)
+	case kind == foreign.Directory:
 		r.one(found, false, &r.inside)
 		r.below(found, levels)
 	}
@@ -145,7 +146,7 @@ func (r *repair) child(dir *os.File, name string, levels int) {
 
 // one repairs one directory, by its descriptor, and adds it to a list.
 func (r *repair) one(found *os.File, passed bool, list *[]string) {
-	st, err := stat(found)
+	st, err := foreign.Stat(found)
 	if err != nil {
 		r.Failed = append(r.Failed, err)
 		return
@@ -184,22 +185,4 @@ func is(st *unix.Stat_t) string {
 		return fmt.Sprintf("mode %04o", st.Mode&0o7777)
 	}
 	return fmt.Sprintf("mode %04o, of user %d", st.Mode&0o7777, st.Uid)
-}
-
-func stat(found *os.File) (st unix.Stat_t, err error) {
-	if err := unix.Fstat(int(found.Fd()), &st); err != nil {
-		return st, &os.PathError{Op: "stat", Path: found.Name(), Err: err}
-	}
-	return st, nil
-}
-
-// sameMount says whether two open files are of one mount, as far as the kernel tells.
-func sameMount(a, b *os.File) bool {
-	var of [2]unix.Statx_t
-	for i, f := range []*os.File{a, b} {
-		if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &of[i]); err != nil {
-			return false
-		}
-	}
-	return of[0].Mnt_id == of[1].Mnt_id && of[0].Dev_major == of[1].Dev_major && of[0].Dev_minor == of[1].Dev_minor // the id is 0 before Linux 5.8
 }

@@ -71,9 +71,14 @@ func (e *KindError) Is(target error) bool {
 
 // KindOf asks an open file, or one that was only found, what it is.
 func KindOf(f *os.File) (Kind, error) {
-	var st unix.Stat_t
-	err := control(f, func(fd int) error { return unix.Fstat(fd, &st) })
-	return Kind(st.Mode & unix.S_IFMT), wrap("stat", f.Name(), err)
+	st, err := Stat(f)
+	return Kind(st.Mode & unix.S_IFMT), err
+}
+
+// Stat is what the system says of an open file, or of one that was only found (inode(7)).
+func Stat(f *os.File) (st unix.Stat_t, err error) {
+	err = control(f, func(fd int) error { return unix.Fstat(fd, &st) })
+	return st, wrap("stat", f.Name(), err)
 }
 
 // control calls use with the descriptor, which stays open meanwhile.

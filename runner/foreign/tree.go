@@ -68,21 +68,31 @@ func walk(found *os.File, name string, oneMount bool, depth int, use func(name s
 }
 
 func walkChild(dir *os.File, base, name string, oneMount bool, depth int, use func(name string, found *os.File) error) error {
+	found, err := findChild(dir, base, oneMount)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, ErrLeadsOut) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	return walk(found, name, oneMount, depth, use)
+}
+
+// FindChild is Find for an entry of an open directory. What is mounted there is ErrLeadsOut.
+func FindChild(dir *os.File, base string) (*os.File, error) { return findChild(dir, base, true) }
+
+func findChild(dir *os.File, base string, oneMount bool) (*os.File, error) {
 	where := filepath.Join(dir.Name(), base)
 	var fd int
 	err := control(dir, func(parent int) (err error) {
 		fd, err = openChild(parent, base, unix.O_PATH, oneMount)
 		return err
 	})
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EXDEV) {
-		return nil
-	}
 	if err != nil {
-		return wrap("open", where, err)
+		return nil, wrap("open", where, err)
 	}
-	found := os.NewFile(uintptr(fd), where)
-	defer found.Close() //nolint:errcheck // only looked at
-	return walk(found, name, oneMount, depth, use)
+	return os.NewFile(uintptr(fd), where), nil
 }
 
 // openChild opens an entry of a directory; with oneMount one that is mounted there is EXDEV.

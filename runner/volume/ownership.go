@@ -40,9 +40,9 @@ func isGroups(dir *foreign.Dir, group int64) (bool, error) {
 		return false, err
 	}
 	defer found.Close() //nolint:errcheck // only looked at
-	var st unix.Stat_t
-	if err := unix.Fstat(int(found.Fd()), &st); err != nil {
-		return false, &os.PathError{Op: "stat", Path: found.Name(), Err: err}
+	st, err := foreign.Stat(found)
+	if err != nil {
+		return false, err
 	}
 	const wanted = unix.S_ISGID | 0o060
 	return int64(st.Gid) == group && st.Mode&wanted == wanted, nil
@@ -51,9 +51,9 @@ func isGroups(dir *foreign.Dir, group int64) (bool, error) {
 // giveOne changes what was found, by its descriptor.
 func giveOne(found *os.File, group int64) error {
 	fd := int(found.Fd())
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: found.Name(), Err: err}
+	st, err := foreign.Stat(found)
+	if err != nil {
+		return err
 	}
 	if err := unix.Fchownat(fd, "", -1, int(group), unix.AT_EMPTY_PATH); err != nil {
 		return &os.PathError{Op: "chown", Path: found.Name(), Err: err}
