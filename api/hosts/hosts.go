@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/host"
 )
 
 // Machine is what this machine may be called. The zero value is localhost and what the kernel and /etc/hosts say.
@@ -113,14 +114,7 @@ func isLocal(addr netip.Addr, local net.Addr) bool {
 	if tcp, ok := local.(*net.TCPAddr); ok && tcp.AddrPort().Addr().Unmap().WithZone("") == addr {
 		return true
 	}
-	own, err := net.InterfaceAddrs()
-	if err != nil {
-		slog.Debug("cannot list the machine's addresses", "err", err)
-	}
-	return slices.ContainsFunc(own, func(a net.Addr) bool {
-		n, ok := a.(*net.IPNet)
-		return ok && n.IP.Equal(addr.AsSlice())
-	})
+	return host.HasAddress(addr)
 }
 
 // isName: localhost, the machine's name or the node's, short or whole.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"regexp"
@@ -260,4 +261,16 @@ func whole[T any](ask func() ([]T, error)) ([]T, error) {
 		err = nil
 	}
 	return list, err
+}
+
+// HasAddress says whether an address is one of this machine's interfaces'. It says no where the kernel does not tell.
+func HasAddress(addr netip.Addr) bool {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		slog.Debug("cannot list the machine's addresses", "err", err)
+	}
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(addr.AsSlice())
+	})
 }

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/solopod/solopod/runner/host"
 )
 
 // maxOutput is how much of a probe's answer is read, as the kubelet's 10 KiB.
@@ -43,22 +45,19 @@ type Target struct {
 }
 
 // own says whether a probe of this host, empty for none that the manifest names, asks the pod itself.
-func (t Target) own(host string) bool {
-	if host == "" || host == t.Host {
+func (t Target) own(name string) bool {
+	if name == "" || name == t.Host {
 		return true
 	}
 	if !t.HostNetwork {
 		return false
 	}
-	ip := net.ParseIP(host)
-	if ip == nil || ip.IsLoopback() {
-		return ip != nil || host == "localhost"
+	addr, ok := netip.AddrFromSlice(net.ParseIP(name))
+	if !ok {
+		return name == "localhost"
 	}
-	addresses, err := net.InterfaceAddrs()
-	return err == nil && slices.ContainsFunc(addresses, func(a net.Addr) bool {
-		n, ok := a.(*net.IPNet)
-		return ok && n.IP.Equal(ip)
-	})
+	addr = addr.Unmap()
+	return addr.IsLoopback() || host.HasAddress(addr)
 }
 
 // Warning is a success that the user should know of.

@@ -9,8 +9,8 @@ import (
 // Ledger knows which containers have something sealed. The key lives for as long as there are such: when the last one has gone, what
 // disks still have of them cannot be read by anybody. It is safe for concurrent use.
 type Ledger struct {
-	store *Store        // nil: there is no place for a key
-	turn  chan struct{} // who has it makes sure that there is a key, or has it go
+	store *Store // nil: there is no place for a key
+	turn  turn   // who has it makes sure that there is a key, or has it go
 
 	mu       sync.Mutex
 	runtimes map[string]string // by container: its OCI runtime, as the store knows it, or empty
@@ -20,7 +20,7 @@ type Ledger struct {
 
 // NewLedger makes an empty one. With a nil store nothing can be sealed.
 func NewLedger(s *Store) *Ledger {
-	return &Ledger{store: s, turn: make(chan struct{}, 1), runtimes: map[string]string{}, told: map[string]bool{}}
+	return &Ledger{store: s, turn: newTurn(), runtimes: map[string]string{}, told: map[string]bool{}}
 }
 
 // Begin takes what was found at a start: containers with their OCI runtimes; unclear says that there may be others.
@@ -46,8 +46,11 @@ func (l *Ledger) Take(id, runtime string) (key *Key, path string, err error) {
 	if l.store == nil {
 		return nil, "", errors.New("cannot create a container with values of Secrets: there is no place for their key")
 	}
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
+	give, err := l.turn.take()
+	if err != nil {
+		return nil, "", err
+	}
+	defer give()
 	l.note(id, runtime)
 	if key, err = l.store.Key(); err == nil {
 		path, err = l.store.Runtime(runtime)
@@ -85,12 +88,15 @@ func (l *Ledger) drop() {
 	if l.store == nil {
 		return
 	}
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
-	if l.needed() {
-		return
+	give, err := l.turn.take()
+	if err == nil {
+		defer give()
+		if l.needed() {
+			return
+		}
+		err = l.store.Drop()
 	}
-	if err := l.store.Drop(); err != nil {
+	if err != nil {
 		slog.Warn("a key that is of no use any more is left", "err", err)
 	}
 }

@@ -24,12 +24,12 @@ import (
 // It is made when it is needed first, and made anew when it has gone: then what was sealed before stays sealed for ever.
 type Store struct {
 	dir, program string
-	turn         chan struct{} // one at a time makes the directory
+	turn         turn // one at a time makes the directory
 }
 
 // NewStore makes nothing yet. dir is made when it is needed; program is the path of solopod-unseal.
 func NewStore(dir, program string) *Store {
-	return &Store{dir: dir, program: program, turn: make(chan struct{}, 1)}
+	return &Store{dir: dir, program: program, turn: newTurn()}
 }
 
 // Key returns the store's key, and makes one if there is none.
@@ -37,8 +37,11 @@ func (s *Store) Key() (*Key, error) {
 	if key, err := ReadKey(s.dir); err == nil {
 		return key, nil
 	}
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+	give, err := s.turn.take()
+	if err != nil {
+		return nil, err
+	}
+	defer give()
 	if err := s.make(); err != nil {
 		return nil, fmt.Errorf("cannot make the key that keeps the values of Secrets from the disk: %w", err)
 	}
@@ -88,8 +91,11 @@ func (s *Store) Runtime(name string) (path string, err error) {
 	if target, err := os.Readlink(path); err == nil && target == s.program {
 		return path, nil
 	}
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+	give, err := s.turn.take()
+	if err != nil {
+		return "", err
+	}
+	defer give()
 	err = inMemory(s.dir)
 	if err == nil {
 		if err = os.Mkdir(filepath.Dir(path), 0o700); errors.Is(err, fs.ErrExist) {
@@ -97,7 +103,7 @@ func (s *Store) Runtime(name string) (path string, err error) {
 		}
 	}
 	if err == nil {
-		err = link(s.program, path)
+		err = Link(s.program, path)
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot make the link by which the OCI runtime %s is called: %w", name, err)
@@ -105,7 +111,8 @@ func (s *Store) Runtime(name string) (path string, err error) {
 	return path, nil
 }
 
-func link(target, path string) error {
+// Link makes a link at path, or lets the one that is there lead to another target, at once.
+func Link(target, path string) error {
 	building := path + ".new"
 	if err := os.Remove(building); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -46,20 +46,15 @@ func (c Config) cleanFormer(ctx context.Context) (clean bool) {
 	}
 	_, err := os.Lstat(sealedMarkOf(c.Root))
 	marked := err == nil
-	err = nil
-	if !marked {
-		err = erase(meta) // of a start that was cut off
-	}
-	if _, missing := os.Lstat(meta); err == nil && errors.Is(missing, fs.ErrNotExist) {
-		return !marked
-	}
+	_, err = os.Lstat(meta)
+	missing := errors.Is(err, fs.ErrNotExist)
 	if marked {
-		if !formerSince(ctx, meta) {
+		if missing || !formerSince(ctx, meta) {
 			return false
 		}
 		c.unmark()
 	}
-	if err == nil {
+	if err = erase(meta); err == nil && !missing { // first what a start that was cut off has left
 		err = c.clean(ctx, meta)
 	}
 	if err != nil {

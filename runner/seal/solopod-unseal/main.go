@@ -113,7 +113,7 @@ func (c *call) create(at int) (code int, err error) {
 		return 1, err
 	}
 	defer f.Close() //nolint:errcheck // it is gone with the last descriptor
-	if err := linkTo(config, inherited); err != nil {
+	if err := seal.Link(inherited, config); err != nil {
 		return 1, err
 	}
 	cmd := exec.Command(c.program, c.args...) //nolint:noctx // the shim bounds it, and ends it by ending this
@@ -131,14 +131,6 @@ func (c *call) create(at int) (code int, err error) {
 
 // inherited is the first descriptor that a child gets beside its standard ones, as the child names it.
 const inherited = "/proc/self/fd/3"
-
-func linkTo(path, target string) error {
-	building := path + ".link"
-	if err := os.Symlink(target, building); err != nil {
-		return err
-	}
-	return os.Rename(building, path)
-}
 
 // hideCopy: crun keeps a copy of the spec in its state directory, and reads no environment in it.
 func (c *call) hideCopy(sealed []byte) error {
