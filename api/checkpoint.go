@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner/session"
 )
 
@@ -13,10 +14,10 @@ func (s streams) checkpoint(w http.ResponseWriter, r *http.Request) {
 	path, err := s.runner.Checkpoint(r.Context(), n.namespace, n.pod, n.container)
 	switch {
 	case errors.Is(err, session.ErrNoCRIU):
-		fail(w, http.StatusNotImplemented, err)
+		answer.Fail(w, http.StatusNotImplemented, err)
 	case err != nil:
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 	default:
-		writeJSON(w, map[string][]string{"items": {path}})
+		answer.JSON(w, map[string][]string{"items": {path}})
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner"
 )
 
@@ -30,34 +31,34 @@ func (s claimStore) changers(mux *http.ServeMux) {
 func (s claimStore) list(w http.ResponseWriter, r *http.Request) {
 	list, err := s.runner.Claims(r.Context())
 	if err != nil {
-		fail(w, statusOf(err), fmt.Errorf("cannot list the claims: %w", err))
+		answer.Fail(w, statusOf(err), fmt.Errorf("cannot list the claims: %w", err))
 		return
 	}
-	writeJSON(w, Claims{list})
+	answer.JSON(w, Claims{list})
 }
 
 func (s claimStore) remove(w http.ResponseWriter, r *http.Request) {
 	namespace, name := r.PathValue("namespace"), r.PathValue("name")
 	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-		fail(w, http.StatusBadRequest, fmt.Errorf("%s/%s cannot be a claim's name", namespace, name))
+		answer.Fail(w, http.StatusBadRequest, fmt.Errorf("%s/%s cannot be a claim's name", namespace, name))
 		return
 	}
 	switch err := s.runner.RemoveClaim(namespace, name); {
 	case errors.Is(err, fs.ErrNotExist):
-		fail(w, http.StatusNotFound, fmt.Errorf("there is no claim %s/%s", namespace, name))
+		answer.Fail(w, http.StatusNotFound, fmt.Errorf("there is no claim %s/%s", namespace, name))
 	case errors.Is(err, runner.ErrInUse):
-		fail(w, http.StatusConflict, err)
+		answer.Fail(w, http.StatusConflict, err)
 	case err != nil:
-		fail(w, http.StatusInternalServerError, err)
+		answer.Fail(w, http.StatusInternalServerError, err)
 	default:
-		writeJSON(w, Claims{[]runner.Claim{}})
+		answer.JSON(w, Claims{[]runner.Claim{}})
 	}
 }
 
 // Claims lists the claims of the machine.
 func (c *Client) Claims(ctx context.Context) ([]runner.Claim, error) {
 	var list Claims
-	err := c.get(ctx, "/claims", &list)
+	err := c.get(ctx, "/claims", nil, &list)
 	return list.Claims, err
 }
 

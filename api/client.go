@@ -63,6 +63,9 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s may not be used by this user: run the command as root%s", c.socket, orAsMember(c.socket))
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return errors.New("the daemon ended before it had answered")
+	}
 	return err
 }
 
@@ -84,8 +87,8 @@ func orAsMember(socket string) string {
 	return fmt.Sprintf(", or become a member of the group %s (usermod -aG %s USER)", name, name)
 }
 
-func (c *Client) get(ctx context.Context, path string, out any) error {
-	return c.send(ctx, http.MethodGet, path, nil, nil, out)
+func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
+	return c.send(ctx, http.MethodGet, path, query, nil, out)
 }
 
 // tell is for what is answered with no more than that it was done.
@@ -112,42 +115,42 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 // Pods returns all pods with their status.
 func (c *Client) Pods(ctx context.Context) ([]v1.Pod, error) {
 	var list v1.PodList
-	err := c.get(ctx, "/pods", &list)
+	err := c.get(ctx, "/pods", nil, &list)
 	return list.Items, err
 }
 
 // Events returns what happened, the oldest first.
 func (c *Client) Events(ctx context.Context) ([]v1.Event, error) {
 	var list v1.EventList
-	err := c.get(ctx, "/events", &list)
+	err := c.get(ctx, "/events", nil, &list)
 	return list.Items, err
 }
 
 // Manifests returns the manifest files and their state.
 func (c *Client) Manifests(ctx context.Context) (Manifests, error) {
 	var m Manifests
-	err := c.get(ctx, "/manifests", &m)
+	err := c.get(ctx, "/manifests", nil, &m)
 	return m, err
 }
 
 // ConfigOf returns the configuration of a client's daemon, by the names of its fields.
 func ConfigOf(ctx context.Context, c *Client) (map[string]any, error) {
 	var of map[string]map[string]any
-	err := c.get(ctx, "/configz", &of)
+	err := c.get(ctx, "/configz", nil, &of)
 	return of["solopodconfig"], err
 }
 
 // Version returns the daemon's version.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version
-	err := c.get(ctx, "/version", &v)
+	err := c.get(ctx, "/version", nil, &v)
 	return v, err
 }
 
 // Images lists the images.
 func (c *Client) Images(ctx context.Context) ([]Image, error) {
 	var list Images
-	err := c.get(ctx, "/images", &list)
+	err := c.get(ctx, "/images", nil, &list)
 	return list.Images, err
 }
 
@@ -165,9 +168,14 @@ func (c *Client) PullImage(ctx context.Context, ref string) ([]Image, error) {
 	return list.Images, err
 }
 
-// RemoveImage removes an image.
-func (c *Client) RemoveImage(ctx context.Context, ref string) error {
-	return c.send(ctx, http.MethodDelete, "/images", url.Values{"ref": {ref}}, nil, &Images{})
+// RemoveImage removes an image; one that somebody uses with force alone.
+func (c *Client) RemoveImage(ctx context.Context, ref string, force bool) error {
+	return c.tell(ctx, http.MethodDelete, "/images", url.Values{"ref": {ref}, "force": {strconv.FormatBool(force)}}, nil)
+}
+
+// PruneImages has a client's daemon remove images that nobody uses, as query says (unused.Query).
+func PruneImages(ctx context.Context, c *Client, query url.Values, out any) error {
+	return c.send(ctx, http.MethodPost, "/images/prune", query, nil, out)
 }
 
 // LogOptions select what Logs writes.
@@ -175,6 +183,8 @@ type LogOptions struct {
 	Follow, Previous, Timestamps bool
 	Tail                         int64         // negative: all
 	Since                        time.Duration // zero: all
+	SinceTime                    time.Time     // zero: all; at most one of both
+	LimitBytes                   int64         // zero: no limit
 }
 
 // Logs writes a container's log to w. An empty container name means the pod's only one.
@@ -188,6 +198,12 @@ func (c *Client) Logs(ctx context.Context, namespace, pod, container string, o L
 	if o.Tail >= 0 {
 		q.Set("tailLines", strconv.FormatInt(o.Tail, 10))
 	}
+	if !o.SinceTime.IsZero() {
+		q.Set("sinceTime", o.SinceTime.Format(time.RFC3339Nano))
+	}
+	if o.LimitBytes > 0 {
+		q.Set("limitBytes", strconv.FormatInt(o.LimitBytes, 10))
+	}
 	if o.Since > 0 {
 		q.Set("sinceTime", time.Now().Add(-o.Since).Format(time.RFC3339Nano))
 	}
@@ -199,9 +215,27 @@ func (c *Client) Logs(ctx context.Context, namespace, pod, container string, o L
 		return err
 	}
 	defer body.Close() //nolint:errcheck // only read from
-	_, err = io.Copy(w, body)
-	if ctx.Err() != nil {
+	broken := &reading{r: body}
+	_, err = io.Copy(w, broken)
+	switch {
+	case ctx.Err() != nil:
 		return nil
+	case broken.err != nil:
+		return fmt.Errorf("the daemon ended the log before its end: %w", broken.err)
 	}
 	return err
+}
+
+// reading remembers what reading failed with; it is nil at the end.
+type reading struct {
+	r   io.Reader
+	err error
+}
+
+func (r *reading) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }

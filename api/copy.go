@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner/archive"
 )
 
@@ -22,7 +23,7 @@ func (s streams) archive(r *http.Request) (archive.Container, error) {
 func (s streams) readFiles(w http.ResponseWriter, r *http.Request) {
 	files, err := s.archive(r)
 	if err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return
 	}
 	out := &flusher{w: w, c: http.NewResponseController(w)}
@@ -32,7 +33,7 @@ func (s streams) readFiles(w http.ResponseWriter, r *http.Request) {
 			slog.Debug("cannot read all files of a container", "err", err)
 			panic(http.ErrAbortHandler)
 		}
-		fail(w, fileStatus(err), err)
+		answer.Fail(w, fileStatus(err), err)
 	}
 }
 
@@ -44,10 +45,10 @@ func (s streams) writeFiles(w http.ResponseWriter, r *http.Request) {
 		err = files.Write(r.URL.Query().Get("path"), patientReader{r.Body, http.NewResponseController(w)})
 	}
 	if err != nil {
-		fail(w, fileStatus(err), err)
+		answer.Fail(w, fileStatus(err), err)
 		return
 	}
-	writeText(w, "ok")
+	answer.Text(w, "ok")
 }
 
 // patientReader gives a client time for each part of what it sends.

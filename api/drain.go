@@ -6,18 +6,20 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/solopod/solopod/api/answer"
 )
 
 // drain stops all pods for good and answers when they have ended. It goes on when the client is lost.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
 	if err != nil || timeout <= 0 {
-		fail(w, http.StatusBadRequest, fmt.Errorf("timeout is a duration like 5m, not %q", r.URL.Query().Get("timeout")))
+		answer.Fail(w, http.StatusBadRequest, fmt.Errorf("timeout is a duration like 5m, not %q", r.URL.Query().Get("timeout")))
 		return
 	}
 	// A third is kept for critical pods, which are stopped last.
 	s.runner.Drain(context.WithoutCancel(r.Context()), timeout, timeout/3)
-	writeText(w, "ok")
+	answer.Text(w, "ok")
 }
 
 // Drain stops all pods, critical ones last, and waits until they have ended. The daemon starts none again until it is

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner"
 )
 
@@ -20,7 +21,7 @@ func (s events) list(w http.ResponseWriter, r *http.Request) {
 		s.watch(w, r)
 		return
 	}
-	writeJSON(w, v1.EventList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "EventList"}, Items: s.runner.Events().List()})
+	answer.JSON(w, v1.EventList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "EventList"}, Items: s.runner.Events().List()})
 }
 
 // EventChange is one line of /events?watch=true.

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -24,7 +25,7 @@ type Files struct {
 func (f Files) logs(w http.ResponseWriter, r *http.Request) {
 	dir, err := foreign.OpenDir(f.LogDir, foreign.Beneath)
 	if err != nil {
-		fail(w, http.StatusNotFound, fmt.Errorf("the log directory cannot be served: %w", err))
+		answer.Fail(w, http.StatusNotFound, fmt.Errorf("the log directory cannot be served: %w", err))
 		return
 	}
 	defer dir.Close() //nolint:errcheck // only looked at
@@ -34,7 +35,7 @@ func (f Files) logs(w http.ResponseWriter, r *http.Request) {
 		if errors.Is(err, fs.ErrNotExist) {
 			code = http.StatusNotFound
 		}
-		fail(w, code, fmt.Errorf("cannot show it: %w", err))
+		answer.Fail(w, code, fmt.Errorf("cannot show it: %w", err))
 		return
 	}
 	w.Header().Set("Content-Type", contentType(name)) // of a directory it is what its list is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/engine"
@@ -17,7 +18,6 @@ func (s imageStore) readers(mux *http.ServeMux) { mux.HandleFunc("GET /images", 
 func (s imageStore) changers(mux *http.ServeMux) {
 	mux.HandleFunc("POST /images", s.importArchive)
 	mux.HandleFunc("POST /images/pull", s.pull)
-	mux.HandleFunc("DELETE /images", s.remove)
 }
 
 func toImages(list []engine.Image) Images {
@@ -31,10 +31,10 @@ func toImages(list []engine.Image) Images {
 func (s imageStore) list(w http.ResponseWriter, r *http.Request) {
 	list, err := s.runner.Images().List(r.Context())
 	if err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return
 	}
-	writeJSON(w, toImages(list))
+	answer.JSON(w, toImages(list))
 }
 
 // importArchive reads an archive from the request's body.
@@ -43,10 +43,10 @@ func (s imageStore) importArchive(w http.ResponseWriter, r *http.Request) {
 	root := conn != nil && conn.Client().Trusted
 	list, err := s.runner.Images().Import(r.Context(), patientReader{r.Body, http.NewResponseController(w)}, root)
 	if err != nil {
-		fail(w, http.StatusUnprocessableEntity, err)
+		answer.Fail(w, http.StatusUnprocessableEntity, err)
 		return
 	}
-	writeJSON(w, toImages(list))
+	answer.JSON(w, toImages(list))
 }
 
 var errNoRef = errors.New("ref is missing: name the image")
@@ -54,26 +54,13 @@ var errNoRef = errors.New("ref is missing: name the image")
 func (s imageStore) pull(w http.ResponseWriter, r *http.Request) {
 	ref := r.URL.Query().Get("ref")
 	if ref == "" {
-		fail(w, http.StatusBadRequest, errNoRef)
+		answer.Fail(w, http.StatusBadRequest, errNoRef)
 		return
 	}
 	image, err := s.runner.Images().Pull(r.Context(), ref, nil)
 	if err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return
 	}
-	writeJSON(w, toImages([]engine.Image{image}))
-}
-
-func (s imageStore) remove(w http.ResponseWriter, r *http.Request) {
-	ref := r.URL.Query().Get("ref")
-	if ref == "" {
-		fail(w, http.StatusBadRequest, errNoRef)
-		return
-	}
-	if err := s.runner.Images().Remove(r.Context(), ref); err != nil {
-		fail(w, statusOf(err), err)
-		return
-	}
-	writeJSON(w, Images{Images: []Image{}})
+	answer.JSON(w, toImages([]engine.Image{image}))
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/api/access"
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/api/attempt"
 	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/api/hosts"
@@ -69,6 +70,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, d Door) error {
 	case d.Secure != nil:
 		c.Strangers, c.Known, idle = ofStrangers, ofKnown, idleTime
 		secure = d.Secure.Config()
+		s.secure.Store(d.Secure)
 	}
 	l = budget.New(l, c)
 	if secure != nil {
@@ -113,11 +115,11 @@ func (s *Server) guard(d Door) http.Handler {
 		}
 		setHeaders(w.Header())
 		if err := d.called(r); err != nil {
-			fail(w, http.StatusForbidden, err)
+			answer.Fail(w, http.StatusForbidden, err)
 			return
 		}
 		if code, err := takeBody(w, r); err != nil {
-			fail(w, code, err)
+			answer.Fail(w, code, err)
 			return
 		}
 		user, err := d.Who(r)
@@ -125,31 +127,31 @@ func (s *Server) guard(d Door) http.Handler {
 		if err != nil {
 			w.Header().Add("WWW-Authenticate", "Bearer")
 			w.Header().Add("WWW-Authenticate", `Basic realm="Solopod: any name, and a token as the password"`)
-			fail(w, http.StatusUnauthorized, err)
+			answer.Fail(w, http.StatusUnauthorized, err)
 			return
 		}
 		client := clientOf(r, d, user)
 		if conn := budget.From(r.Context()); d.Secure != nil && conn != nil && !conn.Authenticated(client.Name) {
 			w.Header().Set("Connection", "close")
-			fail(w, http.StatusTooManyRequests, fmt.Errorf("%s has %d connections that are at work; close some", user.Name, ofKnown.Each))
+			answer.Fail(w, http.StatusTooManyRequests, fmt.Errorf("%s has %d connections that are at work; close some", user.Name, ofKnown.Each))
 			return
 		}
 		mux := s.muxOf(user.Role)
 		_, pattern := mux.Handler(r)
 		if pattern == "" {
 			if err := s.mayNot(r, d, user); err != nil {
-				fail(w, http.StatusForbidden, err)
+				answer.Fail(w, http.StatusForbidden, err)
 				return
 			}
 		}
 		if pattern != "" && attempt.Changes(r) && crossSite(r) {
-			fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
+			answer.Fail(w, http.StatusForbidden, errors.New("a page of another site asks for this; its user's rights are not its own"))
 			return
 		}
 		if isSession(r) {
 			give, err := streams.take(client, user.Role)
 			if err != nil {
-				fail(w, http.StatusTooManyRequests, err)
+				answer.Fail(w, http.StatusTooManyRequests, err)
 				return
 			}
 			defer give()

@@ -2,11 +2,13 @@ package api
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner/logs/reader"
 )
 
@@ -15,14 +17,17 @@ func (s pods) logs(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	o, err := logOptions(q)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		answer.Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	out := &flusher{w: w, c: http.NewResponseController(w)}
 	err = s.runner.Logs(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), containerName(r), q.Get("previous") == "true", o, out)
-	if err != nil && !out.begun {
-		fail(w, statusOf(err), err)
+	switch {
+	case r.Context().Err() != nil, err != nil && out.begun:
+		panic(http.ErrAbortHandler) // the client is to see that the log is not complete: the daemon ends, or cannot read on
+	case err != nil:
+		answer.Fail(w, statusOf(err), err)
 	}
 }
 
@@ -62,4 +67,20 @@ func since(seconds, at string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("sinceTime: %q is not a time like 2026-01-31T12:00:00Z", at)
 	}
 	return t, nil
+}
+
+// flusher sends each write at once, for those who follow.
+type flusher struct {
+	w     io.Writer
+	c     *http.ResponseController
+	begun bool
+}
+
+func (f *flusher) Write(b []byte) (int, error) {
+	f.begun = true
+	n, err := f.w.Write(b)
+	if err == nil {
+		err = f.c.Flush()
+	}
+	return n, err
 }

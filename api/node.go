@@ -7,16 +7,18 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+
+	"github.com/solopod/solopod/api/answer"
 )
 
 func (s *Server) node(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, s.runner.Node(s.version.Version))
+	answer.JSON(w, s.runner.Node(s.version.Version))
 }
 
 // Node describes the machine.
 func (c *Client) Node(ctx context.Context) (*v1.Node, error) {
 	node := &v1.Node{}
-	return node, c.get(ctx, "/node", node)
+	return node, c.get(ctx, "/node", nil, node)
 }
 
 // Summary is what pods and the machine use.

@@ -1,12 +1,13 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/api/answer"
+	"github.com/solopod/solopod/api/objects"
 	"github.com/solopod/solopod/runner"
 )
 
@@ -33,36 +34,20 @@ func (s pods) list(w http.ResponseWriter, r *http.Request) {
 	for _, pod := range s.runner.Pods() {
 		list.Items = append(list.Items, *pod)
 	}
-	writeJSON(w, list)
+	answer.JSON(w, list)
 }
 
 // watch streams changes the way the Kubernetes API does: one JSON object a line, first ADDED for what exists.
 func (s pods) watch(w http.ResponseWriter, r *http.Request) {
 	changes, cancel := s.runner.Subscribe()
 	defer cancel()
-	w.Header().Set("Content-Type", "application/json")
-	out := json.NewEncoder(w)
-	known := map[string]*v1.Pod{}
-	for {
-		now := map[string]*v1.Pod{}
-		for _, pod := range s.runner.Pods() {
-			now[string(pod.UID)] = pod
-		}
-		for _, e := range difference(known, now) {
-			if out.Encode(e) != nil {
-				return
-			}
-		}
+	var known map[string]*v1.Pod
+	answer.Stream(w, r, changes, func() []WatchEvent {
+		now := objects.Seen(known, s.runner.Pods())
+		lines := difference(known, now)
 		known = now
-		if http.NewResponseController(w).Flush() != nil {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-changes:
-		}
-	}
+		return lines
+	})
 }
 
 // WatchEvent is one line of /pods?watch=true.
@@ -105,14 +90,14 @@ func (s pods) running(w http.ResponseWriter, _ *http.Request) {
 			list.Items = append(list.Items, running)
 		}
 	}
-	writeJSON(w, list)
+	answer.JSON(w, list)
 }
 
 // restart answers as soon as the restart has begun.
 func (s pods) restart(w http.ResponseWriter, r *http.Request) {
 	if err := s.runner.Restart(r.Context(), r.PathValue("namespace"), r.PathValue("pod"), r.URL.Query().Get("container")); err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return
 	}
-	writeText(w, "ok")
+	answer.Text(w, "ok")
 }

@@ -1,11 +1,18 @@
 package api
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/solopod/solopod/api/access"
+	"github.com/solopod/solopod/api/answer"
+	"github.com/solopod/solopod/api/objects"
 	"github.com/solopod/solopod/api/page"
 	"github.com/solopod/solopod/audit"
 	"github.com/solopod/solopod/monitor"
@@ -21,6 +28,8 @@ type Server struct {
 	metrics   Metrics
 	files     Files
 	trail     *audit.Trail
+	// secure is how the TLS port shows itself; nil without one.
+	secure atomic.Pointer[access.Identity]
 	// measuring has the paths of health and metrics, reading those that only read, all has every one.
 	measuring, reading, all *http.ServeMux
 }
@@ -28,8 +37,10 @@ type Server struct {
 // Metrics are what stands behind the metrics' paths.
 type Metrics struct {
 	Own, Probes prometheus.Gatherer
-	Monitor     *monitor.Monitor
-	Node        string // the machine's name
+	// State writes the state of objects.
+	State   func(context.Context, *bytes.Buffer) error
+	Monitor *monitor.Monitor
+	Node    string // the machine's name
 }
 
 // NewServer makes a server of the runner's pods and the controller's Jobs.
@@ -50,53 +61,73 @@ func NewServer(r *runner.Runner, workloads *workload.Controller, v Version, m Me
 func (s *Server) measurers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.version) }) // a metric has it, too
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer.JSON(w, s.version) }) // a metric has it, too
 	s.metrics.routes(mux)
 }
 
 // readers are the paths that only read.
 func (s *Server) readers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /manifests", s.manifests)
-	mux.HandleFunc("GET /workloads", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, Workloads{s.workloads.Statuses()}) })
+	controllers{s.workloads}.readers(mux)
 	mux.HandleFunc("GET /node", s.node)
 	pods{s.runner}.readers(mux)
 	events{s.runner}.routes(mux)
 	imageStore{s.runner}.readers(mux)
 	claimStore{s.runner}.readers(mux)
+	objects.Manifested{Manifests: s.workloads}.Readers(mux)
 	page.Routes(mux)
 }
 
 // changers are the paths that change something, or show what only admins may see.
 func (s *Server) changers(mux *http.ServeMux) {
 	mux.HandleFunc("POST /drain", s.drain)
-	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.files.Config) })
+	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { answer.JSON(w, s.files.Config) })
 	mux.Handle("GET /logs/", http.StripPrefix("/logs/", http.HandlerFunc(s.files.logs)))
 	pods{s.runner}.changers(mux)
+	controllers{s.workloads}.changers(mux)
 	imageStore{s.runner}.changers(mux)
 	claimStore{s.runner}.changers(mux)
+	objects.Manifested{Manifests: s.workloads}.Admins(mux)
 	streams{s.runner}.routes(mux)
+}
+
+// CertificateEnds is when the TLS port's certificate does; zero where there is no such port.
+func (s *Server) CertificateEnds() time.Time {
+	if i := s.secure.Load(); i != nil {
+		return i.Certificate().NotAfter
+	}
+	return time.Time{}
 }
 
 // Audit has changes written down to trail too. It is called before Serve.
 func (s *Server) Audit(trail *audit.Trail) { s.trail = trail }
 
+// Serves adds paths that only read, of Services and what else lies outside the runner. It is called before Serve.
+func (s *Server) Serves(from interface{ Readers(*http.ServeMux) }) {
+	from.Readers(s.reading)
+	from.Readers(s.all)
+}
+
+// Changes adds paths that change something, of what lies beside the pods. It is called before Serve.
+func (s *Server) Changes(from interface{ Changers(*http.ServeMux) }) { from.Changers(s.all) }
+
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := s.runner.Stuck(runner.StuckAfter); err != nil {
-		fail(w, http.StatusServiceUnavailable, err)
+		answer.Fail(w, http.StatusServiceUnavailable, err)
 		return
 	}
-	writeText(w, "ok")
+	answer.Text(w, "ok")
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if !s.runner.Ready() {
-		fail(w, http.StatusServiceUnavailable, errors.New("the manifests have not been read yet"))
+		answer.Fail(w, http.StatusServiceUnavailable, errors.New("the manifests have not been read yet"))
 		return
 	}
-	writeText(w, "ok")
+	answer.Text(w, "ok")
 }
 
 func (s *Server) manifests(w http.ResponseWriter, _ *http.Request) {
 	files, problem, unwatched := s.runner.Files()
-	writeJSON(w, Manifests{DirectoryError: problem, Unwatched: unwatched, Files: files})
+	answer.JSON(w, Manifests{DirectoryError: problem, Unwatched: unwatched, Files: files})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/api/attempt"
 	"github.com/solopod/solopod/api/streaming"
 	"github.com/solopod/solopod/runner"
@@ -47,7 +48,7 @@ func nameIn(r *http.Request) named {
 func (s streams) entrance(w http.ResponseWriter, r *http.Request) (named, bool) {
 	n := nameIn(r)
 	if err := s.runner.CanEnter(n.namespace, n.pod, r.PathValue("uid"), n.container); err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return n, false
 	}
 	return n, true
@@ -66,7 +67,7 @@ var errNoCommand = errors.New("command is missing: name the program and its argu
 func (s streams) exec(w http.ResponseWriter, r *http.Request) {
 	command := r.URL.Query()["command"]
 	if len(command) == 0 {
-		fail(w, http.StatusBadRequest, errNoCommand)
+		answer.Fail(w, http.StatusBadRequest, errNoCommand)
 		return
 	}
 	n, ok := s.entrance(w, r)
@@ -75,6 +76,9 @@ func (s streams) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	serve(w, r, func(ctx context.Context, st streaming.Streams) error {
 		code, err := s.runner.Exec(ctx, n.namespace, n.pod, n.container, command, toExecIO(ctx, st))
+		if err != nil && r.Context().Err() != nil {
+			err = errDaemonEnds
+		}
 		if err == nil && code != 0 {
 			err = streaming.ExitError{Err: fmt.Errorf("command terminated with exit code %d", code), Code: int(code)}
 		}
@@ -88,9 +92,16 @@ func (s streams) attach(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	serve(w, r, func(ctx context.Context, st streaming.Streams) error {
-		return s.runner.Attach(ctx, n.namespace, n.pod, n.container, toExecIO(ctx, st))
+		err := s.runner.Attach(ctx, n.namespace, n.pod, n.container, toExecIO(ctx, st))
+		if r.Context().Err() != nil { // it is cut off in the middle
+			err = errDaemonEnds
+		}
+		return err
 	})
 }
+
+// errDaemonEnds is how a session ends when the daemon does.
+var errDaemonEnds = errors.New("the daemon ended the session, as it ends itself; the container runs on")
 
 // serve runs a session; an error before it has begun is answered.
 func serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
@@ -106,7 +117,7 @@ func serve(w http.ResponseWriter, r *http.Request, session streaming.Session) {
 	case begun:
 		slog.Debug("a session's client went away", "err", err)
 	default:
-		fail(w, http.StatusBadRequest, err)
+		answer.Fail(w, http.StatusBadRequest, err)
 	}
 }
 
@@ -143,7 +154,7 @@ func toExecIO(ctx context.Context, st streaming.Streams) engine.ExecIO {
 func (s streams) run(w http.ResponseWriter, r *http.Request) {
 	command := splitCommand(r.URL.Query()["cmd"])
 	if len(command) == 0 {
-		fail(w, http.StatusBadRequest, errors.New("cmd is missing: name the program and its arguments, as in cmd=ls%20-l or cmd=ls&cmd=-l"))
+		answer.Fail(w, http.StatusBadRequest, errors.New("cmd is missing: name the program and its arguments, as in cmd=ls%20-l or cmd=ls&cmd=-l"))
 		return
 	}
 	n, ok := s.entrance(w, r)
@@ -157,11 +168,11 @@ func (s streams) run(w http.ResponseWriter, r *http.Request) {
 		err = fmt.Errorf("command terminated with exit code %d: %s", code, out.Kept)
 	}
 	if err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	writeText(w, string(out.Kept))
+	answer.Text(w, string(out.Kept))
 }
 
 // splitCommand makes a command of what /run was given. A single cmd is split at each blank, as by the kubelet (pkg/kubelet/server,
@@ -182,7 +193,7 @@ const maxRunOutput = 4 << 20
 func (s streams) portForward(w http.ResponseWriter, r *http.Request) {
 	namespace, pod := r.PathValue("namespace"), r.PathValue("pod")
 	if err := s.runner.CanReach(namespace, pod, r.PathValue("uid")); err != nil {
-		fail(w, statusOf(err), err)
+		answer.Fail(w, statusOf(err), err)
 		return
 	}
 	err := streaming.ServeForward(w, r, pod, r.PathValue("uid"), func(ctx context.Context, port uint16, stream io.ReadWriteCloser) error {
@@ -195,7 +206,7 @@ func (s streams) portForward(w http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		answer.Fail(w, http.StatusBadRequest, err)
 	}
 }
 

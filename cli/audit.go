@@ -137,7 +137,7 @@ func ownPrograms() (out []string) {
 	if self, err := os.Executable(); err == nil {
 		out = append(out, self)
 	}
-	for _, name := range []string{"containerd-shim-runc-v2", "solopod-keep", "solopod-unseal"} {
+	for _, name := range companions {
 		if path, err := companion(name); err == nil {
 			out = append(out, path)
 		}

@@ -36,6 +36,7 @@ func newClaims(g *global) *cobra.Command {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "claim %s/%s removed\n", s.namespace, args[0])
 			return err
 		}}
+	remove.ValidArgsFunction = g.completeClaims(&s.namespace)
 	remove.Flags().StringVarP(&s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
 	cmd.AddCommand(list, remove)
 	return cmd

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 )
 
+// companions are the programs that belong beside the binary.
+var companions = []string{"containerd-shim-runc-v2", "solopod-keep", "solopod-unseal", "solopod-names"}
+
 // companion returns the path of a program that is installed beside the running binary. PATH is not searched: its version
 // must be the binary's own.
 func companion(name string) (string, error) {

@@ -1,25 +1,32 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/solopod/solopod/api/hosts"
 	"github.com/solopod/solopod/api/trusted"
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/policy"
+	"github.com/solopod/solopod/manifests/validate/network"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/eviction/threshold"
 	"github.com/solopod/solopod/runner/foreign"
-	"github.com/solopod/solopod/runner/host"
+	"github.com/solopod/solopod/runner/image/choice"
 	"github.com/solopod/solopod/runner/logs/logfile"
-	"github.com/solopod/solopod/runner/network/bridge"
 	"github.com/solopod/solopod/runner/resolver"
+	"github.com/solopod/solopod/services/settings"
 )
 
 // config is the daemon's configuration: the file's fields, each also a flag where it says so. Names are the kubelet's
@@ -70,8 +77,18 @@ type config struct {
 	ContainerLogMaxFiles int    `json:"containerLogMaxFiles,omitempty"`
 	// ImageMaxSize is what the layers of an image may unpack to, a quantity like 20Gi; empty leaves it to the room on the disk.
 	ImageMaxSize string `json:"imageMaxSize,omitempty"`
+	// Images that nobody uses go where ImageGCHighThresholdPercent of their disk is used, until ImageGCLowThresholdPercent is; 100 turns
+	// that off. They must have come ImageMinimumGCAge ago; one that was not used for ImageMaximumGCAge goes anyway, unless that is 0.
+	ImageGCHighThresholdPercent int             `json:"imageGCHighThresholdPercent"`
+	ImageGCLowThresholdPercent  int             `json:"imageGCLowThresholdPercent"`
+	ImageMinimumGCAge           metav1.Duration `json:"imageMinimumGCAge,omitzero"`
+	ImageMaximumGCAge           metav1.Duration `json:"imageMaximumGCAge,omitzero"`
+	// PinnedImages are never removed by that.
+	PinnedImages []string `json:"pinnedImages,omitempty"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
+	// ClusterKinds is warn or refuse: what becomes of objects that only a cluster serves.
+	ClusterKinds string `json:"clusterKinds,omitempty"`
 	// ManifestKeyFile holds the public keys of those who may sign manifests; empty means that manifests need no signature.
 	// ManifestVersions is optional or required: whether a signed file may have no version.
 	ManifestKeyFile  string `json:"manifestKeyFile,omitempty"`
@@ -88,10 +105,41 @@ type config struct {
 	PodPidsLimit int64 `json:"podPidsLimit,omitempty"`
 	// SingleProcessOOMKill: with cgroup v2 too the kernel kills one process for memory, not its whole container.
 	SingleProcessOOMKill bool `json:"singleProcessOOMKill,omitempty"`
+	// EvictionHard and EvictionSoft are what must be left of the machine before pods are evicted, by signals as memory.available: quantities
+	// or parts, like 100Mi or 10%. Soft ones must be crossed for EvictionSoftGracePeriod. EvictionMinimumReclaim is had beyond them then.
+	// EvictionHard replaces the defaults as a whole.
+	EvictionHard            map[string]string `json:"evictionHard,omitempty"`
+	EvictionSoft            map[string]string `json:"evictionSoft,omitempty"`
+	EvictionSoftGracePeriod map[string]string `json:"evictionSoftGracePeriod,omitempty"`
+	EvictionMinimumReclaim  map[string]string `json:"evictionMinimumReclaim,omitempty"`
+	// EvictionMaxPodGracePeriod bounds, in seconds, what pods get to end in where a soft threshold is crossed; 0 bounds nothing.
+	EvictionMaxPodGracePeriod int32 `json:"evictionMaxPodGracePeriod,omitempty"`
+	// EvictionPressureTransitionPeriod is for how long nothing must be short for a condition of the node to end, and for evicted pods to
+	// begin anew.
+	EvictionPressureTransitionPeriod metav1.Duration `json:"evictionPressureTransitionPeriod,omitzero"`
+	// SystemReserved and KubeReserved are quantities by resource (cpu, memory, ephemeral-storage, pid) that pods do not get, for the system and
+	// for Solopod. EnforceNodeAllocatable is pods, to have the kernel bound all pods together, or none.
+	SystemReserved         map[string]string `json:"systemReserved,omitempty"`
+	KubeReserved           map[string]string `json:"kubeReserved,omitempty"`
+	EnforceNodeAllocatable []string          `json:"enforceNodeAllocatable"`
+	// Admission is warn or refuse: what becomes of pods whose requests do not fit beside those of others.
+	Admission string `json:"admission,omitempty"`
+	// MemoryQoS: with cgroup v2 requests of memory are kept for who has them, and containers are slowed down before their limit, when
+	// they use MemoryThrottlingFactor of what is between.
+	MemoryQoS              bool    `json:"memoryQoS,omitempty"`
+	MemoryThrottlingFactor float64 `json:"memoryThrottlingFactor,omitempty"`
 	// CDISpecDirs hold the descriptions of CDI devices; none means /etc/cdi and /var/run/cdi.
 	CDISpecDirs []string `json:"cdiSpecDirs,omitempty"`
-	// ClusterDomain ends the full names of pods that have a subdomain.
+	// ClusterDomain ends the full names of Services, and of pods that have a subdomain.
 	ClusterDomain string `json:"clusterDomain,omitempty"`
+	// ServiceCIDR has the addresses of Services: a subnet, or one of each family with a comma between them; empty means a free one.
+	// ServiceNodePortRange are the ports of the machine that they get.
+	ServiceCIDR          string `json:"serviceCIDR,omitempty"`
+	ServiceNodePortRange string `json:"serviceNodePortRange,omitempty"`
+	// ClusterDNS are servers of names that pods get instead of Solopod's own, which does not run then. StubDomains are servers of zones of
+	// others, by zone.
+	ClusterDNS  []string            `json:"clusterDNS,omitempty"`
+	StubDomains map[string][]string `json:"stubDomains,omitempty"`
 	// RuntimeClasses: runtimeClassName -> OCI runtime, a name or a path.
 	RuntimeClasses map[string]string `json:"runtimeClasses,omitempty"`
 	// AllowedUnsafeSysctls are sysctls beside the safe set that pods may set; a name may end with *.
@@ -111,13 +159,17 @@ func defaults() config {
 	if err != nil {
 		node = "localhost"
 	}
+	node = strings.ToLower(node) // as the kubelet has it
 	return config{
 		Manifests: "/etc/solopod/manifests", Images: "/var/lib/solopod/images", Root: "/var/lib/solopod",
 		State: "/run/solopod", LogDir: "/var/log", Containerd: embeddedContainerd, Runtime: "runc",
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", PlainPort: plainMetrics, CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, ResolvConf: resolver.DefaultPath, LogLevel: "info",
-		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", ManifestVersions: "optional", MaxParallelStarts: 4,
-		PodPidsLimit: -1, ClusterDomain: "cluster.local", AuditLogMaxSize: "10Mi", AuditLogMaxBackups: 5,
+		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", ClusterKinds: "warn", ManifestVersions: "optional", MaxParallelStarts: 4,
+		PodPidsLimit: -1, ClusterDomain: settings.DefaultDomain, ServiceNodePortRange: settings.DefaultNodePorts, AuditLogMaxSize: "10Mi", AuditLogMaxBackups: 5,
+		ImageGCHighThresholdPercent: choice.Default.High, ImageGCLowThresholdPercent: choice.Default.Low, ImageMinimumGCAge: metav1.Duration{Duration: choice.Default.MinAge},
+		EvictionHard: threshold.Defaults(), EvictionPressureTransitionPeriod: metav1.Duration{Duration: 5 * time.Minute},
+		EnforceNodeAllocatable: []string{reservePods}, Admission: admissionWarn, MemoryThrottlingFactor: 0.9,
 		ShutdownGracePeriod: metav1.Duration{Duration: 30 * time.Second}, ShutdownGracePeriodCriticalPods: metav1.Duration{Duration: 10 * time.Second},
 	}
 }
@@ -161,17 +213,16 @@ func ofDaemon(path string) ([]byte, error) { return trusted.Read(path, trusted.P
 // ofAnybody reads a configuration that is only looked at, as one in a checkout.
 func ofAnybody(path string) ([]byte, error) { return foreign.ReadFollowing(path, maxConfig) }
 
-// loadConfig reads the file, if there is one, and lets the flags that were given override it. socket is the global flag.
+// loadConfig reads the file, if there is one, and lets the flags that were given override it. What is wrong in the file is told with its
+// place there, all of it.
 func loadConfig(path string, read func(path string) ([]byte, error), flags *pflag.FlagSet) (config, error) {
-	c := defaults()
+	c, places, wrong := defaults(), given(nil), settingErrors(nil)
 	if path != "" {
 		data, err := read(path)
 		if err != nil {
 			return c, fmt.Errorf("cannot read the configuration: %w", err)
 		}
-		if err := c.readText(data); err != nil {
-			return c, fmt.Errorf("%s: %w", path, err)
-		}
+		places, wrong = c.readText(data)
 	}
 	// Every flag writes into a config of its own; only those that were set are taken over.
 	merged := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -186,68 +237,51 @@ func loadConfig(path string, read func(path string) ([]byte, error), flags *pfla
 	if err != nil {
 		return c, err
 	}
-	if !flags.Changed("socket") && (flags.Changed("state") || c.State != defaults().State) && c.Socket == defaults().Socket {
+	if !flags.Changed("socket") && filepath.IsAbs(c.State) && (flags.Changed("state") || c.State != defaults().State) && c.Socket == defaults().Socket {
 		c.Socket = c.State + "/solopod.sock"
 	}
-	return c, c.validate()
+	return c, c.judge(path, places, wrong, flags)
 }
 
-func (c *config) validate() error {
-	for name, value := range map[string]string{"manifests": c.Manifests, "root": c.Root, "state": c.State, "logDir": c.LogDir} {
-		if value == "" || value[0] != '/' {
-			return fmt.Errorf("%s must be an absolute path, not %q", name, value)
+// judge is what is wrong with the settings, if anything is. wrong is so with the file; what a flag sets has no place in it.
+func (c *config) judge(path string, places given, wrong settingErrors, flags *pflag.FlagSet) error {
+	var ofFlags settingErrors
+	for _, e := range c.validate() {
+		if slices.ContainsFunc(wrong, func(w settingError) bool { return w.key == e.key }) { // its value was not taken over
+			continue
 		}
-	}
-	if c.ResolvConf != "" && c.ResolvConf[0] != '/' {
-		return fmt.Errorf("resolvConf must be an absolute path, or empty for none, not %q", c.ResolvConf)
-	}
-	if _, err := host.ParseNodeIP(c.NodeIP); err != nil {
-		return err
-	}
-	switch cgroup.Driver(c.CgroupDriver) {
-	case "", cgroup.Cgroupfs:
-	case cgroup.Systemd:
-		if !cgroup.Unified() {
-			return fmt.Errorf("cgroupDriver systemd needs cgroup v2, and this machine has v1; use cgroupfs")
+		flag := flagOf(e.key)
+		if at := places[e.key]; at != nil && !flags.Changed(flag) {
+			e.at = at
+			wrong = append(wrong, e)
+			continue
 		}
-	default:
-		return fmt.Errorf("cgroupDriver is cgroupfs or systemd, not %q", c.CgroupDriver)
+		if flags.Changed(flag) {
+			e = settingError{err: fmt.Errorf("--%s: %w", flag, e.err)}
+		}
+		ofFlags = append(ofFlags, e)
 	}
-	if total, last := c.ShutdownGracePeriod.Duration, c.ShutdownGracePeriodCriticalPods.Duration; last < 0 || total < last {
-		return fmt.Errorf("shutdownGracePeriod (%s) contains shutdownGracePeriodCriticalPods (%s), so it cannot be shorter", total, last)
+	return errors.Join(wrong.in(path), ofFlags.in(""))
+}
+
+// flagOf is the flag of a setting, where it has one: tls-listen of tlsListen.
+func flagOf(key string) string {
+	switch key {
+	case "cniBinDir":
+		return "cni-bin-dir"
+	case "cniConfDir":
+		return "cni-conf-dir"
+	case "nodeIP":
+		return "node-ip"
 	}
-	if c.PodPidsLimit < -1 || c.PodPidsLimit == 0 {
-		return fmt.Errorf("podPidsLimit is a number above 0, or -1 for no bound, not %d", c.PodPidsLimit)
+	var b strings.Builder
+	for _, r := range key {
+		if unicode.IsUpper(r) {
+			b.WriteByte('-')
+		}
+		b.WriteRune(unicode.ToLower(r))
 	}
-	if c.PlainPort != plainMetrics && c.PlainPort != plainRead {
-		return fmt.Errorf("plainPort is metrics or read, not %q", c.PlainPort)
-	}
-	if err := hosts.Check(c.AllowedHosts); err != nil {
-		return err
-	}
-	if c.UnknownFields != "strict" && c.UnknownFields != "warn" {
-		return fmt.Errorf("unknownFields is strict or warn, not %q", c.UnknownFields)
-	}
-	if err := c.checkSigning(); err != nil {
-		return err
-	}
-	if err := bridge.CheckSubnets(c.PodCIDR, c.PodCIDR6); err != nil {
-		return err
-	}
-	if _, err := c.logLimits(); err != nil {
-		return err
-	}
-	if _, err := policy.New(c.PodSecurity, c.Policy); err != nil {
-		return err
-	}
-	if q, err := resource.ParseQuantity(c.ImageMaxSize); c.ImageMaxSize != "" && (err != nil || q.Sign() <= 0) {
-		return fmt.Errorf("imageMaxSize %q is not a size like 20Gi; leave it out to be bounded by the disk alone", c.ImageMaxSize)
-	}
-	if _, err := c.auditFile(); err != nil {
-		return err
-	}
-	_, err := c.level()
-	return err
+	return b.String()
 }
 
 // maxImageSize is in bytes; zero for none. It was validated.
@@ -256,7 +290,15 @@ func (c *config) maxImageSize() int64 {
 	if err != nil {
 		return 0
 	}
-	return q.Value()
+	return amount.Whole(q)
+}
+
+// services are the settings of Services and names.
+func (c *config) services() (settings.Settings, error) {
+	return settings.Parse(settings.Text{
+		ServiceCIDR: c.ServiceCIDR, ServiceNodePortRange: c.ServiceNodePortRange, ClusterDNS: c.ClusterDNS, StubDomains: c.StubDomains,
+		ClusterDomain: c.ClusterDomain,
+	})
 }
 
 func (c *config) logLimits() (logfile.Limits, error) {
@@ -267,7 +309,15 @@ func (c *config) logLimits() (logfile.Limits, error) {
 	if c.ContainerLogMaxFiles < 2 {
 		return logfile.Limits{}, fmt.Errorf("containerLogMaxFiles must be at least 2, not %d", c.ContainerLogMaxFiles)
 	}
-	return logfile.Limits{MaxSize: q.Value(), MaxFiles: c.ContainerLogMaxFiles}, nil
+	return logfile.Limits{MaxSize: amount.Whole(q), MaxFiles: c.ContainerLogMaxFiles}, nil
+}
+
+// cniBinDirs are the directories of CNI plugins.
+func (c *config) cniBinDirs() []string {
+	if c.CNIBinDir != "" {
+		return []string{c.CNIBinDir}
+	}
+	return []string{"/opt/cni/bin", "/usr/lib/cni"}
 }
 
 // cgroupDriver is the configured one, or the one that suits the machine.
@@ -284,15 +334,19 @@ func (c *config) cgroupDriver() cgroup.Driver {
 func (c *config) level() (slog.Level, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return l, fmt.Errorf("log-level is debug, info, warn or error, not %q", c.LogLevel)
+		return l, fmt.Errorf("%q is not %s", c.LogLevel, settingForms["logLevel"])
 	}
 	return l, nil
 }
 
 // manifestOptions are how strict manifests are read, and which pods are taken.
 func (c *config) manifestOptions(taken *policy.Policy) decode.Options {
-	return decode.Options{
-		WarnUnknownFields: c.UnknownFields == "warn", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls, ClusterDomain: c.ClusterDomain,
-		Judge: taken.Judge,
+	o := decode.Options{
+		WarnUnknownFields: c.UnknownFields == "warn", RefuseClusterKinds: c.ClusterKinds == "refuse", AllowedUnsafeSysctls: c.AllowedUnsafeSysctls, ClusterDomain: c.ClusterDomain,
+		Judge: taken.Judge, JudgeService: taken.JudgeService,
 	}
+	if s, err := c.services(); err == nil { // it was validated
+		o.NodePorts = network.PortRange{Min: int32(s.NodePorts.First), Max: int32(s.NodePorts.Last)}
+	}
+	return o
 }

@@ -53,6 +53,7 @@ func newCp(g *global) *cobra.Command {
 			}
 			return copyIn(cmd.Context(), g.client(), from.path, to, container)
 		},
+		ValidArgsFunction: g.completeCopy(&namespace),
 	}
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
 	cmd.Flags().StringVarP(&container, "container", "c", "", "container; needed when the pod has several")

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,39 +14,126 @@ import (
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/api/streaming"
 	"github.com/solopod/solopod/cli/visible"
 )
 
 func newDescribe(g *global) *cobra.Command {
 	s := &selection{}
-	cmd := &cobra.Command{Use: "describe pod NAME", Short: "Show a pod in detail, with its events"}
-	cmd.PersistentFlags().StringVarP(&s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
-	cmd.AddCommand(&cobra.Command{
-		Use: "pod NAME", Aliases: []string{"pods", "po"}, Short: "Show a pod in detail, with its events", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: g.completePods(&s.namespace),
+	cmd := &cobra.Command{
+		Use: "describe TYPE[,TYPE...] [NAME...] | TYPE/NAME...", Short: "Show objects in detail, with their events",
+		Long: "Show objects in detail, with their events: all of a type, those with a label, or those that are named. Where no object has the name, those\n" +
+			"whose names begin with it are shown.\n\nTypes: " + typesText() + ".",
+		Example: "  solopod describe pod web\n  solopod describe deploy/web svc/web\n  solopod describe networkpolicy -n shop default-deny\n  solopod describe pods -l app=web",
+		Args:    cobra.ArbitraryArgs, ValidArgsFunction: g.completeObjects(&s.namespace, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			pods, _, err := s.selected(cmd.Context(), g.client(), []string{podName(args[0])})
+			targets, err := requestedOf(args)
 			if err != nil {
 				return err
 			}
-			events, err := g.client().Events(cmd.Context())
-			if err != nil {
-				return err
-			}
-			d := &describer{}
-			d.pod(&pods[0])
-			d.events(&pods[0], events)
-			_, err = io.WriteString(cmd.OutOrStdout(), d.b.String())
-			return err
+			return s.describe(cmd, g.client(), targets)
 		},
-	})
+	}
+	f := cmd.Flags()
+	f.StringVarP(&s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
+	f.BoolVarP(&s.all, "all-namespaces", "A", false, "all namespaces")
+	f.StringVarP(&s.selector, "selector", "l", "", "only what has these labels, for instance app=web,tier!=test")
 	return cmd
+}
+
+func (s *selection) describe(cmd *cobra.Command, c *api.Client, targets []requested) error {
+	var all []found
+	var failed []error
+	n := 0
+	for _, t := range targets {
+		selected, of, missing, err := s.chosen(cmd.Context(), c, t)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			var gone []error
+			if selected, gone = s.begunWith(t, of, selected); len(gone) > 0 {
+				failed = append(failed, gone...)
+			}
+		}
+		n += len(selected)
+		all = append(all, found{t, selected, of})
+	}
+	if n == 0 && len(failed) == 0 {
+		s.sayNothing(cmd.ErrOrStderr(), all)
+		return nil
+	}
+	first := true
+	for _, f := range all {
+		for _, i := range f.selected {
+			d := &describer{}
+			if err := f.kind.describeItem(cmd.Context(), c, d, i); err != nil {
+				return err
+			}
+			text := d.b.String()
+			if !first {
+				text = "\n\n" + text
+			}
+			first = false
+			if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// begunWith adds to what was selected, for each name that no object has, the objects whose names begin with it, as kubectl does.
+func (s *selection) begunWith(t requested, all, selected []item) (out []item, missing []error) {
+	for _, name := range t.names {
+		if slices.ContainsFunc(selected, func(i item) bool { return i.meta.Name == name }) {
+			continue
+		}
+		found := false
+		for _, i := range all {
+			if s.reaches(t.kind, i) && strings.HasPrefix(i.meta.Name, name) && !slices.Contains(selected, i) {
+				selected, found = append(selected, i), true
+			}
+		}
+		if !found {
+			missing = append(missing, s.missing(t.kind, all, name))
+		}
+	}
+	return selected, missing
+}
+
+// describeItem writes an object down; what has no words of its own as YAML.
+func (k *kind) describeItem(ctx context.Context, c *api.Client, d *describer, i item) error {
+	if k.describe != nil {
+		return k.describe(ctx, c, d, i)
+	}
+	text, err := toYAML(i.object)
+	d.b.Write(text)
+	return err
+}
+
+func describePod(ctx context.Context, c *api.Client, d *describer, pod *v1.Pod) error {
+	events, err := c.Events(ctx)
+	if err != nil {
+		return err
+	}
+	kills, err := killsOf(ctx, c, pod)
+	if err != nil && !errors.Is(err, streaming.ErrNotFound) { // an earlier version has no such path
+		return err
+	}
+	d.pod(pod)
+	d.kills(kills, string(pod.UID))
+	d.events(events, func(of *v1.ObjectReference) bool { return of.UID == pod.UID })
+	return nil
 }
 
 // describer writes "Name:  value" lines.
 type describer struct {
 	b      strings.Builder
 	indent string
+	// width is how much room names have; 0 means that of pods'.
+	width int
 }
 
 func (d *describer) line(name, format string, args ...any) {
@@ -51,9 +141,10 @@ func (d *describer) line(name, format string, args ...any) {
 	if value == "" {
 		return
 	}
+	width := cmp.Or(d.width, 16)
 	// What containers say may have several lines: all stand in the value's column, where none looks like a line of this program's.
-	value = strings.ReplaceAll(visible.Text(strings.TrimRight(value, "\n")), "\n", "\n"+d.indent+strings.Repeat(" ", 17))
-	fmt.Fprintf(&d.b, "%s%-16s %s\n", d.indent, name+":", value)
+	value = strings.ReplaceAll(visible.Text(strings.TrimRight(value, "\n")), "\n", "\n"+d.indent+strings.Repeat(" ", width+1))
+	fmt.Fprintf(&d.b, "%s%-*s %s\n", d.indent, width, name+":", value)
 }
 
 // item writes a line of a list.
@@ -134,35 +225,14 @@ func (d *describer) container(c *v1.Container, s v1.ContainerStatus) {
 	d.line("Container ID", "%s", s.ContainerID)
 	d.line("Image", "%s", c.Image)
 	d.line("Image ID", "%s", s.ImageID)
-	d.line("Command", "%s", strings.Join(c.Command, " "))
-	d.line("Args", "%s", strings.Join(c.Args, " "))
-	for _, p := range c.Ports {
-		host := ""
-		if p.HostPort != 0 {
-			host = fmt.Sprintf(" (host port %d)", p.HostPort)
-		}
-		d.line("Port", "%d/%s%s", p.ContainerPort, p.Protocol, host)
-	}
+	d.process(c)
 	d.state("State", s.State)
 	if s.LastTerminationState.Terminated != nil {
 		d.state("Last State", s.LastTerminationState)
 	}
 	d.line("Ready", "%t", s.Ready)
 	d.line("Restart Count", "%d", s.RestartCount)
-	d.line("Requests", "%s", resources(c.Resources.Requests))
-	d.line("Limits", "%s", resources(c.Resources.Limits))
-	for name, p := range map[string]*v1.Probe{"Liveness": c.LivenessProbe, "Readiness": c.ReadinessProbe, "Startup": c.StartupProbe} {
-		if p != nil {
-			d.line(name, "%s", probeText(p))
-		}
-	}
-	for _, m := range c.VolumeMounts {
-		access := "rw"
-		if m.ReadOnly {
-			access = "ro"
-		}
-		d.line("Mount", "%s from %s (%s)", m.MountPath, m.Name, access)
-	}
+	d.demands(c)
 }
 
 func (d *describer) state(name string, s v1.ContainerState) {
@@ -214,10 +284,11 @@ func orPod(host string) string {
 	return host
 }
 
-func (d *describer) events(pod *v1.Pod, events []v1.Event) {
+// events writes those of an object.
+func (d *describer) events(events []v1.Event, ofIt func(*v1.ObjectReference) bool) {
 	t := table{header: []string{"  TYPE", "REASON", "AGE", "MESSAGE"}}
 	for _, e := range events {
-		if e.InvolvedObject.UID != pod.UID {
+		if !ofIt(&e.InvolvedObject) {
 			continue
 		}
 		t.rows = append(t.rows, []string{"  " + e.Type, e.Reason, lastSeen(&e), strings.ReplaceAll(e.Message, "\n", " ")})

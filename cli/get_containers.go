@@ -1,11 +1,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"slices"
 	"strconv"
 
-	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,29 +19,46 @@ type containerRow struct {
 	Init               bool `json:"init,omitempty"`
 }
 
-func (s *selection) containers(cmd *cobra.Command, c *api.Client, args []string) error {
-	pods, _, err := s.selected(cmd.Context(), c, args)
-	if err != nil {
-		return err
+// containersKind are the containers of pods, which are chosen by their pods' names, labels and fields.
+func containersKind() *kind {
+	return &kind{
+		plural: "containers", singular: "container",
+		list: func(ctx context.Context, c *api.Client) ([]item, error) {
+			pods, err := c.Pods(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var out []item
+			add := func(p *v1.Pod, list []v1.ContainerStatus, init bool) {
+				for _, status := range list {
+					out = append(out, item{&p.ObjectMeta, &containerRow{p.Namespace, p.Name, status, init}})
+				}
+			}
+			for i := range pods {
+				add(&pods[i], pods[i].Status.InitContainerStatuses, true)
+				add(&pods[i], pods[i].Status.ContainerStatuses, false)
+			}
+			return out, nil
+		},
+		table: containerTable,
+		told:  func(item) string { return "" },
+		whole: func(_ context.Context, _ *api.Client, list []item) (any, error) {
+			return map[string]any{"containers": objectsOf[containerRow](list)}, nil
+		},
+		nameOf: func(i item) string {
+			r := i.object.(*containerRow)
+			return fmt.Sprintf("container/%s/%s", r.Pod, r.Name)
+		},
 	}
-	rows := []containerRow{}
-	for _, p := range pods {
-		for _, status := range p.Status.InitContainerStatuses {
-			rows = append(rows, containerRow{p.Namespace, p.Name, status, true})
-		}
-		for _, status := range p.Status.ContainerStatuses {
-			rows = append(rows, containerRow{p.Namespace, p.Name, status, false})
-		}
-	}
+}
+
+func containerTable(s *selection, list []item) table {
 	t := table{header: []string{"POD", "CONTAINER", "READY", "STATE", "RESTARTS", "AGE", "IMAGE"}}
 	if s.output == "wide" {
 		t.header = append(t.header, "ID")
 	}
-	if s.all {
-		t.header = slices.Insert(t.header, 0, "NAMESPACE")
-	}
-	var names []string
-	for _, r := range rows {
+	for _, i := range list {
+		r := i.object.(*containerRow)
 		state, since := containerState(r.State)
 		if r.Init {
 			state = "init: " + state
@@ -51,13 +67,9 @@ func (s *selection) containers(cmd *cobra.Command, c *api.Client, args []string)
 		if s.output == "wide" {
 			row = append(row, orNone(r.ContainerID))
 		}
-		if s.all {
-			row = slices.Insert(row, 0, r.Namespace)
-		}
 		t.rows = append(t.rows, row)
-		names = append(names, fmt.Sprintf("container/%s/%s", r.Pod, r.Name))
 	}
-	return s.print(cmd.OutOrStdout(), map[string]any{"containers": rows}, t, names...)
+	return t
 }
 
 // containerState is a word for a container's state, and since when it is so.
@@ -73,28 +85,41 @@ func containerState(s v1.ContainerState) (string, metav1.Time) {
 	return "Unknown", metav1.Time{}
 }
 
-func (s *selection) nodes(cmd *cobra.Command, c *api.Client) error {
-	node, err := c.Node(cmd.Context())
-	if err != nil {
-		return err
+func nodeTable(s *selection, list []item) table {
+	t := table{header: []string{"NAME", "STATUS", "ROLES", "AGE", "VERSION"}}
+	if s.output == "wide" {
+		t.header = append(t.header, "INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME")
 	}
-	ready := "NotReady"
+	for _, i := range list {
+		node := i.object.(*v1.Node)
+		info := node.Status.NodeInfo
+		row := []string{node.Name, nodeStatus(node), "<none>", age(node.CreationTimestamp), info.KubeletVersion}
+		if s.output == "wide" {
+			row = append(row, orNone(internalIP(node)), info.OSImage, info.KernelVersion, info.ContainerRuntimeVersion)
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func nodeStatus(node *v1.Node) string {
+	out := "NotReady"
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == v1.NodeReady && condition.Status == v1.ConditionTrue {
-			ready = "Ready"
+			out = "Ready"
 		}
 	}
-	info := node.Status.NodeInfo
-	t := table{header: []string{"NAME", "STATUS", "ROLES", "AGE", "VERSION"}, rows: [][]string{{node.Name, ready, "<none>", age(node.CreationTimestamp), info.KubeletVersion}}}
-	if s.output == "wide" {
-		ip := ""
-		for _, a := range node.Status.Addresses {
-			if a.Type == v1.NodeInternalIP {
-				ip = a.Address
-			}
-		}
-		t.header = append(t.header, "INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME")
-		t.rows[0] = append(t.rows[0], orNone(ip), info.OSImage, info.KernelVersion, info.ContainerRuntimeVersion)
+	if node.Spec.Unschedulable {
+		out += ",SchedulingDisabled"
 	}
-	return s.print(cmd.OutOrStdout(), node, t, "node/"+node.Name)
+	return out
+}
+
+func internalIP(node *v1.Node) string {
+	for _, a := range node.Status.Addresses {
+		if a.Type == v1.NodeInternalIP {
+			return a.Address
+		}
+	}
+	return ""
 }

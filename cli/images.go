@@ -12,9 +12,15 @@ import (
 
 func newImages(g *global) *cobra.Command {
 	s := &selection{}
-	cmd := &cobra.Command{Use: "images", Short: "List, import, pull and remove images"}
+	cmd := &cobra.Command{Use: "images", Short: "List, import, pull, remove and prune images"}
 	list := &cobra.Command{Use: "ls", Aliases: []string{"list"}, Short: "List images", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.images(cmd, g.client()) }}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			form, err := s.form()
+			if err != nil {
+				return err
+			}
+			return s.get(cmd, g.client(), []requested{{kind: imagesKind()}}, form)
+		}}
 	list.Flags().StringVarP(&s.output, "output", "o", "", "json, yaml or name")
 	cmd.AddCommand(list,
 		&cobra.Command{Use: "import FILE...", Short: "Import OCI or Docker archives (\"-\" for standard input)", Args: cobra.MinimumNArgs(1),
@@ -32,14 +38,7 @@ func newImages(g *global) *cobra.Command {
 				images, err := g.client().PullImage(cmd.Context(), args[0])
 				return said(cmd, images, err)
 			}},
-		&cobra.Command{Use: "rm REF", Short: "Remove an image", Args: cobra.ExactArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				if err := g.client().RemoveImage(cmd.Context(), args[0]); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "image %s removed\n", args[0])
-				return err
-			}})
+		newImagesRemove(g), newImagesPrune(g))
 	return cmd
 }
 

@@ -42,9 +42,6 @@ func listenAll(ctx context.Context, c config, server *api.Server, serve func(fun
 	if c.TLSListen == "" {
 		return nil
 	}
-	if c.ClientCAFile == "" && c.AuthTokenFile == "" {
-		return errors.New("tlsListen lets nobody in without clientCAFile or authTokenFile in the configuration")
-	}
 	names, addresses := ownNames(c.NodeName)
 	identity, err := access.TLS{
 		CertFile: c.TLSCertFile, KeyFile: c.TLSPrivateKeyFile, Dir: filepath.Join(c.Root, "tls"), ClientCAFile: c.ClientCAFile,

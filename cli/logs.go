@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
@@ -21,23 +23,34 @@ type logCommand struct {
 	s         selection
 	o         api.LogOptions
 	container string
-	all       bool
+	since     string // --since-time
+	all       bool   // all containers
+	allPods   bool
 	prefix    bool
+	ignore    bool
 	most      int
 }
+
+// selectedTail is how many lines are printed of each log where pods are chosen by labels and nothing is said, as by kubectl.
+const selectedTail = 10
 
 func newLogs(g *global) *cobra.Command {
 	l := &logCommand{}
 	cmd := &cobra.Command{
-		Use:   "logs POD... [-c CONTAINER]",
+		Use:   "logs POD|TYPE/NAME... [-c CONTAINER]",
 		Short: "Print containers' logs",
-		Long: "Print the logs of containers: of a pod's only one, of one by its name, of all with --all-containers, of several pods, or of those\n" +
-			"with a label. Lines of several containers are prefixed with --prefix.",
-		Example: "  solopod logs web\n  solopod logs -f --tail 20 web\n  solopod logs -p web          the attempt before this one\n" +
-			"  solopod logs --since 10m web\n  solopod logs -f -l app=web --all-containers --prefix",
+		Long: "Print the logs of containers: of a pod's default one, of one by its name, of all with --all-containers, of several pods, or of those\n" +
+			"with a label. Of a Deployment, Job or the like it is one pod, or all with --all-pods. Lines of several containers are prefixed with\n" +
+			"--prefix.",
+		Example: "  solopod logs web\n  solopod logs -f --tail 20 deploy/web\n  solopod logs -p web          the attempt before this one\n" +
+			"  solopod logs --since 10m web\n  solopod logs --since-time 2026-01-31T12:00:00Z job/backup\n" +
+			"  solopod logs -f -l app=web --all-containers --prefix",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 && l.s.selector == "" {
+			switch {
+			case len(args) == 0 && l.s.selector == "":
 				return errors.New("name a pod, or choose pods with -l")
+			case len(args) > 0 && l.s.selector != "":
+				return errors.New("name pods, or choose them with -l, not both")
 			}
 			return nil
 		},
@@ -47,15 +60,21 @@ func newLogs(g *global) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&l.s.namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
 	f.StringVarP(&l.s.selector, "selector", "l", "", "pods with these labels, for instance app=web")
-	f.StringVarP(&l.container, "container", "c", "", "container; needed when the pod has several")
+	f.StringVarP(&l.container, "container", "c", "", "container; else the pod's default one: its first, or the one that the annotation "+defaultContainerAnnotation+" names")
 	f.BoolVar(&l.all, "all-containers", false, "all containers of the pods, init containers too")
+	f.BoolVar(&l.allPods, "all-pods", false, "all pods of a Deployment or the like, with --prefix")
 	f.BoolVar(&l.prefix, "prefix", false, "put pod and container before each line")
-	f.IntVar(&l.most, "max-log-requests", 20, "how many logs to read at a time")
+	f.BoolVar(&l.ignore, "ignore-errors", false, "go on where a log cannot be read, when they are followed")
+	f.IntVar(&l.most, "max-log-requests", 20, "how many logs to follow at a time")
 	f.BoolVarP(&l.o.Follow, "follow", "f", false, "go on with what is written, until the container ends")
 	f.BoolVarP(&l.o.Previous, "previous", "p", false, "the log of the attempt before this one")
 	f.BoolVar(&l.o.Timestamps, "timestamps", false, "put the time before each line")
-	f.Int64Var(&l.o.Tail, "tail", -1, "only so many of the last lines; -1 for all")
+	f.Int64Var(&l.o.Tail, "tail", -1, "only so many of the last lines; -1 for all, which is the default but with -l, where it is 10")
+	f.Int64Var(&l.o.LimitBytes, "limit-bytes", 0, "at most so many bytes of each log; 0 for all")
 	f.DurationVar(&l.o.Since, "since", 0, "only what is younger, for instance 10s, 5m or 2h")
+	f.StringVar(&l.since, "since-time", "", "only what is younger than this time, for instance 2026-01-31T12:00:00Z")
+	cmd.MarkFlagsMutuallyExclusive("since", "since-time")
+	cmd.MarkFlagsMutuallyExclusive("container", "all-containers")
 	return cmd
 }
 
@@ -63,35 +82,91 @@ func newLogs(g *global) *cobra.Command {
 type logSource struct{ pod, container string }
 
 func (l *logCommand) run(cmd *cobra.Command, c *api.Client, args []string) error {
-	for i := range args {
-		args[i] = podName(args[i])
+	if l.o.Since < 0 {
+		return fmt.Errorf("--since is how long ago, for instance 10m, not %s", l.o.Since)
 	}
-	// "logs POD CONTAINER" is how it once was, in kubectl as well.
-	if len(args) == 2 && l.container == "" && !l.all && l.s.selector == "" {
-		pods, err := c.Pods(cmd.Context())
+	if l.since != "" {
+		at, err := time.Parse(time.RFC3339, l.since)
 		if err != nil {
-			return err
+			return fmt.Errorf("--since-time takes a time like 2026-01-31T12:00:00Z, not %q", l.since)
 		}
-		if p := findPod(pods, l.s.namespace, args[0]); p != nil && findPod(pods, l.s.namespace, args[1]) == nil && hasContainer(p, args[1]) {
-			args, l.container = args[:1], args[1]
-		}
+		l.o.SinceTime = at
 	}
-	if len(args) == 1 && !l.all && l.s.selector == "" && !l.prefix {
-		return c.Logs(cmd.Context(), l.s.namespace, args[0], l.container, l.o, verbatim(cmd.OutOrStdout()))
+	if l.o.LimitBytes < 0 {
+		return fmt.Errorf("--limit-bytes takes a number of bytes, not %d", l.o.LimitBytes)
 	}
-	pods, _, err := l.s.selected(cmd.Context(), c, args)
+	if l.s.selector != "" && !cmd.Flags().Changed("tail") {
+		l.o.Tail = selectedTail
+	}
+	pods, err := l.pods(cmd, c, args)
 	if err != nil {
 		return err
 	}
-	sources := l.sources(pods)
+	sources, err := l.sources(pods, cmd.ErrOrStderr())
 	switch {
+	case err != nil:
+		return err
 	case len(sources) == 0:
 		fmt.Fprintf(cmd.ErrOrStderr(), "No pods found in namespace %s.\n", l.s.namespace)
 		return nil
+	case len(sources) == 1 && !l.prefix:
+		return c.Logs(cmd.Context(), l.s.namespace, sources[0].pod, sources[0].container, l.o, verbatim(cmd.OutOrStdout()))
 	case len(sources) > l.most && l.o.Follow:
 		return fmt.Errorf("these are %d logs to follow; raise --max-log-requests, which is %d", len(sources), l.most)
 	}
-	return l.read(cmd.Context(), c, sources, verbatim(cmd.OutOrStdout()))
+	return l.read(cmd.Context(), c, sources, verbatim(cmd.OutOrStdout()), cmd.ErrOrStderr())
+}
+
+// pods are those whose logs are asked for.
+func (l *logCommand) pods(cmd *cobra.Command, c *api.Client, args []string) ([]v1.Pod, error) {
+	ctx := cmd.Context()
+	if l.s.selector != "" {
+		return l.s.selected(ctx, c, nil)
+	}
+	// "logs POD CONTAINER" is how it once was, in kubectl as well.
+	if len(args) == 2 && l.container == "" && !l.all && !strings.Contains(args[1], "/") {
+		of, err := l.of(ctx, c, args[0], io.Discard)
+		if k, unknown := kindNamed(args[0]); err != nil && unknown == nil && podMakers[k.plural] != "" {
+			err = fmt.Errorf("%w; for those of a %s: solopod logs %s/%s", err, k.singular, args[0], args[1])
+		}
+		if err != nil {
+			return nil, err
+		}
+		if all, err := c.Pods(ctx); err != nil || hasContainer(&of[0], args[1]) && findPod(all, l.s.namespace, args[1]) == nil {
+			l.container = args[1]
+			return of, err
+		}
+	}
+	var out []v1.Pod
+	for _, arg := range args {
+		pods, err := l.of(ctx, c, arg, cmd.ErrOrStderr())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pods...)
+	}
+	return out, nil
+}
+
+// of are the pods of one argument: of what has several the one that tells most, or with --all-pods all.
+func (l *logCommand) of(ctx context.Context, c *api.Client, arg string, told io.Writer) ([]v1.Pod, error) {
+	o, err := parseObject(arg)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := podsOf(ctx, c, l.s.namespace, o)
+	if err != nil || o.kind == podKind {
+		return pods, err
+	}
+	if l.allPods {
+		l.prefix = true
+		return pods, nil
+	}
+	p := telling(pods)
+	if len(pods) > 1 {
+		fmt.Fprintf(told, "Found %d pods, using pod/%s\n", len(pods), p.Name)
+	}
+	return []v1.Pod{*p}, nil
 }
 
 func findPod(pods []v1.Pod, namespace, name string) *v1.Pod {
@@ -108,23 +183,27 @@ func hasContainer(p *v1.Pod, name string) bool {
 }
 
 // sources are the logs of the pods that are asked for.
-func (l *logCommand) sources(pods []v1.Pod) []logSource {
+func (l *logCommand) sources(pods []v1.Pod, told io.Writer) ([]logSource, error) {
 	var out []logSource
 	for i := range pods {
 		p := &pods[i]
 		if !l.all {
-			out = append(out, logSource{p.Name, l.container})
+			container, err := containerIn(p, l.container, told)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, logSource{p.Name, container})
 			continue
 		}
 		for _, c := range manifests.AllContainers(p) {
 			out = append(out, logSource{p.Name, c.Name})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // read prints the logs: one after the other, or when they are followed all at once, line by line.
-func (l *logCommand) read(ctx context.Context, c *api.Client, sources []logSource, w io.Writer) error {
+func (l *logCommand) read(ctx context.Context, c *api.Client, sources []logSource, w, told io.Writer) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(sources))
 	shared := &sharedWriter{w: w}
@@ -132,13 +211,14 @@ func (l *logCommand) read(ctx context.Context, c *api.Client, sources []logSourc
 		out := &lineWriter{w: shared}
 		if l.prefix {
 			out.prefix = fmt.Sprintf("[pod/%s/%s] ", s.pod, s.container)
-			if s.container == "" {
-				out.prefix = fmt.Sprintf("[pod/%s] ", s.pod)
-			}
 		}
 		one := func() {
 			errs[i] = c.Logs(ctx, l.s.namespace, s.pod, s.container, l.o, out)
 			out.end()
+			if errs[i] != nil && l.ignore {
+				fmt.Fprintln(told, "error:", errs[i])
+				errs[i] = nil
+			}
 		}
 		if l.o.Follow {
 			wg.Go(one)

@@ -20,8 +20,8 @@ import (
 // and a container that crashes again and again costs one release in that time.
 const restAfter = 20 * time.Second
 
-// rest gives memory back after changes, until ctx ends. Without changes it does nothing.
-func rest(ctx context.Context, changes <-chan struct{}) error {
+// rest gives memory back after changes, and sweeps, until ctx ends. Without changes it does nothing.
+func rest(ctx context.Context, changes <-chan struct{}, sweep func()) error {
 	var due <-chan time.Time
 	for {
 		select {
@@ -33,6 +33,7 @@ func rest(ctx context.Context, changes <-chan struct{}) error {
 			}
 		case <-due:
 			due = nil
+			sweep()
 			debug.FreeOSMemory()
 			if err := unmapProgram(); err != nil {
 				slog.Debug("cannot give the program's own pages back", "err", err)

@@ -10,18 +10,32 @@ import (
 func newRestart(g *global) *cobra.Command {
 	var namespace, container string
 	cmd := &cobra.Command{
-		Use:     "restart POD [-c CONTAINER]",
-		Short:   "Restart a pod's containers",
-		Long:    "End the containers of a pod, with their grace period, and start them anew. A container that waits for its next try starts at once.",
-		Example: "  solopod restart web\n  solopod restart web -c proxy && solopod wait --for=condition=Ready web",
-		Args:    cobra.ExactArgs(1),
+		Use:   "restart POD|TYPE/NAME... [-c CONTAINER]",
+		Short: "Restart pods' containers",
+		Long: "End the containers of pods, with their grace period, and start them anew. A container that waits for its next try starts at once.\n" +
+			"Of a Deployment, Job, Service or the like it is all pods, at once; \"solopod rollout restart\" replaces them as its strategy says.",
+		Example: "  solopod restart web\n  solopod restart web -c proxy && solopod wait --for=condition=Ready web\n  solopod restart deploy/web",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name := podName(args[0])
-			if err := g.client().Restart(cmd.Context(), namespace, name, container); err != nil {
+			objects, err := parseObjects(args)
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "pod/%s restarted\n", name)
-			return err
+			for _, o := range objects {
+				pods, err := podsOf(cmd.Context(), g.client(), namespace, o)
+				if err != nil {
+					return err
+				}
+				for i := range pods {
+					if err := g.client().Restart(cmd.Context(), namespace, pods[i].Name, container); err != nil {
+						return err
+					}
+					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "pod/%s restarted\n", pods[i].Name); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
 		},
 		ValidArgsFunction: g.completePods(&namespace),
 	}

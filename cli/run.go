@@ -9,32 +9,32 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/api/objects"
+	"github.com/solopod/solopod/api/unused"
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/manifests/source"
-	"github.com/solopod/solopod/monitor"
-	"github.com/solopod/solopod/oom"
+	diskusage "github.com/solopod/solopod/monitor/usage"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/embedded"
+	"github.com/solopod/solopod/runner/eviction/supply"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/network/plugin"
 	"github.com/solopod/solopod/runner/seal"
 	"github.com/solopod/solopod/workload"
 )
@@ -58,6 +58,9 @@ func newRun(_ *global) *cobra.Command {
 			if b.start("the configuration", func() { c, err = loadConfig(file, ofDaemon, cmd.Flags()) }); err != nil {
 				return err
 			}
+			if err := c.fits(); err != nil {
+				return err
+			}
 			return runDaemon(ctx, c, b)
 		},
 	}
@@ -78,16 +81,23 @@ func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
 // gcPercent trades a little CPU for memory: the daemon's own heap is small and mostly still.
 const gcPercent = 50
 
+// daemonUmask is what the daemon and all that it starts run with, whatever the shell had that started it: with 077 the directories that
+// images are unpacked into would be closed to all users of containers but root, for as long as the images are there. What is private
+// gets its mode without a umask.
+const daemonUmask = 0o022
+
 // runDaemon runs the daemon until ctx ends, and writes the error that ends it to where its log goes.
 func runDaemon(ctx context.Context, c config, b *backstop) error {
 	level, err := c.level()
 	if err != nil {
 		return err
 	}
+	unix.Umask(daemonUmask)
 	outliveReaders()
 	logger, queue := newLogger(level)
 	slog.SetDefault(logger)
 	quietKlog()
+	protectDaemon()
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, queue)) // errors only, as by default
 	debug.SetGCPercent(gcPercent)
 	b.flushes(queue.flush)
@@ -126,6 +136,9 @@ func daemon(ctx context.Context, c config, log io.Writer, trail trail, superviso
 		return err
 	}
 	defer unlock()
+	if err := c.canBeMet(ctx, c.supply()); err != nil {
+		return err
+	}
 	var e *engine.Engine
 	var found finding
 	if b.start("the start of containerd", func() { e, found, stopEngine, err = startEngine(ctx, c, log) }); err != nil {
@@ -136,19 +149,32 @@ func daemon(ctx context.Context, c config, log io.Writer, trail trail, superviso
 	if err != nil {
 		return err
 	}
+	var killed *kills
+	if b.start("the records of kills for memory", func() { killed, err = newKills(c) }); err != nil {
+		return err
+	}
 	var r *runner.Runner
-	if b.start("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit, taken) }); err != nil {
+	if b.start("the network and the events", func() { r, err = newRunner(c, e, found, supervisor.unit, taken, killed) }); err != nil {
+		return err
+	}
+	killed.of.use(r)
+	killed.Begin() // what has ended while nobody looked is counted below, and is then gone
+	var served *serving
+	if b.start("the record of Services", func() { served, err = newServing(c, r) }); err != nil {
 		return err
 	}
 	var known []manifests.Desired
 	if b.start("taking up what runs", func() { known, err = r.Start(ctx) }); err != nil {
 		return err
 	}
+	killed.tellKept()
 	defer b.during("what is done for pods", r.Stop)
+	defer b.during("the end of names", served.names.Close)
+	served.begin()
 	down, forget := askAtEnd(ctx, goingDown)
 	defer forget()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
-	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known}, trail, supervisor, b)
+	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known, served, killed, c.supply()}, trail, supervisor, b)
 	if errors.Is(err, errRootLost) && ctx.Err() == nil {
 		slog.Error("the root directory has become read-only; Solopod begins anew without it, and pods run on", "root", c.Root)
 		return err
@@ -158,15 +184,22 @@ func daemon(ctx context.Context, c config, log io.Writer, trail trail, superviso
 	return err
 }
 
-// wanted is how manifests are read, and what was read by an earlier run.
+// wanted is how manifests are read, what was read by an earlier run, and what goes on beside the pods.
 type wanted struct {
 	options decode.Options
 	known   []manifests.Desired
+	served  *serving
+	killed  *kills
+	left    *supply.Supply
 }
 
 // serve runs everything that goes on until the end: manifests, images and HTTP.
 func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w wanted, trail trail, s *supervisor, b *backstop) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		c.tellMissing(ctx, r)
+		return nil
+	})
 	group.Go(b.part("images", func() error { return r.WatchImages(ctx, c.Images) }))
 	group.Go(func() error {
 		select {
@@ -178,42 +211,60 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w 
 	})
 	changes, unsubscribe := r.Subscribe()
 	defer unsubscribe()
-	group.Go(func() error { return rest(ctx, changes) })
+	group.Go(func() error { return rest(ctx, changes, e.Sweep) })
 	var workloads *workload.Controller
-	b.start("the record of Jobs", func() { workloads = workload.New(r, filepath.Join(c.Root, "workloads.json"), r.Events().Object) })
+	b.start("the record of Jobs", func() {
+		workloads = workload.New(runner.Workloads{Runner: r}, filepath.Join(c.Root, "workloads.json"), w.known, r.Events().Object)
+	})
 	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
-	directory := source.NewDirectory(c.Manifests, w.options, w.known, workloads.Apply)
+	var images *collection
+	b.start("the record of images", func() { images = newCollection(c, r, w.left) })
+	group.Go(b.part("the collection of images", func() error { return images.Run(ctx) }))
+	control := w.served.control
+	group.Go(b.part("Services", func() error { return control.Run(ctx) }))
+	directory := source.NewDirectory(c.Manifests, w.options, w.known, func(s manifests.Snapshot) {
+		images.users.apply(s)
+		control.Apply(s) // before the pods, which may begin with a call of a service
+		workloads.Apply(s)
+	})
+	directory.Recall(control.Known())
 	b.start("the record of versions", func() { c.requireSignatures(ctx, directory, r.Events(), group) })
 	directory.Tell(trail.changed)
 	group.Go(b.part("manifests", func() error { return directory.Run(ctx) }))
+	group.Go(b.part("records of kills for memory", func() error { return w.killed.Run(ctx) }))
+	group.Go(b.part("samples of memory", func() error { return w.killed.samples.Run(ctx) }))
 	group.Go(b.part("systemd", func() error { return s.supervise(ctx, r) }))
+	group.Go(b.part("evictions", func() error { return runEvictions(ctx, c, r, w.left, images) }))
+	disks := diskusage.New(r.Disks)
+	group.Go(b.part("what pods take up on disks", func() error { return disks.Run(ctx) }))
 	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }
 	var err error
-	if b.start("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads, trail), listening) }); err != nil {
+	if b.start("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads, w, disks, trail, images), listening) }); err != nil {
 		return err
 	}
 	return group.Wait()
 }
 
-func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload.Controller, trail trail) *api.Server {
+func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload.Controller, w wanted, u *diskusage.Meter, trail trail, images *collection) *api.Server {
 	version := buildVersion()
 	version.Containerd = e.Version()
-	own, probes := prometheus.NewRegistry(), prometheus.NewRegistry()
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "solopod_build_info", Help: "The running version; the value is 1",
-		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Commit, "goversion": runtime.Version()},
-	})
-	info.Set(1)
-	own.MustRegister(info, monitor.NewStates(r), collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	own.MustRegister(r.Telemetry().Own()...)
-	own.MustRegister(trail.lost())
-	probes.MustRegister(r.Telemetry().Probes()...)
-	server := api.NewServer(r, workloads, version, api.Metrics{
-		Own: own, Probes: probes, Monitor: monitor.New(r, []string{c.Root, c.LogDir, "/"}), Node: c.NodeName,
-	}, api.Files{Config: map[string]config{"solopodconfig": c}, LogDir: c.LogDir})
+	metrics, own := newMetrics(c, r, workloads, w, u, version, trail)
+	server := api.NewServer(r, workloads, version, metrics, api.Files{Config: map[string]config{"solopodconfig": c}, LogDir: c.LogDir})
+	own.MustRegister(certificateTime(server.CertificateEnds), w.left.Metrics(c.thresholds()))
 	server.Audit(trail.Trail)
+	server.Serves(objects.Served{Source: w.served.control, Traffic: w.served.of.Network().Traffic})
+	server.Serves(w.killed.served(r.Pods))
+	server.Changes(unused.Served{Collector: images.Collector, Images: r.Images()})
 	return server
+}
+
+// cgroups says where those of pods are.
+func (c config) cgroups() cgroup.Layout {
+	root := c.CgroupRoot
+	if root == "" {
+		root = "/" + network.Instance(c.State)
+	}
+	return cgroup.NewLayout(root, c.cgroupDriver())
 }
 
 // lock keeps a second daemon away from the same root, and from the same state directory: both would drive the same pods. The state
@@ -300,7 +351,7 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 			return nil, found, nil, err
 		}
 		found = finding{srv.SetAside, srv.ReadOnly}
-		ec.Silent, ec.Woken, ec.Bundles = srv.Silent, srv.Woken(), srv.Bundles
+		ec.Silent, ec.Woken, ec.Bundles, ec.Sweep = srv.Silent, srv.Woken(), srv.Bundles, srv.SweepSockets
 		ec.Address, ec.Shim, ec.RuntimeRoot, stop = srv.Address, shim, filepath.Join(c.State, "runc"), srv.Stop
 	}
 	e, err = engine.Connect(ctx, ec)
@@ -316,14 +367,10 @@ func startEngine(ctx context.Context, c config, log io.Writer) (e *engine.Engine
 	}, nil
 }
 
-func newRunner(c config, e *engine.Engine, found finding, unit string, taken *policy.Policy) (*runner.Runner, error) {
+func newRunner(c config, e *engine.Engine, found finding, unit string, taken *policy.Policy, killed *kills) (*runner.Runner, error) {
 	limits, err := c.logLimits()
 	if err != nil {
 		return nil, err
-	}
-	bins := []string{"/opt/cni/bin", "/usr/lib/cni"}
-	if c.CNIBinDir != "" {
-		bins = []string{c.CNIBinDir}
 	}
 	keeper, err := companion("solopod-keep")
 	if err != nil {
@@ -333,25 +380,28 @@ func newRunner(c config, e *engine.Engine, found finding, unit string, taken *po
 	if err != nil {
 		return nil, err
 	}
-	instance := network.Instance(c.State)
-	if c.CgroupRoot == "" {
-		c.CgroupRoot = "/" + instance
+	room, err := c.room()
+	if err != nil {
+		return nil, err
 	}
-	cache, err := network.CacheDir(c.Root, c.State)
+	instance := network.Instance(c.State)
+	cache, err := plugin.CacheDir(c.Root, c.State)
 	if err != nil {
 		slog.Error("pods with a network of CNI plugins may not start, or leave their addresses behind", "err", err)
 	}
 	return runner.New(runner.Config{
 		Node: c.NodeName, Instance: instance, Root: c.Root, State: c.State, LogDir: c.LogDir, Limits: limits,
-		Cgroups: cgroup.NewLayout(c.CgroupRoot, c.cgroupDriver()), PodPids: max(c.PodPidsLimit, 0), SingleProcessOOMKill: c.SingleProcessOOMKill,
+		Cgroups: c.cgroups(), PodPids: max(c.PodPidsLimit, 0), SingleProcessOOMKill: c.SingleProcessOOMKill,
+		Room: room,
 		Network: network.Config{
-			CNIBinDirs: bins, CNIConfDir: c.CNIConfDir, CNICacheDir: cache,
+			CNIBinDirs: c.cniBinDirs(), CNIConfDir: c.CNIConfDir, CNICacheDir: cache,
 			StateDir: c.State, Bridge: network.BridgeName(instance), PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6,
 		},
 		NodeIPs: nodeIPs, ResolvConf: c.ResolvConf,
-		Engine: e, OOM: oom.New(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
+		Engine: e, OOM: killed.counter(), Keeper: keep.New(c.State, keeper), Parallel: c.MaxParallelStarts,
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
 		SeccompDefault: c.SeccompDefault, Policy: taken,
+		Thresholds: c.thresholds(), PressureHold: c.EvictionPressureTransitionPeriod.Duration,
 		SetAside: found.setAside, ReadOnly: found.readOnly, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
 	})
 }

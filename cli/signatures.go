@@ -10,8 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/solopod/solopod/manifests"
-	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/source"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/event"
@@ -59,12 +57,4 @@ func (c *config) requireSignatures(ctx context.Context, d *source.Directory, eve
 		}
 		return nil
 	})
-}
-
-// check is what the check command says of manifests.
-func (c *config) check(paths []string, options decode.Options) (manifests.Problems, error) {
-	if c.ManifestKeyFile == "" {
-		return source.Check(paths, options)
-	}
-	return source.CheckSigned(paths, options, c.signing())
 }

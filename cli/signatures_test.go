@@ -18,7 +18,7 @@ func TestSigningSettings(t *testing.T) {
 	} {
 		set := defaults()
 		set.ManifestKeyFile, set.ManifestVersions = c.keys, c.versions
-		if err := set.validate(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+		if err := set.validate().in(""); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -68,7 +68,12 @@ func (t table) writePainted(w io.Writer) error {
 			word := t.rows[row][column]
 			if code := t.colour(word); code != "" {
 				// The words of this column are told from equal ones before it by the blanks around them.
-				if at := strings.LastIndex(line, " "+word+" "); at >= 0 {
+				if strings.HasPrefix(line, word+" ") && column == 0 {
+					if err := paint(w, "", code, word); err != nil {
+						return err
+					}
+					line = line[len(word):]
+				} else if at := strings.LastIndex(line, " "+word+" "); at >= 0 {
 					if err := paint(w, line[:at+1], code, word); err != nil {
 						return err
 					}
@@ -139,17 +144,13 @@ func podHeader(s *selection) []string {
 	if s.output == "wide" {
 		header = append(header, "IP", "NODE", "QOS", "MANIFEST")
 	}
-	if s.all {
-		header = slices.Insert(header, 0, "NAMESPACE")
-	}
 	return header
 }
 
-func podTable(s *selection, pods []v1.Pod) table {
+func podTable(s *selection, pods []*v1.Pod) table {
 	t := table{header: podHeader(s)}
 	wide := s.output == "wide"
-	for i := range pods {
-		pod := &pods[i]
+	for _, pod := range pods {
 		ready, total := readiness(pod)
 		started := metav1.Time{}
 		if pod.Status.StartTime != nil {
@@ -160,9 +161,6 @@ func podTable(s *selection, pods []v1.Pod) table {
 		}
 		if wide {
 			row = append(row, orNone(pod.Status.PodIP), pod.Spec.NodeName, string(pod.Status.QOSClass), pod.Annotations["solopod.io/manifest"])
-		}
-		if s.all {
-			row = append([]string{pod.Namespace}, row...)
 		}
 		t.rows = append(t.rows, row)
 	}
@@ -177,18 +175,11 @@ func orNone(s string) string {
 	return s
 }
 
-func eventTable(all bool, events []v1.Event) table {
+func eventTable(_ *selection, events []*v1.Event) table {
 	t := table{header: []string{"LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"}}
-	if all {
-		t.header = append([]string{"NAMESPACE"}, t.header...)
-	}
 	for _, e := range events {
 		object := strings.ToLower(e.InvolvedObject.Kind) + "/" + e.InvolvedObject.Name
-		row := []string{lastSeen(&e), e.Type, e.Reason, object, strings.ReplaceAll(e.Message, "\n", " ")}
-		if all {
-			row = append([]string{orNone(e.InvolvedObject.Namespace)}, row...)
-		}
-		t.rows = append(t.rows, row)
+		t.rows = append(t.rows, []string{lastSeen(e), e.Type, e.Reason, object, strings.ReplaceAll(e.Message, "\n", " ")})
 	}
 	return t
 }
@@ -221,17 +212,34 @@ func size(n int64) string {
 	}
 }
 
-func manifestTable(files []manifests.File) table {
-	t := table{header: []string{"FILE", "STATE", "OBJECTS", "SINCE", "ERROR"}}
+// fewObjects is how many characters the objects of a file get, but with -o wide.
+const fewObjects = 30
+
+// objectNames are those of a file, the first ones and how many more there are.
+func objectNames(f *manifests.File, wide bool) string {
+	all := slices.Concat(f.Pods, f.Objects)
+	for n, length := 0, 0; n < len(all) && !wide; n++ {
+		if length += len(all[n]) + 1; length > fewObjects && n > 0 {
+			return fmt.Sprintf("%s + %d more", strings.Join(all[:n], ","), len(all)-n)
+		}
+	}
+	return orNone(strings.Join(all, ","))
+}
+
+func manifestTable(s *selection, files []manifests.File) table {
+	t := table{header: []string{"FILE", "STATE", "OBJECTS", "SINCE", "PROBLEM"}}
 	for _, f := range files {
-		said := ""
-		if errs := f.Problems.Errors(); len(errs) > 0 {
-			said = errs[0].Error()
-			if len(errs) > 1 {
-				said += fmt.Sprintf(" (and %d more)", len(errs)-1)
+		said, told := "", f.Problems.Errors()
+		if len(told) == 0 {
+			told = f.Problems // warnings
+		}
+		if len(told) > 0 {
+			said = told[0].Error()
+			if len(told) > 1 {
+				said += fmt.Sprintf(" (and %d more)", len(told)-1)
 			}
 		}
-		t.rows = append(t.rows, []string{manifests.PrintableName(f.Name), f.State, orNone(strings.Join(slices.Concat(f.Pods, f.Objects), ",")), age(metav1.NewTime(f.Since)), said})
+		t.rows = append(t.rows, []string{manifests.PrintableName(f.Name), f.State, objectNames(&f, s.output == "wide"), age(metav1.NewTime(f.Since)), said})
 	}
 	return t
 }

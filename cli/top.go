@@ -15,6 +15,7 @@ import (
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/manifests/amount"
 )
 
 func newTop(g *global) *cobra.Command {
@@ -36,11 +37,12 @@ func newTop(g *global) *cobra.Command {
 	f.BoolVar(&containers, "containers", false, "a line for each container")
 	f.StringVar(&sortBy, "sort-by", "", "cpu or memory, the most first")
 	node := &cobra.Command{Use: "node", Aliases: []string{"nodes", "no"}, Short: "Show what the machine uses", Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.live(cmd, func(w io.Writer) error { return topNode(cmd, w, g.client()) })
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.live(cmd, func(w io.Writer) error { return s.topNode(cmd, w, g.client(), args) })
 		}}
 	cmd.AddCommand(pods, node)
 	cmd.PersistentFlags().BoolVarP(&s.watch, "watch", "w", false, "show it again every two seconds, until Ctrl-C")
+	cmd.PersistentFlags().BoolVar(&s.noHeaders, "no-headers", false, "no headers above columns")
 	return cmd
 }
 
@@ -119,7 +121,7 @@ func (s *selection) topPods(cmd *cobra.Command, w io.Writer, c *api.Client, args
 	if sortBy != "" && sortBy != "cpu" && sortBy != "memory" {
 		return fmt.Errorf("--sort-by takes cpu or memory, not %q", sortBy)
 	}
-	pods, _, err := s.selected(cmd.Context(), c, args)
+	pods, err := s.selected(cmd.Context(), c, args)
 	if err != nil {
 		return err
 	}
@@ -167,10 +169,18 @@ func (s *selection) topPods(cmd *cobra.Command, w io.Writer, c *api.Client, args
 		fmt.Fprintln(cmd.ErrOrStderr(), "No pod runs there.")
 		return nil
 	}
-	return t.write(w)
+	return s.headed(t).write(w)
 }
 
-func topNode(cmd *cobra.Command, w io.Writer, c *api.Client) error {
+// headed is a table without headers where none are wanted.
+func (s *selection) headed(t table) table {
+	if s.noHeaders {
+		t.header = nil
+	}
+	return t
+}
+
+func (s *selection) topNode(cmd *cobra.Command, w io.Writer, c *api.Client, names []string) error {
 	summary, err := usage(cmd.Context(), c)
 	if err != nil {
 		return err
@@ -179,10 +189,15 @@ func topNode(cmd *cobra.Command, w io.Writer, c *api.Client) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range names {
+		if name != node.Name {
+			return fmt.Errorf("nodes %q not found; this machine is %s", name, node.Name)
+		}
+	}
 	u := newUsed(summary.Node.CPU, summary.Node.Memory, summary.Node.NodeName)
 	percent := func(part float64, whole int64) string { return fmt.Sprintf("%.0f%%", 100*part/float64(max(whole, 1))) }
 	row := u.columns()
-	row = slices.Insert(row, 2, percent(float64(u.cpu)/1e6, node.Status.Capacity.Cpu().MilliValue()))
-	row = append(row, percent(float64(u.memory), node.Status.Capacity.Memory().Value()))
-	return table{header: []string{"NAME", "CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"}, rows: [][]string{row}}.write(w)
+	row = slices.Insert(row, 2, percent(float64(u.cpu)/1e6, amount.Milli(*node.Status.Capacity.Cpu())))
+	row = append(row, percent(float64(u.memory), amount.Whole(*node.Status.Capacity.Memory())))
+	return s.headed(table{header: []string{"NAME", "CPU(cores)", "CPU%", "MEMORY(bytes)", "MEMORY%"}, rows: [][]string{row}}).write(w)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/solopod/solopod/audit"
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 )
 
 // mostAudit is how many bytes of audit lines wait for their disk.
@@ -42,14 +43,11 @@ func newTrail(c config) (trail, error) {
 
 // auditFile is the file of audit lines of the configuration, nil for none.
 func (c *config) auditFile() (*audit.Log, error) {
-	if c.AuditLog == "" {
-		return nil, nil
-	}
-	if !filepath.IsAbs(c.AuditLog) {
+	if c.AuditLog != "" && !filepath.IsAbs(c.AuditLog) {
 		return nil, fmt.Errorf("auditLog must be an absolute path, not %q", c.AuditLog)
 	}
 	size, err := resource.ParseQuantity(c.AuditLogMaxSize)
-	if err != nil || size.Value() < minAudit {
+	if err != nil || amount.Whole(size) < minAudit {
 		return nil, fmt.Errorf("auditLogMaxSize %q is not a size like 10Mi, of at least 64Ki", c.AuditLogMaxSize)
 	}
 	if c.AuditLogMaxBackups < 0 {
@@ -58,7 +56,10 @@ func (c *config) auditFile() (*audit.Log, error) {
 	if c.AuditLogMaxBackups > mostBackups { // each is renamed when the file is begun anew
 		return nil, fmt.Errorf("auditLogMaxBackups cannot be more than %d, and is %d", mostBackups, c.AuditLogMaxBackups)
 	}
-	return &audit.Log{Path: c.AuditLog, MaxSize: size.Value(), MaxBackups: c.AuditLogMaxBackups}, nil
+	if c.AuditLog == "" {
+		return nil, nil
+	}
+	return &audit.Log{Path: c.AuditLog, MaxSize: amount.Whole(size), MaxBackups: c.AuditLogMaxBackups}, nil
 }
 
 // end waits for the lines to be written, but not for a disk that hangs.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/program"
 )
 
 // Limits of a look.
@@ -314,11 +315,7 @@ func (l *looker) runtimes() {
 		}
 		l.add(Trusted, path, "OCI runtime")
 		said, ok := try(l, path, func() (string, error) {
-			ctx, cancel := context.WithTimeout(l.ctx, lookLimit)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, path, "--version")
-			cmd.WaitDelay = time.Second
-			out, err := cmd.Output()
+			out, err := program.Ask(l.ctx, lookLimit, path, "--version")
 			return string(out[:min(len(out), 4096)]), err
 		})
 		if ok {

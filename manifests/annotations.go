@@ -16,6 +16,16 @@ const (
 // older than one that the box has had of the same object. All objects of a file that have the annotation have the same.
 const VersionAnnotation = "solopod.io/version"
 
+// FileAnnotation on an object, as it is shown, names the manifest file that it comes from.
+const FileAnnotation = "solopod.io/manifest"
+
 // OwnerAnnotation on a pod names the object that it stands for: deployment/web, job/backup. Solopod alone gives it: what a Pod in a
 // manifest says there does not count.
 const OwnerAnnotation = "solopod.io/owner"
+
+// SurgeAnnotation marks a pod that is there beside those of its object's replicas while these are replaced. Solopod alone gives it.
+const SurgeAnnotation = "solopod.io/surge"
+
+// RestartedAnnotation is kubectl's: when the pods of a Deployment or the like were asked to begin anew. A template with another one is
+// another version.
+const RestartedAnnotation = "kubectl.kubernetes.io/restartedAt"

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // Origin is where a version of a manifest file comes from.
@@ -53,7 +55,7 @@ func Changes(before, after *Snapshot) map[string]Change {
 			switch later, still := now[file][name]; {
 			case !still:
 				c.Removed = append(c.Removed, name)
-			case later != thing && !same(later, thing):
+			case thing != unread && later != thing && !same(later, unasked(thing, later)):
 				c.Edited = append(c.Edited, name)
 			}
 		}
@@ -72,11 +74,30 @@ func Changes(before, after *Snapshot) map[string]Change {
 	return out
 }
 
-// things are the objects of each file, by name. They are pointers, which stay the same as long as the file does.
+// unasked is a pod as its file had it, when its pods were asked to begin anew meanwhile (RestartedAnnotation), which no file says.
+func unasked(before, later any) any {
+	was, ok := before.(*v1.Pod)
+	is, both := later.(*v1.Pod)
+	if !ok || !both || was.Annotations[OwnerAnnotation] == "" || was.Annotations[RestartedAnnotation] == "" {
+		return before
+	}
+	was = was.DeepCopy()
+	delete(was.Annotations, RestartedAnnotation)
+	if at := is.Annotations[RestartedAnnotation]; at != "" {
+		was.Annotations[RestartedAnnotation] = at
+	}
+	return was
+}
+
+// unread is an object that an earlier run has had, and of which it has left the pods alone.
+var unread = new(struct{ string })
+
+// things are the objects of each file, by name. They are pointers, which stay the same as long as the file does. Pods that are there only
+// while others are replaced do not count: no file names them.
 func (s *Snapshot) things() map[string]map[string]any {
-	pods := map[string]any{}
+	pods := map[string]*v1.Pod{}
 	for _, d := range s.Pods {
-		if _, _, _, ofJob := JobOfPod(d.Pod); !ofJob {
+		if _, _, _, ofJob := JobOfPod(d.Pod); !ofJob && d.Pod.Annotations[SurgeAnnotation] == "" {
 			pods[Key(d.Pod)] = d.Pod
 		}
 	}
@@ -84,8 +105,13 @@ func (s *Snapshot) things() map[string]map[string]any {
 	for _, f := range s.Files {
 		things := map[string]any{}
 		for _, name := range f.Pods {
-			if pod, ok := pods[name]; ok {
-				things[name] = pod
+			pod, ok := pods[name]
+			if !ok {
+				continue
+			}
+			things[name] = pod
+			if owner := ownerKey(pod); owner != "" && s.object(owner) == nil {
+				things[owner] = unread
 			}
 		}
 		for _, name := range f.Objects {
@@ -114,6 +140,24 @@ func (s *Snapshot) object(name string) any {
 		found, ok = s.Jobs[key]
 	case "cronjob":
 		found, ok = s.CronJobs[key]
+	case "service":
+		found, ok = s.Services[key]
+	case "endpoints":
+		found, ok = s.Endpoints[key]
+	case "endpointslice":
+		found, ok = s.EndpointSlices[key]
+	case "networkpolicy":
+		found, ok = s.NetworkPolicies[key]
+	case "namespace":
+		found, ok = s.Namespaces[key]
+	case "deployment":
+		found, ok = s.Deployments[key]
+	case "replicaset":
+		found, ok = s.ReplicaSets[key]
+	case "statefulset":
+		found, ok = s.StatefulSets[key]
+	case "daemonset":
+		found, ok = s.DaemonSets[key]
 	}
 	if !ok {
 		return nil

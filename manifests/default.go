@@ -26,6 +26,7 @@ func SetDefaults(pod *v1.Pod) {
 	if spec.SecurityContext == nil {
 		spec.SecurityContext = &v1.PodSecurityContext{}
 	}
+	defaultAppArmor(pod)
 	for i := range spec.Volumes {
 		defaultVolume(&spec.Volumes[i])
 	}

@@ -22,8 +22,8 @@ func ShortHostname(pod *v1.Pod) string {
 	return name
 }
 
-// DomainName is the pod's name with its subdomain and the cluster's domain; empty without a subdomain. Nobody but the pod's
-// own /etc/hosts knows it here.
+// DomainName is the pod's name with its subdomain and the cluster's domain; empty without a subdomain. The pod
+// itself knows it by its /etc/hosts, others where a headless Service has the subdomain's name.
 func DomainName(pod *v1.Pod, clusterDomain string) string {
 	spec := &pod.Spec
 	if spec.Subdomain == "" || spec.HostnameOverride != nil && *spec.HostnameOverride != "" {

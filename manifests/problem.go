@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Position is a place in a file; both numbers count from 1, zero means unknown. Columns count bytes.
+// Position is a place in a file; both numbers count from 1, zero means unknown. Columns count characters.
 type Position struct {
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
@@ -22,8 +22,8 @@ type Problem struct {
 	Path string `json:"path,omitempty"`
 	// Message says what is wrong and, where it helps, what to do.
 	Message string `json:"message"`
-	// Control is the setting, and what of it, that forbids the field or warns of it: podSecurity/privileged, policy/hostPaths. It is
-	// empty for problems of other kinds.
+	// Control is the setting, and what of it, that forbids the field or warns of it: podSecurity/privileged, policy/hostPaths,
+	// clusterKinds/Ingress. It is empty for problems of other kinds.
 	Control string `json:"control,omitempty"`
 	// Warning: the manifest is used all the same.
 	Warning bool `json:"warning,omitempty"`

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -52,9 +55,22 @@ type Snapshot struct {
 	Claims     map[string]*v1.PersistentVolumeClaim
 	Jobs       map[string]*batchv1.Job
 	CronJobs   map[string]*batchv1.CronJob
+	// Deployments and the like, by namespace/name. Pods has their pods as the manifests want them in the end.
+	Deployments  map[string]*appsv1.Deployment
+	ReplicaSets  map[string]*appsv1.ReplicaSet
+	StatefulSets map[string]*appsv1.StatefulSet
+	DaemonSets   map[string]*appsv1.DaemonSet
+	// Services, EndpointSlices, NetworkPolicies and Namespaces, by namespace/name; a Namespace by its name alone. Endpoints are there as
+	// EndpointSlices, if a Service without a selector has their name.
+	Services        map[string]*v1.Service
+	EndpointSlices  map[string]*discoveryv1.EndpointSlice
+	NetworkPolicies map[string]*networkingv1.NetworkPolicy
+	Namespaces      map[string]*v1.Namespace
+	// Endpoints are those of the files, whether they stand for EndpointSlices or not.
+	Endpoints map[string]*v1.Endpoints //nolint:staticcheck // deprecated, and much used
 	// Files are all manifest files, by name.
 	Files []File
-	// FileOf tells where a Job or CronJob, as job/namespace/name, comes from.
+	// FileOf tells where a Job or CronJob, as job/namespace/name, comes from, and so where Services and what belongs to them do.
 	FileOf map[string]string
 	// DirectoryError says why the directory as a whole cannot be used; the pods are then those of before.
 	DirectoryError string
@@ -93,6 +109,20 @@ func NewSet(known []Desired) *Set {
 		f.contents.Pods = append(f.contents.Pods, d.Pod)
 	}
 	return s
+}
+
+// Recall takes what files have said of Services and networks in an earlier run (Snapshot.Served), so that it stays where a file has become
+// bad meanwhile. It is called before the first Put.
+func (s *Set) Recall(said map[string]Contents) {
+	for name, c := range said {
+		f := s.files[name]
+		if f == nil {
+			f = &fileState{}
+			s.files[name] = f
+		}
+		f.contents.Services, f.contents.Endpoints, f.contents.EndpointSlices = c.Services, c.Endpoints, c.EndpointSlices
+		f.contents.NetworkPolicies, f.contents.Namespaces = c.NetworkPolicies, c.Namespaces
+	}
 }
 
 // Put takes a file's decoded contents.
@@ -135,6 +165,11 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 	out := Snapshot{
 		Pods: map[string]Desired{}, ConfigMaps: map[string]*v1.ConfigMap{}, Secrets: map[string]*v1.Secret{},
 		Claims: map[string]*v1.PersistentVolumeClaim{}, Jobs: map[string]*batchv1.Job{}, CronJobs: map[string]*batchv1.CronJob{},
+		Services: map[string]*v1.Service{}, EndpointSlices: map[string]*discoveryv1.EndpointSlice{},
+		Endpoints:       map[string]*v1.Endpoints{}, //nolint:staticcheck // deprecated, and much used
+		NetworkPolicies: map[string]*networkingv1.NetworkPolicy{}, Namespaces: map[string]*v1.Namespace{},
+		Deployments: map[string]*appsv1.Deployment{}, ReplicaSets: map[string]*appsv1.ReplicaSet{},
+		StatefulSets: map[string]*appsv1.StatefulSet{}, DaemonSets: map[string]*appsv1.DaemonSet{},
 		FileOf:         map[string]string{},
 		DirectoryError: s.directoryError,
 	}
@@ -173,8 +208,13 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 				out.CronJobs[c.Namespace+"/"+c.Name], out.FileOf["cronjob/"+c.Namespace+"/"+c.Name] = c, name
 			}
 		}
+		file.claimServed(owner, &f.contents, &out)
+		lost := file.claimOwners(owner, &f.contents, &out)
 		for _, pod := range f.contents.Pods {
 			key := Key(pod)
+			if lost[ownerKey(pod)] {
+				continue // another file has what it belongs to, and its pods
+			}
 			if other, taken := owner[key]; taken {
 				file.State = StateConflict
 				file.Problems = append(file.Problems, Problem{File: name, Path: "metadata.name", Message: fmt.Sprintf(
@@ -191,18 +231,23 @@ func (s *Set) Snapshot(now time.Time) Snapshot {
 			out.Pods[string(pod.UID)] = Desired{pod, name}
 			file.Pods = append(file.Pods, key)
 		}
+		out.Files = append(out.Files, file)
+	}
+	out.relate()
+	for i := range out.Files {
+		file := &out.Files[i]
+		f := s.files[file.Name]
 		if said := file.State + file.Problems.Error(); said != f.reported || f.since.IsZero() {
 			f.reported, f.since = said, now
 		}
 		file.Since = f.since
-		out.Files = append(out.Files, file)
 	}
 	return out
 }
 
 // claim notes an object of the file, unless another file has it.
 func (f *File) claim(owner map[string]string, kind string, object metav1.Object) bool {
-	key := kind + "/" + object.GetNamespace() + "/" + object.GetName()
+	key := ObjectName(kind, object)
 	if other, taken := owner[key]; taken {
 		f.State = StateConflict
 		f.Problems = append(f.Problems, Problem{File: f.Name, Path: "metadata.name", Message: fmt.Sprintf(

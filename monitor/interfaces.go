@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +15,14 @@ type Interface struct {
 	Receive, Transmit [4]float64
 }
 
-// readInterfaces reads the counters of the network namespace of a process into list; loopback is left out.
-func readInterfaces(pid uint32, list []Interface) []Interface {
+// Most interfaces that are told: of a pod, which may be able to make as many as it likes, and of the machine.
+const (
+	podInterfaces     = 64
+	machineInterfaces = 1024
+)
+
+// readInterfaces reads the counters of the network namespace of a process into list, of most interfaces; loopback is left out.
+func readInterfaces(pid uint32, list []Interface, most int) []Interface {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(int(pid))+"/net/dev", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return list[:0]
@@ -24,16 +31,20 @@ func readInterfaces(pid uint32, list []Interface) []Interface {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b, err := readAll(fd, buf)
+	if errors.Is(err, errTooLong) {
+		b, err = (*buf)[:longest], nil
+	}
 	if err != nil {
 		return list[:0]
 	}
-	return parseInterfaces(b, list)
+	return parseInterfaces(b, list, most)
 }
 
-// parseInterfaces reads proc_pid_net(5)'s dev table into list, whose names it uses again where they have not changed.
-func parseInterfaces(b []byte, list []Interface) []Interface {
+// parseInterfaces reads proc_pid_net(5)'s dev table into list, whose names it uses again where they have not changed. Of more than most
+// interfaces it has the first; the kernel has the oldest first, in versions before 6.6 only nearly (net/core/net-procfs.c).
+func parseInterfaces(b []byte, list []Interface, most int) []Interface {
 	out := list[:0]
-	for len(b) > 0 {
+	for len(b) > 0 && len(out) < most {
 		var line []byte
 		line, b = cutLine(b)
 		name, rest, ok := bytes.Cut(line, []byte(":"))

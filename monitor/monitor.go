@@ -1,15 +1,21 @@
 // Package monitor turns cgroup and network counters into Prometheus metrics with cAdvisor's and the kubelet's names and labels
 // and into the kubelet's stats summary, and the state of pods into metrics with kube-state-metrics' names. It reads when it is
-// asked and never acts; between scrapes it does nothing.
+// asked and never acts; between scrapes it does nothing. Only what takes a walk through files is measured in the background
+// (monitor/usage), while somebody asks for it.
 package monitor
 
 import (
-	"context"
 	"errors"
+	"math"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/solopod/solopod/monitor/exposition"
+	"github.com/solopod/solopod/monitor/machine"
+	"github.com/solopod/solopod/monitor/usage"
 	"github.com/solopod/solopod/runner"
+	"github.com/solopod/solopod/runner/turn"
 )
 
 // Source says who runs; the Runner is one.
@@ -19,33 +25,41 @@ type Source interface {
 
 // Monitor reads the cgroups of containers, of their pods, and of the machine. It is safe for concurrent use.
 type Monitor struct {
-	source  Source
-	machine *machine
+	source Source
+	// pods is the cgroup of all pods together.
+	pods string
+	// usage is what pods take up on disks, which it measures in the background; nil when nobody does.
+	usage   *usage.Meter
+	machine *machine.Machine
+	owner   *exposition.Owner // of the machine's parts
 
 	// turn is had by one scrape at a time; what follows is its.
-	turn     chan struct{}
-	readers  map[string]*reader     // by cgroup
+	turn     turn.Turn
+	readers  map[string]*reader // by cgroup
+	open     int                // files of theirs
+	mostOpen int
 	networks map[string][]Interface // by pod UID
 	rates    map[string]rate        // by cgroup
-	logSizes aside[map[string]float64]
+	hosts    []Interface            // of the machine, as they were read last
+	own      []Interface            // those of them that do not lead to pods
 	cadvisor *exposition.Endpoint[cgroupSource]
 	resource *exposition.Endpoint[resourceSource]
 	forget   *time.Timer
 }
 
-// New makes a Monitor. dirs are directories whose file systems count as the machine's.
-func New(s Source, dirs []string) *Monitor {
+// New makes a Monitor. pods is the cgroup of all pods together; dirs are directories whose file systems count as the machine's; u, which
+// may be nil, knows what pods take up on disks.
+func New(s Source, pods string, dirs []string, u *usage.Meter) *Monitor {
 	m := &Monitor{
-		source: s, machine: newMachine(dirs), turn: make(chan struct{}, 1),
+		source: s, pods: pods, usage: u, machine: machine.New(dirs), turn: turn.New(turnLimit, ErrBusy), mostOpen: mostOpen(),
 		cadvisor: newEndpoint(cadvisorFamilies), resource: newEndpoint(resourceFamilies),
 	}
+	m.owner = exposition.NewOwner("machine", "boot_id", m.machine.BootID, "machine_id", m.machine.ID, "system_uuid", m.machine.SystemUUID)
 	m.reset()
 	m.forget = time.AfterFunc(keepOpen, func() {
-		select {
-		case m.turn <- struct{}{}:
+		if leave, ok := m.turn.Try(); ok { // else a scrape has begun, which sets the timer again
 			m.reset()
-			<-m.turn
-		default: // a scrape has begun, which sets the timer again
+			leave()
 		}
 	})
 	return m
@@ -58,18 +72,16 @@ var ErrBusy = errors.New("an earlier scrape does not end")
 // counters: then others give up.
 const turnLimit = 10 * time.Second
 
-// enter waits for the scrape's turn. leave must be called at its end.
-func (m *Monitor) enter(ctx context.Context) (leave func(), err error) {
-	timer := time.NewTimer(turnLimit)
-	defer timer.Stop()
-	select {
-	case m.turn <- struct{}{}:
-		return func() { <-m.turn }, nil
-	case <-timer.C:
-		return nil, ErrBusy
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// openShare is the part of the files that the process may have open which stay open from one scrape to the next: without the others it
+// can start no container.
+const openShare = 4
+
+func mostOpen() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
 	}
+	return int(min(limit.Cur/openShare, math.MaxInt32))
 }
 
 // keepOpen is how long the kernel's files stay open after a scrape: an open one costs the kernel a page.
@@ -78,7 +90,7 @@ const keepOpen = 5 * time.Minute
 // reset closes all files and forgets everything.
 func (m *Monitor) reset() {
 	for _, r := range m.readers {
-		r.close()
+		m.close(r)
 	}
 	m.readers, m.networks = map[string]*reader{}, map[string][]Interface{}
 	m.rates = map[string]rate{}
@@ -104,7 +116,7 @@ func (m *Monitor) read(details bool) []sample {
 	m.forget.Reset(keepOpen)
 	targets := m.source.Targets()
 	var out []sample
-	used := map[string]bool{"/": true}
+	used := map[string]bool{"/": true, m.pods: true}
 	for i := range targets {
 		t := &targets[i]
 		if len(out) == 0 || out[len(out)-1].UID != t.UID {
@@ -119,7 +131,7 @@ func (m *Monitor) read(details bool) []sample {
 				used[t.PodCgroup] = true
 				s.pod = m.stats(t.PodCgroup, details, t.PodLimits)
 				if !t.HostNetwork {
-					m.networks[t.UID] = readInterfaces(t.Pid, m.networks[t.UID])
+					m.networks[t.UID] = readInterfaces(t.Pid, m.networks[t.UID], podInterfaces)
 					s.network = m.networks[t.UID]
 					used[t.UID] = true
 				}
@@ -155,6 +167,18 @@ func (s *sample) sum() {
 	}
 }
 
+// together samples the cgroup of all pods; nil before the first one.
+func (m *Monitor) together(details bool) *Stats {
+	if r := m.readers[m.pods]; r != nil {
+		r.limited = false // nobody says when its limits change
+	}
+	s := m.stats(m.pods, details, "")
+	if _, ok := s.get(memoryUsage); !ok {
+		return nil
+	}
+	return s
+}
+
 func (m *Monitor) stats(cgroup string, details bool, limits string) *Stats {
 	r := m.readers[cgroup]
 	if r == nil || r.incomplete {
@@ -162,25 +186,36 @@ func (m *Monitor) stats(cgroup string, details bool, limits string) *Stats {
 	}
 	s := r.read(details, limits)
 	if r.gone { // it was removed; it may have been made anew under the same path
-		s = m.reopen(cgroup).read(details, limits)
+		r = m.reopen(cgroup)
+		s = r.read(details, limits)
+	}
+	if m.open > m.mostOpen {
+		m.close(r)
+		r.incomplete = true // the next scrape opens its files again
 	}
 	return s
 }
 
 func (m *Monitor) reopen(cgroup string) *reader {
 	if old := m.readers[cgroup]; old != nil {
-		old.close()
+		m.close(old)
 	}
 	r := openReader(cgroup)
 	m.readers[cgroup] = r
+	m.open += len(r.files)
 	return r
+}
+
+func (m *Monitor) close(r *reader) {
+	m.open -= len(r.files)
+	r.close()
 }
 
 // drop lets go of what is no longer there.
 func (m *Monitor) drop(used map[string]bool) {
 	for path, r := range m.readers {
 		if !used[path] {
-			r.close()
+			m.close(r)
 			delete(m.readers, path)
 			delete(m.rates, path)
 		}

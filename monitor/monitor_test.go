@@ -37,7 +37,7 @@ func TestMadeAnew(t *testing.T) {
 			os.Remove(dir)
 		}
 	})
-	m := New(nil, nil)
+	m := New(nil, "/none", nil, nil)
 	defer m.reset()
 	known := func() bool {
 		_, memory := m.stats(path, false, "").get(memoryUsage)
@@ -65,55 +65,49 @@ func TestMadeAnew(t *testing.T) {
 }
 
 // A scrape that does not end holds others for a while only, and those that nobody waits for not at all.
-func TestEnter(t *testing.T) {
+func TestTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := New(nil, nil)
+		m := New(nil, "/none", nil, nil)
 		m.forget.Stop()
-		leave, err := m.enter(t.Context())
+		leave, err := m.turn.Take(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if _, err := m.enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(begun) != turnLimit {
+		if _, err := m.turn.Take(t.Context()); !errors.Is(err, ErrBusy) || time.Since(begun) != turnLimit {
 			t.Errorf("after %s: %v", time.Since(begun), err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := m.enter(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := m.turn.Take(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		leave()
-		if leave, err = m.enter(t.Context()); err != nil {
+		if leave, err = m.turn.Take(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		leave()
 	})
 }
 
-// A file system that does not answer costs one scrape a moment, the next ones nothing, and answers again when it does.
-func TestAside(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var a aside[int]
-		hangs, begun := make(chan struct{}), time.Now()
-		for n, want := range []time.Duration{asideLimit, 0, 0} {
-			before := time.Now()
-			if _, answered := a.ask(func() int { <-hangs; return 1 }); answered || time.Since(before) != want {
-				t.Errorf("question %d is answered %v after %s", n, answered, time.Since(before))
+// Where few files may be open, none stays open, and the values are the same.
+func TestFewOpenFiles(t *testing.T) {
+	for _, c := range []struct {
+		most int
+		held bool
+	}{{1 << 20, true}, {0, false}} {
+		m := New(nil, "/none", nil, nil)
+		m.mostOpen = c.most
+		for round := range 3 {
+			if _, ok := m.stats("/", true, "").get(cpuUsage); !ok {
+				t.Errorf("round %d with %d files: nothing is known of the machine", round, c.most)
+			}
+			if held := m.open > 0; held != c.held || m.open != len(m.readers["/"].files) {
+				t.Errorf("round %d: of %d files %d are open, and %d counted", round, c.most, len(m.readers["/"].files), m.open)
 			}
 		}
-		close(hangs)
-		synctest.Wait()
-		if n, answered := a.ask(func() int { return 2 }); !answered || n != 2 {
-			t.Errorf("the answer is %d, %v", n, answered)
+		if m.reset(); m.open != 0 {
+			t.Errorf("after all %d are open", m.open)
 		}
-		if _, answered := a.ask(func() int { panic("over a file") }); answered {
-			t.Error("a question whose code fails is answered")
-		}
-		if n, answered := a.ask(func() int { return 3 }); !answered || n != 3 {
-			t.Errorf("the answer is then %d, %v", n, answered)
-		}
-		if took := time.Since(begun); took != asideLimit {
-			t.Errorf("it all took %s", took)
-		}
-	})
+	}
 }

@@ -62,7 +62,6 @@ func table(rows ...row) parser {
 				if v, rest, ok := parseUint(bytes.TrimLeft(value, " \t")); ok && len(bytes.TrimSpace(rest)) == 0 {
 					s.set(rows[i].key, v*rows[i].scale)
 				}
-				break
 			}
 		}
 	}
@@ -185,10 +184,50 @@ func ioStat(s *Stats, b []byte) {
 				d.reads = v
 			case "wios":
 				d.writes = v
+			default:
+				d.cost(string(name), v)
 			}
 		}
 	}
 }
+
+// cost takes a number of a model of the device, in microseconds.
+func (d *deviceStats) cost(name string, v float64) {
+	for i := range costNames {
+		if name == costNames[i] {
+			d.costs[i], d.costed = v*1e-6, true
+		}
+	}
+}
+
+// costNames are in the order of a deviceStats' costs.
+var costNames = [4]string{"cost.usage", "cost.wait", "cost.indebt", "cost.indelay"}
+
+// hugeNumber reads a file that holds one number of huge pages.
+func hugeNumber(size string, of func(*hugeStats) *float64) parser {
+	return func(s *Stats, b []byte) {
+		if v, rest, ok := parseUint(bytes.TrimSpace(b)); ok && len(rest) == 0 {
+			*of(s.hugepages(size)) = v
+		}
+	}
+}
+
+// hugeEvents reads cgroup v2's hugetlb.2MB.events, as "max 3".
+func hugeEvents(size string) parser {
+	return func(s *Stats, b []byte) {
+		for len(b) > 0 {
+			var line []byte
+			line, b = cutLine(b)
+			if text, ok := bytes.CutPrefix(line, []byte("max ")); ok {
+				hugeNumber(size, hugeFailed)(s, text)
+			}
+		}
+	}
+}
+
+func hugeUsage(h *hugeStats) *float64  { return &h.usage }
+func hugeMost(h *hugeStats) *float64   { return &h.most }
+func hugeFailed(h *hugeStats) *float64 { return &h.failed }
 
 // processList reads cgroup.procs.
 func processList(s *Stats, b []byte) {

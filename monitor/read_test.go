@@ -50,14 +50,15 @@ func TestReadLegacy(t *testing.T) {
 	root := files(t, map[string]string{
 		"cpuacct/a/cpuacct.usage":                           "1500000000\n",
 		"cpuacct/a/cpuacct.stat":                            "user 120\nsystem 30\n",
-		"cpu/a/cpu.stat":                                    "nr_periods 10\nnr_throttled 4\nthrottled_time 2500000000\nwait_sum 7\n",
+		"cpu/a/cpu.stat":                                    "nr_periods 10\nnr_throttled 4\nthrottled_time 2500000000\nwait_sum 7\nnr_bursts 2\nburst_time 500000000\n",
 		"cpu/a/cpu.shares":                                  "512\n",
 		"cpu/a/cpu.cfs_quota_us":                            "-1\n",
 		"cpu/a/cpu.cfs_period_us":                           "100000\n",
 		"memory/a/memory.usage_in_bytes":                    "8192000\n",
 		"memory/a/memory.limit_in_bytes":                    "9223372036854771712\n",
 		"memory/a/memory.failcnt":                           "3\n",
-		"memory/a/memory.stat":                              "cache 1\nrss 2\npgfault 9\ntotal_cache 4096\ntotal_rss 8192\ntotal_mapped_file 512\ntotal_inactive_file 192000\ntotal_pgfault 10\n",
+		"memory/a/memory.kmem.usage_in_bytes":               "77\n",
+		"memory/a/memory.stat":                              "cache 1\nrss 2\npgfault 9\ntotal_cache 4096\ntotal_rss 8192\ntotal_mapped_file 512\ntotal_inactive_file 192000\ntotal_active_file 64\ntotal_workingset_refault_file 6\ntotal_pgfault 10\n",
 		"pids/a/pids.current":                               "5\n",
 		"pids/a/pids.max":                                   "max\n",
 		"pids/a/cgroup.procs":                               "4194303\n4194302\n",
@@ -72,11 +73,12 @@ func TestReadLegacy(t *testing.T) {
 		cpuUsage: 1.5, cpuUser: 1.2, cpuSystem: 0.3, cpuPeriods: 10, cpuThrottledPeriods: 4, cpuThrottled: 2.5, cpuShares: 512, cpuPeriod: 100000,
 		memoryUsage: 8192000, memoryWorkingSet: 8000000, memoryLimit: 0, memoryFailures: 3, memoryCache: 4096, memoryRSS: 8192, memoryMapped: 512,
 		memoryInactiveFile: 192000, ownPageFaults: 9, pageFaults: 10, threads: 5, threadsMax: 0, processes: 2,
+		cpuBursts: 2, cpuBurst: 0.5, memoryKernel: 77, memoryActiveFile: 64, refaultsFile: 6,
 	}
 	if got := s.all(); !maps.Equal(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
-	if want := []deviceStats{{8, 16, 4096, 512, 2, 1}}; !slices.Equal(s.devices, want) {
+	if want := []deviceStats{{major: 8, minor: 16, readBytes: 4096, writeBytes: 512, reads: 2, writes: 1}}; !slices.Equal(s.devices, want) {
 		t.Errorf("devices: %v, want %v", s.devices, want)
 	}
 	if got := readFiles(t, root, "/b", legacyFiles).all(); !maps.Equal(got, map[key]float64{memoryLimit: 64 << 20}) {
@@ -87,7 +89,7 @@ func TestReadLegacy(t *testing.T) {
 func TestReadUnified(t *testing.T) {
 	root := files(t, map[string]string{
 		"cpu.stat": "usage_usec 1500000\nuser_usec 1200000\nsystem_usec 300000\nnice_usec 0\nnr_periods 10\nnr_throttled 4\n" +
-			"throttled_usec 2500000\nnr_bursts 0\n",
+			"throttled_usec 2500000\nnr_bursts 3\nburst_usec 250000\n",
 		"cpu.weight": "39\n", "cpu.max": "50000 100000\n",
 		"memory.current": "8192000\n", "memory.peak": "9000000\n", "memory.swap.current": "0\n", "memory.max": "max\n",
 		"memory.stat":   "anon 8192\nfile 4096\nkernel 100\nfile_mapped 512\ninactive_file 192000\nactive_file 1\npgfault 7\n",
@@ -95,7 +97,7 @@ func TestReadUnified(t *testing.T) {
 		"pids.current":  "5\n",
 		"cpu.pressure":  "some avg10=0.00 avg60=1.50 avg300=12.10 total=2500000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=500000\n",
 		"io.pressure":   "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 total=many\n",
-		"io.stat":       "254:0 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0\n8:0 \n7:0 rbytes=1\n",
+		"io.stat":       "254:0 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0 cost.usage=3000000 cost.wait=500000\n8:0 \n7:0 rbytes=1\n",
 		"cgroup.procs":  "", "container/cgroup.procs": "4194303\n",
 	})
 	s := readFiles(t, root, "/", unifiedFiles)
@@ -103,6 +105,7 @@ func TestReadUnified(t *testing.T) {
 		cpuUsage: 1.5, cpuUser: 1.2, cpuSystem: 0.3, cpuPeriods: 10, cpuThrottledPeriods: 4, cpuThrottled: 2.5, cpuShares: 998, cpuQuota: 50000, cpuPeriod: 100000,
 		memoryUsage: 8192000, memoryWorkingSet: 8000000, memoryMax: 9000000, memorySwap: 0, memoryLimit: 0, memoryFailures: 3, memoryCache: 4096,
 		memoryRSS: 8192, memoryMapped: 512, memoryInactiveFile: 192000, pageFaults: 7, threads: 5, processes: 1,
+		cpuBursts: 3, cpuBurst: 0.25, memoryKernel: 100, memoryActiveFile: 1, memoryHighEvents: 0, memoryMaxEvents: 3,
 		cpuWaiting: 2.5, cpuStalled: 0.5, ioWaiting: 0,
 	}
 	if got := s.all(); !maps.Equal(got, want) {
@@ -111,8 +114,37 @@ func TestReadUnified(t *testing.T) {
 	if got := s.averages[0]; got != [3]float64{0, 1.5, 12.1} {
 		t.Errorf("averages of pressure: %v", got)
 	}
-	if want := []deviceStats{{254, 0, 4096, 512, 2, 1}, {8, 0, 0, 0, 0, 0}, {7, 0, 1, 0, 0, 0}}; !slices.Equal(s.devices, want) {
+	if want := []deviceStats{
+		{254, 0, 4096, 512, 2, 1, [4]float64{3, 0.5}, true}, {major: 8}, {major: 7, readBytes: 1},
+	}; !slices.Equal(s.devices, want) {
 		t.Errorf("devices: %v, want %v", s.devices, want)
+	}
+}
+
+// Huge pages are told of where the machine has some.
+func TestReadHugepages(t *testing.T) {
+	root := files(t, map[string]string{
+		"sizes/hugepages-2048kB/nr_hugepages": "4\n", "sizes/hugepages-1048576kB/nr_hugepages": "0\n", "sizes/hugepages-64kB/nr_hugepages": "9\n",
+		"hugetlb/a/hugetlb.2MB.usage_in_bytes": "2097152\n", "hugetlb/a/hugetlb.2MB.max_usage_in_bytes": "4194304\n", "hugetlb/a/hugetlb.2MB.failcnt": "3\n",
+		"hugetlb/a/hugetlb.1GB.usage_in_bytes": "1\n",
+		"b/hugetlb.64KB.current":               "65536\n", "b/hugetlb.64KB.events": "max 5\n",
+	})
+	for _, c := range []struct {
+		path    string
+		unified bool
+		want    []hugeStats
+	}{
+		{"/a", false, []hugeStats{{"2MB", 2097152, 4194304, 3}}},
+		{"/b", true, []hugeStats{{"64KB", 65536, -1, 5}}},
+	} {
+		for range 2 {
+			if got := readFiles(t, root, c.path, hugepageFiles(filepath.Join(root, "sizes"), c.unified)).huge; !slices.Equal(got, c.want) {
+				t.Errorf("%s: %v, want %v", c.path, got, c.want)
+			}
+		}
+	}
+	if got := hugepageFiles(filepath.Join(root, "none"), true); len(got) > 0 {
+		t.Errorf("without huge pages: %v", got)
 	}
 }
 
@@ -130,40 +162,35 @@ tap0:1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0
 	}
 	var list []Interface
 	for range 2 { // the second time into what the first made
-		list = parseInterfaces([]byte(text), list)
+		list = parseInterfaces([]byte(text), list, 10)
 		if !slices.Equal(list, want) {
 			t.Errorf("got %v\nwant %v", list, want)
 		}
 	}
-	if got := parseInterfaces([]byte("  tap0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n"), list); len(got) != 1 || got[0].Name != "tap0" {
+	if got := parseInterfaces([]byte("  tap0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n"), list, 10); len(got) != 1 || got[0].Name != "tap0" {
 		t.Errorf("after another interface went: %v", got)
 	}
-}
-
-func TestParseDisks(t *testing.T) {
-	text := " 254       0 vda 100 2 3000 40 500 6 7000 80 9 1000 1100 0 0 0 0 12 13\n 254       1 vda1 1 1 1 1 1 1 1 1 1 1 1\n   7 0 loop0 0 0 0\n 8 0 sda x 2 3 4 5 6 7 8 9 10 11\n"
-	want := []disk{{"/dev/vda", [11]float64{100, 2, 3000, 40, 500, 6, 7000, 80, 9, 1000, 1100}}}
-	if got := parseDisks([]byte(text), []string{"/dev/vda", "/dev/sda", "/dev/none"}); !slices.Equal(got, want) {
-		t.Errorf("got %v\nwant %v", got, want)
+	if got := parseInterfaces([]byte(text), nil, 1); !slices.Equal(got, want[:1]) {
+		t.Errorf("of more than there may be: %v", got)
 	}
 }
 
 // The machine's own counters can be read: the root cgroup's processor time, an interface, the processor's cores.
 func TestReal(t *testing.T) {
-	m := New(nil, []string{"/", t.TempDir()})
+	m := New(nil, "/none", []string{"/", t.TempDir()}, nil)
 	s := m.root(true)
 	cpu, _ := s.get(cpuUsage)
 	memory, _ := s.get(memoryWorkingSet)
 	if cpu <= 0 || memory <= 0 {
 		t.Errorf("the machine has used %v s and uses %v bytes", cpu, memory)
 	}
-	if _, err := os.Stat("/sys/class/net/eth0"); err == nil && len(readInterfaces(uint32(os.Getpid()), nil)) == 0 {
+	if _, err := os.Stat("/sys/class/net/eth0"); err == nil && len(readInterfaces(uint32(os.Getpid()), nil, 10)) == 0 {
 		t.Error("no interface is found")
 	}
-	if c := m.machine.constants; c.cores < 1 || c.sockets < 1 || c.memory < 1<<24 {
+	if c := m.machine.Parts; c.Cores < 1 || c.Sockets < 1 || c.Memory < 1<<24 {
 		t.Errorf("the machine is %v", c)
 	}
-	if fs := m.machine.fileSystems(); len(fs) == 0 || fs[0].capacity <= 0 {
+	if fs := m.machine.FileSystems(); len(fs) == 0 || fs[0].Capacity <= 0 {
 		t.Errorf("file systems: %v", fs)
 	}
 }
@@ -213,7 +240,6 @@ func FuzzParse(f *testing.F) {
 				file.parse(&s, b)
 			}
 		}
-		parseInterfaces(b, nil)
-		parseDisks(b, []string{"a"})
+		parseInterfaces(b, nil, podInterfaces)
 	})
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/containerd/cgroups/v3"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/host"
 )
 
 const mountpoint = "/sys/fs/cgroup"
@@ -38,21 +41,24 @@ const (
 var legacyFiles = []file{
 	{basic, "cpuacct", "cpuacct.usage", number(cpuUsage, 1e-9)},
 	{detail, "cpuacct", "cpuacct.stat", table(row{"user", cpuUser, 1.0 / userHZ}, row{"system", cpuSystem, 1.0 / userHZ})},
-	{detail, "cpu", "cpu.stat", table(row{"nr_periods", cpuPeriods, 1}, row{"nr_throttled", cpuThrottledPeriods, 1}, row{"throttled_time", cpuThrottled, 1e-9})},
+	{detail, "cpu", "cpu.stat", table(row{"nr_periods", cpuPeriods, 1}, row{"nr_throttled", cpuThrottledPeriods, 1}, row{"throttled_time", cpuThrottled, 1e-9},
+		row{"nr_bursts", cpuBursts, 1}, row{"burst_time", cpuBurst, 1e-9})},
 	{limits, "cpu", "cpu.shares", number(cpuShares, 1)},
 	{limits, "cpu", "cpu.cfs_quota_us", negativeOrNumber(cpuQuota)},
 	{limits, "cpu", "cpu.cfs_period_us", number(cpuPeriod, 1)},
 	{basic, "memory", "memory.usage_in_bytes", number(memoryUsage, 1)},
 	{detail, "memory", "memory.max_usage_in_bytes", number(memoryMax, 1)},
 	{detail, "memory", "memory.failcnt", number(memoryFailures, 1)},
+	{detail, "memory", "memory.kmem.usage_in_bytes", number(memoryKernel, 1)},
 	{limits, "memory", "memory.limit_in_bytes", legacyLimit(memoryLimit)},
 	{limits, "memory", "memory.soft_limit_in_bytes", legacyLimit(memoryReservation)},
 	{limits, "memory", "memory.memsw.limit_in_bytes", legacyLimit(memorySwapLimit)},
 	{basic, "memory", "memory.stat", table(
 		row{"total_rss", memoryRSS, 1}, row{"total_cache", memoryCache, 1}, row{"total_mapped_file", memoryMapped, 1},
-		row{"total_swap", memorySwap, 1}, row{"total_inactive_file", memoryInactiveFile, 1}, row{"total_dirty", memoryDirty, 1},
+		row{"total_swap", memorySwap, 1}, row{"total_inactive_file", memoryInactiveFile, 1}, row{"total_active_file", memoryActiveFile, 1}, row{"total_dirty", memoryDirty, 1},
 		row{"total_writeback", memoryWriteback, 1}, row{"pgfault", ownPageFaults, 1}, row{"pgmajfault", ownMajorFaults, 1},
 		row{"total_pgfault", pageFaults, 1}, row{"total_pgmajfault", majorFaults, 1},
+		row{"total_workingset_refault_anon", refaultsAnon, 1}, row{"total_workingset_refault_file", refaultsFile, 1},
 	)},
 	{detail, "pids", "pids.current", number(threads, 1)},
 	{limits, "pids", "pids.max", number(threadsMax, 1)},
@@ -66,6 +72,7 @@ var unifiedFiles = []file{
 	{basic, "", "cpu.stat", table(
 		row{"usage_usec", cpuUsage, 1e-6}, row{"user_usec", cpuUser, 1e-6}, row{"system_usec", cpuSystem, 1e-6},
 		row{"nr_periods", cpuPeriods, 1}, row{"nr_throttled", cpuThrottledPeriods, 1}, row{"throttled_usec", cpuThrottled, 1e-6},
+		row{"nr_bursts", cpuBursts, 1}, row{"burst_usec", cpuBurst, 1e-6},
 	)},
 	{limits, "", "cpu.weight", cpuWeight},
 	{limits, "", "cpu.max", cpuMax},
@@ -75,9 +82,10 @@ var unifiedFiles = []file{
 	{limits, "", "memory.low", number(memoryReservation, 1)},
 	{basic, "", "memory.swap.current", number(memorySwap, 1)},
 	{limits, "", "memory.swap.max", number(memorySwapLimit, 1)},
-	{detail, "", "memory.events", table(row{"max", memoryFailures, 1})},
+	{detail, "", "memory.events", table(row{"max", memoryFailures, 1}, row{"max", memoryMaxEvents, 1}, row{"high", memoryHighEvents, 1})},
 	{basic, "", "memory.stat", table(
 		row{"anon", memoryRSS, 1}, row{"file", memoryCache, 1}, row{"file_mapped", memoryMapped, 1}, row{"inactive_file", memoryInactiveFile, 1},
+		row{"active_file", memoryActiveFile, 1}, row{"kernel", memoryKernel, 1},
 		row{"file_dirty", memoryDirty, 1}, row{"file_writeback", memoryWriteback, 1}, row{"pgfault", pageFaults, 1}, row{"pgmajfault", majorFaults, 1},
 		row{"pgscan", pageScans, 1}, row{"pgsteal", pageSteals, 1},
 		row{"workingset_refault_anon", refaultsAnon, 1}, row{"workingset_refault_file", refaultsFile, 1},
@@ -115,10 +123,46 @@ type held struct {
 
 // openReader opens what there is of a cgroup's files. path is as in /solopod/burstable/pod1234.
 func openReader(path string) *reader {
-	if cgroups.Mode() == cgroups.Unified {
-		return openFiles(mountpoint, path, unifiedFiles)
+	unified := cgroups.Mode() == cgroups.Unified
+	files := legacyFiles
+	if unified {
+		files = unifiedFiles
 	}
-	return openFiles(mountpoint, path, legacyFiles)
+	return openFiles(mountpoint, path, append(files[:len(files):len(files)], hugepageFiles("/sys/kernel/mm/hugepages", unified)...))
+}
+
+// hugepageFiles are those of the sizes of huge pages that the machine has some of: most have none, and nothing to tell.
+func hugepageFiles(root string, unified bool) (out []file) {
+	dirs, err := filepath.Glob(filepath.Join(root, "hugepages-*kB"))
+	if err != nil {
+		return nil
+	}
+	for _, dir := range dirs {
+		kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(dir), "hugepages-"), "kB"), 10, 64)
+		if pages := host.Line(filepath.Join(dir, "nr_hugepages")); err != nil || pages == "" || pages == "0" {
+			continue
+		}
+		size := pageSize(kib)
+		if unified {
+			out = append(out, file{detail, "", "hugetlb." + size + ".current", hugeNumber(size, hugeUsage)}, file{detail, "", "hugetlb." + size + ".events", hugeEvents(size)})
+			continue
+		}
+		for name, of := range map[string]func(*hugeStats) *float64{"usage_in_bytes": hugeUsage, "max_usage_in_bytes": hugeMost, "failcnt": hugeFailed} {
+			out = append(out, file{detail, "hugetlb", "hugetlb." + size + "." + name, hugeNumber(size, of)})
+		}
+	}
+	return out
+}
+
+// pageSize is a size as the names of the kernel's files have it (mm/hugetlb_cgroup.c).
+func pageSize(kib uint64) string {
+	switch {
+	case kib >= 1<<20:
+		return strconv.FormatUint(kib>>20, 10) + "GB"
+	case kib >= 1<<10:
+		return strconv.FormatUint(kib>>10, 10) + "MB"
+	}
+	return strconv.FormatUint(kib, 10) + "KB"
 }
 
 func openFiles(root, path string, files []file) *reader {

@@ -5,11 +5,14 @@ import (
 	"context"
 
 	"github.com/solopod/solopod/monitor/exposition"
+	"github.com/solopod/solopod/monitor/nearlimit"
 )
 
-// resourceSource is what /metrics/resource tells of one owner, which is the node, a pod or a container.
+// resourceSource is what /metrics/resource tells of one owner, which is the node, all pods, a pod or a container.
 type resourceSource struct {
 	node, pod, container *Stats
+	// pods is what all pods have together.
+	pods *Stats
 	// started is the container's, in seconds since 1970.
 	started float64
 	// swap is what the machine's swap holds, in bytes.
@@ -41,6 +44,20 @@ var resourceFamilies = []familyRow[resourceSource]{
 			to.Add(s.started)
 		}
 	}},
+	{"solopod_memory_limit_ratio", "Memory that the kernel cannot take back as part of its limit, of a container, a pod, or, without labels, all pods together; only where there is a limit", false, nil, nearLimit},
+}
+
+func nearLimit(s *resourceSource, to *exposition.Samples) {
+	for _, of := range []*Stats{s.container, s.pod, s.pods} {
+		if of == nil || !of.present[memoryUsage] {
+			continue
+		}
+		v := &of.values // what the kernel does not tell of a cgroup is zero
+		m := nearlimit.Memory{Usage: v[memoryUsage], ActiveFile: v[memoryActiveFile], InactiveFile: v[memoryInactiveFile], Limit: v[memoryLimit]}
+		if ratio, limited := m.Ratio(); limited {
+			to.Add(ratio)
+		}
+	}
 }
 
 func ofNode(k key) func(*resourceSource, *exposition.Samples) {
@@ -57,7 +74,7 @@ func ofContainer(k key) func(*resourceSource, *exposition.Samples) {
 
 // WriteResources writes what stands behind /metrics/resource. It fails when ctx ends, or an earlier scrape does not end.
 func (m *Monitor) WriteResources(ctx context.Context, w *bytes.Buffer) error {
-	leave, err := m.enter(ctx)
+	leave, err := m.turn.Take(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,8 +94,11 @@ func (m *Monitor) WriteResources(ctx context.Context, w *bytes.Buffer) error {
 			e.Add(o, &resourceSource{container: c.stats, started: float64(c.StartedAt.UnixNano()) / 1e9})
 		}
 	}
-	memory := readMemory()
-	e.Add(e.Owner(""), &resourceSource{node: m.root(false), swap: memory.swapTotal - memory.swapFree})
+	if all := m.together(false); all != nil {
+		e.Add(e.Owner(m.pods), &resourceSource{pods: all})
+	}
+	root := m.root(false)
+	e.Add(e.Owner(""), &resourceSource{node: root, swap: root.values[memorySwap]})
 	e.Write(w)
 	return nil
 }

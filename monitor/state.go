@@ -1,13 +1,13 @@
 package monitor
 
 import (
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/monitor/exposition"
 )
 
 // PodSource gives the pods and the manifest files; the Runner is one.
@@ -18,74 +18,50 @@ type PodSource interface {
 	Busy() (workers int, longest time.Duration)
 }
 
-var podLabels = []string{"namespace", "pod", "uid"}
-
-func podDesc(name, help string, extra ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, append(append([]string{}, podLabels...), extra...), nil)
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
 }
 
 var (
-	podInfo      = podDesc("kube_pod_info", "Information about the pod", "host_ip", "pod_ip", "node", "host_network")
-	podPhase     = podDesc("kube_pod_status_phase", "The pod's current phase", "phase")
-	podReady     = podDesc("kube_pod_status_ready", "Whether the pod is ready to serve requests", "condition")
-	podCreated   = podDesc("kube_pod_created", "Unix creation timestamp")
-	podReason    = podDesc("kube_pod_status_reason", "Why the pod as a whole is as it is", "reason")
-	podOwner     = podDesc("kube_pod_owner", "What the pod was made from", "owner_kind", "owner_name", "owner_is_controller")
-	podRequests  = podDesc("kube_pod_container_resource_requests", "The number of requested request resource by a container", "container", "node", "resource", "unit")
-	podLimits    = podDesc("kube_pod_container_resource_limits", "The number of requested limit resource by a container", "container", "node", "resource", "unit")
-	podStart     = podDesc("kube_pod_start_time", "Start time in unix timestamp for a pod")
-	manifestsIn  = prometheus.NewDesc("solopod_manifests", "Manifest files by state", []string{"state"}, nil)
-	manifestErr  = prometheus.NewDesc("solopod_manifest_errors", "Errors in a manifest file", []string{"file"}, nil)
-	workers      = prometheus.NewDesc("solopod_pod_workers", "Pods that are looked after, each by a worker", nil, nil)
-	longestStep  = prometheus.NewDesc("solopod_pod_worker_longest_step_seconds", "How long the worker has been busy that is longest at one step", nil, nil)
-	directoryErr = prometheus.NewDesc("solopod_manifests_directory_error", "Whether the manifests directory cannot be used", nil, nil)
+	manifestsIn  = desc("solopod_manifests", "Manifest files by state", "state")
+	manifestErr  = desc("solopod_manifest_errors", "Errors in a manifest file", "file")
+	workers      = desc("solopod_pod_workers", "Pods that are looked after, each by a worker")
+	longestStep  = desc("solopod_pod_worker_longest_step_seconds", "How long the worker has been busy that is longest at one step")
+	directoryErr = desc("solopod_manifests_directory_error", "Whether the manifests directory cannot be used")
+
+	// What a kubelet's dashboards ask for, under its names (pkg/kubelet/metrics/metrics.go and volumemanager/metrics/metrics.go).
+	nodeName          = desc("kubelet_node_name", "The node's name; the value is 1", "node")
+	desiredPods       = desc("kubelet_desired_pods", "Pods that the manifests name", "static")
+	runningPods       = desc("kubelet_running_pods", "Pods of which a container runs")
+	runningContainers = desc("kubelet_running_containers", "Containers by their state", "container_state")
+	volumes           = desc("volume_manager_total_volumes", "Volumes of pods that the manifests name, and of those that are set up", "plugin_name", "state")
 )
 
-// containerDescs are the families of one sort of container. Their names are kube-state-metrics' own.
-type containerDescs struct {
-	restarts, ready, running, waiting, ended, waitReason, endedReason, lastReason *prometheus.Desc
+// states collects what there is of pods and manifests.
+type states struct {
+	source PodSource
+	node   string
 }
 
-func describeContainers(prefix, what string) containerDescs {
-	desc := func(name, help string, extra ...string) *prometheus.Desc {
-		return podDesc(prefix+name, help, append([]string{"container"}, extra...)...)
-	}
-	return containerDescs{
-		restarts:    desc("_restarts_total", "The number of "+what+" restarts"),
-		ready:       desc("_ready", "Whether the "+what+"'s readiness check succeeded"),
-		running:     desc("_running", "Whether the "+what+" is running"),
-		waiting:     desc("_waiting", "Whether the "+what+" is waiting"),
-		ended:       desc("_terminated", "Whether the "+what+" has ended"),
-		waitReason:  desc("_waiting_reason", "Why the "+what+" is waiting", "reason"),
-		endedReason: desc("_terminated_reason", "Why the "+what+" ended", "reason"),
-		lastReason:  desc("_last_terminated_reason", "Why the "+what+"'s last attempt ended", "reason"),
-	}
-}
-
-var (
-	containerState     = describeContainers("kube_pod_container_status", "container")
-	initContainerState = describeContainers("kube_pod_init_container_status", "init container")
-)
-
-// states collects the state of pods and manifests.
-type states struct{ source PodSource }
-
-// NewStates makes the collector of pods' and manifests' state.
-func NewStates(s PodSource) prometheus.Collector { return states{s} }
+// NewStates makes the collector of how many pods and manifests there are, and in which states. node is the machine's name.
+func NewStates(s PodSource, node string) prometheus.Collector { return states{s, node} }
 
 // Describe implements prometheus.Collector.
 func (s states) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
 
 // Collect implements prometheus.Collector.
 func (s states) Collect(ch chan<- prometheus.Metric) {
-	for _, pod := range s.source.Pods() {
-		collectPod(ch, pod)
-	}
+	gauge(ch, nodeName, 1, s.node)
+	countPods(ch, s.source.Pods())
 	files, dirError, _ := s.source.Files()
 	count := map[string]int{manifests.StateActive: 0, manifests.StateInvalid: 0, manifests.StateConflict: 0}
+	errors := map[string]int{} // by the file's name as a label has it
 	for _, f := range files {
 		count[f.State]++
-		gauge(ch, manifestErr, float64(len(f.Problems.Errors())), f.Name)
+		errors[exposition.Text(f.Name)] += len(f.Problems.Errors())
+	}
+	for file, n := range errors {
+		gauge(ch, manifestErr, float64(n), file)
 	}
 	for state, n := range count {
 		gauge(ch, manifestsIn, float64(n), state)
@@ -96,81 +72,45 @@ func (s states) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, longestStep, longest.Seconds())
 }
 
-func collectPod(ch chan<- prometheus.Metric, pod *v1.Pod) {
-	id := []string{pod.Namespace, pod.Name, string(pod.UID)}
-	with := func(more ...string) []string { return append(append([]string{}, id...), more...) }
-	network := "false"
-	if pod.Spec.HostNetwork {
-		network = "true"
-	}
-	gauge(ch, podInfo, 1, with(pod.Status.HostIP, pod.Status.PodIP, pod.Spec.NodeName, network)...)
-	for _, phase := range []v1.PodPhase{v1.PodPending, v1.PodRunning, v1.PodSucceeded, v1.PodFailed, v1.PodUnknown} {
-		gauge(ch, podPhase, oneIf(pod.Status.Phase == phase), with(string(phase))...)
-	}
-	if pod.Status.StartTime != nil {
-		gauge(ch, podStart, float64(pod.Status.StartTime.Unix()), id...)
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == v1.PodReady {
-			gauge(ch, podReady, oneIf(c.Status == v1.ConditionTrue), with("true")...)
-			gauge(ch, podReady, oneIf(c.Status == v1.ConditionFalse), with("false")...)
-		}
-	}
-	if !pod.CreationTimestamp.IsZero() {
-		gauge(ch, podCreated, float64(pod.CreationTimestamp.Unix()), id...)
-	}
-	if pod.Status.Reason != "" {
-		gauge(ch, podReason, 1, with(pod.Status.Reason)...)
-	}
-	if kind, name, ok := strings.Cut(pod.Annotations[manifests.OwnerAnnotation], "/"); ok {
-		gauge(ch, podOwner, 1, with(kinds[kind], name, "true")...)
-	}
-	for _, c := range pod.Spec.Containers {
-		resources(ch, podRequests, c.Resources.Requests, pod, c.Name, with)
-		resources(ch, podLimits, c.Resources.Limits, pod, c.Name, with)
-	}
-	containerState.collect(ch, pod.Status.ContainerStatuses, with)
-	initContainerState.collect(ch, pod.Status.InitContainerStatuses, with)
-}
+// volumeKey is a kind of volume, and whether it is wanted or there.
+type volumeKey struct{ plugin, state string }
 
-func (d containerDescs) collect(ch chan<- prometheus.Metric, statuses []v1.ContainerStatus, with func(...string) []string) {
-	for _, c := range statuses {
-		ch <- prometheus.MustNewConstMetric(d.restarts, prometheus.CounterValue, float64(c.RestartCount), with(c.Name)...)
-		gauge(ch, d.ready, oneIf(c.Ready), with(c.Name)...)
-		gauge(ch, d.running, oneIf(c.State.Running != nil), with(c.Name)...)
-		gauge(ch, d.waiting, oneIf(c.State.Waiting != nil), with(c.Name)...)
-		gauge(ch, d.ended, oneIf(c.State.Terminated != nil), with(c.Name)...)
-		if w := c.State.Waiting; w != nil {
-			gauge(ch, d.waitReason, 1, with(c.Name, w.Reason)...)
+// countPods counts pods, their containers and their volumes.
+func countPods(ch chan<- prometheus.Metric, pods []*v1.Pod) {
+	containers := map[string]int{"running": 0, "exited": 0, "created": 0}
+	running, desired, all := 0, 0, map[volumeKey]int{}
+	for _, p := range pods {
+		if p.DeletionTimestamp == nil {
+			desired++
 		}
-		if t := c.State.Terminated; t != nil {
-			gauge(ch, d.endedReason, 1, with(c.Name, t.Reason)...)
+		here := 0
+		for _, statuses := range [][]v1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+			for i := range statuses {
+				switch state := statuses[i].State; {
+				case state.Running != nil:
+					here++
+					containers["running"]++
+				case state.Terminated != nil || statuses[i].LastTerminationState.Terminated != nil: // it may wait for its next attempt
+					containers["exited"]++
+				case statuses[i].ContainerID != "":
+					containers["created"]++
+				}
+			}
 		}
-		if t := c.LastTerminationState.Terminated; t != nil {
-			gauge(ch, d.lastReason, 1, with(c.Name, t.Reason)...)
+		running += int(oneIf(here > 0))
+		for i := range p.Spec.Volumes {
+			plugin := manifests.VolumePlugin(&p.Spec.Volumes[i])
+			all[volumeKey{plugin, "desired_state_of_world"}]++
+			all[volumeKey{plugin, "actual_state_of_world"}] += int(oneIf(here > 0))
 		}
 	}
-}
-
-// kinds are those of objects that pods are made from, by their names in the owner's annotation.
-var kinds = map[string]string{
-	"deployment": "Deployment", "replicaset": "ReplicaSet", "statefulset": "StatefulSet", "daemonset": "DaemonSet", "job": "Job", "cronjob": "CronJob",
-}
-
-// resourceEscapes makes a resource's name what kube-state-metrics writes.
-var resourceEscapes = strings.NewReplacer("-", "_", "/", "_", ".", "_")
-
-// resources tells processors in cores and the rest in bytes; a device, or whatever else is counted, is an integer.
-func resources(ch chan<- prometheus.Metric, d *prometheus.Desc, list v1.ResourceList, pod *v1.Pod, container string, with func(...string) []string) {
-	for name, q := range list {
-		unit := "integer"
-		switch {
-		case name == v1.ResourceCPU:
-			unit = "core"
-		case name == v1.ResourceMemory || name == v1.ResourceEphemeralStorage || strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix):
-			unit = "byte"
-		}
-		gauge(ch, d, q.AsApproximateFloat64(), with(container, pod.Spec.NodeName, resourceEscapes.Replace(string(name)), unit)...)
+	gauge(ch, desiredPods, float64(desired), "true")
+	gauge(ch, runningPods, float64(running))
+	for state, n := range containers {
+		gauge(ch, runningContainers, float64(n), state)
+	}
+	for key, n := range all {
+		gauge(ch, volumes, float64(n), key.plugin, key.state)
 	}
 }
 

@@ -10,6 +10,8 @@ const (
 	cpuThrottled
 	cpuPeriods // count
 	cpuThrottledPeriods
+	cpuBursts // count
+	cpuBurst  // seconds
 	cpuShares // in cgroup v1's scale, where 1024 is one processor
 	cpuQuota  // microseconds; absent without a limit
 	cpuPeriod
@@ -25,8 +27,12 @@ const (
 	memorySwapLimit
 	memoryDirty
 	memoryWriteback
-	memoryInactiveFile // it is only used for the working set
-	memoryFailures     // count, as all that follow up to the processes
+	memoryInactiveFile
+	memoryActiveFile
+	memoryKernel
+	memoryFailures // count, as all that follow up to the processes
+	memoryHighEvents
+	memoryMaxEvents
 	pageFaults
 	majorFaults
 	ownPageFaults
@@ -54,6 +60,7 @@ type Stats struct {
 	values  [keyCount]float64
 	present [keyCount]bool
 	devices []deviceStats
+	huge    []hugeStats
 	// averages of pressure: shares of time in percent, over 10, 60 and 300 s; by the key of its total.
 	averages [keyCount - cpuWaiting][3]float64
 	// pids are the cgroup's own processes.
@@ -64,6 +71,17 @@ type Stats struct {
 type deviceStats struct {
 	major, minor                         uint32
 	readBytes, writeBytes, reads, writes float64
+	// costs are those of the kernel's model of a device, in seconds, where it has one: the use, and the waits for it, because of a debt, and
+	// as a delay (Documentation/admin-guide/cgroup-v2.rst, blk-iocost.c).
+	costs  [4]float64
+	costed bool
+}
+
+// hugeStats is what a cgroup has of huge pages of one size, in bytes, and how often it got none. Negative stands for what the kernel does
+// not tell.
+type hugeStats struct {
+	size                string // as 2MB
+	usage, most, failed float64
 }
 
 // limitKeys are those that come from files of limits.
@@ -78,7 +96,7 @@ func (s *Stats) reset(again bool) {
 			s.present[k] = before[k]
 		}
 	}
-	s.devices, s.pids = s.devices[:0], s.pids[:0]
+	s.devices, s.pids, s.huge = s.devices[:0], s.pids[:0], s.huge[:0]
 	s.values[filesOpen] = 0
 }
 
@@ -96,4 +114,15 @@ func (s *Stats) device(major, minor uint32) *deviceStats {
 	}
 	s.devices = append(s.devices, deviceStats{major: major, minor: minor})
 	return &s.devices[len(s.devices)-1]
+}
+
+// hugepages finds what there is of pages of a size, or makes it.
+func (s *Stats) hugepages(size string) *hugeStats {
+	for i := range s.huge {
+		if s.huge[i].size == size {
+			return &s.huge[i]
+		}
+	}
+	s.huge = append(s.huge, hugeStats{size, -1, -1, -1})
+	return &s.huge[len(s.huge)-1]
 }

@@ -2,11 +2,14 @@ package monitor
 
 import (
 	"context"
-	"os"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
+
+	"github.com/solopod/solopod/monitor/machine"
+	"github.com/solopod/solopod/monitor/usage"
+	"github.com/solopod/solopod/runner/storage"
 )
 
 // rate is the last reading of a cgroup's processor time, and the use that it came to.
@@ -40,117 +43,138 @@ func (m *Monitor) cores(cgroup string, usage float64, now time.Time) (float64, b
 	return r.cores, true
 }
 
+// firstMeasure is how long the first answer in a while waits for what pods take up on disks, which is measured in the background. Later
+// ones wait for nothing.
+const firstMeasure = 250 * time.Millisecond
+
 // Summary is the kubelet's /stats/summary. node is the machine's name. Without onlyCPUAndMemory networks and file systems are told
 // as well. Nanocores are those since the last time that somebody asked, and absent in the first answer. It fails when ctx ends, or an
 // earlier scrape does not end.
 func (m *Monitor) Summary(ctx context.Context, node string, onlyCPUAndMemory bool) (*stats.Summary, error) {
-	leave, err := m.enter(ctx)
+	var disks map[string]*usage.Pod
+	if !onlyCPUAndMemory && m.usage != nil {
+		m.usage.Await(ctx, usage.Everything, firstMeasure)
+		disks = m.usage.Pods()
+	}
+	leave, err := m.turn.Take(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	now := time.Now()
-	at := metav1.NewTime(now)
+	s := summary{Monitor: m, now: now, at: metav1.NewTime(now), whole: !onlyCPUAndMemory}
+	if s.whole {
+		s.fileSystems = m.machine.FileSystems()
+	}
 	out := &stats.Summary{Pods: []stats.PodStats{}}
-	var disks []fileSystem
-	if !onlyCPUAndMemory {
-		disks = m.machine.fileSystems()
-	}
-	pods := m.read(!onlyCPUAndMemory)
-	var logs map[string]float64
-	if len(disks) > 0 {
-		logs = m.sizesOfLogs(pods)
-	}
-	for _, p := range pods {
-		if p.pod == nil {
-			continue
+	for _, p := range m.read(s.whole) {
+		if p.pod != nil {
+			out.Pods = append(out.Pods, s.pod(&p, disks[p.UID]))
 		}
-		pod := stats.PodStats{
-			PodRef:    stats.PodReference{Name: p.Pod, Namespace: p.Namespace, UID: p.UID},
-			StartTime: metav1.NewTime(p.PodStartedAt), Containers: []stats.ContainerStats{},
-			CPU: m.cpu(p.PodCgroup, p.pod, now), Memory: memory(p.pod, at), IO: io(p.pod, at), Swap: swap(p.pod, at),
-		}
-		for _, c := range p.containers {
-			if c.stats == nil {
-				continue
-			}
-			container := stats.ContainerStats{
-				Name: c.Container, StartTime: metav1.NewTime(c.StartedAt),
-				CPU: m.cpu(c.Cgroup, c.stats, now), Memory: memory(c.stats, at), IO: io(c.stats, at), Swap: swap(c.stats, at),
-			}
-			if len(disks) > 0 {
-				// How much a container has written is not counted here: it would be looked for at every request.
-				container.Rootfs, container.Logs = disks[0].stats(at), disks[0].stats(at)
-				container.Rootfs.UsedBytes, container.Rootfs.InodesUsed, container.Logs.InodesUsed = nil, nil, nil
-				container.Logs.UsedBytes = nil
-				if size, ok := logs[c.LogDir]; ok {
-					container.Logs.UsedBytes = whole(size)
-				}
-			}
-			pod.Containers = append(pod.Containers, container)
-		}
-		if !onlyCPUAndMemory {
-			pod.Network = network(p.network, at)
-			pod.ProcessStats = &stats.ProcessStats{ProcessCount: count(p.pod, processes)}
-		}
-		out.Pods = append(out.Pods, pod)
 	}
-	root, machine := m.root(!onlyCPUAndMemory), readMemory()
-	out.Node = stats.NodeStats{NodeName: node, StartTime: metav1.NewTime(m.machine.booted), CPU: m.cpu("/", root, now), Memory: memory(root, at), IO: io(root, at)}
-	out.Node.Memory.AvailableBytes = whole(machine.total - root.values[memoryWorkingSet])
-	out.Node.Swap = &stats.SwapStats{Time: at, SwapAvailableBytes: whole(machine.swapFree), SwapUsageBytes: whole(machine.swapTotal - machine.swapFree)}
-	if onlyCPUAndMemory {
-		return out, nil
-	}
-	out.Node.Network = network(readInterfaces(1, nil), at)
-	if len(disks) > 0 { // Solopod's root directory comes first: pods and images lie there
-		fs := disks[0].stats(at)
-		out.Node.Fs, out.Node.Runtime = fs, &stats.RuntimeStats{ImageFs: fs, ContainerFs: fs}
-	}
+	out.Node = s.node(node)
 	return out, nil
 }
 
-func (f fileSystem) stats(at metav1.Time) *stats.FsStats {
-	return &stats.FsStats{
-		Time: at, CapacityBytes: whole(f.capacity), AvailableBytes: whole(f.available), UsedBytes: whole(f.capacity - f.free),
-		Inodes: whole(f.inodes), InodesFree: whole(f.inodesFree), InodesUsed: whole(f.inodes - f.inodesFree),
-	}
+// summary is one answer that is being made.
+type summary struct {
+	*Monitor
+	now time.Time
+	at  metav1.Time
+	// whole: more is told than processors and memory.
+	whole       bool
+	fileSystems []machine.FileSystem // Solopod's root directory comes first: pods and images lie there
 }
 
-// sizesOfLogs adds up the files of the directories that hold the logs of running containers; none where the disk does not answer.
-func (m *Monitor) sizesOfLogs(pods []sample) map[string]float64 {
-	var dirs []string
-	for _, p := range pods {
-		for _, c := range p.containers {
-			if c.stats != nil {
-				dirs = append(dirs, c.LogDir)
-			}
-		}
+// pod is what is told of a pod; disk is nil when nothing is known of it.
+func (s *summary) pod(p *sample, disk *usage.Pod) stats.PodStats {
+	out := stats.PodStats{
+		PodRef:    stats.PodReference{Name: p.Pod, Namespace: p.Namespace, UID: p.UID},
+		StartTime: metav1.NewTime(p.PodStartedAt), Containers: []stats.ContainerStats{},
+		CPU: s.cpu(p.PodCgroup, p.pod, s.now), Memory: memory(p.pod, s.at), IO: io(p.pod, s.at), Swap: swap(p.pod, s.at),
 	}
-	sizes, _ := m.logSizes.ask(func() map[string]float64 {
-		out := map[string]float64{}
-		for _, dir := range dirs {
-			if size, err := sizeOf(dir); err == nil {
-				out[dir] = size
-			}
+	for _, c := range p.containers {
+		if c.stats == nil {
+			continue
 		}
+		container := stats.ContainerStats{
+			Name: c.Container, StartTime: metav1.NewTime(c.StartedAt),
+			CPU: s.cpu(c.Cgroup, c.stats, s.now), Memory: memory(c.stats, s.at), IO: io(c.stats, s.at), Swap: swap(c.stats, s.at),
+		}
+		if s.whole && disk != nil {
+			container.Rootfs, container.Logs = found(disk.Layers, c.Container), found(disk.Logs, c.Container)
+		}
+		out.Containers = append(out.Containers, container)
+	}
+	if !s.whole {
 		return out
-	})
-	return sizes
+	}
+	out.Network = network(p.network, s.at)
+	out.ProcessStats = &stats.ProcessStats{ProcessCount: count(p.pod, processes)}
+	if disk == nil {
+		return out
+	}
+	for _, v := range disk.Volumes {
+		volume := stats.VolumeStats{Name: v.Name, FsStats: *taken(v.Measured)}
+		if v.Claim != "" {
+			volume.PVCRef = &stats.PVCReference{Name: v.Claim, Namespace: p.Namespace}
+		}
+		out.VolumeStats = append(out.VolumeStats, volume)
+	}
+	if disk.Ephemeral != nil && len(s.fileSystems) > 0 {
+		fs := fileSystemStats(s.fileSystems[0], metav1.NewTime(disk.Ephemeral.At))
+		fs.UsedBytes, fs.InodesUsed = whole(float64(disk.Ephemeral.Bytes)), whole(float64(disk.Ephemeral.Space.Inodes))
+		out.EphemeralStorage = fs
+	}
+	return out
 }
 
-// sizeOf adds up the files of a directory of logs.
-func sizeOf(dir string) (total float64, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, err
+// node is what is told of the machine.
+func (s *summary) node(name string) stats.NodeStats {
+	root := s.root(s.whole)
+	out := stats.NodeStats{
+		NodeName: name, StartTime: metav1.NewTime(s.machine.Booted), CPU: s.cpu("/", root, s.now), Memory: memory(root, s.at), IO: io(root, s.at),
 	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			total += float64(info.Size())
-		}
+	out.Swap = &stats.SwapStats{
+		Time: s.at, SwapAvailableBytes: whole(root.values[memorySwapLimit] - root.values[memorySwap]), SwapUsageBytes: whole(root.values[memorySwap]),
 	}
-	return total, nil
+	if !s.whole {
+		return out
+	}
+	out.Network = network(s.interfaces(), s.at)
+	if len(s.fileSystems) > 0 {
+		fs := fileSystemStats(s.fileSystems[0], s.at)
+		out.Fs, out.Runtime = fs, &stats.RuntimeStats{ImageFs: fs, ContainerFs: fs}
+	}
+	if most, ok := root.get(threadsMax); ok {
+		most, now := int64(most), int64(root.values[threads])
+		out.Rlimit = &stats.RlimitStats{Time: s.at, MaxPID: &most, NumOfRunningProcesses: &now}
+	}
+	return out
+}
+
+func fileSystemStats(f machine.FileSystem, at metav1.Time) *stats.FsStats {
+	return &stats.FsStats{
+		Time: at, CapacityBytes: whole(f.Capacity), AvailableBytes: whole(f.Available), UsedBytes: whole(f.Capacity - f.Free),
+		Inodes: whole(f.Inodes), InodesFree: whole(f.InodesFree), InodesUsed: whole(f.Inodes - f.InodesFree),
+	}
+}
+
+// taken is what a place takes up, and the file system that it lies on.
+func taken(m storage.Measured) *stats.FsStats {
+	used, files := uint64(max(m.Bytes, 0)), uint64(max(m.Space.Inodes, 0))
+	return &stats.FsStats{
+		Time: metav1.NewTime(m.At), CapacityBytes: &m.Capacity, AvailableBytes: &m.Available, UsedBytes: &used,
+		Inodes: &m.FileSystem.Inodes, InodesFree: &m.InodesFree, InodesUsed: &files,
+	}
+}
+
+// found is what of a container has been measured; nil when that is not known.
+func found(of map[string]storage.Measured, container string) *stats.FsStats {
+	if m, ok := of[container]; ok {
+		return taken(m)
+	}
+	return nil
 }
 
 func whole(v float64) *uint64 {

@@ -2,14 +2,10 @@ package oom
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/cgroup/notice"
 )
 
 // settle reads the counter after a notice. With v1 the notice comes when the limit is hit, and the kill a moment later,
@@ -37,19 +33,9 @@ func (w *Watcher) settle(cgroupPath string, known uint64, report func(uint64), q
 
 // watchLegacy registers an eventfd with memory.oom_control (Documentation/admin-guide/cgroup-v1/memory.rst, OOM control).
 func watchLegacy(dir string) (wait func() error, end func(), err error) {
-	control, err := foreign.OpenKernel(filepath.Join(dir, "memory.oom_control"), os.O_RDONLY)
+	event, err := notice.Register(dir, "memory.oom_control")
 	if err != nil {
 		return nil, nil, err
-	}
-	defer control.Close() //nolint:errcheck // the kernel holds on to it
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make an eventfd: %w", err)
-	}
-	event := os.NewFile(uintptr(fd), "oom-eventfd")
-	line := fmt.Sprintf("%d %d", fd, control.Fd())
-	if err := foreign.WriteKernel(filepath.Join(dir, "cgroup.event_control"), line); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("cannot watch the cgroup for kills: %w", err), event.Close())
 	}
 	buf := make([]byte, 8)
 	return func() error {

@@ -208,11 +208,14 @@ func (t takeover) useful(uid string, err error) bool {
 // mostOfRecord bounds what is read of a record: the pod twice, each from a manifest of a few MiB at most, and histories.
 const mostOfRecord = 16 << 20
 
-// readRecord restores a pod's state. It changes nothing: it may be left behind, and return when a new record is there.
+// readRecord restores a pod's state. It changes no record: it may be left behind, and return when a new one is there.
 func (t takeover) readRecord(uid string) (s state.State, err error) {
 	data, err := durable.ReadFile(t.dirs.RecordPath(uid), mostOfRecord)
-	if errors.Is(err, unix.ENOTDIR) {
+	switch {
+	case errors.Is(err, unix.ENOTDIR):
 		err = errNoDirectory
+	case errors.Is(err, fs.ErrNotExist): // a kill came between the directory and its record: nobody else would remove it
+		err = errors.Join(err, durable.RemoveUnfinished(t.dirs.RecordPath(uid)))
 	}
 	if err == nil {
 		s, err = state.Decode(data, uid, t.host, false)
@@ -241,8 +244,9 @@ func (t takeover) damaged(path, so string, why error) {
 
 // lister lists this daemon's containers.
 type lister struct {
-	engine Containerd
-	root   string
+	engine  Containerd
+	silence *container.Silence
+	root    string
 }
 
 // List implements owner.Lister.
@@ -251,12 +255,12 @@ func (l lister) List(ctx context.Context) (map[string][]state.Found, error) {
 	if err != nil {
 		return nil, err
 	}
+	list = slices.DeleteFunc(list, func(c engine.Container) bool { return c.Labels[container.LabelRoot] != l.root })
+	l.silence.Judge(list)
 	out := map[string][]state.Found{}
 	for _, c := range list {
-		if c.Labels[container.LabelRoot] == l.root {
-			uid := c.Labels[container.LabelPodUID]
-			out[uid] = append(out[uid], container.Found(c))
-		}
+		uid := c.Labels[container.LabelPodUID]
+		out[uid] = append(out[uid], container.Found(c))
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -18,7 +19,11 @@ type effects struct{ r *Runner }
 
 // Do implements pod.Doer.
 func (e effects) Do(ctx context.Context, w plan.Work, say func(state.Result)) state.Result {
+	name, begun := operation(w), time.Now()
 	result := e.do(ctx, w, say)
+	if name != "" {
+		e.r.telemetry.Operation(name, time.Since(begun), failed(result))
+	}
 	e.r.root.look(result)
 	return result
 }
@@ -32,10 +37,13 @@ func (e effects) do(ctx context.Context, w plan.Work, say func(state.Result)) st
 		return s.Claim(ctx, w)
 	case plan.SetUp:
 		if claims := claimsOf(w.Pod); len(claims) > 0 {
-			e.r.claims.wait(ctx, claims) // the set-up makes a claim whose record does not exist, and that would say less
+			e.r.claims.Wait(ctx, claims) // the set-up makes a claim whose record does not exist, and that would say less
 		}
 		return s.SetUp(ctx, w)
 	case plan.Attach:
+		if err := e.r.serves.await(ctx, w.Pod); err != nil {
+			return state.Attached{Problem: state.Problem{Message: err.Error()}}
+		}
 		return s.Attach(ctx, w)
 	case plan.Clear:
 		return s.Clear(ctx, w)
@@ -47,6 +55,8 @@ func (e effects) do(ctx context.Context, w plan.Work, say func(state.Result)) st
 		return s.SetLimits(ctx, w)
 	case plan.Measure:
 		return s.Measure(ctx, w)
+	case plan.Foresee:
+		return e.foresee(ctx, w)
 	case plan.Pull:
 		return e.pull(ctx, w)
 	}

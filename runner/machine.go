@@ -105,8 +105,16 @@ func (m *machine) watchResolver(ctx context.Context) {
 		if found.Note != "" {
 			m.events.Node(v1.EventTypeNormal, "LocalNameserver", found.Note)
 		}
-		if found.Known() {
-			m.change(func(c *state.HostChanged) { c.Resolver = found.Revision() })
+		m.resolverChanged()
+	})
+}
+
+// resolverChanged tells what follows for pods from what was read last and who answers for the names of services: both may have changed
+// meanwhile.
+func (m *machine) resolverChanged() {
+	m.change(func(c *state.HostChanged) {
+		if found := m.resolver.Last(); found.Known() {
+			c.Resolver = found.Revision()
 		}
 	})
 }

@@ -26,3 +26,9 @@ func objectsByNamespace(s manifests.Snapshot) map[string]reference.Objects {
 	}
 	return out
 }
+
+// Files returns the manifest files, why the directory as a whole cannot be used, and why its changes are noticed late; the texts are
+// empty when all is well.
+func (r *Runner) Files() (files []manifests.File, problem, unwatched string) {
+	return r.manifests.Last()
+}

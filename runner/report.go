@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -12,18 +13,20 @@ import (
 func (r *Runner) report(pod *v1.Pod, report state.Report) {
 	switch report.Reason {
 	case state.PodStarted:
-		r.telemetry.PodStart.Observe(report.Took.Seconds())
+		r.telemetry.PodStarted(report.Took)
 		return
 	case "Started":
 		r.telemetry.ContainerStart.Observe(report.Took.Seconds())
-	case "OOMKilling":
-		r.telemetry.OOMKills.Add(float64(report.Count))
+	case state.OOMKilling:
+		r.events.PodTotal(pod, report.Container, v1.EventTypeWarning, report.Reason, report.Message, report.Count)
+		return
 	case "Evicted":
-		r.telemetry.Evictions.Inc()
+		r.telemetry.Evicted(cmp.Or(report.Signal, evictionSignal(report.Message)))
 	case "EffectLeftBehind", "EffectReturned":
 		r.telemetry.EffectsLeft.Add(float64(report.Count))
 	case "Removed":
 		r.telemetry.Forget(pod.Namespace, pod.Name, string(pod.UID))
+		r.events.Anew(pod)
 	}
 	kind := v1.EventTypeNormal
 	if report.Warning {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,21 +25,28 @@ import (
 	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/claims"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/container"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/event"
+	"github.com/solopod/solopod/runner/eviction/threshold"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
+	"github.com/solopod/solopod/runner/manifestfiles"
+	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/network"
 	"github.com/solopod/solopod/runner/owner"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pressure"
 	"github.com/solopod/solopod/runner/resolver"
+	"github.com/solopod/solopod/runner/room"
 	"github.com/solopod/solopod/runner/sandbox"
 	"github.com/solopod/solopod/runner/session"
+	"github.com/solopod/solopod/runner/storage"
 	"github.com/solopod/solopod/runner/telemetry"
 	"github.com/solopod/solopod/runner/volume"
 )
@@ -76,6 +84,8 @@ type Config struct {
 	Service string
 	// PodPids bounds the number of processes of a pod; zero means no bound.
 	PodPids int64
+	// Room is what pods have of the machine.
+	Room room.Settings
 	// SingleProcessOOMKill: the kernel kills one process for memory and not, with cgroup v2, its whole container.
 	SingleProcessOOMKill bool
 	// SeccompDefault: containers that name no seccomp profile get RuntimeDefault.
@@ -102,6 +112,9 @@ type Config struct {
 	SetAside string
 	// ReadOnly says that the root cannot be written, and what follows; empty when it can.
 	ReadOnly string
+	// Thresholds are what must be left of the machine; PressureHold is for how long a node's condition goes on when they are.
+	Thresholds   []threshold.Threshold
+	PressureHold time.Duration
 	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
 	OutsideImages bool
 }
@@ -110,6 +123,14 @@ type Config struct {
 type Runner struct {
 	// Sessions is what people do with a pod.
 	*session.Sessions
+	// Naming tells pods where names of services are answered.
+	*Naming
+	// Disks says what pods take up on disks.
+	Disks *Disks
+	// Evictions ends pods when the machine runs short of something, and lets them begin anew.
+	Evictions *Evictions
+	// Room is what pods have of the machine.
+	Room *room.Room
 
 	config     Config
 	dirs       layout.Dirs
@@ -122,13 +143,16 @@ type Runner struct {
 	sandboxes  *sandbox.Sandboxes
 	containers *container.Containers
 	events     *event.Log
-	manifests  *manifestFiles
+	manifests  *manifestfiles.Files
 	root       *root
 	telemetry  *telemetry.Telemetry
 	host       state.Host
 	machine    *machine
-	claims     *claimWriter
+	claims     *claims.Writer
+	serves     serves
 	places     aside.Places // where what clients ask for may hang
+	conditions *pressure.Conditions
+	readiness  readiness
 
 	// ctx is of what goes on beside the workers; it ends with Stop.
 	ctx    context.Context
@@ -165,16 +189,29 @@ func New(c Config) (*Runner, error) {
 		addresses: host.Addresses{Fixed: c.NodeIPs, Bridge: c.Network.Bridge}, resolver: resolver.New(c.ResolvConf), events: r.events,
 		tell: func(e state.HostChanged) { r.owner.SetHost(e) },
 	}
+	r.machine.resolver.Remember(filepath.Join(c.State, "resolver.json"))
 	r.machine.look()
+	r.Naming = &Naming{r.machine, c.ClusterDomain}
 	r.host.IPs, r.host.Resolver = r.machine.now.IPs, r.machine.now.Resolver
-	r.claims = newClaimWriter(r.volumes.Record, r.wg.Go)
-	r.manifests = &manifestFiles{events: r.events}
+	images := c.Root
+	if c.OutsideImages {
+		images = "" // it is not known where
+	}
+	r.conditions = pressure.New(thisMachine{network: r.network}, pressure.Config{Root: c.Root, Images: images, Thresholds: c.Thresholds, Hold: c.PressureHold}, r.events.Node)
+	r.claims = claims.NewWriter(r.volumes.Record, r.wg.Go)
+	r.manifests = manifestfiles.New(r.events)
 	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}
-	r.cgroups.Service = c.Service
+	r.cgroups.Service, r.cgroups.Told, r.volumes.Told = c.Service, r.telemetry.CgroupChanged, r.telemetry.VolumeSetUp
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
+	allocated := allocate.New(c.Instance, devices)
+	c.Room.Reserves.Eviction = threshold.Kept(c.Thresholds, r.host.Capacity)
+	r.Room, err = room.Hold(c.Room, r.host.Capacity, r.cgroups, allocated, r.events, func() []*v1.Pod { return r.owner.Seeking() })
+	if err != nil {
+		return nil, err
+	}
 	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
 	r.sandboxes = sandbox.New(sandbox.Config{
-		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocate.New(c.Instance, devices), Images: r.images,
+		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocated, Images: r.images,
 		Engine: c.Engine, Resolver: r.machine.resolver, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
 		Admit: admit,
 		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
@@ -188,10 +225,13 @@ func New(c Config) (*Runner, error) {
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		SeccompDefault: c.SeccompDefault,
 		RuntimeClasses: c.RuntimeClasses, AppArmor: apparmor.New(), Answered: r.probeAnswered, LogComplete: func() { r.owner.Notify() },
+		Services: r.serves.variables,
 	})
 	r.owner = owner.New(owner.Config{
-		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, c.Root}, Report: r.report,
+		Host: r.host, ClockOffset: clock.Offset, Doer: effects{r}, Records: records{dirs}, Lister: lister{r.engine, container.NewSilence(r.cgroups), c.Root}, Report: r.report,
 	})
+	r.Disks = &Disks{owner: r.owner, dirs: dirs, volumes: r.volumes, scale: storage.Scale{Engine: c.Engine}}
+	r.Evictions = &Evictions{r.owner, r.cgroups, r.conditions}
 	r.Sessions = session.New(r, c.Engine, dirs)
 	return r, nil
 }
@@ -246,6 +286,9 @@ func (r *Runner) Stop() {
 		r.wg.Wait()
 		r.events.Close()
 		r.config.Keeper.Close()
+		if err := namespace.LeaveDir(r.dirs.States()); err != nil { // without pods nothing of Solopod's stays mounted
+			slog.Warn("a mount is left behind", "err", err)
+		}
 	}()
 	select {
 	case <-ended:
@@ -256,8 +299,8 @@ func (r *Runner) Stop() {
 
 // Apply takes a new desired state. It does not block.
 func (r *Runner) Apply(s manifests.Snapshot) {
-	r.manifests.report(s)
-	r.claims.put(s.Claims)
+	r.manifests.Report(s)
+	r.claims.Put(s.Claims)
 	r.owner.Apply(s.Pods, objectsByNamespace(s))
 }
 
@@ -321,8 +364,8 @@ func (r *Runner) Restart(ctx context.Context, ns, name, container string) error 
 	if err != nil {
 		return err
 	}
-	if container != "" && !state.Restartable(pod, container) {
-		return fmt.Errorf("pod %s/%s has no container %q that can be restarted: %w", ns, name, container, session.ErrNotFound)
+	if container != "" && !manifests.Restartable(pod, container) {
+		return session.NotFound("pod %s/%s has no container %q that can be restarted", ns, name, container)
 	}
 	if r.owner.Draining() {
 		return fmt.Errorf("all pods are stopped by a drain; none starts before %s: %w", restarted, session.ErrNotRunning)

@@ -10,13 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/manifests"
@@ -136,7 +134,7 @@ func TestLostExit(t *testing.T) {
 }
 
 // A container of another daemon in the same containerd is nobody's here; what an earlier Solopod of this one left of a pod
-// whose record is lost goes.
+// whose record is lost goes, or was never written: a kill came between the directory and the file.
 func TestOrphans(t *testing.T) {
 	b := newBox(t)
 	labels := func(root, uid string) map[string]string {
@@ -145,15 +143,29 @@ func TestOrphans(t *testing.T) {
 	b.engine.Put(engine.Container{ID: "other", State: engine.Running, Labels: labels("/elsewhere", "uid-1")})
 	b.engine.Put(engine.Container{ID: "lost", State: engine.Running, Labels: labels(b.config.Root, "uid-2")})
 	write(t, filepath.Join(b.config.State, "pods", "uid-3", "hosts"), "")
+	records := filepath.Join(b.config.Root, "pods")
+	for _, name := range []string{"uid-4", "uid-of-web"} {
+		if err := os.MkdirAll(filepath.Join(records, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(records, "uid-5", ".pod.json.123"), "{")
+	write(t, filepath.Join(records, "uid-6", "of-somebody"), "")
+	web := snapshot(testbox.Pod(t, "web", oneContainer))
 	b.start()
-	b.r.Apply(snapshot())
+	b.r.Apply(web)
 	testbox.Eventually(t, "what is left of lost pods is gone", func() bool {
 		_, err := os.Lstat(filepath.Join(b.config.State, "pods", "uid-3"))
-		return os.IsNotExist(err) && reflect.DeepEqual(b.engine.IDs(), []string{"other"})
+		left, _ := os.ReadDir(records)
+		return os.IsNotExist(err) && len(left) == 2 && left[0].Name() == "uid-6" && left[1].Name() == "uid-of-web" && len(b.engine.IDs()) == 2
 	})
-	if len(b.r.Pods()) > 0 || b.hasEvent("Removed") {
+	b.runs("web")
+	if len(b.r.Pods()) != 1 || b.hasEvent("Removed") {
 		t.Errorf("an orphan is shown: %v", b.r.Pods())
 	}
+	b.r.Apply(snapshot())
+	b.gone("web")
+	testbox.Eventually(t, "nothing but another daemon's runs", func() bool { return reflect.DeepEqual(b.engine.IDs(), []string{"other"}) })
 }
 
 // What cannot be is refused with a kind that callers know.
@@ -259,7 +271,9 @@ func TestReport(t *testing.T) {
 	for _, r := range []state.Report{
 		{Reason: state.PodStarted, Took: time.Second},
 		{Reason: "Started", Container: "c", Took: time.Second, Message: "started"},
-		{Reason: "OOMKilling", Container: "c", Count: 3, Warning: true, Message: "killed"},
+		{Reason: state.OOMKilling, Container: "c", Count: 3, Warning: true, Message: "killed"},
+		{Reason: state.OOMKilling, Container: "c", Count: 3, Warning: true, Message: "killed"}, // as after a restart
+		{Reason: state.OOMKilling, Container: "c", Count: 4, Warning: true, Message: "killed"},
 		{Reason: "Evicted", Warning: true, Message: "too much"},
 		{Reason: "EffectLeftBehind", Count: 1, Warning: true, Message: "it hangs"},
 		{Reason: "EffectLeftBehind", Count: 1, Warning: true, Message: "this, too"},
@@ -267,13 +281,13 @@ func TestReport(t *testing.T) {
 	} {
 		b.r.report(pod, r)
 	}
-	if kills, evictions, left := measured(t, x.OOMKills), measured(t, x.Evictions), measured(t, x.EffectsLeft); kills != 3 || evictions != 1 || left != 1 {
-		t.Errorf("%v kills, %v evictions, %v effects", kills, evictions, left)
+	if evictions, left := measured(t, x.Evictions), measured(t, x.EffectsLeft); evictions != 1 || left != 1 {
+		t.Errorf("%v evictions, %v effects", evictions, left)
 	}
 	if b.hasEvent(state.PodStarted) {
 		t.Error("a measurement is an event")
 	}
-	if e := b.event("OOMKilling", "killed"); e.Type != v1.EventTypeWarning || e.InvolvedObject.FieldPath != "spec.containers{c}" {
+	if e := b.event("OOMKilling", "killed"); e.Count != 4 || e.Type != v1.EventTypeWarning || e.InvolvedObject.FieldPath != "spec.containers{c}" {
 		t.Errorf("%+v", e)
 	}
 	b.r.probeAnswered("Liveness", pod, "c", time.Millisecond, nil)
@@ -283,6 +297,10 @@ func TestReport(t *testing.T) {
 	b.r.report(pod, state.Report{Reason: "Removed", Message: "gone"})
 	if n := measured(t, x.Probes()[0]); n != 0 {
 		t.Errorf("%v probes of a pod that is gone are counted", n)
+	}
+	b.r.report(pod, state.Report{Reason: state.OOMKilling, Container: "c", Count: 4, Warning: true, Message: "killed"})
+	if e := b.event("OOMKilling", "killed"); e.Count != 8 {
+		t.Errorf("with kills of a pod that came after one of its name there are %d", e.Count)
 	}
 }
 
@@ -302,7 +320,9 @@ func TestKills(t *testing.T) {
 		}
 		return k.report != nil
 	})
-	b.event("OOMKilling", "the kernel killed 2 process(es)")
+	if e := b.event("OOMKilling", "The kernel killed a process of container c for memory"); e.Count != 2 {
+		t.Errorf("of two kills %d are told", e.Count)
+	}
 	testbox.Eventually(t, "the monitor sees them", func() bool { return b.r.Targets()[0].OOMKills == 2 })
 	b.engine.Exit(id, 137)
 	testbox.Eventually(t, "the container was ended by it", func() bool {
@@ -337,13 +357,21 @@ func TestHangs(t *testing.T) {
 func TestNode(t *testing.T) {
 	b := newBox(t)
 	b.start()
-	condition := func() string { return b.r.Node("1.2.3").Status.Conditions[0].Message }
-	if got := condition(); got != "the manifests have not been read yet" {
+	ready := func(n *v1.Node) v1.NodeCondition {
+		for _, c := range n.Status.Conditions {
+			if c.Type == v1.NodeReady {
+				return c
+			}
+		}
+		t.Fatalf("the node does not say whether it is ready: %+v", n.Status.Conditions)
+		return v1.NodeCondition{}
+	}
+	if got := ready(b.r.Node("1.2.3")).Message; got != "the manifests have not been read yet" {
 		t.Errorf("before the manifests were read: %q", got)
 	}
 	b.r.Apply(snapshot())
 	n := b.r.Node("1.2.3")
-	if n.Name != "box" || n.Status.Conditions[0].Status != v1.ConditionTrue || n.Status.NodeInfo.KubeletVersion != "solopod-1.2.3" ||
+	if n.Name != "box" || ready(n).Status != v1.ConditionTrue || len(n.Status.Conditions) != 5 || n.Status.NodeInfo.KubeletVersion != "solopod-1.2.3" ||
 		n.Status.NodeInfo.ContainerRuntimeVersion != "containerd://0.0.0-memory" || n.Status.NodeInfo.BootID == "" || n.Status.Capacity.Cpu().IsZero() {
 		t.Errorf("%+v", n)
 	}
@@ -385,7 +413,7 @@ func TestClaims(t *testing.T) {
 	s = snapshot(testbox.Pod(t, "other", oneContainer))
 	s.Claims["default/data"] = claim
 	b.r.Apply(s)
-	b.r.claims.wait(t.Context(), []string{"default/data"})
+	b.r.claims.Wait(t.Context(), []string{"default/data"})
 	b.runs("other")
 	b.clear()
 }
@@ -413,48 +441,6 @@ func TestStuckClaims(t *testing.T) {
 		return err == nil && len(list) == 0
 	})
 	b.clear()
-}
-
-// Of each claim the newest version is written, once at a time. One whose directory does not answer holds up neither others nor, for long,
-// the pods that use it.
-func TestClaimWriter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		claim := func(name, size string) *v1.PersistentVolumeClaim {
-			return &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.PersistentVolumeClaimSpec{
-				Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: resource.MustParse(size)}},
-			}}
-		}
-		answers, written := make(chan struct{}), []string{}
-		w := newClaimWriter(func(c *v1.PersistentVolumeClaim) error {
-			if c.Name == "hangs" {
-				<-answers
-			}
-			written = append(written, c.Name+" "+c.Spec.Resources.Requests.Storage().String())
-			return errors.New("told")
-		}, func(f func()) { go f() })
-		w.wait(t.Context(), []string{"none"})
-		w.put(map[string]*v1.PersistentVolumeClaim{"hangs": claim("hangs", "1")})
-		synctest.Wait()
-		w.put(map[string]*v1.PersistentVolumeClaim{"hangs": claim("hangs", "2"), "good": claim("good", "1")})
-		w.put(map[string]*v1.PersistentVolumeClaim{"hangs": claim("hangs", "3")})
-		begin := time.Now()
-		w.wait(t.Context(), []string{"good"})
-		if !slices.Equal(written, []string{"good 1"}) || time.Since(begin) != 0 {
-			t.Errorf("after %s: %v", time.Since(begin), written)
-		}
-		w.wait(t.Context(), []string{"good", "hangs"})
-		if took := time.Since(begin); took != claimLimit {
-			t.Errorf("it was waited for %s", took)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		w.wait(ctx, []string{"hangs"})
-		close(answers)
-		w.wait(t.Context(), []string{"hangs"})
-		if !slices.Equal(written, []string{"good 1", "hangs 1", "hangs 3"}) || len(w.busy) > 0 {
-			t.Errorf("%v, and %d are left", written, len(w.busy))
-		}
-	})
 }
 
 // The input of a container that cannot be ended is told.

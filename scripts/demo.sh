@@ -1,41 +1,29 @@
 #!/usr/bin/env bash
 # Brings a real pod up and shows it. With PROVE=1 it also kills it, sees it come back, removes it, and exits: 0 when all
-# of that worked. Everything lies in one temporary directory, which goes at the end.
+# of that worked. Everything lies in one temporary directory. However it ends - Ctrl-C, SIGTERM, a terminal that is closed - it
+# leaves nothing: no pod, process, mount, bridge, table or cgroup.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+umask 022
 
 if [ "$(id -u)" -ne 0 ]; then
 	echo "please run this as root: it makes namespaces, mounts and cgroups" >&2
 	exit 1
 fi
 
-dir=$(mktemp -d /tmp/solopod-demo.XXXXXX)
-export SOLOPOD_SOCKET=$dir/socket
+dir=
 daemon=
+shown= # set when there is nothing more to do than to wait
+# Whose terminal is closed is told so as the leader of its session only, which may be make. That passes on no SIGHUP: a descriptor is
+# looked at. Which one is seen now, as the terminal may be closed at any time.
+terminal=
+for fd in 0 1 2; do if [ -t $fd ]; then terminal=$fd; fi; done
 say() { printf '\n== %s\n' "$*"; }
 fail() {
 	printf '\nFAILED: %s\n-- the daemon said:\n' "$*" >&2
 	tail -n 40 "$dir/output" >&2 || true
 	exit 1
 }
-
-# shellcheck disable=SC2317
-finish() {
-	code=$?
-	trap - EXIT INT TERM
-	rm -f "$dir"/manifests/*
-	if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
-		gone() { [ -z "$(bin/solopod get pods -A -o name 2>/dev/null)" ]; }
-		await 40 gone || echo "the pod did not go; look at $dir/output" >&2
-		kill "$daemon"
-		wait "$daemon" || true
-	fi
-	umount "$dir/state/pods" 2>/dev/null || true
-	rm -rf "$dir"
-	exit "$code"
-}
-trap finish EXIT
-trap 'exit 0' INT TERM
 
 # await SECONDS COMMAND: repeat the command until it succeeds.
 await() {
@@ -47,6 +35,77 @@ await() {
 	done
 }
 
+# The daemon has a session of its own: Ctrl-C and a terminal that is closed tell this script alone, and it needs the daemon to remove
+# the pod.
+start() {
+	setsid bin/solopod run --manifests "$dir/manifests" --images "$dir/images" --root "$dir/root" --state "$dir/state" \
+		--log-dir "$dir/log" --socket "$SOLOPOD_SOCKET" --listen "" --cni-conf-dir "$dir/cni" >>"$dir/output" 2>&1 </dev/null &
+	daemon=$!
+}
+runs() { [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; }
+ended() { ! runs; }
+gone() {
+	local pods
+	pods=$(bin/solopod get pods -A -o name 2>/dev/null) && [ -z "$pods" ]
+}
+# The environment may name a proxy, which the builds need; it knows no pods.
+curl() { command curl --noproxy '*' --max-time 10 "$@"; }
+ask() { curl -sf --unix-socket "$SOLOPOD_SOCKET" "http://solopod$1"; }
+answers() { ask /readyz >/dev/null; }
+
+# companions lists the processes that outlive the daemon while there are pods: the shim, the keeper of output, the server of names.
+companions() { grep -ls "${dir/\//[/]}/state" /proc/[0-9]*/cmdline; } # the brackets keep grep from finding itself
+alone() { ! companions >/dev/null; }
+# mounted lists what is mounted below the directory, the innermost first.
+mounted() { awk -v dir="$dir/" '{ gsub(/\\040/, " ", $5) } index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r; }
+
+# shellcheck disable=SC2317
+finish() {
+	local code=$?
+	# A second signal does not cut the end off, nor what is started here: a terminal that is closed sends two.
+	trap '' INT QUIT TERM HUP PIPE
+	trap - EXIT
+	set +e
+	[ -n "$dir" ] || exit "$code"
+	if [ -n "$daemon" ]; then
+		if [ "$code" != 0 ] || [ -n "$shown" ]; then say "Stopping: the pod, the daemon and the directory go"; fi
+		rm -f "$dir"/manifests/* "$dir"/manifests/.[!.]*
+		runs || start # it was killed, or ended by itself; only a daemon removes pods as they should be
+		if await 20 answers && await 40 gone; then :; else
+			echo "the pod did not go; the daemon said:" >&2
+			tail -n 20 "$dir/output" >&2
+			code=1
+		fi
+		kill "$daemon" 2>/dev/null
+		await 15 ended || kill -KILL "$daemon" 2>/dev/null
+		while runs; do wait "$daemon"; done 2>/dev/null
+	fi
+	await 10 alone || echo "still running: $(companions)" >&2
+	local left
+	left=$(mounted)
+	if [ -n "$left" ]; then
+		echo "still mounted were: $left" >&2
+		while read -r left; do umount -l "$left"; done <<<"$left"
+		code=1
+	fi
+	rm -rf --one-file-system "$dir"
+	exit "$code"
+}
+trap finish EXIT
+# stop NUMBER: a signal came. A proof that was cut off is none; where the pod is shown, that is how it ends.
+stop() {
+	if [ -n "$shown" ]; then exit 0; fi
+	exit $((128 + $1))
+}
+trap 'stop 1' HUP
+trap 'stop 2' INT
+trap 'stop 3' QUIT
+trap 'stop 13' PIPE
+trap 'stop 15' TERM
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/solopod-demo.XXXXXX")
+dir=$(realpath "$dir") # as the kernel names what is mounted there
+export SOLOPOD_SOCKET=$dir/socket
 mkdir "$dir/manifests" "$dir/images" "$dir/log" "$dir/cni"
 
 say "Packing the example web service as an image archive (no registry is needed)"
@@ -54,11 +113,8 @@ bin/pack -o "$dir/images/web.tar" -name solopod.example/web:1 -entrypoint /web b
 ls -sh "$dir/images/web.tar"
 
 say "Starting Solopod; containerd runs inside it"
-bin/solopod run --manifests "$dir/manifests" --images "$dir/images" --root "$dir/root" --state "$dir/state" \
-	--log-dir "$dir/log" --socket "$SOLOPOD_SOCKET" --listen "" --cni-conf-dir "$dir/cni" >"$dir/output" 2>&1 &
-daemon=$!
-ask() { curl -sf --unix-socket "$SOLOPOD_SOCKET" "http://solopod$1"; }
-await 20 ask /readyz >/dev/null || fail "Solopod did not become ready"
+start
+await 20 answers || fail "Solopod did not become ready"
 
 say "Dropping a manifest into the directory: examples/manifests/web.yaml"
 cp examples/manifests/web.yaml "$dir/manifests/.web.yaml"
@@ -93,8 +149,12 @@ if [ "${PROVE:-}" != 1 ]; then
 
 		To stop press Ctrl-C: the pod, the daemon and the directory go.
 	TEXT
-	wait "$daemon" || true
-	exit 0
+	shown=1
+	while runs; do
+		if [ -n "$terminal" ] && ! [ -t "$terminal" ]; then exit 0; fi
+		sleep 0.3
+	done
+	fail "the daemon has ended"
 fi
 
 say "Killing its process: it comes back"
@@ -110,16 +170,13 @@ before=$(field containerID)
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null || true
 curl -sf "http://$address:8080/" || fail "the pod does not answer while Solopod is away"
-bin/solopod run --manifests "$dir/manifests" --images "$dir/images" --root "$dir/root" --state "$dir/state" \
-	--log-dir "$dir/log" --socket "$SOLOPOD_SOCKET" --listen "" --cni-conf-dir "$dir/cni" >>"$dir/output" 2>&1 &
-daemon=$!
+start
 await 20 ready || fail "Solopod did not come back"
 [ "$(field containerID)" = "$before" ] || fail "the container was replaced"
 bin/solopod get pods
 
 say "Removing the manifest: the pod goes"
 rm "$dir/manifests/web.yaml"
-gone() { [ -z "$(bin/solopod get pods -A -o name)" ]; }
 await 40 gone || fail "the pod did not go"
 bin/solopod get pods -A
 say "PROVED: the pod ran, answered, was measured, restarted, adopted and removed"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -12,49 +13,72 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/broadcast"
 	"github.com/solopod/solopod/runner/clock"
+	"github.com/solopod/solopod/runner/pod/state"
+	records "github.com/solopod/solopod/workload/record"
+	"github.com/solopod/solopod/workload/shown"
 )
 
 // Runner runs pods. Package runner implements it.
 type Runner interface {
 	Apply(manifests.Snapshot)
 	Pods() []*v1.Pod
+	Standings() map[types.UID]state.Standing
 	Subscribe() (changes <-chan struct{}, cancel func())
 }
 
 // Report says what has happened to an object.
 type Report func(kind, namespace, name, eventType, reason, message string)
 
-// Controller stands between the manifests and the runner: it adds the pods of Jobs and CronJobs to those that should run. Run
-// does all of its work; the lock is held only to hand over what comes in and what is shown.
+// Controller stands between the manifests and the runner: it adds the pods of Jobs and CronJobs to those that should run, and has the
+// pods of Deployments and the like get a new version when it is their turn. Run does all of its work; the lock is held only to hand over what comes in and what is shown.
 type Controller struct {
 	runner Runner
 	report Report
-	store  *store
+	store  *records.Store
 	kick   chan struct{}
 
-	mu     sync.Mutex
-	given  *manifests.Snapshot // not looked at yet
-	status []Status
+	mu    sync.Mutex
+	given *manifests.Snapshot // not looked at yet
+	// restarts were asked for, and not looked at yet.
+	restarts []restart
+	status   []Status
+	view     *shown.View // nil before the first decision
+
+	changes broadcast.Changes // of the view
+	gallery shown.Gallery
 
 	// What follows is Run's.
 	snapshot manifests.Snapshot
 	known    bool // there was a snapshot
-	state    state
+	objects  []*replicated
+	state    record
 	wake     time.Time
-	applied  string // which job pods the runner was given
+	applied  string // which pods of Jobs, Deployments and the like the runner was given
 	next     []Status
+	looked   looked
+	// seen is by kind/namespace/name, as files is; their maps are not changed once they were published.
+	seen      map[string]shown.Seen
+	seenStore *records.Store
+	files     map[string]string
+	// told are the pods that the runner was told of last, but for those of Jobs; progress is by kind/namespace/name.
+	told     map[types.UID]*told
+	progress map[string]*progress
 }
 
-// Status is what is shown of a Job or CronJob.
+// Status is what is shown of a Job, a CronJob, a Deployment or the like.
 type Status struct {
-	Kind      string    `json:"kind"`
-	Namespace string    `json:"namespace"`
-	Name      string    `json:"name"`
-	Outcome   Outcome   `json:"outcome,omitempty"`
-	Message   string    `json:"message,omitempty"`
+	Kind      string  `json:"kind"`
+	Namespace string  `json:"namespace"`
+	Name      string  `json:"name"`
+	Outcome   Outcome `json:"outcome,omitempty"`
+	Message   string  `json:"message,omitempty"`
+	// Replicas is of those that have some; of the others is what follows.
+	Replicas  *Replicas `json:"replicas,omitempty"`
 	Active    int       `json:"active"`
 	Succeeded int       `json:"succeeded"`
 	Failed    int       `json:"failed"`
@@ -63,10 +87,18 @@ type Status struct {
 	Next      time.Time `json:"next,omitzero"`
 }
 
-// New makes a Controller that keeps its state in the file at path. A file that is none is set aside.
-func New(runner Runner, path string, report Report) *Controller {
-	c := &Controller{runner: runner, report: report, store: newStore(path), kick: make(chan struct{}, 1)}
-	c.state = c.store.load()
+// New makes a Controller that keeps its state in the file at path, and the objects' ages beside it, in objects.json. A file that is none
+// is set aside. known are the pods that an earlier
+// run applied.
+func New(runner Runner, path string, known []manifests.Desired, report Report) *Controller {
+	c := &Controller{
+		runner: runner, report: report, store: records.New(path), kick: make(chan struct{}, 1),
+		seenStore: records.New(filepath.Join(filepath.Dir(path), "objects.json")), told: map[types.UID]*told{}, progress: map[string]*progress{},
+	}
+	c.state, c.seen = loadRecord(c.store), loadSeen(c.seenStore)
+	for _, d := range known {
+		c.told[d.Pod.UID] = tell(d)
+	}
 	return c
 }
 
@@ -75,13 +107,10 @@ func (c *Controller) Apply(s manifests.Snapshot) {
 	c.mu.Lock()
 	c.given = &s
 	c.mu.Unlock()
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
+	c.wakeUp()
 }
 
-// Statuses are the Jobs and CronJobs there are, by kind, namespace and name.
+// Statuses are the Jobs, CronJobs, Deployments and the like there are, by kind, namespace and name.
 func (c *Controller) Statuses() []Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +120,7 @@ func (c *Controller) Statuses() []Status {
 // Run looks again whenever there is a new desired state, a pod changes, a moment of a schedule comes, or the clock is set,
 // until ctx ends. It is called once.
 func (c *Controller) Run(ctx context.Context) error {
-	defer c.store.close()
+	defer c.close()
 	changes, cancel := c.runner.Subscribe()
 	defer cancel()
 	set := make(chan struct{}, 1)
@@ -127,32 +156,52 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
+// close waits, within a limit, until both records are written.
+func (c *Controller) close() {
+	var closing sync.WaitGroup
+	defer closing.Wait()
+	closing.Go(c.seenStore.Close)
+	c.store.Close()
+}
+
 // look takes a new desired state, if there is one, and decides if there is anything to decide about.
 func (c *Controller) look(now time.Time) {
 	c.mu.Lock()
-	given := c.given
-	c.given = nil
+	given, restarts := c.given, c.restarts
+	c.given, c.restarts = nil, nil
 	c.mu.Unlock()
+	defer func() { // also where there is nothing to decide about any more: somebody waits
+		for _, r := range restarts {
+			close(r.done)
+		}
+	}()
 	if given != nil {
 		c.snapshot, c.known = *given, true
+		c.files = filesOf(given)
+	}
+	c.state.restarting(restarts, now)
+	if given != nil || len(restarts) > 0 {
+		c.objects = replicatedObjects(&c.snapshot, c.state.Restarted)
+	}
+	if given != nil {
+		c.note(now)
 	}
 	if given == nil && (!c.known || !c.anything()) {
 		return
 	}
 	c.step(now, given != nil)
-	c.mu.Lock()
-	c.status = c.next
-	c.mu.Unlock()
+	c.settle()
+	c.publish()
 }
 
 func (c *Controller) anything() bool {
-	return len(c.snapshot.Jobs)+len(c.snapshot.CronJobs)+len(c.state.Cron) > 0
+	return len(c.snapshot.Jobs)+len(c.snapshot.CronJobs)+len(c.state.Cron)+len(c.objects) > 0
 }
 
 // step decides about everything and gives the runner what has changed; with always it is given the snapshot in any case.
-func (c *Controller) step(now time.Time, always bool) {
-	now = now.Round(0)
-	c.wake, c.next = time.Time{}, nil
+func (c *Controller) step(moment time.Time, always bool) {
+	now := moment.Round(0)
+	c.wake, c.next, c.looked = time.Time{}, nil, looked{replicas: map[string]shown.Replicas{}}
 	pods := podsByJob(c.runner.Pods())
 	desired := map[string]manifests.Desired{}
 	c.cronJobs(now)
@@ -163,23 +212,73 @@ func (c *Controller) step(now time.Time, always bool) {
 		c.runs(key, pods, now, desired)
 	}
 	c.purge()
-	if err := c.store.save(c.state); err != nil {
-		slog.Error("cannot write down what Jobs have done", "err", err)
+	if len(c.state.Jobs)+len(c.state.Cron)+len(c.state.Done)+len(c.state.Restarted) > 0 || c.store.Saved() {
+		if err := c.store.Save(c.state); err != nil {
+			slog.Error("cannot write down what Jobs have done", "err", err)
+		}
 	}
-	c.store.note()
+	c.store.Await()
 	names := slices.Sorted(maps.Keys(desired))
+	names = append(names, c.replicas(moment, desired)...)
 	if applied := strings.Join(names, " "); always || applied != c.applied {
 		c.applied = applied
 		merged := c.snapshot
-		merged.Pods = make(map[string]manifests.Desired, len(c.snapshot.Pods)+len(desired))
-		maps.Copy(merged.Pods, c.snapshot.Pods)
-		for uid, d := range desired {
-			if _, taken := merged.Pods[uid]; !taken {
-				merged.Pods[uid] = d
-			}
-		}
+		merged.Pods = desired
 		c.runner.Apply(merged)
 	}
+}
+
+// replicas adds to desired, which has the pods of Jobs, all others. It returns what the pods of Deployments and the like are told.
+func (c *Controller) replicas(now time.Time, desired map[string]manifests.Desired) (names []string) {
+	standings, ofObjects := c.runner.Standings(), map[types.UID]*told{}
+	slots, keys := map[types.UID]bool{}, map[string]bool{}
+	for _, o := range c.objects {
+		keys[o.key()] = true
+		for _, d := range o.slots {
+			slots[d.Pod.UID] = true
+		}
+	}
+	taken := func(name string) bool {
+		for _, d := range c.snapshot.Pods {
+			if manifests.Key(d.Pod) == name {
+				return true
+			}
+		}
+		for _, d := range desired {
+			if manifests.Key(d.Pod) == name {
+				return true
+			}
+		}
+		for _, t := range ofObjects {
+			if manifests.Key(t.Pod) == name {
+				return true
+			}
+		}
+		return false
+	}
+	for _, o := range c.objects {
+		c.roll(o, standings, now, ofObjects, taken)
+	}
+	maps.DeleteFunc(c.progress, func(key string, _ *progress) bool { return !keys[key] })
+	for uid, t := range ofObjects {
+		if _, ofJob := desired[string(uid)]; ofJob && !slots[uid] {
+			delete(ofObjects, uid) // a Job has taken a surge pod's name meanwhile
+			continue
+		}
+		desired[string(uid)] = t.Desired
+		names = append(names, string(uid)+" "+t.revision)
+	}
+	for uid, d := range c.snapshot.Pods {
+		if id := types.UID(uid); !slots[id] {
+			desired[uid] = d
+			if ofObjects[id] = c.told[id]; ofObjects[id] == nil || ofObjects[id].Desired != d {
+				ofObjects[id] = tell(d)
+			}
+		}
+	}
+	c.told = ofObjects
+	slices.Sort(names)
+	return names
 }
 
 // job decides about a Job of a manifest.
@@ -191,22 +290,29 @@ func (c *Controller) job(job *batchv1.Job, key string, existing []*v1.Pod, now t
 	}
 	var d Decision
 	if kept == nil {
-		if d = Next(job, revision, existing, now); d.Outcome != "" {
-			kept = &jobState{Revision: revision, Outcome: d.Outcome, Message: d.Message, Succeeded: d.Succeeded, Failed: d.Failures, FinishedAt: d.FinishedAt.Round(0)}
+		if d = Next(job, revision, c.state.Done[key], existing, now); d.Outcome != "" {
+			kept = &jobState{
+				Revision: revision, Outcome: d.Outcome, Reason: d.Reason, Message: d.Message, Succeeded: d.Succeeded, Failed: d.Failures,
+				StartedAt: d.StartedAt.Round(0), FinishedAt: d.FinishedAt.Round(0), Indexes: d.Indexes,
+			}
 			c.ended("Job", job.Namespace, job.Name, d)
 		}
 	} else {
-		d = Over(job, revision, existing, kept.Outcome, kept.FinishedAt)
+		d = Over(job, revision, c.state.Done[key], existing, kept.Outcome, kept.FinishedAt)
 	}
+	c.keep(key, d.Done)
+	figures := figures(&d)
 	status := Status{Kind: "Job", Namespace: job.Namespace, Name: job.Name, Active: d.Active, Succeeded: d.Succeeded, Failed: d.Failures}
 	if kept != nil {
 		c.state.Jobs[key] = kept
 		status.Active, status.Outcome, status.Message, status.Succeeded, status.Failed = 0, kept.Outcome, kept.Message, kept.Succeeded, kept.Failed
+		figures = kept.figures()
 		if c.expired(job, kept.FinishedAt, now) {
 			d.Pods = nil
 		}
 	}
 	c.next = append(c.next, status)
+	c.looked.jobs = append(c.looked.jobs, shown.Job{Job: job, Figures: figures})
 	c.wakeAt(d.Wake)
 	c.want(d.Pods, c.snapshot.FileOf["job/"+key], desired)
 }
@@ -257,21 +363,28 @@ func (c *Controller) runs(key string, pods map[string][]*v1.Pod, now time.Time, 
 	}
 	ended := false
 	for _, run := range state.Runs {
-		existing := pods[run.Job.Namespace+"/"+run.Job.Name]
+		job := run.key()
+		existing, done := pods[job], c.state.Done[job]
 		revision := manifests.JobRevision(run.Job)
 		var d Decision
 		if run.Outcome == "" {
-			d = Next(run.Job, revision, existing, now)
+			d = Next(run.Job, revision, done, existing, now)
 		} else {
-			d = Over(run.Job, revision, existing, run.Outcome, run.FinishedAt)
+			d = Over(run.Job, revision, done, existing, run.Outcome, run.FinishedAt)
 		}
+		c.keep(job, d.Done)
 		if d.Outcome != "" && run.Outcome == "" {
-			run.Outcome, run.FinishedAt, ended = d.Outcome, d.FinishedAt.Round(0), true
+			run.end(&d)
+			ended = true
+			if d.Outcome == Complete {
+				state.Succeeded = run.FinishedAt
+			}
 			c.ended("CronJob", cj.Namespace, cj.Name, d)
 		}
 		if run.Outcome != "" && c.expired(run.Job, run.FinishedAt, now) {
 			d.Pods = nil
 		}
+		c.looked.jobs = append(c.looked.jobs, shown.Job{Job: run.Job, Of: cj, Figures: run.figures(&d)})
 		switch run.Outcome {
 		case Complete:
 			status.Succeeded++
@@ -288,6 +401,13 @@ func (c *Controller) runs(key string, pods map[string][]*v1.Pod, now time.Time, 
 	Forget(cj, state)
 	if ended || len(state.Runs) != before {
 		c.wakeAt(now) // a run may be waiting for this one, and the pods of old ones go
+	}
+}
+
+// keep notes what pods have done that go; step writes it down before they do.
+func (c *Controller) keep(job string, done *Done) {
+	if done != nil {
+		c.state.Done[job] = done
 	}
 }
 
@@ -313,11 +433,26 @@ func (c *Controller) wakeAt(t time.Time) {
 
 // purge forgets what no manifest names any more. While a file is bad it may be the one that does.
 func (c *Controller) purge() {
-	if c.snapshot.DirectoryError != "" || slices.ContainsFunc(c.snapshot.Files, func(f manifests.File) bool { return f.State == manifests.StateInvalid }) {
+	if unsure(&c.snapshot) {
 		return
 	}
 	maps.DeleteFunc(c.state.Jobs, func(key string, _ *jobState) bool { return c.snapshot.Jobs[key] == nil })
 	maps.DeleteFunc(c.state.Cron, func(key string, _ *CronState) bool { return c.snapshot.CronJobs[key] == nil })
+	runs := map[string]bool{}
+	for _, cron := range c.state.Cron {
+		for _, run := range cron.Runs {
+			runs[run.key()] = true
+		}
+	}
+	maps.DeleteFunc(c.state.Done, func(job string, _ *Done) bool { return c.snapshot.Jobs[job] == nil && !runs[job] })
+	if len(c.state.Restarted) == 0 {
+		return
+	}
+	there := make(map[string]bool, len(c.objects))
+	for _, o := range c.objects {
+		there[o.key()] = true
+	}
+	maps.DeleteFunc(c.state.Restarted, func(key string, _ time.Time) bool { return !there[key] })
 }
 
 // podsByJob sorts pods by the Job that they belong to, as namespace/name.

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -9,12 +10,16 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/workload/shown"
 )
 
 // CronState is what is kept of a CronJob.
 type CronState struct {
 	// Last is the moment of the schedule that was started or missed last; before the first one, when the CronJob was seen first.
 	Last time.Time `json:"last"`
+	// Started is the moment of the run that was started last, and Succeeded when one has succeeded last.
+	Started   time.Time `json:"started,omitzero"`
+	Succeeded time.Time `json:"succeeded,omitzero"`
 	// Runs are the jobs that were started and are still kept, oldest first.
 	Runs []*Run `json:"runs,omitempty"`
 }
@@ -26,7 +31,45 @@ type Run struct {
 	Job        *batchv1.Job `json:"job"`
 	Outcome    Outcome      `json:"outcome,omitempty"`
 	FinishedAt time.Time    `json:"finishedAt,omitzero"`
+	// What follows is known once there is an outcome.
+	Reason    string    `json:"reason,omitempty"`
+	Message   string    `json:"message,omitempty"`
+	Succeeded int       `json:"succeeded,omitempty"`
+	Failed    int       `json:"failed,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	Indexes   string    `json:"indexes,omitempty"`
 }
+
+// started is the moment of the schedule that was started last.
+func (s *CronState) started() time.Time {
+	at := s.Started
+	if n := len(s.Runs); n > 0 {
+		at = later(at, s.Runs[n-1].At)
+	}
+	return at
+}
+
+// end notes how a run has ended.
+func (r *Run) end(d *Decision) {
+	r.Outcome, r.FinishedAt, r.Reason, r.Message = d.Outcome, d.FinishedAt.Round(0), d.Reason, d.Message
+	r.Succeeded, r.Failed, r.StartedAt, r.Indexes = d.Succeeded, d.Failures, d.StartedAt.Round(0), d.Indexes
+}
+
+// figures of a run that a decision was made about; once it has ended, its pods no longer tell all of it.
+func (r *Run) figures(d *Decision) shown.Figures {
+	if r.Outcome == "" {
+		f := figures(d)
+		f.At = r.At
+		return f
+	}
+	return shown.Figures{
+		Succeeded: max(r.Succeeded, d.Succeeded), Failed: max(r.Failed, d.Failures), Outcome: string(r.Outcome), Reason: r.Reason, Message: r.Message,
+		Started: r.StartedAt, Finished: r.FinishedAt, Indexes: r.Indexes, At: r.At,
+	}
+}
+
+// key names the run's job: namespace/name.
+func (r *Run) key() string { return r.Job.Namespace + "/" + r.Job.Name }
 
 // Schedule is when a CronJob runs, in its time zone.
 func Schedule(c *batchv1.CronJob) (cron.Schedule, error) {
@@ -56,7 +99,7 @@ func Due(c *batchv1.CronJob, state *CronState, now time.Time) (messages []string
 	if at.IsZero() {
 		return nil, wake, nil
 	}
-	if d := c.Spec.StartingDeadlineSeconds; d != nil && now.Sub(at) > time.Duration(*d)*time.Second {
+	if d := c.Spec.StartingDeadlineSeconds; d != nil && now.Sub(at) > time.Duration(min(*d, math.MaxInt32))*time.Second { // an int64 may be any
 		state.Last = at
 		return []string{fmt.Sprintf("the run of %s was missed: startingDeadlineSeconds is over", at.Format(time.RFC3339))}, wake, nil
 	}
@@ -71,7 +114,7 @@ func Due(c *batchv1.CronJob, state *CronState, now time.Time) (messages []string
 	if missed {
 		messages = append(messages, "several runs were missed; the latest one is made up for")
 	}
-	state.Last = at
+	state.Last, state.Started = at, at
 	state.Runs = append(state.Runs, &Run{At: at, Job: manifests.JobOf(c, at)})
 	return messages, wake, nil
 }

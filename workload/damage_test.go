@@ -10,10 +10,12 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/validate"
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // counting is a runner that has no pods and counts those that it is given.
@@ -21,6 +23,9 @@ type counting struct{ pods int }
 
 func (c *counting) Apply(s manifests.Snapshot) { c.pods = len(s.Pods) }
 func (c *counting) Pods() []*v1.Pod            { return nil }
+func (c *counting) Standings() map[types.UID]state.Standing {
+	return nil
+}
 func (c *counting) Subscribe() (<-chan struct{}, func()) {
 	return nil, func() {}
 }
@@ -29,6 +34,7 @@ func (c *counting) Subscribe() (<-chan struct{}, func()) {
 func FuzzState(f *testing.F) {
 	for _, seed := range []string{
 		`{"jobs":{"default/a":{"revision":"r","outcome":"Complete","finishedAt":"2026-01-01T00:00:00Z"}}}`, "null", "", "[]", "{", "\x00",
+		`{"done":{"default/a":{"revision":"r","pods":"0-5,9","indexes":"0-6"},"default/c-1":null,"x":{"pods":"5,3"}}}`,
 		`{"jobs":{"":{"outcome":"Failed"},"x":{"outcome":"Complete","succeeded":-1}},"cron":{"default/c":{"last":"2026-01-01T00:00:00Z","runs":[
 			{"at":"2026-01-01T00:00:00Z","job":{"metadata":{"name":"c-1","namespace":"default"},"spec":{"parallelism":1,"backoffLimit":0,"template":{}}}},
 			{"at":"2026-01-01T00:00:00Z","job":{"metadata":{"name":"c-3"},"spec":{"parallelism":2000000000,"backoffLimit":0}}},
@@ -50,10 +56,10 @@ func FuzzState(f *testing.F) {
 			t.Fatal(err)
 		}
 		ran := &counting{}
-		c := New(ran, path, func(string, string, string, string, string, string) {})
+		c := New(ran, path, nil, func(string, string, string, string, string, string) {})
 		c.Apply(snapshot)
 		c.look(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC))
-		c.store.close()
+		c.store.Close()
 		if runs := bytes.Count(data, []byte(`"at"`)) + 2; ran.pods > runs*validate.MaxReplicas {
 			t.Fatalf("%d pods of %q", ran.pods, data)
 		}

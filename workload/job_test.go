@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +33,8 @@ func completions(completions, parallelism int32) func(*batchv1.JobSpec) {
 	return func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = &completions, &parallelism }
 }
 
-// existing makes pods of the job: each letter is one, r(unning), s(ucceeded) or f(ailed), in their order; all ended ago. A capital letter
-// is one that was told to go.
+// existing makes pods of the job: each letter is one, r(unning), s(ucceeded), f(ailed) or w(aiting for room), in their order; all ended ago.
+// A capital letter is one that was told to go.
 func existing(j *batchv1.Job, letters string, ago time.Duration) []*v1.Pod {
 	var out []*v1.Pod
 	for n, l := range letters {
@@ -42,8 +43,11 @@ func existing(j *batchv1.Job, letters string, ago time.Duration) []*v1.Pod {
 		if unicode.IsUpper(l) {
 			p.DeletionTimestamp, l = ptr.To(metav1.NewTime(t0.Add(-ago))), unicode.ToLower(l)
 		}
-		p.Status.Phase = map[rune]v1.PodPhase{'r': v1.PodRunning, 's': v1.PodSucceeded, 'f': v1.PodFailed}[l]
-		if l != 'r' {
+		p.Status.Phase = map[rune]v1.PodPhase{'r': v1.PodRunning, 's': v1.PodSucceeded, 'f': v1.PodFailed, 'w': v1.PodFailed}[l]
+		if l == 'w' {
+			p.Status.Reason = "OutOfmemory"
+		}
+		if l == 's' || l == 'f' {
 			p.Status.ContainerStatuses = []v1.ContainerStatus{{State: v1.ContainerState{Terminated: &v1.ContainerStateTerminated{FinishedAt: metav1.NewTime(t0.Add(-ago))}}}}
 		}
 		out = append(out, p)
@@ -52,7 +56,7 @@ func existing(j *batchv1.Job, letters string, ago time.Duration) []*v1.Pod {
 }
 
 func next(j *batchv1.Job, existing []*v1.Pod, now time.Time) Decision {
-	return Next(j, manifests.JobRevision(j), existing, now)
+	return Next(j, manifests.JobRevision(j), nil, existing, now)
 }
 
 func text(d Decision) string {
@@ -85,6 +89,8 @@ func TestJob(t *testing.T) {
 	}{
 		{"a new one", job(), "", 0, "j-0"},
 		{"it runs", job(), "r", 0, "j-0"},
+		{"it waits for room, as long as that takes", job(), "w", time.Hour, "j-0"},
+		{"which is no failure", job(), "ffw", time.Hour, "j-0, j-1, j-2"},
 		{"it has succeeded", job(), "s", 0, "j-0, Complete"},
 		{"parallelism", job(completions(5, 2)), "", 0, "j-0, j-1"},
 		{"the next when one is done", job(completions(5, 2)), "sr", 0, "j-0, j-1, j-2"},
@@ -178,6 +184,7 @@ func TestCronJob(t *testing.T) {
 	forbid := func(s *batchv1.CronJobSpec) { s.ConcurrencyPolicy = batchv1.ForbidConcurrent }
 	replace := func(s *batchv1.CronJobSpec) { s.ConcurrencyPolicy = batchv1.ReplaceConcurrent }
 	deadline := func(s *batchv1.CronJobSpec) { s.StartingDeadlineSeconds = ptr.To[int64](60) }
+	longest := func(s *batchv1.CronJobSpec) { s.StartingDeadlineSeconds = ptr.To[int64](math.MaxInt64) }
 	suspend := func(s *batchv1.CronJobSpec) { s.Suspend = ptr.To(true) }
 	vienna := func(s *batchv1.CronJobSpec) { s.TimeZone = ptr.To("Europe/Vienna") }
 	active := func() []*Run { return []*Run{{At: t0.Add(-time.Hour), Job: job()}} }
@@ -197,6 +204,7 @@ func TestCronJob(t *testing.T) {
 		{"a rare one after a year", cronJob("30 3 1 6 *"), 400 * 24 * time.Hour, nil, "-5144h30m0s; 3615h30m0s", ""},
 		{"missed for too long", cronJob("45 11 * * *", deadline), time.Hour, nil, "; 23h45m0s", "startingDeadlineSeconds is over"},
 		{"within its deadline", cronJob("0 * * * *", deadline), time.Hour, nil, "0s; 1h0m0s", ""},
+		{"within the longest deadline", cronJob("0 * * * *", longest), time.Hour, nil, "0s; 1h0m0s", ""},
 		{"beside another run", cronJob("0 * * * *"), time.Hour, active(), "-1h0m0s, 0s; 1h0m0s", ""},
 		{"not beside another run", cronJob("0 * * * *", forbid), time.Hour, active(), "-1h0m0s; 1h0m0s", ""},
 		{"in place of another run", cronJob("0 * * * *", replace), time.Hour, active(), "0s; 1h0m0s", "replaced"},

@@ -13,9 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/state"
+	records "github.com/solopod/solopod/workload/record"
 )
 
 // Nothing in the place of the file keeps Solopod from its start, or the state from being kept.
@@ -38,7 +41,7 @@ func TestDamagedStore(t *testing.T) {
 		"nulls":            {write(`{"jobs":{"default/x":null,` + job + `},"cron":{"default/y":null}}`), 1},
 		"no outcome":       {write(`{"jobs":{"default/x":{},` + job + `}}`), 1},
 		"runs of nothing":  {write(`{"cron":{"default/y":{"last":"2026-01-01T00:00:00Z","runs":[null,{},{"job":{}}]}},"jobs":{` + job + `}}`), 1},
-		"longer than ours": {func(path string) error { return errors.Join(write("{")(path), os.Truncate(path, maxState+1)) }, 0},
+		"longer than ours": {func(path string) error { return errors.Join(write("{")(path), os.Truncate(path, records.MaxSize+1)) }, 0},
 		"a directory":      {func(path string) error { return os.MkdirAll(filepath.Join(path, "full"), 0o700) }, 0},
 		"a FIFO":           {func(path string) error { return unix.Mkfifo(path, 0o600) }, 0},
 		"a link":           {func(path string) error { return os.Symlink("/dev/zero", path) }, 0},
@@ -47,8 +50,8 @@ func TestDamagedStore(t *testing.T) {
 		if err := c.damage(path); err != nil {
 			t.Fatal(err)
 		}
-		s := newStore(path)
-		st := s.load()
+		s := records.New(path)
+		st := loadRecord(s)
 		if len(st.Jobs) != c.jobs {
 			t.Errorf("%s: %d jobs", name, len(st.Jobs))
 		}
@@ -58,11 +61,11 @@ func TestDamagedStore(t *testing.T) {
 			}
 		}
 		st.Jobs["default/new"] = &jobState{Outcome: Failed}
-		if err := s.save(st); err != nil {
+		if err := s.Save(st); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		s.close()
-		if again := newStore(path).load(); len(again.Jobs) != c.jobs+1 {
+		s.Close()
+		if again := loadRecord(records.New(path)); len(again.Jobs) != c.jobs+1 {
 			t.Errorf("%s: %d jobs are kept", name, len(again.Jobs))
 		}
 	}
@@ -73,6 +76,9 @@ type runs chan manifests.Snapshot
 
 func (r runs) Apply(s manifests.Snapshot) { r <- s }
 func (r runs) Pods() []*v1.Pod            { return nil }
+func (r runs) Standings() map[types.UID]state.Standing {
+	return nil
+}
 func (r runs) Subscribe() (changes <-chan struct{}, cancel func()) {
 	return nil, func() {}
 }
@@ -83,7 +89,7 @@ func TestStuckDisk(t *testing.T) {
 	freeze, _ := stuck.Disk(t, root)
 	freeze()
 	applied := make(runs)
-	c := New(applied, filepath.Join(root, "workloads.json"), func(string, string, string, string, string, string) {})
+	c := New(applied, filepath.Join(root, "workloads.json"), nil, func(string, string, string, string, string, string) {})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)

@@ -214,7 +214,7 @@ func rest(q url.Values) string {
 
 // verbs by method and first part of the path; without a method, for all of them.
 var verbs = map[string]string{
-	"exec": "exec", "attach": "attach", "portForward": "port-forward", "run": "run", "restart": "restart", "checkpoint": "checkpoint",
+	"exec": "exec", "attach": "attach", "portForward": "port-forward", "run": "run", "restart": "restart", "restartPods": "restart-pods", "checkpoint": "checkpoint",
 	"GET files": "copy-from", "PUT files": "copy-to", "drain": "drain", "POST images": "import-images", "DELETE images": "remove-image",
 	"DELETE claims": "remove-claim",
 }
@@ -222,8 +222,11 @@ var verbs = map[string]string{
 // target is what a request wants, of which pod. Unknown paths have their method as the verb.
 func target(method, path string) (verb, namespace, pod, container string) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	if path == "/images/pull" {
+	switch path {
+	case "/images/pull":
 		return "pull-image", "", "", ""
+	case "/images/prune":
+		return "prune-images", "", "", ""
 	}
 	verb = verbs[method+" "+parts[0]]
 	if verb == "" {
@@ -232,6 +235,11 @@ func target(method, path string) (verb, namespace, pod, container string) {
 	switch verb {
 	case "":
 		return strings.ToLower(method), "", "", ""
+	case "restart-pods":
+		if len(parts) > 1 {
+			namespace = parts[1]
+		}
+		return verb, namespace, "", ""
 	case "exec", "attach", "run", "copy-from", "copy-to", "checkpoint", "port-forward", "restart":
 		if len(parts) < 3 {
 			return verb, "", "", ""

@@ -26,9 +26,19 @@ import (
 type Dial func(ctx context.Context) (net.Conn, error)
 
 // refusal is what the other side says against something.
-type refusal struct{ message string }
+type refusal struct {
+	message string
+	code    int
+}
 
 func (r refusal) Error() string { return r.message }
+
+// ErrNotFound is what a refusal is where nothing was found.
+var ErrNotFound = errors.New("not found")
+
+func (r refusal) Is(target error) bool {
+	return target == ErrNotFound && r.code == http.StatusNotFound
+}
 
 // Refusal reads an answer that says no, with Kubernetes' Status as its body.
 func Refusal(resp *http.Response) error {
@@ -36,7 +46,7 @@ func Refusal(resp *http.Response) error {
 	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil || status.Message == "" {
 		status.Message = "the daemon answers: " + resp.Status
 	}
-	return refusal{status.Message}
+	return refusal{status.Message, resp.StatusCode}
 }
 
 // upgrade asks for streams and returns the connection that carries them. The caller must close it.
@@ -164,7 +174,7 @@ func readStatus(r io.Reader) error {
 			}
 		}
 	}
-	return refusal{strings.TrimPrefix(status.Message, "Internal error occurred: error executing command in container: ")}
+	return refusal{message: strings.TrimPrefix(status.Message, "Internal error occurred: error executing command in container: ")}
 }
 
 // Forwarder carries connections to ports. It is safe for concurrent use.
@@ -228,7 +238,7 @@ func (f *Forwarder) Forward(local io.ReadWriteCloser, port uint16) error {
 	message, err := io.ReadAll(problem)
 	if err == nil && len(message) > 0 {
 		data.Reset() //nolint:errcheck // there is nobody on the other side
-		return refusal{string(message)}
+		return refusal{message: string(message)}
 	}
 	answered.Wait()
 	return err

@@ -1,15 +1,23 @@
 // Web is the example workload: a small HTTP server that says which pod it is. It also does the things that show what
-// Solopod does about them: /exit ends it, /allocate takes memory until the kernel steps in.
+// Solopod does about them: /exit ends it, /allocate takes memory until the kernel steps in. Told to end, it answers what it
+// has begun with.
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 )
+
+// grace is how long requests may go on after SIGTERM.
+const grace = 5 * time.Second
 
 func main() {
 	address := os.Getenv("LISTEN")
@@ -45,5 +53,20 @@ func main() {
 	})
 	log.Printf("listening on %s", address)
 	server := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second}
-	log.Fatal(server.ListenAndServe())
+	told, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		<-told.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		ended <- server.Shutdown(ctx)
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		log.Fatal("some requests were not answered: ", err)
+	}
+	log.Print("ended as told")
 }

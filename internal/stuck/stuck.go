@@ -94,6 +94,28 @@ func Small(t *testing.T, kib int) string {
 	return dir
 }
 
+// Fill leaves no room on the file system of a directory, until free is called.
+func Fill(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "fill")
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // what is in it does not matter
+	for err == nil {
+		_, err = unix.Write(fd, make([]byte, 4096))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // FileSystem mounts at dir a file system that answers nothing, as one of the network whose server is gone: who looks at what lies
 // there waits until answer is called, and gets an error then, or until the test has ended.
 func FileSystem(t *testing.T, dir string) (answer func()) {

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/decode/extent"
 )
 
 // What a file may cost. A file at any of these bounds is decoded with less than 64 MiB (TestMemory); a kubeadm manifest has
@@ -37,13 +38,13 @@ const (
 )
 
 // tooLarge says why a text is not given to the parser; empty when it is.
-func (e extent) tooLarge() string {
+func tooLarge(e extent.Extent) string {
 	switch {
-	case e.documents > maxObjects:
+	case e.Documents > maxObjects:
 		return fmt.Sprintf("the file has more than %d documents%s", maxObjects, splitIt)
-	case e.depth > maxDepth:
+	case e.Depth > maxDepth:
 		return fmt.Sprintf("its lists and objects are nested more than %d deep", maxDepth)
-	case e.values > maxValues:
+	case e.Values > maxValues:
 		return fmt.Sprintf("the file has more than %d values%s", maxValues, splitIt)
 	}
 	return ""

@@ -19,22 +19,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/decode/extent"
+	kindsof "github.com/solopod/solopod/manifests/kinds"
 	"github.com/solopod/solopod/manifests/validate"
+	"github.com/solopod/solopod/manifests/validate/network"
 )
 
-// unknownFieldsAnnotation on a pod, with the value "warn", turns unknown fields into warnings.
+// unknownFieldsAnnotation on an object, with the value "warn", turns unknown fields and duplicate keys into warnings.
 const unknownFieldsAnnotation = "solopod.io/unknown-fields"
 
 // Options change how strict decoding is.
 type Options struct {
-	// WarnUnknownFields accepts fields that Kubernetes does not know, with a warning.
+	// WarnUnknownFields accepts fields that Kubernetes does not know, and keys that stand twice, with a warning.
 	WarnUnknownFields bool
+	// RefuseClusterKinds refuses objects of kinds that only a cluster serves, which are left out with a warning otherwise.
+	RefuseClusterKinds bool
 	// AllowedUnsafeSysctls are sysctls beside the safe set; a name may end with *.
 	AllowedUnsafeSysctls []string
 	// ClusterDomain ends the full names of pods that have a subdomain; empty where it is not known.
 	ClusterDomain string
-	// Judge says what of a defaulted pod this machine does not take; nil takes all.
-	Judge func(pod *v1.Pod) manifests.Problems
+	// NodePorts are those that Services may name; the zero range has all.
+	NodePorts network.PortRange
+	// Judge says what of a defaulted pod this machine does not take; nil takes all. JudgeService does so of a Service.
+	Judge        func(pod *v1.Pod) manifests.Problems
+	JudgeService func(s *v1.Service) manifests.Problems
 }
 
 // judge adds to what is wrong with an object what this machine does not take of its pod. prefix is where the pod stands in the object.
@@ -95,14 +103,14 @@ func (d *decoder) errorAt(pos manifests.Position, path, message string) {
 func (d *decoder) documents(data []byte) {
 	data, err := inUTF8(data)
 	if err != nil {
-		d.syntaxError(err)
+		d.syntaxError(err, data)
 		return
 	}
 	if !utf8.Valid(data) {
 		d.errorAt(manifests.Position{}, "", "cannot be read as YAML or JSON: it is not text in UTF-8")
 		return
 	}
-	if message := measure(data).tooLarge(); message != "" {
+	if message := tooLarge(extent.Measure(data)); message != "" {
 		d.errorAt(manifests.Position{}, "", message)
 		return
 	}
@@ -119,7 +127,7 @@ func (d *decoder) documents(data []byte) {
 			break
 		}
 		if err != nil {
-			d.syntaxError(err)
+			d.syntaxError(err, data)
 			return
 		}
 		if len(doc.Content) == 0 || isNull(doc.Content[0]) {
@@ -130,7 +138,7 @@ func (d *decoder) documents(data []byte) {
 			d.errorAt(at(deep), "", fmt.Sprintf("its lists and objects are nested more than %d deep", maxDepth))
 			continue
 		}
-		d.object(doc.Content[0], "")
+		d.object(doc.Content[0], "", "", "")
 	}
 	if !found {
 		d.errorAt(manifests.Position{}, "", "the file holds no object; to stop its pods delete the file")
@@ -139,17 +147,22 @@ func (d *decoder) documents(data []byte) {
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
-func (d *decoder) syntaxError(err error) {
+func (d *decoder) syntaxError(err error, data []byte) {
 	pos := manifests.Position{}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		pos.Line, _ = strconv.Atoi(m[1])
 		pos.Column = 1
 	}
-	d.errorAt(pos, "", "cannot be read as YAML or JSON: "+err.Error())
+	message := "cannot be read as YAML or JSON: " + err.Error()
+	if hint := kindsof.Templated(data); hint != "" {
+		message += "; " + hint
+	}
+	d.errorAt(pos, "", message)
 }
 
-// object decodes one document or one item of a List. path is where it stands inside the document.
-func (d *decoder) object(node *yaml.Node, path string) {
+// object decodes one document or one item of a List. path is where it stands inside the document; apiVersion and kind are those of a list's
+// items, which need not say them.
+func (d *decoder) object(node *yaml.Node, path, apiVersion, kind string) {
 	node = resolve(node)
 	if d.objects++; d.objects > maxObjects || d.over() || d.problems.full() {
 		if d.objects == maxObjects+1 {
@@ -161,22 +174,33 @@ func (d *decoder) object(node *yaml.Node, path string) {
 		d.errorAt(at(node), path, "expected an object with apiVersion and kind, found "+describe(node))
 		return
 	}
-	apiVersion, kind := scalar(node, "apiVersion"), scalar(node, "kind")
+	if said, name := scalar(node, "apiVersion"), scalar(node, "kind"); said != "" || name != "" {
+		apiVersion, kind = said, name
+	} else if kind != "" {
+		word := func(s string) *yaml.Node {
+			return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Line: node.Line, Column: node.Column}
+		}
+		node.Content = append([]*yaml.Node{word("apiVersion"), word(apiVersion), word("kind"), word(kind)}, node.Content...)
+	}
+	item, list := strings.CutSuffix(kind, "List")
+	list = list && (apiVersion == "v1" && item == "" || kinds[apiVersion+"/"+item] != nil)
 	switch {
 	case kinds[apiVersion+"/"+kind] != nil:
 		kinds[apiVersion+"/"+kind](d, node, path)
-	case apiVersion == "v1" && (kind == "List" || kind == "PodList") && path != "":
+	case list && path != "":
 		d.errorAt(at(node), path, "a List cannot stand inside a List")
-	case apiVersion == "v1" && (kind == "List" || kind == "PodList"):
-		d.decodeList(node, path)
+	case list && item == "":
+		d.decodeList(node, path, "", "")
+	case list:
+		d.decodeList(node, path, apiVersion, item)
 	case apiVersion == "" || kind == "":
-		d.errorAt(at(node), path, `apiVersion and kind are required; a pod has "apiVersion: v1" and "kind: Pod"`)
+		d.errorAt(at(node), path, missing(node, apiVersion, kind))
 	default:
-		d.errorAt(at(child(node, "kind")), join(path, "kind"), unknownKind(apiVersion, kind))
+		d.otherKind(node, path, apiVersion, kind)
 	}
 }
 
-func (d *decoder) decodeList(node *yaml.Node, path string) {
+func (d *decoder) decodeList(node *yaml.Node, path, apiVersion, kind string) {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], resolve(node.Content[i+1])
 		switch key.Value {
@@ -187,7 +211,7 @@ func (d *decoder) decodeList(node *yaml.Node, path string) {
 				continue
 			}
 			for j, item := range value.Content {
-				d.object(item, fmt.Sprintf("%s[%d]", join(path, "items"), j))
+				d.object(item, fmt.Sprintf("%s[%d]", join(path, "items"), j), apiVersion, kind)
 			}
 		default:
 			d.errorAt(at(key), join(path, key.Value), `unknown field in a List; it has "items"`)
@@ -195,14 +219,19 @@ func (d *decoder) decodeList(node *yaml.Node, path string) {
 	}
 }
 
+// walker makes one for an object of the file. The bounds hold for the whole file.
+func (d *decoder) walker(node *yaml.Node) *walker {
+	w := newWalker(d.file, d.opts, node)
+	w.problems, w.spent, w.began = &d.problems, &d.spent, d.nodes
+	return w
+}
+
 // decodeInto walks the node as the type of object, a pointer to a struct, and fills that. It returns nil when there are
 // errors, which it reports, and otherwise the walker, which knows where fields stand.
 func (d *decoder) decodeInto(node *yaml.Node, path string, object any) *walker {
-	w := newWalker(d.file, d.opts, node)
+	w := d.walker(node)
 	_, w.secret = object.(*v1.Secret)
 	before := d.problems.errors
-	w.problems, w.spent = &d.problems, &d.spent // the bounds hold for the whole file
-	w.began = d.nodes
 	tree := w.value(node, reflect.TypeOf(object).Elem(), path)
 	if d.problems.errors > before {
 		return nil
@@ -229,7 +258,7 @@ func (d *decoder) report(w *walker, path string, found manifests.Problems) {
 
 // unique reports a second object of the same kind and name in the file.
 func (d *decoder) unique(kind string, object metav1.Object, node *yaml.Node) bool {
-	key := kind + " " + object.GetNamespace() + "/" + object.GetName()
+	key := kind + " " + strings.TrimPrefix(object.GetNamespace()+"/"+object.GetName(), "/")
 	if first, ok := d.seen[key]; ok {
 		d.errorAt(at(node), "metadata.name", fmt.Sprintf("%s%s is already defined at line %d", strings.ToLower(key[:1]), key[1:], first.Line))
 		return false

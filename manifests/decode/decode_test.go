@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -26,7 +27,7 @@ func TestGolden(t *testing.T) {
 	}
 	tried := 0
 	for _, file := range files {
-		if strings.HasSuffix(file, ".golden") {
+		if strings.HasSuffix(file, ".golden") || strings.HasSuffix(file, ".txt") { // of TestWildManifests
 			continue
 		}
 		tried++
@@ -48,6 +49,9 @@ func TestGolden(t *testing.T) {
 				all := map[string]any{"pods": contents.Pods, "warnings": problems}
 				if objects := (manifests.Contents{ConfigMaps: contents.ConfigMaps, Secrets: contents.Secrets}); len(objects.ConfigMaps)+len(objects.Secrets) > 0 {
 					all["objects"] = objects
+				}
+				if objects := json.RawMessage(served(t, &contents)); string(objects) != "[]" {
+					all["served"] = objects
 				}
 				out, err := yaml.Marshal(all)
 				if err != nil {
@@ -99,6 +103,9 @@ func TestProblems(t *testing.T) {
 		{"    resources: {limits: {nvidia.com/gpu: 1}}", ""},
 		{"    resources: {limits: {nvidia.com/gpu: 500m}}", "is not a whole number of devices"},
 		{"    resources: {limits: {disk: 1}}", "this resource is not implemented"},
+		{"    resources: {limits: {mem: 1Gi}}", "there is no such resource; it is called memory"},
+		{"    resources: {limits: {cpus: 1}}", "there is no such resource; it is called cpu"},
+		{"    resources: {limits: {cpu: 100mi}}", `did you mean "100m"?`},
 		{"    volumeMounts: [{name: dat, mountPath: /d}]\n  volumes: [{name: data}]", `there is no volume "dat"; did you mean "data"?`},
 		{"    volumeMounts: [{name: data, mountPath: /d}, {name: data, mountPath: /d/}]\n  volumes: [{name: data}]", "already used by another mount"},
 		{"    volumeMounts: [{name: data, mountPath: /d, subPath: x}]\n  volumes: [{name: data}]", ""},
@@ -206,13 +213,22 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("pods and errors at once: %v", problems)
 		}
 		if reflect.DeepEqual(contents, manifests.Contents{}) && len(problems.Errors()) == 0 {
-			// An empty List is the only text without objects and without an error.
-			if !strings.Contains(string(data), "List") {
+			// An empty List, and what only a cluster serves, are the only texts without objects and without an error.
+			if !strings.Contains(string(data), "List") && !strings.Contains(problems.Error(), " is not used: ") {
 				t.Error("neither objects nor errors")
 			}
 		}
 		for _, pod := range contents.Pods {
 			again(t, pod)
+		}
+		roundTrip(t, contents)
+		set := manifests.NewSet(nil)
+		set.Put("f.yaml", contents, problems, time.Unix(1e9, 0))
+		s := set.Snapshot(time.Unix(1e9, 0))
+		for _, c := range s.Served() {
+			if len(c.Services) != len(s.Services) || len(c.Endpoints) != len(s.Endpoints) || len(c.NetworkPolicies) != len(s.NetworkPolicies) {
+				t.Errorf("of one file %+v is kept", c)
+			}
 		}
 	})
 }
@@ -235,5 +251,100 @@ func again(t *testing.T, pod *v1.Pod) {
 	}
 	if string(second) != string(data) {
 		t.Errorf("changed:\n%s\n%s", data, second)
+	}
+}
+
+// Of a key that stands twice the last one counts, where that is allowed at all.
+func TestDuplicateKeys(t *testing.T) {
+	twice := "apiVersion: v1\nkind: Pod\nmetadata: {name: x, name: z, labels: {a: b, a: c}}\nspec:\n  containers: [{name: c, image: i}]\n  hostNetwork: true\n  hostNetwork: false\n"
+	_, problems := Decode("x.yaml", []byte(twice), Options{})
+	if len(problems.Errors()) != 3 || !strings.Contains(problems.Error(), "x.yaml:7:3: spec.hostNetwork: duplicate key; it is already set at line 6") {
+		t.Errorf("strictly: %v", problems)
+	}
+	annotated := strings.Replace(twice, "metadata: {", "metadata: {annotations: {solopod.io/unknown-fields: warn}, ", 1)
+	for name, c := range map[string]struct {
+		text string
+		opts Options
+	}{"setting": {twice, Options{WarnUnknownFields: true}}, "annotation": {annotated, Options{}}} {
+		contents, problems := Decode("x.yaml", []byte(c.text), c.opts)
+		if len(problems.Errors()) > 0 || len(problems) != 3 || len(contents.Pods) != 1 {
+			t.Fatalf("%s: %v", name, problems)
+		}
+		if pod := contents.Pods[0]; pod.Name != "z" || pod.Labels["a"] != "c" || pod.Spec.HostNetwork {
+			t.Errorf("%s: the last one does not count: %+v", name, pod.ObjectMeta)
+		}
+		if !strings.Contains(problems.Error(), "x.yaml:7:3: warning: spec.hostNetwork: duplicate key; the one at line 6 has no effect") {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+	// Two objects without a line between them.
+	joined := minimal + strings.Replace(minimal, "name: x", "name: z", 1)
+	if _, problems := Decode("x.yaml", []byte(joined), Options{}); !strings.Contains(problems.Error(), "is a line with --- missing between two objects?") {
+		t.Errorf("joined: %v", problems)
+	}
+	if _, problems := Decode("x.yaml", []byte(minimal+"apiVersion: networking.k8s.io/v1\nkind: Ingress\n"), Options{}); len(problems.Errors()) != 2 {
+		t.Errorf("joined to what is left out: %v", problems)
+	}
+}
+
+// Objects that only a cluster serves are left out, or refused; the others of the file are used.
+func TestClusterKinds(t *testing.T) {
+	const role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, namespace: n}\nrules: [{verbs: [get]}]\n"
+	for name, c := range map[string]struct {
+		text string
+		pods int
+		line int
+	}{
+		"beside a pod": {role + "---\n" + minimal, 1, 2},
+		"alone":        {role, 0, 2},
+		"in a list":    {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: r, namespace: n}}\n", 0, 4},
+		"as JSON":      {`{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r", "namespace": "n"}}`, 0, 1},
+	} {
+		contents, problems := Decode("x.yaml", []byte(c.text), Options{})
+		if len(problems) != 1 || !problems[0].Warning || problems[0].Control != "clusterKinds/Role" || problems[0].Line != c.line || len(contents.Pods) != c.pods {
+			t.Errorf("%s: %d pods, %+v", name, len(contents.Pods), problems)
+		}
+		if want := "Role n/r is not used: there is no API server to talk to"; len(problems) > 0 && problems[0].Message != want {
+			t.Errorf("%s: %s", name, problems[0].Message)
+		}
+		_, problems = Decode("x.yaml", []byte(c.text), Options{RefuseClusterKinds: true})
+		if len(problems.Errors()) != 1 || problems[0].Control != "clusterKinds/Role" || !strings.Contains(problems[0].Message, "clusterKinds: refuse") {
+			t.Errorf("refused, %s: %+v", name, problems)
+		}
+	}
+	// A slip of the pen is no kind of a cluster's.
+	for _, kind := range []string{"Deploymnt", "deployment", "Config"} {
+		if _, problems := Decode("x.yaml", []byte("apiVersion: v1\nkind: "+kind+"\nmetadata: {name: d}\n"), Options{}); len(problems.Errors()) != 1 {
+			t.Errorf("%s: %v", kind, problems)
+		}
+	}
+	// Many of them are bounded, and what is in their names stays on its line.
+	_, problems := Decode("x.yaml", []byte(strings.Repeat("apiVersion: a.b/v1\nkind: X\nmetadata: {name: \"a\\nb\\e[2J\"}\n---\n", 300)), Options{})
+	if len(problems) != maxProblems+1 || len(problems.Errors()) > 0 || strings.ContainsAny(problems[0].Message, "\n\x1b") {
+		t.Errorf("%d problems, %q", len(problems), problems[0].Message)
+	}
+}
+
+// Lists of one kind, as the API gives them, hold objects that do not say their kind.
+func TestListsOfOneKind(t *testing.T) {
+	item := "{metadata: {name: a}, spec: {containers: [{name: c, image: i}]}}"
+	contents, problems := Decode("x.yaml", []byte("apiVersion: v1\nkind: PodList\nmetadata: {resourceVersion: \"1\"}\nitems: ["+item+", "+strings.Replace(item, "name: a", "name: b", 1)+"]\n"), Options{})
+	if len(problems) > 0 || len(contents.Pods) != 2 || contents.Pods[1].Kind != "Pod" || contents.Pods[1].APIVersion != "v1" {
+		t.Errorf("%d pods, %v", len(contents.Pods), problems)
+	}
+	contents, problems = Decode("x.yaml", []byte("apiVersion: v1\nkind: ConfigMapList\nitems:\n- {metadata: {name: a}, data: {b: c}}\n- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n"), Options{})
+	if len(problems) > 0 || len(contents.ConfigMaps) != 1 || len(contents.Secrets) != 1 {
+		t.Errorf("%+v, %v", contents, problems)
+	}
+	for text, says := range map[string]string{
+		"apiVersion: v1\nkind: List\nitems: [" + item + "]":                                           "items[0]: apiVersion and kind are required",
+		"apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: PodList, items: []}]":             "a List cannot stand inside a List",
+		"apiVersion: apps/v1\nkind: DeploymntList\nitems: []":                                         "unknown kind",
+		"apiVersion: networking.k8s.io/v1\nkind: IngressList\nitems: [{metadata: {name: a}}]":         "warning: kind: IngressList is not used",
+		"apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}, spec: {containers: [], x: 1}}]": "items[0].spec.x: unknown field",
+	} {
+		if _, problems := Decode("x.yaml", []byte(text+"\n"), Options{}); !strings.Contains(problems.Error(), says) {
+			t.Errorf("%s: %v", text, problems)
+		}
 	}
 }

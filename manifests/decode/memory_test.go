@@ -42,7 +42,21 @@ var costly = map[string]func() string{
 		return podHead + "  containers:\n  - name: c\n    image: i\n    volumeMounts:\n" + numbered("    - {name: v%d}\n", 12_000) + "  volumes:\n" + numbered("  - {name: w%d}\n", 12_000)
 	},
 	"replicas": func() string {
-		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec:\n  replicas: 64\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n      containers:\n      - name: c\n        image: i\n        env:\n" + strings.Repeat("        - {name: A}\n", 20_000)
+		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec:\n  replicas: 64\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n      containers:\n      - name: c\n        image: i\n        env:\n" + strings.Repeat("        - {name: A}\n", 20_000)
+	},
+	"ports": func() string {
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec:\n  ports:\n" + numbered("  - {port: %d}\n", 24_000)
+	},
+	"addresses": func() string {
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec:\n  ports: [{port: 1}]\n  externalIPs:\n" + numbered("  - 2001:db8::%d\n", 49_000)
+	},
+	"subsets": func() string {
+		return "apiVersion: v1\nkind: Endpoints\nmetadata:\n  name: x\n  labels:\n" + numbered("    l%d: v\n", 9_000) +
+			"subsets:\n" + strings.Repeat("- addresses: [{ip: 192.0.2.1}]\n", 16_000)
+	},
+	"peers": func() string {
+		return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec:\n  ingress:\n" +
+			strings.Repeat("  - from: [{podSelector: {matchLabels: {a: b c}}}]\n", 9_000)
 	},
 	"block":    func() string { return podHead + "  hostname: |\n" + strings.Repeat("    abcd, ef: gh\n", 246_000) },
 	"plain":    func() string { return podHead + "  hostname: " + strings.Repeat("abcd ", 830_000) },

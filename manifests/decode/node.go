@@ -47,7 +47,7 @@ func isEmpty(node *yaml.Node) bool {
 // isOldBoolean: words that YAML 1.1, and so Kubernetes, reads as true or false when they are not quoted.
 func isOldBoolean(s string) bool {
 	switch s {
-	case "yes", "Yes", "YES", "on", "On", "ON", "no", "No", "NO", "off", "Off", "OFF":
+	case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF":
 		return true
 	}
 	return false
@@ -56,6 +56,9 @@ func isOldBoolean(s string) bool {
 func describe(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:
+		if len(node.Content) > 0 && node.Content[0].Kind == yaml.MappingNode && node.Content[0].Line == node.Line {
+			return "an object whose key is an object, like {{ ... }} of a template, which is to be rendered first"
+		}
 		return "an object"
 	case yaml.SequenceNode:
 		return "a list"
@@ -85,7 +88,7 @@ func child(node *yaml.Node, name string) *yaml.Node {
 	if node.Kind != yaml.MappingNode {
 		return nil
 	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
+	for i := len(node.Content) - 2; i >= 0; i -= 2 { // of a key that stands twice the last one counts
 		if node.Content[i].Value == name {
 			return node.Content[i+1]
 		}
@@ -112,7 +115,7 @@ func (w *walker) pairs(node *yaml.Node, path string) []pair { return w.merge(nod
 // merge is pairs for a mapping that may be merged into others, left deep at most: it could be merged into itself.
 func (w *walker) merge(node *yaml.Node, path string, left int) []pair {
 	var out []pair
-	seen := map[string]int{}
+	seen := map[string]int{} // where a key stands in out
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		switch {
@@ -121,10 +124,13 @@ func (w *walker) merge(node *yaml.Node, path string, left int) []pair {
 			w.report(key, path, "a key must be a string, found "+describe(resolve(key)), false)
 		case len(key.Value) > maxKey:
 			w.report(key, path, fmt.Sprintf("a key has more than %d bytes", maxKey), false)
-		case seen[key.Value] > 0:
-			w.report(key, join(path, key.Value), fmt.Sprintf("duplicate key; it is already set at line %d", seen[key.Value]), false)
 		default:
-			seen[key.Value] = max(key.Line, 1)
+			if first, twice := seen[key.Value]; twice {
+				w.duplicate(key, path, out[first].key.Line)
+				out[first] = pair{key, value} // the last one counts, as for the kubelet
+				continue
+			}
+			seen[key.Value] = len(out)
 			out = append(out, pair{key, value})
 		}
 	}
@@ -141,13 +147,25 @@ func (w *walker) merge(node *yaml.Node, path string, left int) []pair {
 			continue
 		}
 		for _, p := range w.merge(merged, path, left-1) {
-			if seen[p.key.Value] == 0 {
-				seen[p.key.Value] = max(p.key.Line, 1)
+			if _, twice := seen[p.key.Value]; !twice {
+				seen[p.key.Value] = len(out)
 				out = append(out, p)
 			}
 		}
 	}
 	return out
+}
+
+// duplicate reports a key that stands twice in a mapping, the first time at a line.
+func (w *walker) duplicate(key *yaml.Node, path string, line int) {
+	switch {
+	case w.warnUnknown:
+		w.report(key, join(path, key.Value), fmt.Sprintf("duplicate key; the one at line %d has no effect", line), true)
+	case path == "" && (key.Value == "apiVersion" || key.Value == "kind"):
+		w.report(key, key.Value, fmt.Sprintf("duplicate key; it is already set at line %d: is a line with --- missing between two objects?", line), false)
+	default:
+		w.report(key, join(path, key.Value), fmt.Sprintf("duplicate key; it is already set at line %d", line), false)
+	}
 }
 
 func merges(node *yaml.Node) []*yaml.Node {

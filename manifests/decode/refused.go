@@ -11,8 +11,6 @@ const (
 
 // refusedFields: Type.field -> what to do instead.
 var refusedFields = flatten([]fieldRow{
-	{"ObjectMeta", "generateName", "a manifest's pod needs a name of its own: set metadata.name"},
-
 	{"PodSpec", "ephemeralContainers", "ephemeral containers cannot stand in a manifest, in Kubernetes neither"},
 	{"PodSpec", "readinessGates", "nobody would set the condition without an API server, and the pod would never be ready; remove it"},
 	{"PodSpec", "resourceClaims", noDRA},

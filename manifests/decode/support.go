@@ -22,7 +22,7 @@ const (
 	notKnown    = "this field is newer than this version of Solopod; remove it"
 	onlyCluster = "only a cluster gives it a meaning"
 	noScheduler = "there is no scheduler; every pod of the directory runs on this machine"
-	atOnce      = "all pods are started, and replaced after an edit, at once"
+	oneMachine  = "there is one machine; all endpoints are equally near"
 	noAPIServer = "there is no API server to talk to"
 )
 
@@ -54,16 +54,9 @@ var fieldsWithoutEffect = map[string]string{
 	"StatefulSetSpec.revisionHistoryLimit": "",
 	"DaemonSetSpec.revisionHistoryLimit":   "",
 
-	"DeploymentSpec.strategy":                              atOnce,
-	"DeploymentSpec.minReadySeconds":                       atOnce,
-	"DeploymentSpec.progressDeadlineSeconds":               atOnce,
-	"ReplicaSetSpec.minReadySeconds":                       atOnce,
-	"StatefulSetSpec.podManagementPolicy":                  atOnce,
-	"StatefulSetSpec.updateStrategy":                       atOnce,
-	"StatefulSetSpec.minReadySeconds":                      atOnce,
+	"ReplicaSetSpec.minReadySeconds":                       "the pods of a ReplicaSet are replaced at once; a Deployment waits for them",
+	"StatefulSetSpec.podManagementPolicy":                  "all pods are started at once",
 	"StatefulSetSpec.persistentVolumeClaimRetentionPolicy": "claims stay until they are removed by command",
-	"DaemonSetSpec.updateStrategy":                         atOnce,
-	"DaemonSetSpec.minReadySeconds":                        atOnce,
 	"JobSpec.selector":                                     "a Job's pods are known by name",
 	"JobSpec.manualSelector":                               "a Job's pods are known by name",
 	"JobSpec.podReplacementPolicy":                         "a pod is replaced when it has failed",
@@ -71,7 +64,7 @@ var fieldsWithoutEffect = map[string]string{
 
 	"PodSecurityContext.seLinuxChangePolicy": "files of volumes are labelled one by one, and only where they need it",
 
-	"PersistentVolumeClaimSpec.accessModes":               "every claim is a directory of this machine",
+	"PersistentVolumeClaimSpec.accessModes":               "", // there must be some, and on one machine they mean the same
 	"PersistentVolumeClaimSpec.volumeMode":                "every claim is a directory of this machine",
 	"PersistentVolumeClaimSpec.volumeName":                "every claim is a directory of this machine",
 	"PersistentVolumeClaimSpec.volumeAttributesClassName": "every claim is a directory of this machine",
@@ -79,6 +72,7 @@ var fieldsWithoutEffect = map[string]string{
 	"ObjectMeta.creationTimestamp":                        "",
 	"ObjectMeta.resourceVersion":                          "",
 	"ObjectMeta.generation":                               "",
+	"ObjectMeta.generateName":                             "",
 	"ObjectMeta.selfLink":                                 "",
 	"ObjectMeta.managedFields":                            "",
 	"ObjectMeta.ownerReferences":                          onlyCluster,
@@ -96,7 +90,19 @@ var fieldsWithoutEffect = map[string]string{
 	"PodSpec.serviceAccountName":                          noAPIServer,
 	"PodSpec.serviceAccount":                              noAPIServer,
 	"PodSpec.automountServiceAccountToken":                noAPIServer,
-	"PodSpec.enableServiceLinks":                          onlyCluster,
+
+	"Service.status":                  "",
+	"ServiceSpec.healthCheckNodePort": "no load balancer asks which machine has endpoints, for there is one machine",
+	"ServiceSpec.trafficDistribution": oneMachine,
+	"EndpointAddress.nodeName":        oneMachine,
+	"EndpointAddress.targetRef":       "",
+	"Endpoint.targetRef":              "",
+	"Endpoint.deprecatedTopology":     oneMachine,
+	"Endpoint.nodeName":               oneMachine,
+	"Endpoint.zone":                   oneMachine,
+	"Endpoint.hints":                  oneMachine,
+	"Namespace.spec":                  "",
+	"Namespace.status":                "",
 }
 
 // supportOf looks a field up by the Go type that declares it.
@@ -122,9 +128,8 @@ func insideIgnored(owner string) bool {
 	switch owner {
 	case "Affinity", "NodeAffinity", "PodAffinity", "PodAntiAffinity", "NodeSelector", "NodeSelectorTerm",
 		"NodeSelectorRequirement", "PreferredSchedulingTerm", "PodAffinityTerm", "WeightedPodAffinityTerm", "Toleration",
-		"TopologySpreadConstraint", "PodSchedulingGate", "DeploymentStrategy", "RollingUpdateDeployment", "StatefulSetUpdateStrategy",
-		"RollingUpdateStatefulSetStrategy", "StatefulSetPersistentVolumeClaimRetentionPolicy", "DaemonSetUpdateStrategy", "RollingUpdateDaemonSet",
-		"JobSchedulingConfiguration", "OwnerReference",
+		"TopologySpreadConstraint", "PodSchedulingGate", "StatefulSetPersistentVolumeClaimRetentionPolicy",
+		"JobSchedulingConfiguration", "OwnerReference", "ObjectReference", "EndpointHints", "ForZone", "ForNode", "NamespaceSpec",
 		"ManagedFieldsEntry":
 		return true
 	}

@@ -14,6 +14,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // reachable lists the fields, as Type.field, that a pod's manifest can hold, but for those inside of fields that are refused or
@@ -155,4 +157,6 @@ func documentation(fields map[string]supportKind) string {
 // decodedTypes are the kinds that a file can hold.
 var decodedTypes = []reflect.Type{reflect.TypeFor[v1.Pod](), reflect.TypeFor[v1.ConfigMap](), reflect.TypeFor[v1.Secret](), reflect.TypeFor[v1.PersistentVolumeClaim](),
 	reflect.TypeFor[appsv1.Deployment](), reflect.TypeFor[appsv1.ReplicaSet](), reflect.TypeFor[appsv1.StatefulSet](), reflect.TypeFor[appsv1.DaemonSet](),
-	reflect.TypeFor[batchv1.Job](), reflect.TypeFor[batchv1.CronJob]()}
+	reflect.TypeFor[batchv1.Job](), reflect.TypeFor[batchv1.CronJob](),
+	reflect.TypeFor[v1.Service](), reflect.TypeFor[v1.Endpoints](), reflect.TypeFor[discoveryv1.EndpointSlice](), //nolint:staticcheck // Endpoints are deprecated, and much used
+	reflect.TypeFor[networkingv1.NetworkPolicy](), reflect.TypeFor[v1.Namespace]()}

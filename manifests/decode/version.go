@@ -3,7 +3,6 @@ package decode
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -12,7 +11,7 @@ import (
 
 // declare notes an object of the file, and the version that it says the file has.
 func (d *decoder) declare(w *walker, path, kind string, object metav1.Object) {
-	d.contents.Declared = append(d.contents.Declared, strings.ToLower(kind)+"/"+object.GetNamespace()+"/"+object.GetName())
+	d.contents.Declared = append(d.contents.Declared, manifests.ObjectName(kind, object))
 	text, ok := object.GetAnnotations()[manifests.VersionAnnotation]
 	if !ok {
 		return

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/solopod/solopod/manifests"
-	"github.com/solopod/solopod/manifests/spelling"
+	"github.com/solopod/solopod/manifests/habits"
 )
 
 // walker compares a YAML tree with the Go type that it should become. It reports every difference with its place, and
@@ -30,6 +30,8 @@ type walker struct {
 	secret    bool
 	positions map[string]manifests.Position
 	problems  *problemList
+	// inside are the objects around the value that is looked at, the outermost first.
+	inside []enclosing
 	*spent
 	began int // what was spent before
 }
@@ -66,6 +68,8 @@ var (
 	quantityType    = reflect.TypeFor[resource.Quantity]()
 	intOrStringType = reflect.TypeFor[intstr.IntOrString]()
 	timeType        = reflect.TypeFor[metav1.Time]()
+	selectorType    = reflect.TypeFor[metav1.LabelSelector]()
+	metaType        = reflect.TypeFor[metav1.ObjectMeta]()
 )
 
 // clustersOwn are types whose values are written by a cluster; they say nothing about what should run.
@@ -74,6 +78,7 @@ var clustersOwn = map[reflect.Type]bool{
 	reflect.TypeFor[v1.PersistentVolumeClaimStatus](): true,
 	reflect.TypeFor[appsv1.DeploymentStatus]():        true, reflect.TypeFor[appsv1.ReplicaSetStatus](): true,
 	reflect.TypeFor[appsv1.StatefulSetStatus](): true, reflect.TypeFor[appsv1.DaemonSetStatus](): true,
+	reflect.TypeFor[v1.ServiceStatus](): true, reflect.TypeFor[v1.NamespaceStatus](): true,
 	reflect.TypeFor[batchv1.JobStatus](): true, reflect.TypeFor[batchv1.CronJobStatus](): true,
 }
 
@@ -133,11 +138,13 @@ func (w *walker) value(node *yaml.Node, t reflect.Type, path string) any {
 // object walks a struct's fields, those of embedded structs included.
 func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
 	if node.Kind != yaml.MappingNode {
-		w.report(node, path, "expected an object, found "+w.describe(node), false)
+		w.report(node, path, "expected an object, found "+w.describe(node)+w.asObject(node, t), false)
 		return nil
 	}
 	fields := fieldsOf(t)
 	out := map[string]any{}
+	w.inside = append(w.inside, enclosing{t, path})
+	defer func() { w.inside = w.inside[:len(w.inside)-1] }()
 	for _, pair := range w.pairs(node, path) {
 		if w.problems.full() {
 			return nil
@@ -146,7 +153,7 @@ func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
 		fieldPath := join(path, name)
 		f, ok := fields[name]
 		if !ok {
-			w.unknownField(pair.key, fieldPath, name, fields)
+			w.unknownField(pair.key, fieldPath, name, t)
 			continue
 		}
 		w.positions[fieldPath] = at(pair.key)
@@ -156,6 +163,9 @@ func (w *walker) object(node *yaml.Node, t reflect.Type, path string) any {
 		if v := w.value(pair.value, f.typ, fieldPath); v != nil {
 			out[name] = v
 		}
+	}
+	if from := child(node, "generateName"); t == metaType && path == "metadata" && from != nil && !isEmpty(from) && out["name"] == nil {
+		w.report(from, "metadata.generateName", "an object of a manifest needs a name of its own: set metadata.name", false)
 	}
 	return out
 }
@@ -172,21 +182,6 @@ func (w *walker) spend(node *yaml.Node, path string) bool {
 		return false
 	}
 	return true
-}
-
-func (w *walker) unknownField(key *yaml.Node, path, name string, fields map[string]field) {
-	known := make([]string, 0, len(fields))
-	for k := range fields {
-		known = append(known, k)
-	}
-	message := "unknown field"
-	if near := spelling.Nearest(name, known); near != "" {
-		message += fmt.Sprintf("; did you mean %q?", near)
-	}
-	if w.warnUnknown {
-		message += " (it has no effect)"
-	}
-	w.report(key, path, message, w.warnUnknown)
 }
 
 // admitted applies the table of supported fields. A refused field that holds an empty value says nothing and passes.
@@ -218,6 +213,10 @@ func (w *walker) dictionary(node *yaml.Node, t reflect.Type, path string) any {
 	for _, pair := range w.pairs(node, path) {
 		entry := join(path, pair.key.Value)
 		w.positions[entry] = at(pair.key)
+		if name := pair.key.Value; (name == "matchLabels" || name == "matchExpressions") && t.Elem().Kind() == reflect.String && resolve(pair.value).Kind != yaml.ScalarNode {
+			w.report(pair.key, entry, "labels stand here themselves, without "+name, false)
+			continue
+		}
 		v := w.value(pair.value, t.Elem(), entry)
 		if v == nil && t.Elem().Kind() == reflect.String {
 			v = ""
@@ -231,7 +230,7 @@ func (w *walker) dictionary(node *yaml.Node, t reflect.Type, path string) any {
 
 func (w *walker) list(node *yaml.Node, t reflect.Type, path string) any {
 	if node.Kind != yaml.SequenceNode {
-		w.report(node, path, "expected a list, found "+w.describe(node)+`; a list's items start with "- "`, false)
+		w.report(node, path, "expected a list, found "+w.describe(node)+w.asList(node, t.Elem()), false)
 		return nil
 	}
 	out := make([]any, 0, len(node.Content))
@@ -304,20 +303,28 @@ func (w *walker) text(node *yaml.Node, path string) any {
 func (w *walker) boolean(node *yaml.Node, path string) any {
 	if node.Kind == yaml.ScalarNode && node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0 {
 		switch strings.ToLower(node.Value) {
-		case "true", "yes", "on":
+		case "true", "yes", "on", "y":
 			return true
-		case "false", "no", "off":
+		case "false", "no", "off", "n":
 			return false
 		}
 	}
-	w.report(node, path, "expected true or false, found "+w.describe(node), false)
+	message := "expected true or false, found " + w.describe(node)
+	if node.Kind == yaml.ScalarNode && node.Style != 0 && (node.Value == "true" || node.Value == "false") {
+		message += "; write it without quotes"
+	}
+	w.report(node, path, message, false)
 	return nil
 }
 
 func (w *walker) integer(node *yaml.Node, bits int, path string) any {
 	var n int64
 	if node.Kind != yaml.ScalarNode || node.Tag != "!!int" || node.Decode(&n) != nil {
-		w.report(node, path, "expected a whole number, found "+w.describe(node), false)
+		message := "expected a whole number, found " + w.describe(node)
+		if hint := habits.Number(node.Value); hint != "" && node.Kind == yaml.ScalarNode {
+			message += "; " + hint
+		}
+		w.report(node, path, message, false)
 		return nil
 	}
 	if bits == 32 && (n > math.MaxInt32 || n < math.MinInt32) {
@@ -334,7 +341,9 @@ func (w *walker) quantity(node *yaml.Node, path string) any {
 	}
 	if _, err := resource.ParseQuantity(node.Value); err != nil {
 		message := fmt.Sprintf("invalid quantity %q", node.Value)
-		if hint := quantityHint(node.Value); hint != "" {
+		if n, ok := strings.CutSuffix(strings.ToLower(node.Value), "mi"); ok && strings.HasSuffix(path, ".cpu") {
+			message += "; did you mean " + strconv.Quote(n+"m") + "?"
+		} else if hint := quantityHint(node.Value); hint != "" {
 			message += "; did you mean " + strconv.Quote(hint) + "?"
 		} else {
 			message += "; write a number with an optional suffix: m, k, M, G, Ki, Mi, Gi"

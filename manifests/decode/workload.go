@@ -1,13 +1,13 @@
 package decode
 
 import (
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/validate"
@@ -23,27 +23,47 @@ type replicated struct {
 	replicas, first int32
 	// change makes one of the pods what its kind wants.
 	change func(pod *v1.Pod)
+	// found is what is wrong with what the kind alone has.
+	found manifests.Problems
 }
 
 func (d *decoder) decodeDeployment(node *yaml.Node, path string) {
 	o := &appsv1.Deployment{}
-	if w := d.decodeInto(node, path, o); w != nil {
-		d.replicate(w, node, path, replicated{kind: "Deployment", meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: ptr.Deref(o.Spec.Replicas, 1)})
+	w := d.decodeInto(node, path, o)
+	if w == nil {
+		return
+	}
+	manifests.SetDeploymentDefaults(o)
+	r := replicated{kind: "Deployment", found: validate.Deployment(o), meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: *o.Spec.Replicas}
+	if d.replicate(w, node, path, r) {
+		d.contents.Deployments = append(d.contents.Deployments, o)
 	}
 }
 
 func (d *decoder) decodeReplicaSet(node *yaml.Node, path string) {
 	o := &appsv1.ReplicaSet{}
-	if w := d.decodeInto(node, path, o); w != nil {
-		d.replicate(w, node, path, replicated{kind: "ReplicaSet", meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: ptr.Deref(o.Spec.Replicas, 1)})
+	w := d.decodeInto(node, path, o)
+	if w == nil {
+		return
+	}
+	manifests.SetReplicaSetDefaults(o)
+	r := replicated{kind: "ReplicaSet", found: validate.ReplicaSet(o), meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: *o.Spec.Replicas}
+	if d.replicate(w, node, path, r) {
+		d.contents.ReplicaSets = append(d.contents.ReplicaSets, o)
 	}
 }
 
 // decodeDaemonSet: one pod, as there is one machine.
 func (d *decoder) decodeDaemonSet(node *yaml.Node, path string) {
 	o := &appsv1.DaemonSet{}
-	if w := d.decodeInto(node, path, o); w != nil {
-		d.replicate(w, node, path, replicated{kind: "DaemonSet", meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: 1})
+	w := d.decodeInto(node, path, o)
+	if w == nil {
+		return
+	}
+	manifests.SetDaemonSetDefaults(o)
+	r := replicated{kind: "DaemonSet", found: validate.DaemonSet(o), meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: 1}
+	if d.replicate(w, node, path, r) {
+		d.contents.DaemonSets = append(d.contents.DaemonSets, o)
 	}
 }
 
@@ -54,12 +74,17 @@ func (d *decoder) decodeStatefulSet(node *yaml.Node, path string) {
 	if w == nil {
 		return
 	}
-	r := replicated{kind: "StatefulSet", meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: ptr.Deref(o.Spec.Replicas, 1)}
+	manifests.SetStatefulSetDefaults(o)
+	r := replicated{kind: "StatefulSet", found: validate.StatefulSet(o), meta: &o.ObjectMeta, selector: o.Spec.Selector, template: &o.Spec.Template, replicas: *o.Spec.Replicas}
 	if o.Spec.Ordinals != nil {
 		r.first = o.Spec.Ordinals.Start
 	}
 	r.change = func(pod *v1.Pod) {
 		pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, o.Spec.ServiceName
+		// A claim takes precedence over the template's volume of its name (apps/v1, volumeClaimTemplates).
+		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
+			return slices.ContainsFunc(o.Spec.VolumeClaimTemplates, func(c v1.PersistentVolumeClaim) bool { return c.Name == v.Name })
+		})
 		for _, claim := range o.Spec.VolumeClaimTemplates {
 			pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: claim.Name, VolumeSource: v1.VolumeSource{
 				PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-" + pod.Name},
@@ -69,43 +94,60 @@ func (d *decoder) decodeStatefulSet(node *yaml.Node, path string) {
 			d.contents.Claims = append(d.contents.Claims, c)
 		}
 	}
-	d.replicate(w, node, path, r)
+	if d.replicate(w, node, path, r) {
+		d.contents.StatefulSets = append(d.contents.StatefulSets, o)
+	}
 }
 
-// replicate makes the pods of an object.
-func (d *decoder) replicate(w *walker, node *yaml.Node, path string, r replicated) {
-	manifests.SetNamespace(r.meta)
-	d.report(w, path, validate.Replicas(r.kind, r.meta, r.selector, r.template, r.replicas))
+// replicate makes the pods of an object, and says whether it is taken.
+func (d *decoder) replicate(w *walker, node *yaml.Node, path string, r replicated) bool {
+	r.found = append(r.found, validate.Replicas(r.kind, r.meta, r.selector, r.template, r.replicas)...)
+	d.report(w, path, r.found)
 	d.declare(w, path, r.kind, r.meta)
 	if !d.unique(r.kind, r.meta, node) {
-		return
+		return false
 	}
 	// Each copy costs what the first did.
 	if d.nodes += (w.nodes - w.began) * int(max(min(r.replicas, validate.MaxReplicas), 1)-1); d.over() {
 		d.errorAt(at(node), join(path, "spec.replicas"), "so many copies of so large a template are too much; use fewer replicas, or a smaller template")
-		return
+		return false
 	}
-	for i := range max(min(r.replicas, validate.MaxReplicas), 0) {
+	podOf := func(i int32) *v1.Pod {
 		pod := manifests.PodOf(r.template, r.meta, r.kind, r.meta.Name+"-"+strconv.Itoa(int(r.first+i)))
 		if r.change != nil {
 			r.change(pod)
 		}
-		d.addPod(w, node, path, pod, i == 0)
+		return pod
 	}
+	if r.replicas <= 0 { // the template is checked all the same
+		claims := len(d.contents.Claims)
+		d.checkPod(w, path, podOf(0), r)
+		d.contents.Claims = d.contents.Claims[:claims]
+	}
+	for i := range max(min(r.replicas, validate.MaxReplicas), 0) {
+		pod := podOf(i)
+		if i == 0 {
+			d.checkPod(w, path, pod, r)
+		} else {
+			manifests.SetDefaults(pod)
+			_ = validate.Pod(pod, d.opts.node()) // it brings names into their usual form; what is wrong was said of the first
+		}
+		if d.unique("Pod", pod, node) {
+			d.contents.Pods = append(d.contents.Pods, pod)
+		}
+	}
+	return true
 }
 
-// addPod takes a pod that was made from a template. Its problems are the template's, and are said once.
-func (d *decoder) addPod(w *walker, node *yaml.Node, path string, pod *v1.Pod, say bool) {
+// checkPod checks a pod that was made from a template, and gives it its defaults. Its problems are the template's, and are said once.
+func (d *decoder) checkPod(w *walker, path string, pod *v1.Pod, of replicated) {
 	manifests.SetDefaults(pod)
-	problems := validate.Pod(pod, d.opts.node())
-	if say {
-		problems = d.opts.judge(problems, "", pod)
-		for i := range problems {
-			problems[i].Path = "spec.template." + problems[i].Path
-		}
-		d.report(w, path, problems)
+	problems := d.opts.judge(validate.Pod(pod, d.opts.node()), "", pod)
+	if len(of.found.Errors()) > 0 {
+		problems = validate.WithoutNames(problems)
 	}
-	if d.unique("Pod", pod, node) {
-		d.contents.Pods = append(d.contents.Pods, pod)
+	for i := range problems {
+		problems[i].Path = "spec.template." + problems[i].Path
 	}
+	d.report(w, path, problems)
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -35,9 +36,9 @@ var controls = map[standards.CheckID]control{
 	"hostPathVolumes":            {"HostPath Volumes", volumeParts},
 	"hostPorts":                  {"Host Ports", hostPortParts},
 	"hostProbesAndHostLifecycle": {"Host Probes / Lifecycle Hooks", probeParts},
-	"appArmorProfile": {"AppArmor", both(annotations(v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix), inherited("appArmorProfile.type",
+	"appArmorProfile": {"AppArmor", both(annotations(v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix), withoutAnnotated(inherited("appArmorProfile.type",
 		func(c *v1.PodSecurityContext) bool { return c.AppArmorProfile != nil },
-		func(c *v1.SecurityContext) bool { return c.AppArmorProfile != nil }))},
+		func(c *v1.SecurityContext) bool { return c.AppArmorProfile != nil })))},
 	"seLinuxOptions":          {"SELinux", seLinuxParts},
 	"procMount":               {"/proc Mount Type", ofContainers("procMount")},
 	"seccompProfile_baseline": {"Seccomp", both(annotations("seccomp.security.alpha.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/"), seccompParts)},
@@ -129,6 +130,27 @@ func annotations(prefixes ...string) parts {
 				}
 			}
 		}
+	}
+}
+
+// withoutAnnotated leaves out the AppArmor profiles of containers that annotations give one: it has become their field by default, and is
+// judged where it stands.
+func withoutAnnotated(fields parts) parts {
+	return func(meta *metav1.ObjectMeta, spec *v1.PodSpec, yield part) {
+		changed := false
+		own := *spec
+		own.InitContainers, own.Containers = slices.Clone(spec.InitContainers), slices.Clone(spec.Containers)
+		eachContainer(&own, func(_ string, c *v1.Container) {
+			if _, ok := meta.Annotations[v1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix+c.Name]; ok && c.SecurityContext != nil {
+				without := *c.SecurityContext
+				without.AppArmorProfile = nil
+				c.SecurityContext, changed = &without, true
+			}
+		})
+		if changed {
+			spec = &own
+		}
+		fields(meta, spec, yield)
 	}
 }
 

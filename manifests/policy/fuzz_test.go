@@ -24,7 +24,7 @@ func FuzzJudge(f *testing.F) {
 		f.Add(text)
 	}
 	var r Rules
-	if err := yaml.UnmarshalStrict([]byte("{privileged: false, hostNamespaces: [], hostPorts: [{min: 80}], hostPaths: [{pathPrefix: /srv}], devices: [/dev/fuse], capabilities: [], registries: [docker.io], images: [team/**]}"), &r); err != nil {
+	if err := yaml.UnmarshalStrict([]byte("{privileged: false, hostNamespaces: [], hostPorts: [{min: 80}], serviceAddresses: [192.0.2.0/24], hostPaths: [{pathPrefix: /srv}], devices: [/dev/fuse], capabilities: [], registries: [docker.io], images: [team/**]}"), &r); err != nil {
 		f.Fatal(err)
 	}
 	level := func(name string, r Rules) *Policy {

@@ -1,4 +1,4 @@
-// Package policy says which pods a machine takes: by the Pod Security Standards of Kubernetes (PodSecurity), and by rules of its own
+// Package policy says which pods and Services a machine takes: by the Pod Security Standards of Kubernetes (PodSecurity), and by rules of its own
 // (Rules). It is pure; what is behind a path of the host is looked at when the volume is set up.
 package policy
 

@@ -19,8 +19,10 @@ type Rules struct {
 	Privileged *bool `json:"privileged,omitempty"`
 	// HostNamespaces are those of the host that pods may share: network, pid, ipc.
 	HostNamespaces []HostNamespace `json:"hostNamespaces,omitzero"`
-	// HostPorts are ranges of the host's ports that pods may take.
+	// HostPorts are ranges of the host's ports that pods may take, and Services.
 	HostPorts []PortRange `json:"hostPorts,omitzero"`
+	// ServiceAddresses are ranges of those that Services may name for themselves.
+	ServiceAddresses []string `json:"serviceAddresses,omitzero"`
 	// HostPaths are the directories and files of the host that pods may mount.
 	HostPaths []HostPath `json:"hostPaths,omitzero"`
 	// Devices are those that pods may have: a path, of the device or a directory above it, or the kind of CDI devices as
@@ -143,6 +145,9 @@ func readRules(r Rules) (Rules, error) {
 			return r, fmt.Errorf("capabilities[%d] is a name like NET_ADMIN, not %q", i, c)
 		}
 	}
+	if err := checkServiceAddresses(r.ServiceAddresses); err != nil {
+		return r, err
+	}
 	return readImages(r)
 }
 
@@ -210,7 +215,7 @@ func hostNamespaces(spec *v1.PodSpec) (out []shared) {
 func (r *Rules) judgeContainer(f *finding, at string, c *v1.Container) {
 	r.judgeImage(f, at+".image", c.Image)
 	for i, p := range c.Ports {
-		if p.HostPort != 0 && r.HostPorts != nil && !slices.ContainsFunc(r.HostPorts, func(a PortRange) bool { return a.Min <= p.HostPort && p.HostPort <= a.Max }) {
+		if p.HostPort != 0 && !r.takesPort(p.HostPort) {
 			f.forbid("hostPorts", fmt.Sprintf("%s.ports[%d].hostPort", at, i), "host port %d is none of those that pods may take", p.HostPort)
 		}
 	}

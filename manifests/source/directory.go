@@ -46,11 +46,20 @@ func NewDirectory(path string, opts decode.Options, known []manifests.Desired, u
 		names = append(names, k.File)
 	}
 	d.watcher = watch.New(watch.Options[document]{
-		Dir: d.path, Wanted: isManifest, Trust: checkWritable,
+		Dir: d.path, Wanted: IsManifest, Trust: checkWritable,
 		Known: names, Load: d.load, Apply: d.apply,
 	})
 	d.changes = newChanges(d.set.Snapshot(time.Now()))
 	return d
+}
+
+// Recall has what files said of Services and networks in an earlier run (Snapshot.Served) stay until they are read. It is called before Run and Tell.
+func (d *Directory) Recall(said map[string]manifests.Contents) {
+	d.set.Recall(said)
+	for name := range said {
+		d.watcher.Know(name)
+	}
+	d.changes = newChanges(d.set.Snapshot(time.Now()))
 }
 
 // RequireSignatures has no file used that is not signed. It is called before Run.
@@ -106,26 +115,11 @@ func (d *Directory) load(f *watch.File) (document, error) {
 	if !f.Unchanged() {
 		return document{}, watch.ErrBeingWritten
 	}
-	out, err := d.signing.decode(f.Name(), name, data, func() document { return decodeTrusted(name, f, data, d.opts) })
+	out, err := d.signing.decode(f.Name(), name, data, func() document { return decodeFile(name, f.Name(), f.Info, data, d.opts, asDaemon) })
 	signer := out.origin.Signer
 	out.origin, out.secret = originOf(f.Info), bytes.Contains(data, []byte("Secret"))
 	out.origin.Signer = signer
 	return out, err
-}
-
-// decodeTrusted decodes what a file of a manifests directory holds, if none but those who may can write it, and read its Secrets.
-// name is the file's in problems.
-func decodeTrusted(name string, f *watch.File, data []byte, opts decode.Options) document {
-	if err := checkWritable(f.Name(), f.Info); err != nil {
-		return document{problems: manifests.Problems{{File: name, Message: err.Error()}}}
-	}
-	contents, problems := decode.Decode(name, data, opts)
-	if len(contents.Secrets) > 0 {
-		if err := checkReadable(f.Name(), f.Info); err != nil {
-			problems = append(problems, manifests.Problem{File: name, Message: err.Error()})
-		}
-	}
-	return document{contents: contents, problems: problems}
 }
 
 // apply takes over what a look at the directory has brought.
@@ -170,8 +164,9 @@ func unusable(err error) string {
 	return "cannot be read: " + err.Error()
 }
 
-// isManifest: *.yaml, *.yml and *.json, but no dotfiles and no files that editors make beside the one being edited.
-func isManifest(name string) bool {
+// IsManifest says whether a file of a manifests directory is read, by its name: *.yaml, *.yml and *.json, but no dotfiles and no files that
+// editors make beside the one being edited.
+func IsManifest(name string) bool {
 	if name == "" || strings.ContainsAny(name[:1], ".#~") {
 		return false
 	}

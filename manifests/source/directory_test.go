@@ -4,10 +4,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
@@ -106,6 +110,59 @@ func TestDirectory(t *testing.T) {
 	until("a c", "")
 }
 
+// What files have said of Services in an earlier run stays while they are bad, goes when they are gone, and is no change at the start.
+func TestRecalledServices(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "bad.yaml"), []byte("apiVersion: v1\nkind: Servic"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	service := func(name string) *v1.Service {
+		return &v1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}}
+	}
+	snapshots, changes := make(chan manifests.Snapshot, 100), make(chan manifests.Change, 100)
+	d := NewDirectory(dir, decode.Options{}, nil, func(s manifests.Snapshot) { snapshots <- s })
+	d.Recall(map[string]manifests.Contents{"bad.yaml": {Services: []*v1.Service{service("bad")}}, "gone.yaml": {Services: []*v1.Service{service("gone")}}})
+	d.Tell(func(c manifests.Change) { changes <- c })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- d.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for deadline := time.After(patience); ; {
+		select {
+		case s := <-snapshots:
+			if s.Services["default/bad"] == nil {
+				t.Fatalf("a bad file takes its service down: %v", s.Services)
+			}
+			if s.Services["default/gone"] != nil {
+				continue
+			}
+		case <-deadline:
+			t.Fatal("the service of a file that is gone is still there")
+		}
+		break
+	}
+	told := map[string]manifests.Change{}
+	for len(told) < 2 {
+		select {
+		case c := <-changes:
+			told[c.File] = c
+		case <-time.After(patience):
+			t.Fatalf("told was %+v", told)
+		}
+	}
+	if c := told["gone.yaml"]; !c.Gone || !slices.Equal(c.Removed, []string{"service/default/gone"}) {
+		t.Errorf("%+v", c)
+	}
+	if c := told["bad.yaml"]; c.Refused == "" || len(c.Added)+len(c.Edited)+len(c.Removed) > 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
 // check says the same of a directory, and never waits for what is no file.
 func TestCheckDirectory(t *testing.T) {
 	t.Parallel()
@@ -116,7 +173,7 @@ func TestCheckDirectory(t *testing.T) {
 	if err := os.Symlink("/dev/tty", filepath.Join(dir, "b.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	problems, err := Check([]string{dir}, decode.Options{})
+	problems, err := Check([]string{dir}, Checking{})
 	if err != nil || !strings.Contains(problems.Error(), "a.yaml:1:1: expected an object") || !strings.Contains(problems.Error(), "b.yaml: cannot be read: it is not a regular file but a device") {
 		t.Errorf("%v %v", problems, err)
 	}
@@ -159,21 +216,27 @@ func TestCheckIsTheDaemon(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checked, err := Check([]string{dir}, decode.Options{})
+	checked, err := Check([]string{dir}, Checking{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := verdicts(checked)
+	want := within(dir, verdicts(checked))
 	if count := len(checked.Errors()); count < 6 {
 		t.Errorf("check finds %d errors: %v", count, checked)
 	}
 
+	daemonSays(t, dir, decode.Options{}, want)
+}
+
+// daemonSays waits until a daemon says that of a directory.
+func daemonSays(t *testing.T, dir string, opts decode.Options, want []string) {
+	t.Helper()
 	last, deadline := []string(nil), time.After(patience)
 	snapshots := make(chan manifests.Snapshot, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- NewDirectory(dir, decode.Options{}, nil, func(s manifests.Snapshot) { snapshots <- s }).Run(ctx)
+		done <- NewDirectory(dir, opts, nil, func(s manifests.Snapshot) { snapshots <- s }).Run(ctx)
 	}()
 	defer func() {
 		cancel()
@@ -188,10 +251,68 @@ func TestCheckIsTheDaemon(t *testing.T) {
 			for _, f := range s.Files {
 				all = append(all, f.Problems...)
 			}
-			last = verdicts(all)
+			last = within(dir, verdicts(all))
 		case <-deadline:
 			t.Fatalf("check says\n%s\nthe daemon says\n%s", strings.Join(want, "\n"), strings.Join(last, "\n"))
 		}
+	}
+}
+
+// within are verdicts in which other files of the directory are named as the daemon names them.
+func within(dir string, verdicts []string) []string {
+	for i, v := range verdicts {
+		verdicts[i] = strings.ReplaceAll(v, dir+"/", "")
+	}
+	slices.Sort(verdicts)
+	return verdicts
+}
+
+// The same holds of what the world has in its files, together and one by one, strictly or not.
+func TestCheckOfTheWorldIsTheDaemon(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	section := regexp.MustCompile(`(?m)^-- (\S+) --\n`)
+	files, err := filepath.Glob("../decode/testdata/wild/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		for at := section.FindStringSubmatchIndex(text); at != nil; at = section.FindStringSubmatchIndex(text) {
+			name := text[at[2]:at[3]]
+			text = text[at[1]:]
+			end := len(text)
+			if next := section.FindStringIndex(text); next != nil {
+				end = next[0]
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text[:end]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, filepath.Join(dir, name))
+		}
+	}
+	if len(names) < 100 {
+		t.Fatalf("only %d manifests", len(names))
+	}
+	for _, opts := range []decode.Options{{}, {WarnUnknownFields: true, RefuseClusterKinds: true}} {
+		together, err := Check([]string{dir}, Checking{Decode: opts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		named, err := Check(names, Checking{Decode: opts, Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := within(dir, verdicts(together))
+		if got := within(dir, verdicts(named)); !slices.Equal(got, want) {
+			t.Errorf("one by one check says\n%s\ntogether\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		daemonSays(t, dir, opts, want)
 	}
 }
 
@@ -206,22 +327,49 @@ func verdicts(problems manifests.Problems) []string {
 	return out
 }
 
-// Of a file that is named alone check only warns that others can read its Secrets; who can write it is not asked.
+// A file that is named alone is still to be copied: who can read its Secrets is judged, as its mode goes with it, who can write it is not.
+// In the daemon's directory it is judged like there, and in a checkout its mode is only worth a warning.
 func TestCheckNamed(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "s.yaml")
-	if err := os.WriteFile(path, []byte("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: v}\n"), 0o600); err != nil {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s.yaml")
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: v}\n"
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if problems, err := Check([]string{path}, decode.Options{}); err != nil || len(problems) > 0 {
+	for name, c := range map[string]struct {
+		mode             os.FileMode
+		by               Checking
+		errors, warnings int
+		says             string
+	}{
+		"private":                {0o600, Checking{}, 0, 0, ""},
+		"to be copied":           {0o666, Checking{}, 1, 0, "holds a Secret and can be read by everyone (mode 0666): chmod 0600 " + path},
+		"in the directory":       {0o666, Checking{Dir: dir + "/."}, 1, 0, "can be written by everyone"},
+		"in a checkout":          {0o666, Checking{Dir: dir, WarnPermissions: true}, 0, 2, "can be written by everyone"},
+		"in another's directory": {0o640, Checking{Dir: "/none"}, 0, 0, ""}, // of root's group
+	} {
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if os.Geteuid() != 0 && c.mode == 0o640 {
+			continue
+		}
+		problems, err := Check([]string{path}, c.by)
+		if err != nil || len(problems.Errors()) != c.errors || len(problems.Warnings()) != c.warnings || !strings.Contains(problems.Error(), c.says) {
+			t.Errorf("%s: %v %v", name, problems, err)
+		}
+	}
+	// What comes from a pipe says nothing of the file behind it.
+	problems, err := Check([]string{Stdin}, Checking{Input: strings.NewReader(secret + "foo: 1\n")})
+	if err != nil || len(problems) != 1 || problems[0].File != "stdin" || problems[0].Path != "foo" {
 		t.Errorf("%v %v", problems, err)
 	}
-	if err := os.Chmod(path, 0o666); err != nil {
+	// A directory in which nothing is looked at is not silently good.
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	problems, err := Check([]string{path}, decode.Options{})
-	said := problems.Error()
-	if err != nil || len(problems) != 1 || len(problems.Errors()) > 0 || !strings.Contains(said, "chmod 0600 "+path) {
+	if problems, err := Check([]string{dir}, Checking{}); err != nil || len(problems.Warnings()) != 1 || !strings.Contains(problems.Error(), "holds no manifest") {
 		t.Errorf("%v %v", problems, err)
 	}
 }

@@ -82,7 +82,7 @@ func TestSignedDirectory(t *testing.T) {
 	must(os.WriteFile(filepath.Join(dir, "signature.yaml.sig.yaml.sig"), []byte("kind: Pod"), 0o644))
 
 	by := Signing{KeyFile: keys, RequireVersion: true}
-	checked, err := CheckSigned([]string{dir}, decode.Options{}, by)
+	checked, err := Check([]string{dir}, Checking{Signing: &by})
 	must(err)
 	want := verdicts(checked)
 	for _, part := range []string{
@@ -98,7 +98,7 @@ func TestSignedDirectory(t *testing.T) {
 	if len(want) != 7 {
 		t.Errorf("check says\n%s", strings.Join(want, "\n"))
 	}
-	named, err := CheckSigned([]string{filepath.Join(dir, "good0.yaml"), filepath.Join(dir, "unsigned.yaml")}, decode.Options{}, by)
+	named, err := Check([]string{filepath.Join(dir, "good0.yaml"), filepath.Join(dir, "unsigned.yaml")}, Checking{Signing: &by})
 	if must(err); len(named) != 1 || !strings.Contains(named.Error(), "unsigned.yaml: is not signed") {
 		t.Errorf("of files that are named check says %v", named)
 	}
@@ -159,7 +159,7 @@ func TestSignedDirectory(t *testing.T) {
 		return len(s.Pods) == 4 && strings.Contains(s.DirectoryError, "the keys in "+keys+" cannot be used") &&
 			slices.ContainsFunc(said, func(p string) bool { return strings.HasPrefix(p, "good1.yaml: cannot be verified: the keys in") })
 	})
-	if _, err := CheckSigned([]string{dir}, decode.Options{}, by); err == nil || !strings.Contains(err.Error(), "the keys in "+keys+" cannot be used") {
+	if _, err := Check([]string{dir}, Checking{Signing: &by}); err == nil || !strings.Contains(err.Error(), "the keys in "+keys+" cannot be used") {
 		t.Errorf("check without keys: %v", err)
 	}
 	must(os.WriteFile(keys, []byte(public.String()+"\n"), 0o644))

@@ -38,6 +38,8 @@ func Expected(err error) error {
 		want = "an object like {key: value}"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		want = "a whole number, without quotes"
+	case reflect.Float32, reflect.Float64:
+		want = "a number, without quotes"
 	default:
 		return err
 	}

@@ -8,26 +8,92 @@ const (
 	maxCandidates = 500
 )
 
-// Nearest returns the candidate most like name, or "" when none is near enough to be a slip.
+// Nearest returns the candidate most like name, or "" when none is near enough to be a slip of the pen: the same word in another
+// case or with other dashes, one of which few letters differ, or the only one that the name begins or ends.
 //
 // Its cost is bounded: longer words than maxWord are no slips of the pen, and of many candidates it looks at the first ones.
 func Nearest(name string, candidates []string) string {
-	best, bestDistance := "", len(name)/3+2
 	if len(name) > maxWord {
 		return ""
 	}
+	if same := Same(name, candidates); same != "" {
+		return same
+	}
+	best, bestDistance := "", slips(len(name))+1
+	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
+		if len(c) > maxWord || c == "" {
+			continue
+		}
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance || d == bestDistance && best != "" && c < best {
+			best, bestDistance = c, d
+		}
+	}
+	if best != "" {
+		return best
+	}
+	return part(name, candidates)
+}
+
+// Same returns the candidate that differs from name by no more than case, dashes and underscores, or "".
+func Same(name string, candidates []string) string {
+	plain := letters(name)
+	if len(name) > maxWord || plain == "" {
+		return ""
+	}
+	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
+		if len(c) <= maxWord && letters(c) == plain {
+			return c
+		}
+	}
+	return ""
+}
+
+// letters is a word as Same compares it.
+func letters(word string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(word))
+}
+
+// slips is how many letters of a word can be wrong before it is another word.
+func slips(length int) int {
+	switch {
+	case length < 2:
+		return 0
+	case length < 6:
+		return 1
+	case length < 9:
+		return 2
+	case length < 13:
+		return 3
+	}
+	return 4
+}
+
+// Of words that begin alike, and of those that end alike, that many letters must be the same.
+const (
+	likeBeginning = 4
+	likeEnd       = 6
+)
+
+// part returns the only candidate that begins with name, or ends with it, or that does so of name.
+func part(name string, candidates []string) string {
+	plain, found := letters(name), ""
 	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
 		if len(c) > maxWord {
 			continue
 		}
-		if strings.EqualFold(c, name) {
-			return c
+		other := letters(c)
+		short := min(len(plain), len(other))
+		begins := short >= likeBeginning && (strings.HasPrefix(other, plain) || strings.HasPrefix(plain, other))
+		ends := short >= likeEnd && (strings.HasSuffix(other, plain) || strings.HasSuffix(plain, other))
+		if !begins && !ends {
+			continue
 		}
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance || d == bestDistance && c < best {
-			best, bestDistance = c, d
+		if found != "" {
+			return ""
 		}
+		found = c
 	}
-	return best
+	return found
 }
 
 // distance is Levenshtein's, with the swap of two neighbours counted as one step.

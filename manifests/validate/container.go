@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/solopod/solopod/manifests/spelling"
+	"github.com/solopod/solopod/manifests/validate/findings"
 )
 
 func isIP(s string) bool {
@@ -18,19 +18,15 @@ func isIP(s string) bool {
 	return err == nil
 }
 
-func checkContainer(out *collector, at string, c *v1.Container, volumes map[string]*v1.Volume) {
+func checkContainer(out *findings.Collector, at string, c *v1.Container, volumes map[string]*v1.Volume) {
 	if c.Name == "" {
-		out.errorf(at+".name", "a container needs a name")
+		out.Errorf(at+".name", "a container needs a name")
 	} else {
-		out.all(at+".name", c.Name, validation.IsDNS1123Label(c.Name))
+		out.All(at+".name", c.Name, validation.IsDNS1123Label(c.Name))
 	}
-	if c.Image == "" {
-		out.errorf(at+".image", "a container needs an image")
-	} else if strings.TrimSpace(c.Image) != c.Image || strings.ContainsAny(c.Image, " \t\n") {
-		out.errorf(at+".image", "%q must not contain blanks", c.Image)
-	}
-	oneOf(out, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
-	oneOf(out, at+".terminationMessagePolicy", c.TerminationMessagePolicy, v1.TerminationMessageReadFile, v1.TerminationMessageFallbackToLogsOnError)
+	checkImage(out, at+".image", c.Image)
+	findings.OneOf(out, at+".imagePullPolicy", c.ImagePullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
+	findings.OneOf(out, at+".terminationMessagePolicy", c.TerminationMessagePolicy, v1.TerminationMessageReadFile, v1.TerminationMessageFallbackToLogsOnError)
 	checkEnv(out, at, c, volumes)
 	checkPorts(out, at, c.Ports)
 	checkMounts(out, at, c, volumes)
@@ -42,90 +38,33 @@ func checkContainer(out *collector, at string, c *v1.Container, volumes map[stri
 	checkProbe(out, at+".startupProbe", c.StartupProbe, c, true)
 }
 
-func checkPorts(out *collector, at string, ports []v1.ContainerPort) {
+func checkPorts(out *findings.Collector, at string, ports []v1.ContainerPort) {
 	names := map[string]bool{}
 	for i, p := range ports {
 		at := fmt.Sprintf("%s.ports[%d]", at, i)
-		out.all(at+".containerPort", fmt.Sprint(p.ContainerPort), validation.IsValidPortNum(int(p.ContainerPort)))
+		if p.ContainerPort == 0 {
+			out.Errorf(at+".containerPort", "a port between 1 and 65535 is required: that on which the container listens")
+		} else {
+			out.All(at+".containerPort", fmt.Sprint(p.ContainerPort), validation.IsValidPortNum(int(p.ContainerPort)))
+		}
 		if p.HostPort != 0 {
-			out.all(at+".hostPort", fmt.Sprint(p.HostPort), validation.IsValidPortNum(int(p.HostPort)))
+			out.All(at+".hostPort", fmt.Sprint(p.HostPort), validation.IsValidPortNum(int(p.HostPort)))
 		}
 		if p.Name != "" {
-			out.all(at+".name", p.Name, validation.IsValidPortName(p.Name))
+			out.All(at+".name", p.Name, validation.IsValidPortName(p.Name))
 			if names[p.Name] {
-				out.errorf(at+".name", "duplicate port name %q", p.Name)
+				out.Errorf(at+".name", "duplicate port name %q", p.Name)
 			}
 			names[p.Name] = true
 		}
 		if p.HostIP != "" && !isIP(p.HostIP) {
-			out.errorf(at+".hostIP", "%q is not an IP address", p.HostIP)
+			out.Errorf(at+".hostIP", "%q is not an IP address", p.HostIP)
 		}
-		oneOf(out, at+".protocol", p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)
+		findings.OneOf(out, at+".protocol", p.Protocol, v1.ProtocolTCP, v1.ProtocolUDP, v1.ProtocolSCTP)
 	}
 }
 
-func checkResources(out *collector, at string, r v1.ResourceRequirements) {
-	for kind, list := range map[string]v1.ResourceList{"limits": r.Limits, "requests": r.Requests} {
-		for name, q := range list {
-			field := at + "." + kind + "." + string(name)
-			limit, limited := r.Limits[name]
-			if kind == "requests" && limited && q.Cmp(limit) == 0 {
-				continue // what is to be said of it is said of the limit, which may be where it comes from
-			}
-			huge := strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix)
-			switch {
-			case name == v1.ResourceCPU, name == v1.ResourceMemory, name == v1.ResourceEphemeralStorage, huge:
-			case strings.Contains(string(name), "/"):
-				checkDevice(out, field, name, r)
-			default:
-				out.errorf(field, "this resource is not implemented by this version of Solopod; cpu, memory, ephemeral-storage, hugepages-<size> and CDI devices (vendor/class) are")
-				continue
-			}
-			if huge {
-				checkHugepages(out, field, name, r)
-			}
-			if q.Sign() < 0 {
-				out.errorf(field, "must not be negative")
-			}
-			if kind == "requests" && limited && q.Cmp(limit) > 0 {
-				out.errorf(field, "the request %s is above the limit %s", q.String(), limit.String())
-			}
-			if name == v1.ResourceMemory && q.MilliValue()%1000 != 0 {
-				out.warnf(field, "%s is a fraction of a byte; did you mean M or Mi?", q.String())
-			}
-		}
-	}
-}
-
-// checkDevice: CDI devices are whole, and the request is the limit, as in Kubernetes.
-func checkDevice(out *collector, field string, name v1.ResourceName, r v1.ResourceRequirements) {
-	out.all(field, string(name), validation.IsQualifiedName(string(name)))
-	limit, limited := r.Limits[name]
-	if request, ok := r.Requests[name]; !limited || ok && request.Cmp(limit) != 0 {
-		out.errorf(field, "set a limit, and no other request than that")
-	}
-	if limit.MilliValue()%1000 != 0 {
-		out.errorf(field, "%s is not a whole number of devices", limit.String())
-	}
-}
-
-// checkHugepages: they cannot be shared out in time, so the request is the limit, as in Kubernetes.
-func checkHugepages(out *collector, field string, name v1.ResourceName, r v1.ResourceRequirements) {
-	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), v1.ResourceHugePagesPrefix))
-	if err != nil || size.Sign() <= 0 {
-		out.errorf(field, "huge pages are named by their size: hugepages-2Mi, hugepages-1Gi")
-		return
-	}
-	limit, limited := r.Limits[name]
-	if request, ok := r.Requests[name]; !limited || ok && request.Cmp(limit) != 0 {
-		out.errorf(field, "set a limit, and no other request than that")
-	}
-	if limit.Value()%size.Value() != 0 {
-		out.errorf(field, "%s is not a whole number of pages of %s", limit.String(), size.String())
-	}
-}
-
-func checkSecurityContext(out *collector, at string, s *v1.SecurityContext) {
+func checkSecurityContext(out *findings.Collector, at string, s *v1.SecurityContext) {
 	if s == nil {
 		return
 	}
@@ -134,17 +73,17 @@ func checkSecurityContext(out *collector, at string, s *v1.SecurityContext) {
 	checkSeccomp(out, at+".seccompProfile", s.SeccompProfile)
 	checkAppArmor(out, at+".appArmorProfile", s.AppArmorProfile)
 	if s.ProcMount != nil {
-		oneOf(out, at+".procMount", *s.ProcMount, v1.DefaultProcMount, v1.UnmaskedProcMount)
+		findings.OneOf(out, at+".procMount", *s.ProcMount, v1.DefaultProcMount, v1.UnmaskedProcMount)
 	}
 	privileged := s.Privileged != nil && *s.Privileged
 	if s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation {
 		if privileged {
-			out.errorf(at+".allowPrivilegeEscalation", "cannot be false when privileged is true")
+			out.Errorf(at+".allowPrivilegeEscalation", "cannot be false when privileged is true")
 		}
 		if s.Capabilities != nil {
 			for i, c := range s.Capabilities.Add {
-				if c == "SYS_ADMIN" || c == "CAP_SYS_ADMIN" {
-					out.errorf(at+".allowPrivilegeEscalation", "cannot be false when capabilities.add[%d] is %s", i, c)
+				if c == "CAP_SYS_ADMIN" { // the API server looks for this spelling alone, and SYS_ADMIN is widely used beside false
+					out.Errorf(at+".allowPrivilegeEscalation", "cannot be false when capabilities.add[%d] is %s", i, c)
 				}
 			}
 		}
@@ -155,13 +94,13 @@ func checkSecurityContext(out *collector, at string, s *v1.SecurityContext) {
 	for kind, list := range map[string][]v1.Capability{"add": s.Capabilities.Add, "drop": s.Capabilities.Drop} {
 		for i, c := range list {
 			if !KnownCapability(string(c)) {
-				out.errorf(fmt.Sprintf("%s.capabilities.%s[%d]", at, kind, i), "unknown capability %q%s", c, capabilityHint(string(c)))
+				out.Errorf(fmt.Sprintf("%s.capabilities.%s[%d]", at, kind, i), "unknown capability %q%s", c, capabilityHint(string(c)))
 			}
 		}
 	}
 }
 
-func checkProbe(out *collector, at string, p *v1.Probe, c *v1.Container, onlyOneSuccess bool) {
+func checkProbe(out *findings.Collector, at string, p *v1.Probe, c *v1.Container, onlyOneSuccess bool) {
 	if p == nil {
 		return
 	}
@@ -172,30 +111,30 @@ func checkProbe(out *collector, at string, p *v1.Probe, c *v1.Container, onlyOne
 		}
 	}
 	if handlers != 1 {
-		out.errorf(at, "a probe needs exactly one of exec, httpGet, tcpSocket and grpc; this one has %d", handlers)
+		out.Errorf(at, "a probe needs exactly one of exec, httpGet, tcpSocket and grpc; this one has %d", handlers)
 	}
 	for name, n := range map[string]int32{
 		"initialDelaySeconds": p.InitialDelaySeconds, "timeoutSeconds": p.TimeoutSeconds, "periodSeconds": p.PeriodSeconds,
 		"successThreshold": p.SuccessThreshold, "failureThreshold": p.FailureThreshold,
 	} {
 		if n < 0 {
-			out.errorf(at+"."+name, "must not be negative")
+			out.Errorf(at+"."+name, "must not be negative")
 		}
 	}
 	if onlyOneSuccess && p.SuccessThreshold != 1 {
-		out.errorf(at+".successThreshold", "must be 1 for liveness and startup probes")
+		out.Errorf(at+".successThreshold", "must be 1 for liveness and startup probes")
 	}
 	if g := p.TerminationGracePeriodSeconds; g != nil {
 		switch {
 		case !onlyOneSuccess:
-			out.errorf(at+".terminationGracePeriodSeconds", "a readiness probe ends no container; it is for liveness and startup probes")
+			out.Errorf(at+".terminationGracePeriodSeconds", "a readiness probe ends no container; it is for liveness and startup probes")
 		case *g < 1:
-			out.errorf(at+".terminationGracePeriodSeconds", "must be at least 1")
+			out.Errorf(at+".terminationGracePeriodSeconds", "must be at least 1")
 		}
 	}
 	switch {
 	case p.Exec != nil && len(p.Exec.Command) == 0:
-		out.errorf(at+".exec.command", "a command is required")
+		out.Errorf(at+".exec.command", "a command is required")
 	case p.HTTPGet != nil:
 		checkProbePort(out, at+".httpGet.port", p.HTTPGet.Port, c)
 		checkHTTP(out, at+".httpGet", p.HTTPGet)
@@ -204,30 +143,33 @@ func checkProbe(out *collector, at string, p *v1.Probe, c *v1.Container, onlyOne
 	case p.GRPC != nil:
 		checkProbePort(out, at+".grpc.port", intstr.FromInt32(p.GRPC.Port), c)
 		if p.GRPC.Mode != nil {
-			oneOf(out, at+".grpc.mode", *p.GRPC.Mode, v1.GRPCProbeModePlaintext, v1.GRPCProbeModeTLS)
+			findings.OneOf(out, at+".grpc.mode", *p.GRPC.Mode, v1.GRPCProbeModePlaintext, v1.GRPCProbeModeTLS)
 		}
 	}
 }
 
-func checkHTTP(out *collector, at string, a *v1.HTTPGetAction) {
+func checkHTTP(out *findings.Collector, at string, a *v1.HTTPGetAction) {
 	if p := a.Protocol; p != nil {
-		oneOf(out, at+".protocol", *p, v1.HTTPProtocolHTTP1, v1.HTTPProtocolHTTP2)
+		findings.OneOf(out, at+".protocol", *p, v1.HTTPProtocolHTTP1, v1.HTTPProtocolHTTP2)
 		if *p == v1.HTTPProtocolHTTP2 && a.Scheme != v1.URISchemeHTTP {
-			out.errorf(at+".protocol", "HTTP2 is spoken without TLS: it goes with scheme HTTP")
+			out.Errorf(at+".protocol", "HTTP2 is spoken without TLS: it goes with scheme HTTP")
+		}
+		if *p == v1.HTTPProtocolHTTP2 && a.Host != "" {
+			out.Errorf(at+".host", "with protocol HTTP2 the pod itself is asked; remove it")
 		}
 	}
-	oneOf(out, at+".scheme", a.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
+	findings.OneOf(out, at+".scheme", a.Scheme, v1.URISchemeHTTP, v1.URISchemeHTTPS)
 	for i, h := range a.HTTPHeaders {
-		out.all(fmt.Sprintf("%s.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
+		out.All(fmt.Sprintf("%s.httpHeaders[%d].name", at, i), h.Name, validation.IsHTTPHeaderName(h.Name))
 	}
 }
 
-func checkProbePort(out *collector, at string, port intstr.IntOrString, c *v1.Container) {
+func checkProbePort(out *findings.Collector, at string, port intstr.IntOrString, c *v1.Container) {
 	if port.Type == intstr.Int {
-		out.all(at, port.String(), validation.IsValidPortNum(port.IntValue()))
+		out.All(at, port.String(), validation.IsValidPortNum(port.IntValue()))
 		return
 	}
-	if out.full() {
+	if out.Full() {
 		return
 	}
 	names := make([]string, 0, len(c.Ports))
@@ -241,7 +183,7 @@ func checkProbePort(out *collector, at string, port intstr.IntOrString, c *v1.Co
 	if near := spelling.Nearest(port.StrVal, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	out.errorf(at, "the container has no port named %q%s", port.StrVal, hint)
+	out.Errorf(at, "the container has no port named %q%s", port.StrVal, hint)
 }
 
 // capabilities of capabilities(7), without the CAP_ prefix.

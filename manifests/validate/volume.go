@@ -12,21 +12,22 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/spelling"
+	"github.com/solopod/solopod/manifests/validate/findings"
 )
 
 // checkVolumes checks all volumes and returns them by name.
-func checkVolumes(out *collector, volumes []v1.Volume) map[string]*v1.Volume {
+func checkVolumes(out *findings.Collector, volumes []v1.Volume) map[string]*v1.Volume {
 	names := map[string]*v1.Volume{}
 	for i := range volumes {
 		vol := &volumes[i]
 		at := fmt.Sprintf("spec.volumes[%d]", i)
 		if vol.Name == "" {
-			out.errorf(at+".name", "a volume needs a name")
+			out.Errorf(at+".name", "a volume needs a name")
 		} else {
-			out.all(at+".name", vol.Name, validation.IsDNS1123Label(vol.Name))
+			out.All(at+".name", vol.Name, validation.IsDNS1123Label(vol.Name))
 		}
 		if names[vol.Name] != nil {
-			out.errorf(at+".name", "duplicate volume name %q", vol.Name)
+			out.Errorf(at+".name", "duplicate volume name %q", vol.Name)
 		}
 		names[vol.Name] = vol
 		checkSource(out, at, vol)
@@ -34,7 +35,7 @@ func checkVolumes(out *collector, volumes []v1.Volume) map[string]*v1.Volume {
 	return names
 }
 
-func checkSource(out *collector, at string, vol *v1.Volume) {
+func checkSource(out *findings.Collector, at string, vol *v1.Volume) {
 	var sources []string
 	check := func(name string, set bool, check func(at string)) {
 		if set {
@@ -66,37 +67,35 @@ func checkSource(out *collector, at string, vol *v1.Volume) {
 		checkObjectName(out, at+".claimName", vol.PersistentVolumeClaim.ClaimName)
 	})
 	check("image", vol.Image != nil, func(at string) {
-		if vol.Image.Reference == "" {
-			out.errorf(at+".reference", "an image is required")
-		}
-		oneOf(out, at+".pullPolicy", vol.Image.PullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
+		checkImage(out, at+".reference", vol.Image.Reference)
+		findings.OneOf(out, at+".pullPolicy", vol.Image.PullPolicy, v1.PullAlways, v1.PullIfNotPresent, v1.PullNever)
 	})
 	if len(sources) > 1 {
-		out.errorf(at, "a volume has one source; this one has %s", strings.Join(sources, " and "))
+		out.Errorf(at, "a volume has one source; this one has %s", strings.Join(sources, " and "))
 	}
 }
 
 // checkObjectName checks the name of a ConfigMap, Secret or claim.
-func checkObjectName(out *collector, at, name string) {
+func checkObjectName(out *findings.Collector, at, name string) {
 	if name == "" {
-		out.errorf(at, "a name is required")
+		out.Errorf(at, "a name is required")
 		return
 	}
-	out.all(at, name, validation.IsDNS1123Subdomain(name))
+	out.All(at, name, validation.IsDNS1123Subdomain(name))
 }
 
-func checkMode(out *collector, at string, mode *int32) {
+func checkMode(out *findings.Collector, at string, mode *int32) {
 	if mode != nil && (*mode < 0 || *mode > 0o777) {
-		out.errorf(at, "%d is not a file mode; write an octal number like 0644", *mode)
+		out.Errorf(at, "%d is not a file mode; write an octal number like 0644", *mode)
 	}
 }
 
 // checkItems checks the files that keys become.
-func checkItems(out *collector, at string, items []v1.KeyToPath) {
+func checkItems(out *findings.Collector, at string, items []v1.KeyToPath) {
 	for i, item := range items {
 		at := fmt.Sprintf("%s.items[%d]", at, i)
 		if item.Key == "" {
-			out.errorf(at+".key", "a key is required")
+			out.Errorf(at+".key", "a key is required")
 		}
 		checkFilePath(out, at+".path", item.Path)
 		checkMode(out, at+".mode", item.Mode)
@@ -105,20 +104,20 @@ func checkItems(out *collector, at string, items []v1.KeyToPath) {
 }
 
 // checkFilePath is the path of a file in a volume that Solopod fills.
-func checkFilePath(out *collector, at, p string) {
+func checkFilePath(out *findings.Collector, at, p string) {
 	switch {
 	case p == "":
-		out.errorf(at, "a path is required")
+		out.Errorf(at, "a path is required")
 	case strings.HasPrefix(p, ".."):
-		out.errorf(at, "%q must not begin with '..'", p)
+		out.Errorf(at, "%q must not begin with '..'", p)
 	default:
 		if err := manifests.CheckSubPath(p); err != nil {
-			out.errorf(at, "%q: %v", p, err)
+			out.Errorf(at, "%q: %v", p, err)
 		}
 	}
 }
 
-func checkDownward(out *collector, at string, items []v1.DownwardAPIVolumeFile) {
+func checkDownward(out *findings.Collector, at string, items []v1.DownwardAPIVolumeFile) {
 	for i, item := range items {
 		at := fmt.Sprintf("%s.items[%d]", at, i)
 		checkFilePath(out, at+".path", item.Path)
@@ -126,21 +125,28 @@ func checkDownward(out *collector, at string, items []v1.DownwardAPIVolumeFile) 
 		checkIDs(out, at, map[string]*int64{"user": item.User})
 		switch {
 		case (item.FieldRef == nil) == (item.ResourceFieldRef == nil):
-			out.errorf(at, "exactly one of fieldRef and resourceFieldRef is needed")
+			out.Errorf(at, "exactly one of fieldRef and resourceFieldRef is needed")
 		case item.FieldRef != nil:
-			checkFieldPath(out, at+".fieldRef.fieldPath", item.FieldRef.FieldPath, volumeFields)
+			checkFieldRef(out, at+".fieldRef", item.FieldRef, volumeFields)
 		default:
 			if item.ResourceFieldRef.ContainerName == "" {
-				out.errorf(at+".resourceFieldRef.containerName", "a volume must say whose resource it shows")
+				out.Errorf(at+".resourceFieldRef.containerName", "a volume must say whose resource it shows")
 			}
 			checkResourceField(out, at+".resourceFieldRef", item.ResourceFieldRef)
 		}
 	}
 }
 
-func checkProjected(out *collector, at string, p *v1.ProjectedVolumeSource) {
+func checkProjected(out *findings.Collector, at string, p *v1.ProjectedVolumeSource) {
 	checkMode(out, at+".defaultMode", p.DefaultMode)
 	checkIDs(out, at, map[string]*int64{"defaultUser": p.DefaultUser})
+	paths := map[string]bool{}
+	once := func(at, p string) {
+		if p != "" && paths[p] {
+			out.Errorf(at, "%q is the path of another file of the volume", p)
+		}
+		paths[p] = true
+	}
 	for i, s := range p.Sources {
 		at := fmt.Sprintf("%s.sources[%d]", at, i)
 		count := 0
@@ -148,55 +154,64 @@ func checkProjected(out *collector, at string, p *v1.ProjectedVolumeSource) {
 			count++
 			checkObjectName(out, at+".configMap.name", s.ConfigMap.Name)
 			checkItems(out, at+".configMap", s.ConfigMap.Items)
+			for j, item := range s.ConfigMap.Items {
+				once(fmt.Sprintf("%s.configMap.items[%d].path", at, j), item.Path)
+			}
 		}
 		if s.Secret != nil {
 			count++
 			checkObjectName(out, at+".secret.name", s.Secret.Name)
 			checkItems(out, at+".secret", s.Secret.Items)
+			for j, item := range s.Secret.Items {
+				once(fmt.Sprintf("%s.secret.items[%d].path", at, j), item.Path)
+			}
 		}
 		if s.DownwardAPI != nil {
 			count++
 			checkDownward(out, at+".downwardAPI", s.DownwardAPI.Items)
+			for j, item := range s.DownwardAPI.Items {
+				once(fmt.Sprintf("%s.downwardAPI.items[%d].path", at, j), item.Path)
+			}
 		}
-		if count != 1 {
-			out.errorf(at, "exactly one of configMap, secret and downwardAPI is needed")
+		if count > 1 {
+			out.Errorf(at, "one of configMap, secret and downwardAPI is needed; there are %d", count)
 		}
 	}
 }
 
-func checkHostPath(out *collector, at string, h *v1.HostPathVolumeSource) {
+func checkHostPath(out *findings.Collector, at string, h *v1.HostPathVolumeSource) {
 	switch {
 	case h.Path == "":
-		out.errorf(at+".path", "a path is required")
+		out.Errorf(at+".path", "a path is required")
 	case !path.IsAbs(h.Path):
-		out.errorf(at+".path", "%q must be an absolute path", h.Path)
+		out.Errorf(at+".path", "%q must be an absolute path", h.Path)
 	case slices.Contains(strings.Split(h.Path, "/"), ".."):
-		out.errorf(at+".path", "%q must not contain '..'", h.Path)
+		out.Errorf(at+".path", "%q must not contain '..'", h.Path)
 	}
-	oneOf(out, at+".type", *h.Type, v1.HostPathUnset, v1.HostPathDirectoryOrCreate, v1.HostPathDirectory,
+	findings.OneOf(out, at+".type", *h.Type, v1.HostPathUnset, v1.HostPathDirectoryOrCreate, v1.HostPathDirectory,
 		v1.HostPathFileOrCreate, v1.HostPathFile, v1.HostPathSocket, v1.HostPathCharDev, v1.HostPathBlockDev)
 }
 
-func checkEmptyDir(out *collector, at string, e *v1.EmptyDirVolumeSource) {
+func checkEmptyDir(out *findings.Collector, at string, e *v1.EmptyDirVolumeSource) {
 	huge := string(e.Medium)
 	switch {
 	case e.Medium == v1.StorageMediumDefault, e.Medium == v1.StorageMediumMemory, e.Medium == v1.StorageMediumHugePages:
 	case strings.HasPrefix(huge, string(v1.StorageMediumHugePagesPrefix)):
 		if q, err := resource.ParseQuantity(strings.TrimPrefix(huge, string(v1.StorageMediumHugePagesPrefix))); err != nil || q.Sign() <= 0 {
-			out.errorf(at+".medium", "huge pages are named by their size: HugePages-2Mi")
+			out.Errorf(at+".medium", "huge pages are named by their size: HugePages-2Mi")
 		}
 	default:
-		oneOf(out, at+".medium", e.Medium, v1.StorageMediumDefault, v1.StorageMediumMemory, v1.StorageMediumHugePages)
+		findings.OneOf(out, at+".medium", e.Medium, v1.StorageMediumDefault, v1.StorageMediumMemory, v1.StorageMediumHugePages)
 	}
 	if e.Mode != nil && (*e.Mode < 0 || *e.Mode > 0o1777) {
-		out.errorf(at+".mode", "%d is not a directory's mode; write an octal number like 0755 or 01777", *e.Mode)
+		out.Errorf(at+".mode", "%d is not a directory's mode; write an octal number like 0755 or 01777", *e.Mode)
 	}
 	if e.SizeLimit != nil && e.SizeLimit.Sign() < 0 {
-		out.errorf(at+".sizeLimit", "must not be negative")
+		out.Errorf(at+".sizeLimit", "must not be negative")
 	}
 }
 
-func checkMounts(out *collector, at string, c *v1.Container, volumes map[string]*v1.Volume) {
+func checkMounts(out *findings.Collector, at string, c *v1.Container, volumes map[string]*v1.Volume) {
 	paths := map[string]bool{}
 	for i := range c.VolumeMounts {
 		m := &c.VolumeMounts[i]
@@ -204,24 +219,27 @@ func checkMounts(out *collector, at string, c *v1.Container, volumes map[string]
 		checkMountedVolume(out, at, m.Name, volumes)
 		switch {
 		case m.MountPath == "":
-			out.errorf(at+".mountPath", "a path is required")
+			out.Errorf(at+".mountPath", "a path is required")
 		case strings.Contains(m.MountPath, ":"):
-			out.errorf(at+".mountPath", "%q must not contain ':'", m.MountPath)
+			out.Errorf(at+".mountPath", "%q must not contain ':'", m.MountPath)
 		case paths[path.Clean("/"+m.MountPath)]:
-			out.errorf(at+".mountPath", "%q is already used by another mount", m.MountPath)
+			out.Errorf(at+".mountPath", "%q is already used by another mount", m.MountPath)
 		}
 		paths[path.Clean("/"+m.MountPath)] = true
 		checkShownPart(out, at, m)
 		checkMountOptions(out, at, m, c)
+		if vol := volumes[m.Name]; vol != nil && vol.Image != nil && len(m.BindMountOptions) > 0 {
+			out.Errorf(at+".bindMountOptions", "an image is mounted read-only as it is; remove them")
+		}
 	}
 }
 
-func checkMountedVolume(out *collector, at, name string, volumes map[string]*v1.Volume) {
+func checkMountedVolume(out *findings.Collector, at, name string, volumes map[string]*v1.Volume) {
 	if name == "" {
-		out.errorf(at+".name", "a mount needs the name of a volume")
+		out.Errorf(at+".name", "a mount needs the name of a volume")
 		return
 	}
-	if out.full() || volumes[name] != nil {
+	if out.Full() || volumes[name] != nil {
 		return
 	}
 	names := make([]string, 0, len(volumes))
@@ -232,40 +250,44 @@ func checkMountedVolume(out *collector, at, name string, volumes map[string]*v1.
 	if near := spelling.Nearest(name, names); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	out.errorf(at+".name", "there is no volume %q%s", name, hint)
+	out.Errorf(at+".name", "there is no volume %q%s", name, hint)
 }
 
 // checkShownPart checks which part of its volume a mount shows.
-func checkShownPart(out *collector, at string, m *v1.VolumeMount) {
+func checkShownPart(out *findings.Collector, at string, m *v1.VolumeMount) {
 	if m.SubPath != "" && m.SubPathExpr != "" {
-		out.errorf(at+".subPathExpr", "subPath and subPathExpr exclude each other")
+		out.Errorf(at+".subPathExpr", "subPath and subPathExpr exclude each other")
 	}
 	for field, sub := range map[string]string{"subPath": m.SubPath, "subPathExpr": m.SubPathExpr} {
 		if err := manifests.CheckSubPath(sub); sub != "" && err != nil {
-			out.errorf(at+"."+field, "%q: %v", sub, err)
+			out.Errorf(at+"."+field, "%q: %v", sub, err)
 		}
 	}
 }
 
-func checkMountOptions(out *collector, at string, m *v1.VolumeMount, c *v1.Container) {
+func checkMountOptions(out *findings.Collector, at string, m *v1.VolumeMount, c *v1.Container) {
 	if p := m.MountPropagation; p != nil {
-		oneOf(out, at+".mountPropagation", *p, v1.MountPropagationNone, v1.MountPropagationHostToContainer, v1.MountPropagationBidirectional)
+		findings.OneOf(out, at+".mountPropagation", *p, v1.MountPropagationNone, v1.MountPropagationHostToContainer, v1.MountPropagationBidirectional)
 		if *p == v1.MountPropagationBidirectional && (c.SecurityContext == nil || c.SecurityContext.Privileged == nil || !*c.SecurityContext.Privileged) {
-			out.errorf(at+".mountPropagation", "Bidirectional lets the container mount on the host; it is for privileged containers")
+			out.Errorf(at+".mountPropagation", "Bidirectional lets the container mount on the host; it is for privileged containers")
 		}
 	}
 	if r := m.RecursiveReadOnly; r != nil {
-		oneOf(out, at+".recursiveReadOnly", *r, v1.RecursiveReadOnlyDisabled, v1.RecursiveReadOnlyIfPossible, v1.RecursiveReadOnlyEnabled)
+		findings.OneOf(out, at+".recursiveReadOnly", *r, v1.RecursiveReadOnlyDisabled, v1.RecursiveReadOnlyIfPossible, v1.RecursiveReadOnlyEnabled)
 		if *r != v1.RecursiveReadOnlyDisabled {
 			if !m.ReadOnly {
-				out.errorf(at+".recursiveReadOnly", "it goes with readOnly: true")
+				out.Errorf(at+".recursiveReadOnly", "it goes with readOnly: true")
 			}
 			if p := m.MountPropagation; p != nil && *p != v1.MountPropagationNone {
-				out.errorf(at+".recursiveReadOnly", "it excludes mountPropagation")
+				out.Errorf(at+".recursiveReadOnly", "it excludes mountPropagation")
 			}
 		}
 	}
 	for i, o := range m.BindMountOptions {
-		oneOf(out, fmt.Sprintf("%s.bindMountOptions[%d]", at, i), o, "noexec", "nodev", "nosuid")
+		at := fmt.Sprintf("%s.bindMountOptions[%d]", at, i)
+		findings.OneOf(out, at, o, "noexec", "nodev", "nosuid")
+		if slices.Contains(m.BindMountOptions[:i], o) {
+			out.Errorf(at, "%q stands there twice", o)
+		}
 	}
 }

@@ -4,10 +4,13 @@ package exposition
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Row is a family of metrics. Adding a metric is adding a row.
@@ -47,7 +50,33 @@ type series struct {
 	line   []byte // up to the value
 	value  float64
 	scrape uint64
+	// family and extra are those of its key.
+	family, extra string
 }
+
+// is says whether it is the series of a family with these values of the further labels.
+func (s *series) is(family string, labels []string) bool {
+	if s.family != family {
+		return false
+	}
+	rest := s.extra
+	for i, l := range labels {
+		if i > 0 {
+			var separated bool
+			if rest, separated = strings.CutPrefix(rest, separator); !separated {
+				return false
+			}
+		}
+		var found bool
+		if rest, found = strings.CutPrefix(rest, l); !found {
+			return false
+		}
+	}
+	return rest == ""
+}
+
+// separator stands between the values of further labels in a key.
+const separator = "\x00"
 
 // New makes an Endpoint with these families.
 func New[S any](rows []Row[S]) *Endpoint[S] {
@@ -67,7 +96,10 @@ func New[S any](rows []Row[S]) *Endpoint[S] {
 }
 
 // Reset forgets all series.
-func (e *Endpoint[S]) Reset() { e.series, e.owners = map[seriesKey]*series{}, map[string]*Owner{} }
+func (e *Endpoint[S]) Reset() {
+	e.series, e.owners = map[seriesKey]*series{}, map[string]*Owner{}
+	e.scrape++ // so that owners that are kept do not take up series of before
+}
 
 // Begin starts a scrape.
 func (e *Endpoint[S]) Begin() {
@@ -84,6 +116,8 @@ type Owner struct {
 	// labels are names and values in turn.
 	labels []string
 	scrape uint64
+	// before are the series of its last samples, in their order: as a rule the next scrape has the same ones, and none needs to be looked up.
+	before []*series
 }
 
 // NewOwner makes an owner that the caller keeps, for what outlives scrapes. labels are names and values in turn.
@@ -101,6 +135,24 @@ func (e *Endpoint[S]) Owner(key string, labels ...string) *Owner {
 	}
 	o.scrape = e.scrape
 	return o
+}
+
+// Find is Owner for one that may not be known; nil then. It spares whoever asks the making of labels.
+func (e *Endpoint[S]) Find(key string) *Owner {
+	o := e.owners[key]
+	if o != nil {
+		o.scrape = e.scrape
+	}
+	return o
+}
+
+// Rows are the families, sorted by name.
+func (e *Endpoint[S]) Rows() []Row[S] {
+	out := make([]Row[S], len(e.families))
+	for i, f := range e.families {
+		out[i] = f.row
+	}
+	return out
 }
 
 // Add gives the scrape the samples of all families that from has for an owner.
@@ -121,25 +173,48 @@ type Samples struct {
 	list   []*series
 	known  map[seriesKey]*series
 	scrape uint64
+	// next is the place in the owner's series of before.
+	next int
 }
 
-// Add takes a sample. labels are the values of the family's labels, in their order.
+// Add takes a sample. labels are the values of the family's labels, in their order. The same labels twice are one sample, the last one:
+// two would spoil the whole scrape.
 func (s *Samples) Add(value float64, labels ...string) {
+	one := s.find(labels)
+	if one.scrape == s.scrape {
+		one.value = value
+		return
+	}
+	one.value, one.scrape = value, s.scrape
+	s.list = append(s.list, one)
+}
+
+// find finds the series of a sample, or makes it.
+func (s *Samples) find(labels []string) *series {
+	before, place := s.owner.before, s.next
+	s.next++
+	if place < len(before) && before[place].scrape+1 == s.scrape && before[place].is(s.name, labels) {
+		return before[place]
+	}
 	key := seriesKey{family: s.name, owner: s.owner.key}
 	switch len(labels) {
 	case 0:
 	case 1:
 		key.extra = labels[0]
 	default:
-		key.extra = strings.Join(labels, "\x00")
+		key.extra = strings.Join(labels, separator)
 	}
 	one := s.known[key]
 	if one == nil {
-		one = &series{line: beginLine(s.name, s.owner.labels, s.labels, labels)}
+		one = &series{line: beginLine(s.name, s.owner.labels, s.labels, labels), family: s.name, extra: key.extra}
 		s.known[key] = one
 	}
-	one.value, one.scrape = value, s.scrape
-	s.list = append(s.list, one)
+	if place < len(before) {
+		before[place] = one
+	} else {
+		s.owner.before = append(before, one)
+	}
+	return one
 }
 
 // Write ends the scrape: it writes the samples, and forgets what there was no sample of.
@@ -149,10 +224,12 @@ func (e *Endpoint[S]) Write(w *bytes.Buffer) {
 			delete(e.owners, key)
 		}
 	}
-	for key, s := range e.series {
-		if s.scrape != e.scrape {
-			delete(e.series, key)
-		}
+	written := 0
+	for _, f := range e.families {
+		written += len(f.series)
+	}
+	if written < len(e.series) {
+		maps.DeleteFunc(e.series, func(_ seriesKey, s *series) bool { return s.scrape != e.scrape })
 	}
 	for _, f := range e.families {
 		if len(f.series) == 0 {
@@ -181,12 +258,31 @@ var (
 	helpEscapes  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 )
 
+// Text is what a label's value is that may not be UTF-8, which no label can be: other bytes are written as \xff. Names of files and of network
+// interfaces are any bytes.
+func Text(value string) string {
+	if utf8.ValidString(value) {
+		return value
+	}
+	var out strings.Builder
+	for rest := value; rest != ""; {
+		r, n := utf8.DecodeRuneInString(rest)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&out, `\x%02x`, rest[0])
+		} else {
+			out.WriteString(rest[:n])
+		}
+		rest = rest[n:]
+	}
+	return out.String()
+}
+
 // beginLine is a sample's line up to its value. owner holds names and values in turn, names and values the further ones; all are
 // sorted by name.
 func beginLine(name string, owner, names, values []string) []byte {
 	var labels []string
 	add := func(name, value string) {
-		labels = append(labels, name+`="`+labelEscapes.Replace(strings.ToValidUTF8(value, "\uFFFD"))+`"`)
+		labels = append(labels, name+`="`+labelEscapes.Replace(Text(value))+`"`)
 	}
 	for i := 0; i+1 < len(owner); i += 2 {
 		add(owner[i], owner[i+1])

@@ -45,7 +45,7 @@ func TestText(t *testing.T) {
 		"a fraction":  {"web", source{used: 0.25}, used + "used_bytes{pod=\"web\"} 0.25\n"},
 		"no number":   {"web", source{used: math.NaN()}, used + "used_bytes{pod=\"web\"} NaN\n"},
 		"without end": {"web", source{used: math.Inf(1)}, used + "used_bytes{pod=\"web\"} +Inf\n"},
-		"escapes":     {"a\"b\\c\nd\xff", source{}, used + "used_bytes{pod=\"a\\\"b\\\\c\\nd\uFFFD\"} 0\n"},
+		"escapes":     {"a\"b\\c\nd\xff", source{}, used + `used_bytes{pod="a\"b\\c\nd\\xff"} 0` + "\n"},
 		"labels": {"web", source{errors: map[string]float64{"eth0": 3}},
 			"# HELP errors_total Errors\n# TYPE errors_total counter\nerrors_total{interface=\"eth0\",pod=\"web\",way=\"in\"} 3\n" + used + "used_bytes{pod=\"web\"} 0\n"},
 	} {
@@ -84,5 +84,52 @@ func TestKeptOwner(t *testing.T) {
 			t.Errorf("%q", out.String())
 		}
 		scrape(e, nil)
+	}
+}
+
+// Samples may come in another order than the last time, be fewer or more, and have labels that look alike: each has its own line.
+func TestOrder(t *testing.T) {
+	type sample struct {
+		value  float64
+		labels []string
+	}
+	list := []Row[[]sample]{{Name: "x_total", Help: "X", Counter: true, Labels: []string{"a", "b"}, Values: func(s *[]sample, to *Samples) {
+		for _, one := range *s {
+			to.Add(one.value, one.labels...)
+		}
+	}}}
+	e, o := New(list), NewOwner("o")
+	line := func(a, b, value string) string { return `x_total{a="` + a + `",b="` + b + "\"} " + value + "\n" }
+	for n, c := range []struct {
+		samples []sample
+		want    string
+	}{
+		{[]sample{{1, []string{"p", "q"}}, {2, []string{"pq", ""}}, {3, []string{"", "pq"}}}, line("p", "q", "1") + line("pq", "", "2") + line("", "pq", "3")},
+		{[]sample{{4, []string{"pq", ""}}, {5, []string{"p", "q"}}}, line("pq", "", "4") + line("p", "q", "5")},
+		{[]sample{{6, []string{"p", "q"}}, {7, []string{"pq", ""}}, {8, []string{"", "pq"}}, {9, []string{"n", "n"}}}, line("p", "q", "6") + line("pq", "", "7") + line("", "pq", "8") + line("n", "n", "9")},
+		{[]sample{{1, []string{"p", "q"}}, {2, []string{"p", "q"}}, {3, []string{"pq", ""}}}, line("p", "q", "2") + line("pq", "", "3")},
+		{nil, ""},
+		{[]sample{{1, []string{"p", "q"}}}, line("p", "q", "1")},
+	} {
+		for range 2 {
+			e.Begin()
+			e.Add(o, &c.samples)
+			var out bytes.Buffer
+			e.Write(&out)
+			if _, got, _ := bytes.Cut(out.Bytes(), []byte("counter\n")); string(got) != c.want {
+				t.Errorf("scrape %d: got\n%s, want\n%s", n, got, c.want)
+			}
+		}
+		e.Reset()
+	}
+}
+
+func TestTextOfOtherBytes(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "web.yaml": "web.yaml", "b\u00fcro": "b\u00fcro", "b\xfcro": `b\xfcro`, "\xff\xfe": `\xff\xfe`, "a\uFFFD\xc3": "a\uFFFD" + `\xc3`,
+	} {
+		if got := Text(value); got != want {
+			t.Errorf("%q is %q, not %q", value, got, want)
+		}
 	}
 }

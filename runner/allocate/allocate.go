@@ -35,12 +35,19 @@ type Claims struct {
 	pods    map[string]holding // by UID
 	// awaited are the names, as namespace/name, that some pod was refused because another one had it.
 	awaited map[string]bool
+	room    Room
+	// crowded: some pod was refused because there was no room for it.
+	crowded bool
+	// told are the pods of which it was told that they do not fit, by UID, with what they asked for.
+	told map[string]string
 }
 
 // holding is what one pod has.
 type holding struct {
 	pod   string // namespace/name
 	ports []network.Port
+	// requests are what it asks for of the machine as a whole.
+	requests v1.ResourceList
 	Grant
 }
 
@@ -51,11 +58,11 @@ func (h *holding) onlyName() bool {
 
 // New begins with nothing taken. instance tells the daemons of one machine apart.
 func New(instance string, devices *device.Table) *Claims {
-	return &Claims{devices: devices, ids: newIDRanges(instance), pods: map[string]holding{}, awaited: map[string]bool{}}
+	return &Claims{devices: devices, ids: newIDRanges(instance), pods: map[string]holding{}, awaited: map[string]bool{}, told: map[string]string{}}
 }
 
 // Take gives a pod all that its manifest asks for, in place of what it has, or fails with ErrNameTaken, ErrPortTaken,
-// device.ErrTaken, ErrNoIDs or something that the manifest or the machine does not have: then the pod has what it had. had is what it was given
+// device.ErrTaken, ErrNoIDs, NoRoom or something that the manifest or the machine does not have: then the pod has what it had. had is what it was given
 // in an earlier run, and gets again where that is possible. Descriptions of devices are read, from file systems that may not
 // answer; when ctx ends before that is done nothing is taken, so who cancels Take and then calls Release leaves nothing behind.
 func (c *Claims) Take(ctx context.Context, pod *v1.Pod, had Grant) (Grant, error) {
@@ -66,11 +73,23 @@ func (c *Claims) Take(ctx context.Context, pod *v1.Pod, had Grant) (Grant, error
 			return Grant{}, err
 		}
 	}
+	waiting := c.waiting()
 	level, err := chooseLevel(pod, had.SELinuxLevel, c.level(pod))
 	if err != nil {
 		return Grant{}, err
 	}
-	return c.take(ctx, pod, had, machine, level)
+	grant, over, err := c.take(ctx, pod, had, wishes{machine, level, waiting})
+	if over != nil {
+		c.room.Told(pod, over.Error())
+	}
+	return grant, err
+}
+
+// wishes is what a pod asks for, as far as it was looked for without the lock. level is reserved.
+type wishes struct {
+	machine *device.Machine
+	level   string
+	waiting []*v1.Pod
 }
 
 // level is what the pod has already.
@@ -80,21 +99,25 @@ func (c *Claims) level(pod *v1.Pod) string {
 	return c.pods[string(pod.UID)].SELinuxLevel
 }
 
-// take does what needs the lock. level is reserved, and is given back when the pod does not get it.
-func (c *Claims) take(ctx context.Context, pod *v1.Pod, had Grant, machine *device.Machine, level string) (Grant, error) {
+// take does what needs the lock. The level is given back when the pod does not get it. over is what is to be told of a pod that begins
+// without room for it.
+func (c *Claims) take(ctx context.Context, pod *v1.Pod, had Grant, w wishes) (g Grant, over *NoRoom, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	uid := string(pod.UID)
-	h, err := c.choose(ctx, pod, had, machine)
+	h, err := c.choose(ctx, pod, had, w.machine)
+	if err == nil {
+		over, err = c.fits(pod, w.waiting)
+	}
 	if err != nil {
-		c.freeLevel(level)
-		return Grant{}, err
+		c.freeLevel(w.level)
+		return Grant{}, nil, err
 	}
 	before := c.pods[uid].SELinuxLevel
-	h.SELinuxLevel = level
+	h.SELinuxLevel, h.requests = w.level, manifests.TotalRequests(pod)
 	c.pods[uid] = h
 	c.freeLevel(before)
-	return h.Grant, nil
+	return h.Grant, over, nil
 }
 
 // choose finds what a pod can have, and notes nothing. The lock is held.
@@ -127,7 +150,7 @@ func (c *Claims) Adopt(pod *v1.Pod, has Grant) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	uid := string(pod.UID)
-	h := holding{pod: manifests.Key(pod), ports: wantedPorts(pod), Grant: has}
+	h := holding{pod: manifests.Key(pod), ports: wantedPorts(pod), requests: manifests.TotalRequests(pod), Grant: has}
 	errs := []error{c.nameFree(uid, h.pod), c.portsFree(uid, h.ports), levelErr}
 	holder := c.deviceHolder(uid)
 	for name := range exclusiveDevices(pod, has.Devices) {
@@ -148,8 +171,10 @@ func (c *Claims) Release(uid string) (freed bool) {
 	defer c.mu.Unlock()
 	h, had := c.pods[uid]
 	delete(c.pods, uid)
+	delete(c.told, uid)
 	c.freeLevel(h.SELinuxLevel)
-	awaited := c.awaited[h.pod]
+	awaited := c.awaited[h.pod] || c.crowded && len(h.requests) > 0
+	c.crowded = c.crowded && !awaited
 	delete(c.awaited, h.pod)
 	return had && (awaited || !h.onlyName())
 }

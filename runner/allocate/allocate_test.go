@@ -231,3 +231,46 @@ func TestAdopt(t *testing.T) {
 	}
 	c.Release("fourth")
 }
+
+// TestKeeps: an edit waits for a port that another pod has and shall have, and for no other.
+func TestKeeps(t *testing.T) {
+	c := New("x", nil)
+	holder := pod("holder", wish{port: 80})
+	own := pod("own", wish{port: 90})
+	for _, p := range []*v1.Pod{holder, own} {
+		if _, err := c.Take(t.Context(), p, Grant{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit := func(port int32) *v1.Pod {
+		p := pod("own", wish{port: port})
+		p.UID = own.UID
+		return p
+	}
+	becomes := func(port int32, waits, stuck bool) map[string]Future {
+		p := pod("holder", wish{port: port})
+		return map[string]Future{
+			string(holder.UID): {p, waits, stuck}, string(own.UID): {own, false, false}, "waiting": {pod("waiting", wish{port: 90}), false, false},
+		}
+	}
+	for name, test := range map[string]struct {
+		port   int32
+		wanted map[string]Future
+		free   bool
+	}{
+		"another keeps it":              {80, becomes(80, false, false), false},
+		"another gives it up":           {80, becomes(81, false, false), true},
+		"another is to give it up":      {80, becomes(81, true, false), true},
+		"that one lacks something":      {80, becomes(81, true, true), false},
+		"both want the other's":         {80, becomes(90, true, false), true},
+		"that one lacks something, too": {80, becomes(90, true, true), false},
+		"another is going":              {80, nil, true},
+		"another only wants it":         {81, becomes(81, false, false), true},
+		"it has that one already":       {90, becomes(80, false, false), true},
+		"nobody has it":                 {100, becomes(80, false, false), true},
+	} {
+		if err := c.Keeps(edit(test.port), test.wanted); (err == nil) != test.free {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

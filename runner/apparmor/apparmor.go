@@ -65,7 +65,7 @@ func (a *AppArmor) Lacks() error {
 	if _, err := foreign.ReadKernel(a.Profiles); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnused, err)
 	}
-	if a.parser() == "" {
+	if a.Parser() == "" {
 		return ErrNoParser
 	}
 	return nil
@@ -76,7 +76,8 @@ func (a *AppArmor) DoWithout(why error) {
 	a.told.Do(func() { slog.Info("containers whose manifests name no AppArmor profile run without one", "why", why) })
 }
 
-func (a *AppArmor) parser() string {
+// Parser is the program that loads profiles; empty where there is none.
+func (a *AppArmor) Parser() string {
 	for _, path := range a.Parsers {
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path
@@ -120,7 +121,7 @@ func (a *AppArmor) load(ctx context.Context) error {
 		return fmt.Errorf(advice, err)
 	}
 	// -r replaces what is there, and -K keeps no cache, which would be of other rules after an upgrade.
-	cmd := exec.CommandContext(ctx, a.parser(), "-Kr")
+	cmd := exec.CommandContext(ctx, a.Parser(), "-Kr")
 	cmd.Stdin, cmd.WaitDelay = strings.NewReader(profile), time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf(advice, fmt.Errorf("apparmor_parser: %w: %s", err, bytes.TrimSpace(out[:min(len(out), 1<<10)])))

@@ -134,7 +134,9 @@ func TestClassStays(t *testing.T) {
 // Who waits for another's turn, or for systemd, heeds the end of its context.
 func TestTurnIsCancelled(t *testing.T) {
 	m := NewManager(NewLayout("/solopod-turn", Cgroupfs))
-	m.turn <- struct{}{} // another has it, and does not end
+	if _, ok := m.turn.Try(); !ok { // another has it, and does not end
+		t.Fatal("the turn is not to be had")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {

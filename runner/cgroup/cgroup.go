@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/cgroups/v3"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/solopod/solopod/runner/turn"
 )
 
 // Mountpoint is where cgroup file systems are mounted.
@@ -26,14 +28,20 @@ type Manager struct {
 	Layout
 	// Service is the systemd unit of the daemon, which scopes outlive at a shutdown; empty when it is none.
 	Service string
-	keeper  cgroupKeeper
+	// Told is told how long an operation took, create or destroy; nil for nobody. It is set before the first one.
+	Told func(operation string, took time.Duration)
+	Together
+	keeper cgroupKeeper
 
 	mu   sync.Mutex
 	pods map[string]share // by pod UID
 
-	// turn is had by who makes or removes what pods have in common; classes is its: the weight that each QoS class has been given.
-	turn    chan struct{}
-	classes map[v1.PodQOSClass]uint64
+	// turn is had by who makes or removes what pods have in common; classes and given are its: what each QoS class has been given, and all
+	// of them together; amiss is what was told of that, by reason.
+	turn    turn.Turn
+	classes map[v1.PodQOSClass]weight
+	given   string
+	amiss   map[string]string
 }
 
 // What the cgroups are waited for. Making and removing directories, and writing limits, is the kernel's and does not wait.
@@ -58,14 +66,27 @@ type cgroupKeeper interface {
 	removeEmpty(ctx context.Context, cgroupPath string) bool
 }
 
+// share is what a pod adds to its class: CPU shares, and memory that is kept for it.
 type share struct {
-	qos  v1.PodQOSClass
-	cpus uint64
+	qos    v1.PodQOSClass
+	cpus   uint64
+	memory int64
+}
+
+// weight is what a class has been given.
+type weight struct {
+	shares uint64
+	memory int64
+}
+
+func shareOf(qos v1.PodQOSClass, r *specs.LinuxResources) share {
+	return share{qos, *r.CPU.Shares, protected(r)}
 }
 
 // NewManager keeps cgroups in the given layout. With systemd it must be there.
 func NewManager(l Layout) *Manager {
-	m := &Manager{Layout: l, keeper: directories{}, pods: map[string]share{}, turn: make(chan struct{}, 1), classes: map[v1.PodQOSClass]uint64{}}
+	m := &Manager{Layout: l, keeper: directories{}, pods: map[string]share{}, classes: map[v1.PodQOSClass]weight{}}
+	m.turn = turn.New(turnLimit, fmt.Errorf("the cgroups of %s are being changed for more than %s", m.Root(), turnLimit))
 	if l.driver == Systemd {
 		m.keeper = &units{}
 	}
@@ -75,11 +96,13 @@ func NewManager(l Layout) *Manager {
 // Create makes the pod's cgroup with its limits and gives its QoS class the CPU weight of all its pods. It waits for
 // systemd, and for other pods, no longer than ctx.
 func (m *Manager) Create(ctx context.Context, uid string, qos v1.PodQOSClass, r *specs.LinuxResources) (string, error) {
+	defer m.told("create", time.Now())
 	if err := checkHugepages(r); err != nil {
 		return "", err
 	}
-	m.note(uid, share{qos, *r.CPU.Shares}) // from here on the class stays
-	err := m.inTurn(ctx, func() error {
+	m.note(uid, shareOf(qos, r)) // from here on the class stays
+	err := m.turn.Do(ctx, func() error {
+		m.boundAll(ctx)
 		return errors.Join(m.weighClass(ctx, qos), m.makeShimCgroup(uid))
 	})
 	if err != nil {
@@ -92,10 +115,20 @@ func (m *Manager) Create(ctx context.Context, uid string, qos v1.PodQOSClass, r 
 	return podPath, nil
 }
 
+// told tells how long an operation took.
+func (m *Manager) told(operation string, begun time.Time) {
+	if m.Told != nil {
+		m.Told(operation, time.Since(begun))
+	}
+}
+
 // Adopt tells the manager of a pod whose cgroup an earlier run made.
 func (m *Manager) Adopt(ctx context.Context, uid string, qos v1.PodQOSClass, r *specs.LinuxResources) error {
-	m.note(uid, share{qos, *r.CPU.Shares})
-	return m.inTurn(ctx, func() error { return m.makeShimCgroup(uid) })
+	m.note(uid, shareOf(qos, r))
+	return m.turn.Do(ctx, func() error {
+		m.boundAll(ctx)
+		return m.makeShimCgroup(uid)
+	})
 }
 
 func (m *Manager) note(uid string, s share) {
@@ -104,32 +137,20 @@ func (m *Manager) note(uid string, s share) {
 	m.pods[uid] = s
 }
 
-// inTurn runs f while nobody else changes what pods have in common.
-func (m *Manager) inTurn(ctx context.Context, f func() error) error {
-	timer := time.NewTimer(turnLimit)
-	defer timer.Stop()
-	select {
-	case m.turn <- struct{}{}:
-		defer func() { <-m.turn }()
-		return f()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return fmt.Errorf("the cgroups of %s are being changed for more than %s", m.Root(), turnLimit)
-	}
-}
-
 // weighClass makes a QoS class's cgroup, and gives it its weight when that has changed.
 func (m *Manager) weighClass(ctx context.Context, qos v1.PodQOSClass) error {
-	shares := m.classShares(qos)
-	if m.classes[qos] == shares {
+	w := weight{shares: m.classShares(qos), memory: m.kept(qos)}
+	if m.classes[qos] == w {
 		return nil
 	}
-	classPath := m.Class(qos)
-	if err := m.keeper.apply(ctx, classPath, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}); err != nil {
+	classPath, r := m.Class(qos), &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &w.shares}}
+	if m.Memory.on() {
+		protect(r, w.memory)
+	}
+	if err := m.keeper.apply(ctx, classPath, r); err != nil {
 		return fmt.Errorf("cannot make the cgroup %s: %w", classPath, err)
 	}
-	m.classes[qos] = shares
+	m.classes[qos] = w
 	return nil
 }
 
@@ -157,6 +178,7 @@ var qosClasses = []v1.PodQOSClass{v1.PodQOSGuaranteed, v1.PodQOSBurstable, v1.Po
 // are deleted; their shim is waited for. What does not end is told after killLimit; systemd is waited for no longer
 // than ctx. Remove can be repeated.
 func (m *Manager) Remove(ctx context.Context, uid string) error {
+	defer m.told("destroy", time.Now())
 	errs := []error{m.endShim(uid)}
 	for _, qos := range qosClasses {
 		errs = append(errs, killAll(m.Pod(qos, uid), time.Now().Add(killLimit)), m.keeper.remove(ctx, m.Pod(qos, uid)))
@@ -165,7 +187,7 @@ func (m *Manager) Remove(ctx context.Context, uid string) error {
 	m.mu.Lock()
 	delete(m.pods, uid)
 	m.mu.Unlock()
-	errs = append(errs, m.inTurn(ctx, func() error {
+	errs = append(errs, m.turn.Do(ctx, func() error {
 		m.removeUnused(ctx)
 		return nil
 	}))
@@ -187,13 +209,37 @@ func (m *Manager) removeUnused(ctx context.Context) {
 	}
 	if len(used) == 0 {
 		m.keeper.removeEmpty(ctx, m.shims())
-		m.keeper.removeEmpty(ctx, m.Root())
+		if m.keeper.removeEmpty(ctx, m.Root()) {
+			m.given = ""
+		}
 	}
 }
 
 // KillLeftover ends the processes of a container that nobody else will end. It returns within killLimit.
 func (m *Manager) KillLeftover(cgroupPath string) error {
 	return killAll(cgroupPath, time.Now().Add(killLimit))
+}
+
+// Holds says whether a pod's container, or with an empty id the pod, has a process. What cannot be read may have one.
+func (m *Manager) Holds(uid, id string) bool {
+	for _, qos := range qosClasses {
+		cgroupPath := m.Pod(qos, uid)
+		if id != "" {
+			cgroupPath = m.Container(cgroupPath, id)
+		}
+		for _, base := range hierarchies() {
+			dirs, err := subtree(filepath.Join(base, cgroupPath))
+			if err != nil {
+				return true
+			}
+			for _, dir := range dirs {
+				if pids, err := processes(dir); err != nil || len(pids) > 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // Leftover lists the UIDs of pods that have a cgroup below the root.

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +28,28 @@ func (directories) apply(_ context.Context, cgroupPath string, r *specs.LinuxRes
 		if _, err := cgroup2.NewManager(Mountpoint, cgroupPath, cgroup2.ToResources(r)); err != nil {
 			return err
 		}
-		return lift(r, filepath.Join(Mountpoint, cgroupPath, "cpu.max"), filepath.Join(Mountpoint, cgroupPath, "memory.max"), "max")
+		err := lift(r, filepath.Join(Mountpoint, cgroupPath, "cpu.max"), filepath.Join(Mountpoint, cgroupPath, "memory.max"), "max")
+		return errors.Join(err, keepMemory(cgroupPath, r))
 	}
 	if _, err := cgroup1.New(cgroup1.StaticPath(cgroupPath), r); err != nil { // it also sets the limits of one that exists
 		return err
 	}
 	return lift(r, filepath.Join(Mountpoint, "cpu", cgroupPath, "cpu.cfs_quota_us"),
 		filepath.Join(Mountpoint, "memory", cgroupPath, "memory.limit_in_bytes"), "-1")
+}
+
+// keepMemory writes what the cgroups' package does not know. What an earlier run has kept for a cgroup is given back.
+func keepMemory(cgroupPath string, r *specs.LinuxResources) error {
+	file := filepath.Join(Mountpoint, cgroupPath, memoryMin)
+	want := cmp.Or(r.Unified[memoryMin], "0")
+	has, err := foreign.ReadKernel(file)
+	if errors.Is(err, os.ErrNotExist) && want == "0" || err == nil && strings.TrimSpace(string(has)) == want {
+		return nil
+	}
+	if err := tell(file, want); err != nil {
+		return fmt.Errorf("cannot keep memory for a cgroup: %w", err)
+	}
+	return nil
 }
 
 // checkHugepages says in plain words what the runtime would say darkly.

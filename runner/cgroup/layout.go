@@ -108,8 +108,8 @@ func (l Layout) podPattern() string {
 func (l Layout) uidOf(dir string) string {
 	name := path.Base(dir)
 	if l.driver == Systemd {
-		_, uid, _ := strings.Cut(strings.TrimSuffix(name, ".slice"), "-pod")
-		return strings.ReplaceAll(uid, "_", "-") // a UID has no underscores
+		parts := strings.Split(strings.TrimSuffix(name, ".slice"), "-pod") // the root may have it in its name, too
+		return strings.ReplaceAll(parts[len(parts)-1], "_", "-")           // a UID has no underscores
 	}
 	return strings.TrimPrefix(name, "pod")
 }

@@ -32,6 +32,12 @@ func TestLayout(t *testing.T) {
 			"/boxes.slice/boxes-one_2.slice/boxes-one_2-burstable.slice/boxes-one_2-burstable-pod0a1b_22.slice/solopod-c1.scope",
 			"boxes-one_2-burstable-pod0a1b_22.slice:solopod:c1", "/boxes.slice/boxes-one_2.slice/boxes-one_2-shims.scope/pod0a1b-22",
 		},
+		{
+			"/x/pods", Systemd,
+			"/x.slice/x-pods.slice/x-pods-burstable.slice/x-pods-burstable-pod0a1b_22.slice",
+			"/x.slice/x-pods.slice/x-pods-burstable.slice/x-pods-burstable-pod0a1b_22.slice/solopod-c1.scope",
+			"x-pods-burstable-pod0a1b_22.slice:solopod:c1", "/x.slice/x-pods.slice/x-pods-shims.scope/pod0a1b-22",
+		},
 	} {
 		l := NewLayout(c.root, c.driver)
 		pod := l.Pod(v1.PodQOSBurstable, uid)

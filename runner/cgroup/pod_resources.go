@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 )
 
 // PodResources is what the pod's cgroup gets: the weight of its requests, and a limit where the pod or every container has
@@ -17,10 +18,10 @@ func PodResources(pod *v1.Pod, pids int64) *specs.LinuxResources {
 	shares := sharesOf(&cpu)
 	out.CPU.Shares = &shares
 	if limit, limited := manifests.Demand(pod, v1.ResourceCPU, limits); limited {
-		setQuota(out.CPU, limit.MilliValue())
+		setQuota(out.CPU, amount.Milli(limit))
 	}
 	if limit, limited := manifests.Demand(pod, v1.ResourceMemory, limits); limited {
-		bytes := limit.Value()
+		bytes := amount.Whole(limit)
 		out.Memory = &specs.LinuxMemory{Limit: &bytes}
 	}
 	out.HugepageLimits = hugepages(hugeDemand(pod))

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 )
 
 // Bounds and periods of the kernel's CPU controller, as the kubelet uses them (pkg/kubelet/cm/helpers_linux.go).
@@ -19,6 +20,7 @@ const (
 	sharesPerCPU  = 1024
 	quotaPeriod   = 100_000 // microseconds
 	minimalQuota  = 1_000   // microseconds
+	maximalQuota  = 1 << 40 // microseconds; the kernel takes less than 1<<44 (kernel/sched, MAX_BW)
 	milliPerCPU   = 1000
 	guaranteedAdj = -997
 	bestEffortAdj = 1000
@@ -31,10 +33,10 @@ func ContainerResources(r v1.ResourceRequirements, unified map[string]string) *s
 	shares := sharesOf(r.Requests.Cpu())
 	out.CPU.Shares = &shares
 	if limit := r.Limits.Cpu(); !limit.IsZero() {
-		setQuota(out.CPU, limit.MilliValue())
+		setQuota(out.CPU, amount.Milli(*limit))
 	}
 	if limit := r.Limits.Memory(); !limit.IsZero() {
-		bytes := limit.Value()
+		bytes := amount.Whole(*limit)
 		out.Memory = &specs.LinuxMemory{Limit: &bytes}
 	}
 	out.HugepageLimits = hugepages(r.Limits)
@@ -54,7 +56,7 @@ func hugepages(limits v1.ResourceList) []specs.LinuxHugepageLimit {
 			continue
 		}
 		if q, err := resource.ParseQuantity(size); err == nil {
-			out = append(out, specs.LinuxHugepageLimit{Pagesize: HugepageName(q.Value()), Limit: uint64(limit.Value())})
+			out = append(out, specs.LinuxHugepageLimit{Pagesize: HugepageName(amount.Whole(q)), Limit: uint64(amount.Whole(limit))})
 		}
 	}
 	slices.SortFunc(out, func(a, b specs.LinuxHugepageLimit) int { return strings.Compare(a.Pagesize, b.Pagesize) })
@@ -74,13 +76,13 @@ func HugepageName(bytes int64) string {
 }
 
 func sharesOf(cpu *resource.Quantity) uint64 {
-	shares := cpu.MilliValue() * sharesPerCPU / milliPerCPU
+	shares := min(amount.Milli(*cpu), maxShares) * sharesPerCPU / milliPerCPU // a thousandth of a CPU is more than a share
 	return uint64(min(max(shares, MinShares), maxShares))
 }
 
 func setQuota(cpu *specs.LinuxCPU, milli int64) {
 	period := uint64(quotaPeriod)
-	quota := max(milli*quotaPeriod/milliPerCPU, minimalQuota)
+	quota := max(min(milli, maximalQuota/quotaPeriod*milliPerCPU)*quotaPeriod/milliPerCPU, minimalQuota)
 	cpu.Period, cpu.Quota = &period, &quota
 }
 
@@ -99,7 +101,8 @@ func OOMScoreAdj(pod *v1.Pod, c *v1.Container, machineMemory int64) int {
 	case qos == v1.PodQOSBestEffort:
 		return bestEffortAdj
 	}
-	adj := 1000 - int(1000*c.Resources.Requests.Memory().Value()/max(machineMemory, 1))
+	machineMemory = max(machineMemory, 1)
+	adj := 1000 - int(1000*min(amount.Whole(*c.Resources.Requests.Memory()), machineMemory)/machineMemory)
 	// A burstable pod must be killed before a guaranteed one and after a best-effort one.
 	return min(max(adj, 1000+guaranteedAdj), bestEffortAdj-1)
 }

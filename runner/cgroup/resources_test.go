@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"math"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -75,6 +76,8 @@ func TestResources(t *testing.T) {
 		"less than a share":      {[]v1.Container{container(t, "1m", "-", "1m", "-")}, 2, 1000, 0},
 		"more than the kernel's": {[]v1.Container{container(t, "1000", "-", "-", "-")}, 262144, 0, 0},
 		"a sum":                  {[]v1.Container{container(t, "1", "1Gi", "1", "1Gi"), container(t, "500m", "1Gi", "1", "2Gi")}, 1536, 200_000, 3 * gib},
+		"more than there can be": {[]v1.Container{container(t, "1e30", "1e30", "1e30", "1e30")}, 262144, 1 << 40 / 100_000 * 100_000, math.MaxInt64},
+		"such a sum":             {[]v1.Container{container(t, "1e15", "8E", "1e15", "8E"), container(t, "8E", "8E", "8E", "8E")}, 262144, 1 << 40 / 100_000 * 100_000, math.MaxInt64},
 		"one without a limit":    {[]v1.Container{container(t, "1", "1Gi", "1", "1Gi"), container(t, "-", "-", "-", "-")}, 1024, 0, 0},
 	} {
 		pod := PodResources(&v1.Pod{Spec: v1.PodSpec{Containers: c.containers}}, 0)

@@ -56,6 +56,28 @@ func (m *Manager) endShim(uid string) error {
 	return errors.Join(errs...)
 }
 
+// shimName is how the kernel names a shim's process: the first 15 bytes of its program's name.
+const shimName = "containerd-shim"
+
+// KillShims ends a pod's shims, which do not answer and have nothing left to look after. Other processes that belong to the pod as a
+// whole go on. The kernel has them end when they can.
+func (m *Manager) KillShims(uid string) error {
+	var errs []error
+	for _, base := range shimHierarchies() {
+		pids, err := processes(filepath.Join(base, m.Shim(uid)))
+		errs = append(errs, err)
+		for _, pid := range pids {
+			name, err := foreign.ReadKernel(fmt.Sprintf("/proc/%d/comm", pid))
+			if err != nil || strings.TrimSpace(string(name)) != shimName { // it may have ended
+				continue
+			}
+			slog.Warn("a shim that has nothing left to look after does not answer, and is killed", "pid", pid)
+			errs = append(errs, process.SendKill(pid))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func processes(dir string) ([]int, error) {
 	text, err := foreign.ReadKernel(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {

@@ -196,6 +196,7 @@ func properties(r *specs.LinuxResources) []dbus.Property {
 		pids = uint64(*r.Pids.Limit)
 	}
 	add("MemoryMax", memory)
+	add("MemoryMin", uint64(protected(r)))
 	add("TasksMax", pids)
 	return out
 }

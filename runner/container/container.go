@@ -81,6 +81,8 @@ type Config struct {
 	AppArmor       *apparmor.AppArmor
 	// Answered is told of each answer of a probe.
 	Answered func(kind string, pod *v1.Pod, container string, took time.Duration, err error)
+	// Services are the variables that tell a pod where its services are, as name=value; nil means none.
+	Services func(ctx context.Context, pod *v1.Pod) []string
 	// LogComplete is called when an ended container's log is complete.
 	LogComplete func()
 }

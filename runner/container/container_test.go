@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
@@ -63,7 +64,7 @@ func TestLife(t *testing.T) {
 	if got := l.Signal(t.Context(), plan.Signal{Target: w.Target, Signal: 3}); got != (state.SignalSent{Signal: 3}) {
 		t.Errorf("a signal: %+v", got)
 	}
-	if got := l.Examine(t.Context(), plan.Examine{Target: w.Target}); got != (state.Examined{Kills: 4, Message: "it broke"}) {
+	if got := l.Examine(t.Context(), plan.Examine{Target: w.Target}); got != (state.Examined{Kills: 4, Group: groupOf(w.Pod, false), Message: "it broke"}) {
 		t.Errorf("it has left %+v", got)
 	}
 	if got := l.Drain(t.Context(), plan.Drain{Target: w.Target, Text: true}); got != (state.LogComplete{Text: "one\ntwo"}) && got != (state.LogComplete{Text: "one\ntwo\n"}) {
@@ -361,6 +362,74 @@ func TestSignalUnsent(t *testing.T) {
 	killed(t, process)
 }
 
+// Without an answer of its shim a container is killed by its cgroup, and one that has no process counts as ended. Nothing else of its
+// pod runs then: the shim is ended, too.
+func TestSignalToSilentShim(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "web", oneContainer)
+	target := plan.Target{Pod: pod, Name: "c", ID: "id-1"}
+	l.engine.Put(engine.Container{ID: "id-1", State: engine.Unanswered})
+	unanswered := func(call string) { l.engine.Fail(call, fmt.Errorf("the shim: %w", engine.ErrUnanswered)) }
+	send := func(signal int) state.SignalSent {
+		unanswered("Kill")
+		return l.Signal(t.Context(), plan.Signal{Target: target, Signal: signal})
+	}
+	process := sleeper(t, l.cgroupDirs(target)...)
+	if got := send(15); got.Found != nil || !strings.Contains(got.Problem.Message, "no answer") {
+		t.Errorf("SIGTERM that nobody has sent: %+v", got)
+	}
+	if got := send(9); got.Found == nil || *got.Found != (state.Found{ID: "id-1", Status: state.FoundUnknown}) || got.Problem.Failed() {
+		t.Errorf("SIGKILL: %+v", got)
+	}
+	killed(t, process)
+	if got := send(15); got.Found == nil || got.Found.Status != state.FoundUnknown {
+		t.Errorf("a container without a process: %+v", got)
+	}
+
+	shim, other := l.shim(pod, "containerd-shim-runc-v2"), l.shim(pod, "init")
+	neighbour := sleeper(t, l.cgroupDirs(plan.Target{Pod: pod, Name: "d", ID: "id-2"})...)
+	remove := func() {
+		t.Helper()
+		unanswered("Delete")
+		if got := l.Delete(t.Context(), plan.Delete{Target: target}); !got.Problem.Failed() {
+			t.Errorf("what is left counts as removed: %+v", got)
+		}
+	}
+	remove()
+	if err := shim.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the shim of a container that runs was ended: %v", err)
+	}
+	if err := neighbour.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	neighbour.Wait() //nolint:errcheck // it was killed
+	remove()
+	killed(t, shim)
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("another process of the pod was ended: %v", err)
+	}
+}
+
+// shim begins a process of that name in the cgroup of a pod's shims.
+func (l *lab) shim(pod *v1.Pod, name string) *exec.Cmd {
+	l.t.Helper()
+	tail, err := exec.LookPath("tail")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	path := filepath.Join(l.dir, name)
+	if err := os.Symlink(tail, path); err != nil {
+		l.t.Fatal(err)
+	}
+	var dirs []string
+	for _, root := range []string{"/sys/fs/cgroup/memory", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
+			dirs = append(dirs, root+l.Cgroups.Shim(string(pod.UID)))
+		}
+	}
+	return sleeperOf(l.t, path, dirs...)
+}
+
 // killed waits for the end of a process, which must be SIGKILL's.
 func killed(t *testing.T, process *exec.Cmd) {
 	t.Helper()
@@ -583,7 +652,7 @@ func TestWatchKills(t *testing.T) {
 	report := l.kills.report[l.cgroupOf(target)]
 	l.kills.mu.Unlock()
 	report(3)
-	if got := <-said; got != (state.KillsSeen{Kills: 3}) {
+	if got := <-said; got != (state.KillsSeen{Kills: 3, Group: groupOf(target.Pod, false)}) {
 		t.Errorf("it says %+v", got)
 	}
 	end()

@@ -31,6 +31,8 @@ func (c *Containers) Signal(ctx context.Context, w plan.Signal) state.SignalSent
 	switch {
 	case err == nil:
 		return out
+	case errors.Is(err, engine.ErrUnanswered) && (w.Signal == int(unix.SIGKILL) || !c.Cgroups.Holds(string(w.Pod.UID), w.ID)):
+		return killWithoutShim(c.Cgroups, c.cgroupOf(w.Target), w, err)
 	case !errors.Is(err, engine.ErrNotFound) && !errors.Is(err, engine.ErrNotRunning):
 		out.Problem = problem("FailedKillContainer", err)
 		return out
@@ -70,10 +72,11 @@ func Found(c engine.Container) state.Found {
 
 // Examine looks at what an ended container has left. Its cgroup's counter is the truth about kills for memory, and is gone with
 // the process record.
-func (c *Containers) Examine(_ context.Context, w plan.Examine) state.Examined {
+func (c *Containers) Examine(ctx context.Context, w plan.Examine) state.Examined {
 	if w.Lost {
-		// Its shim is gone, or containerd has forgotten it: what may be left of it would run beside the next attempt.
-		if err := c.Cgroups.KillLeftover(c.cgroupOf(w.Target)); err != nil {
+		// Its shim is gone or silent, or containerd has forgotten it: what may be left of it would run beside the next attempt.
+		err := c.Cgroups.KillLeftover(c.cgroupOf(w.Target))
+		if err = errors.Join(err, endSilentShim(ctx, c.Engine, c.Cgroups, w.Target)); err != nil {
 			slog.Warn("cannot end what is left of a container", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 		}
 		return state.Examined{}
@@ -82,7 +85,7 @@ func (c *Containers) Examine(_ context.Context, w plan.Examine) state.Examined {
 	if err != nil {
 		kills = 0
 	}
-	return state.Examined{Kills: kills, Message: message(c.Dirs, w.Target)}
+	return state.Examined{Kills: kills, Group: groupOf(w.Pod, c.SingleProcessOOMKill), Message: message(c.Dirs, w.Target)}
 }
 
 // maxMessage is how much of a termination message is kept, as by the kubelet.
@@ -141,6 +144,9 @@ func (c *Containers) Drain(ctx context.Context, w plan.Drain) state.LogComplete 
 // Delete removes an ended container, in whatever state, and lets its log go.
 func (c *Containers) Delete(ctx context.Context, w plan.Delete) state.LeftoverGone {
 	if err := c.Engine.Delete(ctx, w.ID); err != nil {
+		if errors.Is(err, engine.ErrUnanswered) || ctx.Err() != nil {
+			err = errors.Join(err, endSilentShim(ctx, c.Engine, c.Cgroups, w.Target))
+		}
 		if sandbox.Unknown(w.Pod) { // it has no events
 			slog.Warn("cannot remove a container that is left of a pod; it is tried again", "uid", w.Pod.UID, "id", w.ID, "err", err)
 		}

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/allocate"
 	"github.com/solopod/solopod/runner/allocate/device"
 	"github.com/solopod/solopod/runner/apparmor"
@@ -154,7 +155,7 @@ func (l *lab) pod(name, spec string, grant state.Grant) *v1.Pod {
 
 // create is the effect for a container of the pod.
 func (l *lab) create(pod *v1.Pod, name, id string) plan.Create {
-	spec := state.ContainerOf(pod, name)
+	spec := manifests.ContainerOf(pod, name)
 	return plan.Create{
 		Target: plan.Target{Pod: pod, Name: name, ID: id}, Spec: spec, Revision: "r1",
 		Inputs: &reference.Inputs{Pod: pod, Node: v1.ResourceList{}},
@@ -185,6 +186,12 @@ func (l *lab) log(t plan.Target) string {
 // sleeper is a process that has begun in these cgroups; it goes with the test.
 func sleeper(t *testing.T, dirs ...string) *exec.Cmd {
 	t.Helper()
+	return sleeperOf(t, "tail", dirs...)
+}
+
+// sleeperOf is a sleeper of another program, which is tail by another name.
+func sleeperOf(t *testing.T, program string, dirs ...string) *exec.Cmd {
+	t.Helper()
 	script := ""
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -192,7 +199,7 @@ func sleeper(t *testing.T, dirs ...string) *exec.Cmd {
 		}
 		script += "echo $$ > " + dir + "/cgroup.procs && "
 	}
-	c := exec.Command("sh", "-c", script+"echo && exec tail -f /dev/null")
+	c := exec.Command("sh", "-c", script+"echo && exec "+program+" -f /dev/null")
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -38,7 +39,8 @@ func (c *Containers) ReadOutput(ctx context.Context, w plan.ReadOutput) state.Ou
 
 // WatchKills tells of kills for memory until ctx ends; log shippers find the container's log from here on.
 func (c *Containers) WatchKills(ctx context.Context, w plan.WatchKills, say func(state.Result)) state.WatchEnded {
-	stop, err := c.Kills.Watch(c.cgroupOf(w.Target), func(kills uint64) { say(state.KillsSeen{Kills: kills}) })
+	group := groupOf(w.Pod, c.SingleProcessOOMKill)
+	stop, err := c.Kills.Watch(c.cgroupOf(w.Target), func(kills uint64) { say(state.KillsSeen{Kills: kills, Group: group}) })
 	if err != nil {
 		slog.Warn("cannot watch a container for kills; they are still counted at its end", "pod", manifests.Key(w.Pod), "container", w.Name, "err", err)
 	} else {
@@ -109,8 +111,8 @@ func (c *Containers) Resize(ctx context.Context, w plan.Resize) state.Resized {
 func (c *Containers) resize(ctx context.Context, w plan.Resize) (limits string, err error) {
 	if limit := w.Spec.Resources.Limits.Memory(); !limit.IsZero() {
 		// The kernel would kill it (v2), or refuse (v1).
-		if used, err := cgroup.MemoryUsage(c.cgroupOf(w.Target)); err == nil && used > limit.Value() {
-			return "", fmt.Errorf("it uses %d bytes of memory, more than the new limit of %d", used, limit.Value())
+		if used, err := cgroup.MemoryUsage(c.cgroupOf(w.Target)); err == nil && used > amount.Whole(*limit) {
+			return "", fmt.Errorf("it uses %d bytes of memory, more than the new limit of %d", used, amount.Whole(*limit))
 		}
 	}
 	// A part must not have more than the whole: with more for both the pod comes first, with less the container. The first
@@ -120,6 +122,9 @@ func (c *Containers) resize(ctx context.Context, w plan.Resize) (limits string, 
 		slog.Debug("the pod's limits come after the container's", "pod", manifests.Key(w.Pod), "err", err)
 	}
 	if err := c.Changer.Update(ctx, w.ID, cgroup.ContainerResources(w.Spec.Resources, nil)); err != nil {
+		return limits, err
+	}
+	if err := c.Cgroups.Memory.Apply(c.cgroupOf(w.Target), w.Spec.Resources); err != nil {
 		return limits, err
 	}
 	return c.Sandboxes.Limit(ctx, w.Pod)

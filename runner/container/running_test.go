@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/internal/testbox"
@@ -113,7 +114,7 @@ func TestResize(t *testing.T) {
 		used, err := cgroup.MemoryUsage(l.cgroupOf(w.Target))
 		return err == nil && used > 4096
 	})
-	resize.Spec = state.ContainerOf(testbox.Pod(t, "web", "containers: [{name: c, image: app, resources: {limits: {cpu: 2, memory: 4Ki}}}]"), "c")
+	resize.Spec = manifests.ContainerOf(testbox.Pod(t, "web", "containers: [{name: c, image: app, resources: {limits: {cpu: 2, memory: 4Ki}}}]"), "c")
 	before := len(l.engine.Calls("Update"))
 	if got := l.Resize(t.Context(), resize); got.Problem.Reason != "ResizeDeferred" || !strings.Contains(got.Problem.Message, "more than the new limit of 4096") {
 		t.Errorf("%+v", got)

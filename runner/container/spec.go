@@ -26,7 +26,7 @@ import (
 // buildSpec resolves what the container refers to, and composes its runtime spec.
 func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.Image, ns namespace.Namespaces) (*specs.Spec, error) {
 	pod := w.Pod
-	env, err := c.inputs(w).Env(w.Spec)
+	env, err := c.inputs(ctx, w).Env(w.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 		NetworkNamespace: ns.Network, IPCNamespace: ns.IPC, UTSNamespace: ns.UTS,
 		PIDNamespace: ns.PID, UserNamespace: ns.User, IDs: sandbox.IDMapping(w.Grant),
 		Hostname: c.Sandboxes.Hostname(pod), Env: env, Binds: binds, ImageVolumes: imageVolumes, Files: bound, Shm: c.Sandboxes.Shm(pod),
-		CgroupsPath: c.Cgroups.OCI(c.Sandboxes.Cgroup(pod), w.ID), Resources: cgroup.ContainerResources(w.Spec.Resources, c.unified(pod)),
+		CgroupsPath: c.Cgroups.OCI(c.Sandboxes.Cgroup(pod), w.ID), Resources: cgroup.ContainerResources(w.Spec.Resources, c.unified(pod, w.Spec)),
 		OOMScoreAdj: allowedOOMScore(cgroup.OOMScoreAdj(pod, w.Spec, c.Memory)),
 		Annotations: annotations, Seccomp: confined.seccomp, SeccompDefault: c.SeccompDefault, AppArmor: confined.appArmor,
 		SELinuxProcess: confined.processLabel, SELinuxFiles: confined.fileLabel, Unified: cgroup.Unified(), CgroupOptions: cgroup.SharedOptions(),
@@ -75,11 +75,15 @@ func (c *Containers) buildSpec(ctx context.Context, w plan.Create, image engine.
 	return out, c.Devices.Inject(out, device.Assignment(w.Grant.Devices)[w.Name])
 }
 
-// inputs are those of the plan, with the files of the pod's volumes.
-func (c *Containers) inputs(w plan.Create) *reference.Inputs {
+// inputs are those of the plan, with the files of the pod's volumes, and the services that there are now: a new one is no reason to make
+// anything anew.
+func (c *Containers) inputs(ctx context.Context, w plan.Create) *reference.Inputs {
 	in := *w.Inputs
 	in.ReadFile = func(volume, name string) ([]byte, error) {
 		return foreign.ReadBeneath(c.Volumes.Find(w.Pod)[volume], name, maxEnvFile)
+	}
+	if c.Services != nil {
+		in.Services = c.Services(ctx, w.Pod)
 	}
 	return &in
 }
@@ -123,11 +127,12 @@ func (c *Containers) files(w plan.Create) (map[string]string, error) {
 }
 
 // unified is what a container's cgroup gets beside its requests and limits on a machine with cgroup v2.
-func (c *Containers) unified(pod *v1.Pod) map[string]string {
+func (c *Containers) unified(pod *v1.Pod, container *v1.Container) map[string]string {
 	if !cgroup.Unified() {
 		return nil
 	}
 	files := map[string]string{}
+	maps.Copy(files, c.Cgroups.Memory.Container(container.Resources))
 	if killedAsGroup(pod, c.SingleProcessOOMKill) {
 		files["memory.oom.group"] = "1"
 	}
@@ -138,6 +143,9 @@ func (c *Containers) unified(pod *v1.Pod) map[string]string {
 	}
 	return files
 }
+
+// groupOf says whether a pod's containers are killed as a whole on this machine.
+func groupOf(pod *v1.Pod, single bool) bool { return cgroup.Unified() && killedAsGroup(pod, single) }
 
 // killedAsGroup: when a process of a container is killed for memory, so are its others. That is the kubelet's default with
 // cgroup v2: what is left of a container that lost a process often hangs, and nobody restarts it. A pod whose main

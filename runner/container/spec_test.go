@@ -181,7 +181,7 @@ containers: [{name: c, image: app, env: [{name: A, valueFrom: {fileKeyRef: {volu
 	if err := os.WriteFile(path, []byte("A=from-file\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if env, err := l.inputs(w).Env(w.Spec); err != nil || strings.Join(env, " ") != "A=from-file" {
+	if env, err := l.inputs(t.Context(), w).Env(w.Spec); err != nil || strings.Join(env, " ") != "A=from-file" {
 		t.Errorf("%v (%v)", env, err)
 	}
 	if err := os.Remove(path); err != nil {
@@ -190,7 +190,7 @@ containers: [{name: c, image: app, env: [{name: A, valueFrom: {fileKeyRef: {volu
 	if err := os.Symlink("/etc/passwd", path); err != nil {
 		t.Fatal(err)
 	}
-	if env, err := l.inputs(w).Env(w.Spec); err == nil {
+	if env, err := l.inputs(t.Context(), w).Env(w.Spec); err == nil {
 		t.Errorf("a link that leads out was followed: %v", env)
 	}
 	if w.Inputs.ReadFile != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,7 @@ func Replace(path string, data []byte, mode os.FileMode) error {
 }
 
 func replace(path string, data []byte, mode os.FileMode, sync func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix(path)+"*")
 	if err != nil {
 		return err
 	}
@@ -52,6 +53,29 @@ func replace(path string, data []byte, mode os.FileMode, sync func(*os.File) err
 	}
 	return f.Close()
 }
+
+// RemoveUnfinished removes what writings of path that were cut short have left beside it, and the directory where nothing else is in it.
+// A writing of path at the same time may fail for it, and leaves what was there before.
+func RemoveUnfinished(path string) error {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), temporaryPrefix(path)) {
+			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err := os.Remove(dir); !errors.Is(err, unix.ENOTEMPTY) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// temporaryPrefix begins the names of files that are to take path's place.
+func temporaryPrefix(path string) string { return "." + filepath.Base(path) + "." }
 
 // SyncDir makes the entries of a directory durable.
 func SyncDir(dir string) error {

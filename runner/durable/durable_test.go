@@ -29,6 +29,38 @@ func TestReplace(t *testing.T) {
 	onlyIn(t, dir, "file")
 }
 
+// What a kill in the middle of a writing leaves goes, with the directory where that has nothing else.
+func TestRemoveUnfinished(t *testing.T) {
+	for name, c := range map[string]struct {
+		there, left []string
+	}{
+		"nothing":           {},
+		"unfinished":        {there: []string{".pod.json.123", ".pod.json.4"}},
+		"another file":      {there: []string{".pod.json.123", "pod.json.damaged"}, left: []string{"pod.json.damaged"}},
+		"another's writing": {there: []string{".other.json.1"}, left: []string{".other.json.1"}},
+	} {
+		dir := filepath.Join(t.TempDir(), "uid")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range c.there {
+			if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := RemoveUnfinished(filepath.Join(dir, "pod.json")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		entries, err := os.ReadDir(dir)
+		if len(c.left) == 0 && !os.IsNotExist(err) || len(entries) != len(c.left) || len(entries) > 0 && entries[0].Name() != c.left[0] {
+			t.Errorf("%s: left are %v, %v", name, entries, err)
+		}
+	}
+	if err := RemoveUnfinished(filepath.Join(t.TempDir(), "no", "pod.json")); err == nil {
+		t.Error("a directory that does not exist is no error")
+	}
+}
+
 // A file that cannot be replaced stays, and no temporary file is left.
 func TestReplaceFails(t *testing.T) {
 	dir := t.TempDir()

@@ -118,13 +118,3 @@ func (c *Containers) Kill(ctx context.Context, id string, signal uint32, all boo
 	}
 	return err
 }
-
-// Usage is how many bytes of the disk a container's own layer takes. It walks the layer.
-func (c *Containers) Usage(ctx context.Context, id string) (size int64, err error) {
-	err = c.call(ctx, snapshotLimit, "measure the container's layer", func(ctx context.Context) error {
-		usage, err := c.client.SnapshotService(c.config.Snapshotter).Usage(ctx, id)
-		size = usage.Size
-		return err
-	})
-	return size, err
-}

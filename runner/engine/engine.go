@@ -66,6 +66,8 @@ type Config struct {
 	// Silent says of a container whether its shim runs and containerd could not load it, because it does not answer: the process may
 	// live, and containerd does not know of it. nil: there is none such.
 	Silent func(id string) bool
+	// Sweep removes what shims that have ended leave in the state directory; nil: nothing.
+	Sweep func()
 	// Woken receives when Silent has changed; nil: never.
 	Woken <-chan struct{}
 	// Seal hides the values of Secrets from containerd's database; nil: containers with such are not made.
@@ -98,6 +100,9 @@ type connection struct {
 func Connect(ctx context.Context, c Config) (*Engine, error) {
 	if c.Snapshotter == "" {
 		c.Snapshotter = "overlayfs"
+	}
+	if c.Sweep == nil {
+		c.Sweep = func() {}
 	}
 	if c.Silent == nil {
 		c.Silent = func(string) bool { return false }
@@ -158,6 +163,9 @@ func (e *Engine) Version() string {
 	}
 	return ""
 }
+
+// Sweep removes what shims that have ended leave in the state directory.
+func (e *Engine) Sweep() { e.config.Sweep() }
 
 // Close ends the connection, and what still goes on in the background; containers are not touched. It returns within seconds: what
 // hangs in a system call is left behind.

@@ -4,20 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/platforms"
+	godigest "github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/solopod/solopod/runner/engine/intake"
 	"github.com/solopod/solopod/runner/engine/repair"
+	"github.com/solopod/solopod/runner/engine/stored"
 )
 
 // readyLabel is set on an image whose unpacked files are known to be on the disk; its value is the digest that was
@@ -25,27 +25,7 @@ import (
 const readyLabel = "io.solopod.image.synced"
 
 // Image is an unpacked image.
-type Image struct {
-	Name   string
-	Digest string
-	// ChainID names the snapshot that holds the whole root file system.
-	ChainID   string
-	Size      int64
-	CreatedAt time.Time
-	Config    ocispec.ImageConfig
-}
-
-// DigestName is the image's name with its digest in place of a tag, as nobody else's image has it.
-func (i Image) DigestName() string { return Repository(i.Name) + "@" + i.Digest }
-
-// Repository cuts tag and digest off a complete reference.
-func Repository(name string) string {
-	name, _, _ = strings.Cut(name, "@")
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		return name[:i]
-	}
-	return name
-}
+type Image = stored.Image
 
 // Images holds the images of one containerd.
 type Images struct {
@@ -80,7 +60,7 @@ func (s *Images) ListImages(ctx context.Context) ([]Image, error) {
 		image, err := s.describe(ctx, r)
 		if err != nil {
 			// A record without its content still has a name that can be removed.
-			image = Image{Name: r.Name, Digest: r.Target.Digest.String(), CreatedAt: r.CreatedAt}
+			image = Image{Name: r.Name, Digest: r.Target.Digest.String(), CreatedAt: r.CreatedAt, Pinned: stored.Pinned(r)}
 		}
 		list = append(list, image)
 	}
@@ -107,7 +87,7 @@ func (s *Images) describe(ctx context.Context, record images.Image) (Image, erro
 		known, _ = s.described.LoadOrStore(record.Target.Digest, image)
 	}
 	image := known.(Image)
-	image.Name, image.CreatedAt = record.Name, record.CreatedAt
+	image.Name, image.CreatedAt, image.Pinned = record.Name, record.CreatedAt, stored.Pinned(record)
 	return image, nil
 }
 
@@ -155,11 +135,25 @@ func (s *Images) Synced(ctx context.Context, name string) (bool, error) {
 	return err == nil && record.Labels[readyLabel] == record.Target.Digest.String(), err
 }
 
-// RemoveImage removes an image's record; its content goes with the next collection, unless a container uses it.
-func (s *Images) RemoveImage(ctx context.Context, name string) error {
+// RemoveImage removes an image's record, with a digest only while it has that one, else ErrNotFound; its content goes with the next
+// collection, unless a container uses it.
+func (s *Images) RemoveImage(ctx context.Context, name, digest string) error {
+	opts := []images.DeleteOpt{images.SynchronousDelete()}
+	if digest != "" {
+		opts = append(opts, images.DeleteTarget(&ocispec.Descriptor{Digest: godigest.Digest(digest)}))
+	}
 	return s.call(ctx, snapshotLimit, "remove image "+name, func(ctx context.Context) error {
-		return s.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
+		return s.client.ImageService().Delete(ctx, name, opts...)
 	})
+}
+
+// ImageParts finds what images consist of, and share, by their digests.
+func (s *Images) ImageParts(ctx context.Context) (parts map[string]stored.Parts, err error) {
+	err = s.call(ctx, partsLimit, "look at the parts of images", func(ctx context.Context) (err error) {
+		parts, err = stored.PartsOf(ctx, s.client, s.config.Snapshotter)
+		return err
+	})
+	return parts, err
 }
 
 // Repair removes what a power cut may have damaged: images that were not known to be on the disk, their unpacked layers,

@@ -50,6 +50,8 @@ const (
 	unpackedLimit = 30 * time.Second
 	// copyLimit is for what an image has in its volumes, which each container gets a copy of.
 	copyLimit = time.Minute
+	// partsLimit is for records of the content and layers of all images: some calls for each.
+	partsLimit = time.Minute
 	// repairLimit is for reading everything that an interrupted import or pull has left, and whatever is removed of it.
 	repairLimit = 10 * time.Minute
 	// strayLimit bounds the search for processes without a container's record, and their end, at a start.

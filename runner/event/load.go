@@ -1,12 +1,8 @@
 package event
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"os"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -54,48 +50,18 @@ func (s *store) load() (list []*v1.Event, ofBoot map[string]bool) {
 		}
 		return order[a.Name] - order[b.Name]
 	})
-	for len(list) > maxEvents {
-		delete(ofBoot, list[0].Name)
-		list = list[1:]
-	}
-	return list, ofBoot
+	return bound(list, ofBoot), ofBoot
 }
 
 // read returns the events of a file; whole says that nothing else was in it.
 func read(path string) (events []*v1.Event, whole bool, err error) {
-	data, whole, err := readEnd(path)
-	if err != nil || len(data) == 0 {
-		return nil, true, err
-	}
-	for line := range bytes.Lines(data) {
+	whole, err = durable.ReadLines(path, maxRead, "event", func(line []byte) bool {
 		ev := &v1.Event{}
-		if line[0] != '{' || json.Unmarshal(line, ev) != nil || ev.Name == "" || ev.Kind != "Event" || ev.APIVersion != "v1" || !bytes.HasSuffix(line, []byte("\n")) {
-			whole = false // such as the line that a power cut left
-			continue
+		if line[0] != '{' || json.Unmarshal(line, ev) != nil || ev.Name == "" || ev.Kind != "Event" || ev.APIVersion != "v1" {
+			return false
 		}
 		events = append(events, ev)
-	}
-	if len(events) == 0 && bytes.Contains(data, []byte("\n")) {
-		return nil, false, errors.New("no event is in it")
-	}
-	return events, whole, nil
-}
-
-// readEnd returns the end of a regular file, and whether it is all of it. A file that is missing is empty.
-func readEnd(path string) (data []byte, whole bool, err error) {
-	f, err := durable.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			err = nil
-		}
-		return nil, true, err
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	info, err := f.Stat()
-	if err != nil {
-		return nil, false, err
-	}
-	from := max(info.Size()-maxRead, 0)
-	data, err = io.ReadAll(io.NewSectionReader(f, from, maxRead))
-	return data, from == 0, err
+		return true
+	})
+	return events, whole, err
 }

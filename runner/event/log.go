@@ -19,7 +19,8 @@ import (
 // maxEvents bounds the memory that events take.
 const maxEvents = 1000
 
-// Log holds the last thousand events. Repetitions are counted, not listed. It is safe for concurrent use.
+// Log holds the last thousand events; where there are more, those give way of the object that has the most. Repetitions are counted, not
+// listed. It is safe for concurrent use.
 type Log struct {
 	node     string
 	mu       sync.Mutex
@@ -119,37 +120,42 @@ func (e *Log) List() []v1.Event {
 
 // Pod reports something about a pod, or about one of its containers.
 func (e *Log) Pod(pod *v1.Pod, container, kind, reason, format string, args ...any) {
+	e.add(podRef(pod, container), kind, reason, fmt.Sprintf(format, args...), 0, "container", container)
+}
+
+func podRef(pod *v1.Pod, container string) v1.ObjectReference {
 	ref := v1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}
 	if container != "" {
 		ref.FieldPath = "spec.containers{" + container + "}"
 	}
-	e.add(ref, kind, reason, fmt.Sprintf(format, args...), "container", container)
+	return ref
 }
 
 // Manifest reports something about a manifest file.
 func (e *Log) Manifest(file, kind, reason, message string) {
-	e.add(v1.ObjectReference{Kind: "Manifest", Name: file}, kind, reason, message)
+	e.add(v1.ObjectReference{Kind: "Manifest", Name: file}, kind, reason, message, 0)
 }
 
 // Object reports something about another object of the manifests.
 func (e *Log) Object(kind, namespace, name, eventType, reason, message string) {
-	e.add(v1.ObjectReference{Kind: kind, Namespace: namespace, Name: name}, eventType, reason, message)
+	e.add(v1.ObjectReference{Kind: kind, Namespace: namespace, Name: name}, eventType, reason, message, 0)
 }
 
 // Node reports something about the machine.
 func (e *Log) Node(kind, reason, message string) {
-	e.add(v1.ObjectReference{Kind: "Node", Name: e.node}, kind, reason, message)
+	e.add(v1.ObjectReference{Kind: "Node", Name: e.node}, kind, reason, message, 0)
 }
 
 // maxMessage bounds an event's message, in bytes: it may hold what a program outside said.
 const maxMessage = 4096
 
-func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, attrs ...any) {
+// add reports something. total is how often it has happened by now, where that is known, else zero.
+func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, total int, attrs ...any) {
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + " ..."
 	}
 	level := slog.LevelInfo
-	switch again := e.note(ref, kind, reason, message); {
+	switch again := e.note(ref, kind, reason, message, total); {
 	case again:
 		level = slog.LevelDebug // said before; the log is no place for a timer
 	case kind == v1.EventTypeWarning:
@@ -161,13 +167,17 @@ func (e *Log) add(ref v1.ObjectReference, kind, reason, message string, attrs ..
 }
 
 // note adds an event, or counts it when it is there already.
-func (e *Log) note(ref v1.ObjectReference, kind, reason, message string) (again bool) {
+func (e *Log) note(ref v1.ObjectReference, kind, reason, message string, total int) (again bool) {
 	now := metav1.NewTime(time.Now())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, old := range e.list {
 		if old.InvolvedObject == ref && old.Reason == reason && old.Message == message {
-			old.Count++
+			more := count(old, total)
+			if more == 0 {
+				return true
+			}
+			old.Count += more
 			old.LastTimestamp = now
 			e.list = append(append(e.list[:i:i], e.list[i+1:]...), old)
 			e.tell(old)
@@ -187,14 +197,12 @@ func (e *Log) note(ref v1.ObjectReference, kind, reason, message string) (again 
 		Source:              v1.EventSource{Component: "solopod", Host: e.node},
 		ReportingController: "solopod", ReportingInstance: e.node,
 	}
+	if total > 0 {
+		ev.Count = count(ev, total)
+	}
 	e.list = append(e.list, ev)
 	e.ofBoot[ev.Name] = true
-	if len(e.list) > maxEvents {
-		for _, old := range e.list[:len(e.list)-maxEvents] {
-			delete(e.ofBoot, old.Name)
-		}
-		e.list = e.list[len(e.list)-maxEvents:]
-	}
+	e.list = bound(e.list, e.ofBoot)
 	e.tell(ev)
 	return false
 }

@@ -354,3 +354,77 @@ func fillTo(t *testing.T, f *os.File) int64 {
 	}
 	return max(info.Size()-4096, 0)
 }
+
+// A storm of one pod takes nobody else's history: neither a thousand repetitions, nor a thousand different events.
+func TestStormOfOnePod(t *testing.T) {
+	state, root := t.TempDir(), t.TempDir()
+	l := New("node", state, root)
+	t.Cleanup(l.Close)
+	storm := &v1.Pod{}
+	storm.Namespace, storm.Name, storm.UID = "default", "storm", "uid"
+	for n := range 300 {
+		l.Object("Pod", "default", fmt.Sprint("other-", n), v1.EventTypeNormal, "R", "first")
+	}
+	others := func(l *Log) (n int) {
+		for _, e := range l.List() {
+			if strings.HasPrefix(e.InvolvedObject.Name, "other-") {
+				n++
+			}
+		}
+		return n
+	}
+	for n := range 1000 {
+		l.PodTotal(storm, "c", v1.EventTypeWarning, "OOMKilling", "killed", n+1)
+	}
+	if list := l.List(); len(list) != 301 || others(l) != 300 || list[300].Count != 1000 || list[300].FirstTimestamp.After(list[300].LastTimestamp.Time) {
+		t.Errorf("after 1000 kills there are %d events, %d of others, and the last is %+v", len(list), others(l), list[len(list)-1])
+	}
+	for n := range 2 * maxEvents {
+		l.Pod(storm, fmt.Sprint("c", n%7), v1.EventTypeWarning, "R", "%d", n)
+	}
+	for name, l := range map[string]*Log{"at once": l, "after a restart": reopened(t, l, state, root)} {
+		list := l.List()
+		if len(list) != maxEvents || others(l) != 300 || list[maxEvents-1].Message != fmt.Sprint(2*maxEvents-1) {
+			t.Errorf("%s there are %d events, %d of others, and the last is %+v", name, len(list), others(l), list[len(list)-1])
+		}
+	}
+}
+
+// reopened is a log after a kill, when all had been written.
+func reopened(t *testing.T, l *Log, state, root string) *Log {
+	t.Helper()
+	written(t, l, false)
+	again := New("node", state, root)
+	t.Cleanup(again.Close)
+	return again
+}
+
+// What is counted elsewhere is told once, however often its total is said, and by whom.
+func TestTotals(t *testing.T) {
+	state, root := t.TempDir(), t.TempDir()
+	l := New("node", state, root)
+	pod := &v1.Pod{}
+	t.Cleanup(l.Close)
+	pod.Namespace, pod.Name, pod.UID = "default", "web", "uid"
+	report := func(total int) { l.PodTotal(pod, "c", v1.EventTypeWarning, "OOMKilling", "killed", total) }
+	for _, c := range []struct {
+		name  string
+		do    func()
+		count int32
+	}{
+		{"three at once", func() { report(3) }, 3},
+		{"the same again", func() { report(3) }, 3},
+		{"one more", func() { report(4) }, 4},
+		{"none", func() { report(0) }, 4},
+		{"said again by the next Solopod", func() { l = reopened(t, l, state, root); report(4) }, 4},
+		{"some while it was away", func() { report(9) }, 9},
+		{"counted anew", func() { report(1) }, 10},
+		{"and on", func() { report(2) }, 11},
+		{"of a pod that came again", func() { l.Anew(pod); report(2) }, 13},
+	} {
+		c.do()
+		if list := l.List(); len(list) != 1 || list[0].Count != c.count {
+			t.Errorf("%s: %+v, want one with %d", c.name, list, c.count)
+		}
+	}
+}

@@ -231,18 +231,8 @@ func appendTo(path string, list []*v1.Event, sync bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return err
 	}
-	f, err := durable.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // what counts was synced
-	if _, err := f.Write(lines(list)); err != nil {
-		return err
-	}
-	if sync {
-		return f.Sync()
-	}
-	return nil
+	_, err := durable.Append(path, lines(list), 0o600, sync)
+	return err
 }
 
 // complain says, once until it works again, that events are not kept.

@@ -147,6 +147,36 @@ func TestReadAll(t *testing.T) {
 	}
 }
 
+// What a file of the kernel answers is told at once, also where it means that it could be tried again later: a pipe that is full stands in
+// for memory.reclaim.
+func TestWriteKernel(t *testing.T) {
+	dir := zoo(t)
+	path := filepath.Join(dir, "regular")
+	if err := WriteKernel(path, "CONTENT"); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "CONTENT" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := WriteKernel(filepath.Join(dir, "absent"), "1"); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	pipe := filepath.Join(dir, "fifo")
+	fd, err := unix.Open(pipe, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for err == nil {
+		_, err = unix.Write(fd, make([]byte, 4096))
+	}
+	soon(t, "WriteKernel to a full pipe", func() {
+		if err := WriteKernel(pipe, "1"); !errors.Is(err, unix.EAGAIN) || !strings.Contains(err.Error(), pipe) {
+			t.Error(err)
+		}
+	})
+}
+
 // A directory that was moved is found by the link that was left.
 func TestOpenDirectoryFollowing(t *testing.T) {
 	dir := t.TempDir()

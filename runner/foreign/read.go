@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,15 +79,33 @@ func ReadKernel(path string) ([]byte, error) {
 	return readClose(maxKernelFile)(OpenKernel(path, os.O_RDONLY))
 }
 
-// WriteKernel writes text, which is a number or a word, to a file that the kernel makes, in one write. The file is not created: where it
-// does not exist the kernel does not know the setting.
-func WriteKernel(path, text string) error {
-	f, err := OpenKernel(path, os.O_WRONLY)
+// ReadNumber reads a file that the kernel makes and that has a number alone, as ReadKernel does.
+func ReadNumber(path string) (int64, error) {
+	text, err := ReadKernel(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+// WriteKernel writes text, which is a number or a word, to a file that the kernel makes, in one write. The file is not created: where it
+// does not exist the kernel does not know the setting. What the kernel answers is the error, EAGAIN as well: Go would wait for the file to
+// become writable, of which the kernel does not tell.
+func WriteKernel(path, text string) error {
+	fd, err := retry(func() (int, error) { return unix.Open(path, os.O_WRONLY|harmless, 0) })
+	if err != nil {
+		return wrap("open", path, err)
+	}
+	// Not by os.File, which takes EAGAIN for a reason to wait until the file can be written, for ever: of a file of the kernel it is an answer.
+	n, err := retry(func() (int, error) { return unix.Write(fd, []byte(text)) })
+	if err == nil && n < len(text) {
+		err = io.ErrShortWrite
+	}
+	return errors.Join(wrap("write", path, err), unix.Close(fd))
 }
 
 // OpenKernel opens a file that the kernel makes, to read or to write to: of /proc, /sys, /dev, a cgroup, a namespace. Its path must be one

@@ -19,11 +19,20 @@ const (
 	maxLinked = 1 << 16
 )
 
-// Usage is the number of bytes that the directory and what is in it take up on the disk, as du(1) counts: blocks, those of directories
+// Space is what something takes up on a disk: bytes, and inodes, which are files of all kinds.
+type Space struct{ Bytes, Inodes int64 }
+
+// Usage is the number of bytes of Space.
+func (d *Dir) Usage(ctx context.Context) (int64, error) {
+	s, err := d.Space(ctx)
+	return s.Bytes, err
+}
+
+// Space is what the directory and what is in it take up on the disk, as du(1) counts: blocks, those of directories
 // too, and a file with several names once. No link is followed, and nothing but directories is opened. What is mounted below is left
 // out, and what vanishes or is moved away meanwhile may be. Who nests directories deeper than Walk goes does not hide what is in them;
 // ErrTooDeep, beyond maxLevels, comes with what was counted until then.
-func (d *Dir) Usage(ctx context.Context) (int64, error) {
+func (d *Dir) Space(ctx context.Context) (Space, error) {
 	c := counter{name: d.name, levels: maxLevels, linked: maxLinked, seen: map[inode]struct{}{}}
 	defer c.back(0)
 	err := control(d.file, c.enter)
@@ -32,7 +41,7 @@ func (d *Dir) Usage(ctx context.Context) (int64, error) {
 			err = c.step()
 		}
 	}
-	return c.bytes, err
+	return Space{c.bytes, c.inodes}, err
 }
 
 // inode is a file, whatever its names are.
@@ -44,7 +53,7 @@ type counter struct {
 	name           string
 	levels, linked int // at most
 	way            []level
-	bytes          int64
+	bytes, inodes  int64
 	// seen are the files with several names that were counted. Once it is full, each of the names of another one counts for its share.
 	seen map[inode]struct{}
 }
@@ -127,6 +136,7 @@ func (c *counter) add(st *unix.Stat_t) {
 		}
 	}
 	c.bytes += size
+	c.inodes++
 }
 
 // leave goes back to the directory above. If that was closed and this one was moved out of it meanwhile, to the next that is open.

@@ -43,6 +43,19 @@ func du(t *testing.T, dir string) (n int64) {
 	return n
 }
 
+// inodes is what du(1) counts of files.
+func inodes(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	out, err := exec.Command("du", "-sx", "--inodes", dir).Output()
+	if err == nil {
+		_, err = fmt.Sscan(string(out), &n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // What a tree takes up is what du says, whatever is in it: no FIFO holds it up, and what is sparse or lies elsewhere is not counted.
 func TestUsage(t *testing.T) {
 	outside := t.TempDir()
@@ -67,6 +80,15 @@ func TestUsage(t *testing.T) {
 	mountPoint := int64(4096) // du counts it
 	if got > want || got < want-mountPoint || got < 1<<20 || got > 2<<20 {
 		t.Errorf("%d bytes, du says %d", got, want)
+	}
+	d, err := OpenDir(base, NoLinks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	space, err := d.Space(t.Context())
+	if want := inodes(t, base); err != nil || space != (Space{got, want}) {
+		t.Errorf("it is %+v (%v), not %d bytes in %d inodes", space, err, got, want)
 	}
 	link := filepath.Join(outside, "link")
 	if err := os.Symlink(base, link); err != nil {

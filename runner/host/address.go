@@ -154,10 +154,10 @@ func (n *neighbourhood) first(v6 bool, accept func(address) bool) netip.Addr {
 	return found[0].ip
 }
 
-// inner are the names of interfaces that lead to containers and virtual machines: of Docker, podman, CNI plugins, libvirt, LXC, and of other
-// daemons of Solopod.
+// inner are the names of interfaces that lead to containers and virtual machines: of Docker, podman, CNI plugins, libvirt, LXC, and of
+// daemons of Solopod, also their links for services (runner/network/servicelink).
 var inner = regexp.MustCompile(`^(docker\d+|br-[0-9a-f]{12}|podman\d+|cni.*|cbr\d+|flannel.*|cali.*|vxlan\.calico|cilium_.*|lxc.*|lxd.*|incusbr\d+|` +
-	`virbr\d+|vnet\d+|kube-.*|nodelocaldns|weave|solopod.*)$`)
+	`virbr\d+|vnet\d+|kube-.*|nodelocaldns|weave|solopod.*|svc[0-9a-f]{8})$`)
 
 // ask collects what the kernel tells.
 func (a Addresses) ask() (*neighbourhood, error) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/internal/testbox"
+	"github.com/solopod/solopod/runner/network/servicelink"
 )
 
 func TestMain(m *testing.M) { testbox.Main(m) }
@@ -80,12 +81,12 @@ func TestChoose(t *testing.T) {
 }
 
 func TestInner(t *testing.T) {
-	for _, name := range []string{"docker0", "br-0123456789ab", "cni0", "cni-podman0", "podman1", "virbr0", "solopod0", "solopod-0a1b2c", "cali12ab", "flannel.1", "lxcbr0"} {
+	for _, name := range []string{"docker0", "br-0123456789ab", "cni0", "cni-podman0", "podman1", "virbr0", "solopod0", "solopod-0a1b2c", "solopod0-svc", "svc15a94336", servicelink.Name("solopod-0a1b2c3"), "cali12ab", "flannel.1", "lxcbr0"} {
 		if !inner.MatchString(name) {
 			t.Errorf("%s is not known as one of containers", name)
 		}
 	}
-	for _, name := range []string{"eth0", "br0", "br-lan", "bond0", "enp3s0", "wlan0", "wg0", "vmbr0", "fv0"} {
+	for _, name := range []string{"eth0", "br0", "br-lan", "bond0", "enp3s0", "wlan0", "wg0", "vmbr0", "fv0", "svc0", "svc-lan"} {
 		if inner.MatchString(name) {
 			t.Errorf("%s is taken for one of containers", name)
 		}
@@ -158,14 +159,14 @@ func TestWatch(t *testing.T) {
 	}
 	n.address(n.link("own0"), "10.166.0.1/24")
 	n.address(n.link("docker0"), "172.17.0.1/16")
+	one := n.link("one")
+	n.address(one, "192.0.2.1/24")
+	is("[192.0.2.1]")
 	guests := n.link("guests")
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "guest", MasterIndex: guests.Attrs().Index}, PeerName: "inside"}
 	n.must(netlink.LinkAdd(veth))
 	defer netlink.LinkDel(veth) //nolint:errcheck // its bridge may have taken it along
 	n.address(guests, "172.18.0.1/16")
-	one := n.link("one")
-	n.address(one, "192.0.2.1/24")
-	is("[192.0.2.1]")
 	two := n.link("two")
 	n.address(two, "198.51.100.1/24")
 	n.route(one, "192.0.2.254", 100)

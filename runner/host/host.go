@@ -37,13 +37,13 @@ func Capacity(root string) v1.ResourceList {
 	return out
 }
 
-// Booted is when the machine was, to the second.
+// Booted is when the machine was, to the second. It is the same each time, until somebody sets the clock.
 func Booted() time.Time {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
+	var since unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &since) != nil {
 		return time.Now()
 	}
-	return time.Now().Add(-time.Duration(info.Uptime) * time.Second).Truncate(time.Second)
+	return time.Now().Add(-time.Duration(since.Nano())).Truncate(time.Second)
 }
 
 // BootID identifies this boot of the machine (random(4)).

@@ -8,6 +8,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/stored"
 )
 
 // wanted is what a reference names. With a digest that alone counts, and a tag beside it is for people, as with Docker and the
@@ -91,7 +92,7 @@ func (s *Store) byDigest(ctx context.Context, w wanted, cause error) (engine.Ima
 				return found, err
 			}
 			cause = err
-		case i.Name == w.tagged, other == nil && engine.Repository(i.Name) == engine.Repository(w.name):
+		case i.Name == w.tagged, other == nil && stored.Repository(i.Name) == stored.Repository(w.name):
 			other = &i
 		}
 	}
@@ -113,7 +114,7 @@ func (s *Store) named(ctx context.Context, w wanted) ([]string, error) {
 	}
 	var names []string
 	for _, i := range list {
-		if i.Name == w.name || i.DigestName() == w.name && (w.tagged == "" || i.Name == w.tagged) {
+		if w.goes(i.Name, i.Digest) {
 			names = append(names, i.Name)
 		}
 	}

@@ -15,7 +15,9 @@ import (
 
 	"github.com/distribution/reference"
 
+	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/stored"
 	"github.com/solopod/solopod/runner/image/archive"
 	"github.com/solopod/solopod/runner/image/pull"
 )
@@ -37,7 +39,10 @@ type Engine interface {
 type Library interface {
 	Image(ctx context.Context, name string) (engine.Image, error)
 	ListImages(ctx context.Context) ([]engine.Image, error)
-	RemoveImage(ctx context.Context, name string) error
+	// RemoveImage removes an image by name; with a digest only while it has that one, and is engine.ErrNotFound else.
+	RemoveImage(ctx context.Context, name, digest string) error
+	// ImageParts says what the images consist of, by their digests.
+	ImageParts(ctx context.Context) (map[string]stored.Parts, error)
 	// Synced says whether the files of an image were known to be on the disk.
 	Synced(ctx context.Context, name string) (bool, error)
 }
@@ -56,6 +61,13 @@ type Store struct {
 	directory *archive.Directory
 	// verified: names of images known to be synced in this run.
 	verified sync.Map
+	// uses are when images were asked for last, or have become ready, by their digests.
+	uses sync.Map
+	// came has a token when images have become ready since somebody has looked.
+	came   chan struct{}
+	places aside.Places
+	// bringLimit is that of the same name.
+	bringLimit time.Duration
 }
 
 // NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
@@ -64,7 +76,7 @@ type Store struct {
 func NewStore(e Engine, root string, elsewhere bool, changed func([]engine.Image), report func(file string, err error),
 	count func(operation string, began time.Time, err error),
 ) *Store {
-	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere)}
+	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere), came: make(chan struct{}, 1), bringLimit: bringLimit}
 	s.puller = pull.New(s.fetch)
 	s.importer = archive.NewImporter(s.read)
 	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), archive.Outcome{Present: s.synced, Imported: s.ready, Report: report})
@@ -87,6 +99,18 @@ func (s *Store) Get(ctx context.Context, ref string) (engine.Image, error) {
 	if err != nil {
 		return engine.Image{}, err
 	}
+	image, err := s.find(ctx, w)
+	switch {
+	case err == nil:
+		s.uses.Store(image.Digest, time.Now())
+	case errors.Is(err, engine.ErrNotFound):
+		s.recall(w)
+	}
+	return image, err
+}
+
+// find returns the ready image that is wanted.
+func (s *Store) find(ctx context.Context, w wanted) (engine.Image, error) {
 	image, err := s.get(ctx, w.name)
 	switch {
 	case w.digest == "", err == nil && image.Digest == w.digest, err != nil && !errors.Is(err, engine.ErrNotFound):
@@ -129,7 +153,7 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	names, err := s.named(ctx, w)
 	for _, name := range names {
 		s.verified.Delete(name)
-		err = errors.Join(err, s.engine.RemoveImage(ctx, name))
+		err = errors.Join(err, s.engine.RemoveImage(ctx, name, ""))
 	}
 	s.count("remove", began, err)
 	return err
@@ -169,6 +193,9 @@ func (s *Store) Pull(ctx context.Context, ref string, logins Credentials) (engin
 	if err == nil {
 		return present, nil // another pod was first
 	}
+	if brought, err := s.bring(ctx, ref); err == nil || ctx.Err() != nil {
+		return brought, err
+	}
 	instead := Instead(err)
 	pulled, err := s.puller.Pull(ctx, name, logins)
 	if err != nil && instead != "" {
@@ -197,8 +224,13 @@ func (s *Store) synced(ctx context.Context, name string) bool {
 func (s *Store) ready(images []engine.Image) {
 	for _, image := range images {
 		s.verified.Store(image.Name, true)
+		s.uses.Store(image.Digest, time.Now())
 	}
 	s.changed(images)
+	select {
+	case s.came <- struct{}{}:
+	default: // one is waiting
+	}
 }
 
 // makeLimit is how long the images directory may take to be made.

@@ -1,9 +1,11 @@
-// Package keep keeps pipes alive while Solopod is away, by a small process that holds them open (solopod-keep).
+// Package keep keeps pipes alive while Solopod is away, by a small process that holds them open (solopod-keep), and has a program serve
+// sockets meanwhile.
 //
 // The process is started with the first pipe, outlives Solopod, serves the next Solopod of the same state directory, and
 // ends when nothing is left to hold and nobody is connected. If it is killed, it is started again and told everything
 // anew. It is not needed for a pod to start or to end: nobody waits for it but the goroutine that talks to it, and while it
-// cannot be had, or does not answer, pods go on without it.
+// cannot be had, or does not answer, pods go on without it. One that an earlier version has started serves on as long as it
+// holds what only it has; then it is replaced (Only).
 package keep
 
 import (
@@ -32,6 +34,7 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	held    map[string][]File
+	served  map[string]Service
 	pending map[string]change // what the process is not told yet
 	told    map[string]bool   // what the process holds of that
 	only    bool              // Only is to be told
@@ -43,10 +46,18 @@ type Keeper struct {
 	done    chan struct{}
 }
 
-// change is what the process is to be told of a key: to drop it, or to hold open descriptors.
+// change is what the process is to be told of a key: to drop it, to hold open descriptors, to serve them, or that they are left.
 type change struct {
-	hold bool
-	fds  []int
+	operation byte
+	fds       []int
+	program   string // with its argument, as the message has it
+	leave     bool   // the program is to serve at once
+	always    bool   // also what an earlier Solopod has left is meant
+}
+
+// holds: the process has something of the key afterwards.
+func (c change) holds() bool {
+	return c.operation == wire.Hold || c.operation == wire.Serve || c.operation == wire.Leave
 }
 
 func (c change) close() {
@@ -59,7 +70,7 @@ func (c change) close() {
 // solopod-keep. The caller owns the Keeper and must Close it.
 func New(dir, program string) *Keeper {
 	return &Keeper{
-		socket: filepath.Join(dir, wire.Socket), program: program, held: map[string][]File{}, pending: map[string]change{}, told: map[string]bool{},
+		socket: filepath.Join(dir, wire.Socket), program: program, held: map[string][]File{}, served: map[string]Service{}, pending: map[string]change{}, told: map[string]bool{},
 		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -75,10 +86,10 @@ func (k *Keeper) Hold(key string, files []File) {
 		return
 	}
 	k.held[key] = files
-	k.put(key, change{true, fds})
+	k.put(key, change{operation: wire.Hold, fds: fds})
 }
 
-// Drop lets go of the files.
+// Drop lets go of what is held or served.
 func (k *Keeper) Drop(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,10 +97,11 @@ func (k *Keeper) Drop(key string) {
 		return
 	}
 	delete(k.held, key)
-	k.put(key, change{})
+	k.unserve(key)
+	k.put(key, change{operation: wire.Drop})
 }
 
-// Only lets go of everything that an earlier Solopod held and this one has not asked for.
+// Only lets go of everything that an earlier Solopod held and this one has not asked for. What is served goes on until Serve or Drop.
 func (k *Keeper) Only() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -100,7 +112,7 @@ func (k *Keeper) Only() {
 // put notes what is to be told, in place of what was to be told before. k.mu is held.
 func (k *Keeper) put(key string, c change) {
 	k.pending[key].close()
-	if !c.hold && !k.told[key] {
+	if !c.holds() && !k.told[key] {
 		delete(k.pending, key) // nor has it to be told: while a process is stuck, these would pile up
 		return
 	}
@@ -168,6 +180,17 @@ func (k *Keeper) take() (changes map[string]change, only bool) {
 	return changes, only
 }
 
+// forget: there is nobody to be told anything. It is false when meanwhile something has come that is to be held.
+func (k *Keeper) forget() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.held) > 0 || len(k.served) > 0 {
+		return false
+	}
+	k.pending, k.only = map[string]change{}, false
+	return true
+}
+
 // giveBack notes again what could not be told, unless there is something newer.
 func (k *Keeper) giveBack(changes map[string]change, only bool) {
 	k.mu.Lock()
@@ -175,8 +198,7 @@ func (k *Keeper) giveBack(changes map[string]change, only bool) {
 	k.only = k.only || only
 	for key, c := range changes {
 		_, newer := k.pending[key]
-		_, wanted := k.held[key]
-		if newer || c.hold && !wanted {
+		if newer || c.holds() && !k.wanted(key) {
 			c.close()
 		} else {
 			k.pending[key] = c
@@ -193,8 +215,8 @@ func (k *Keeper) tell(key string, hold bool) {
 		return
 	}
 	k.told[key] = true
-	if _, wanted := k.held[key]; !wanted {
-		k.pending[key] = change{}
+	if !k.wanted(key) {
+		k.pending[key] = change{operation: wire.Drop}
 		k.wakeUp()
 	}
 }
@@ -205,18 +227,39 @@ func (k *Keeper) anew() {
 	k.told, k.only = map[string]bool{}, k.only || k.asked
 	closed := map[string][]File{}
 	for key, files := range k.held {
-		if !k.pending[key].hold {
+		if !k.pending[key].holds() {
 			closed[key] = files
 		}
 	}
 	for key, c := range k.pending {
-		if !c.hold {
+		if !c.holds() && !c.always {
 			delete(k.pending, key)
+		}
+	}
+	for key, s := range k.served {
+		if k.pending[key].operation != wire.Serve {
+			k.pending[key] = s.change()
 		}
 	}
 	k.mu.Unlock()
 	for key, files := range closed {
-		k.giveBack(map[string]change{key: {true, open(files)}}, false)
+		k.giveBack(map[string]change{key: {operation: wire.Hold, fds: open(files)}}, false)
+	}
+}
+
+// wanted: the key is held or served. k.mu is held.
+func (k *Keeper) wanted(key string) bool {
+	_, held := k.held[key]
+	_, served := k.served[key]
+	return held || served
+}
+
+// release closes what is kept for a process that is let go of.
+func (k *Keeper) release() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key := range k.served {
+		k.unserve(key)
 	}
 }
 
@@ -224,13 +267,17 @@ func (k *Keeper) anew() {
 func (k *Keeper) needed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.held) > 0
+	return len(k.held) > 0 || len(k.served) > 0
 }
 
 // message is how the process is told of a change.
 func (c change) message(key string) (text, rights []byte) {
-	if !c.hold {
-		return append([]byte{wire.Drop}, key...), nil
+	text = append([]byte{c.operation}, key...)
+	if c.operation == wire.Serve {
+		text = append(text, c.program...)
 	}
-	return append([]byte{wire.Hold}, key...), unix.UnixRights(c.fds...)
+	if len(c.fds) > 0 {
+		rights = unix.UnixRights(c.fds...)
+	}
+	return text, rights
 }

@@ -7,17 +7,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/internal/testbox"
 )
 
 var program string
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == serverName {
+		serverMain(os.Args[1])
+	}
 	dir, err := os.MkdirTemp("", "keep")
 	if err != nil {
 		panic(err)
@@ -79,24 +83,7 @@ func workdir(t *testing.T) string {
 }
 
 // keepers finds the processes that keep for a directory.
-func keepers(t *testing.T, dir string) []int {
-	t.Helper()
-	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []int
-	for _, path := range lines {
-		if b, err := os.ReadFile(path); err == nil && string(b) == program+"\x00"+dir+"\x00" {
-			pid, err := strconv.Atoi(strings.Split(path, "/")[2])
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, pid)
-		}
-	}
-	return out
-}
+func keepers(t *testing.T, dir string) []int { return testbox.Running(t, program, dir) }
 
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
@@ -293,4 +280,18 @@ func TestReplacedKeeper(t *testing.T) {
 	second.Drop(path)
 	second.Close()
 	eventually(t, "the keeper ends", func() bool { return len(keepers(t, dir)) == 0 })
+}
+
+// TestNeverConnected: a keeper whose starter was killed before it connected ends with its socket.
+func TestNeverConnected(t *testing.T) {
+	dir := workdir(t)
+	k := New(dir, program)
+	if err := (&link{k: k}).start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs", func() bool { return len(keepers(t, dir)) == 1 })
+	if err := os.Remove(k.socket); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it ends", func() bool { return len(keepers(t, dir)) == 0 })
 }

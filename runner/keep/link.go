@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/keep/wire"
@@ -27,6 +30,9 @@ type link struct {
 	conn  *net.UnixConn
 	gone  chan struct{} // closed when the process has ended
 	since time.Time     // when it was connected to
+	// speaks is what the process answered to wire.Ask: zero for one of an earlier version, and for one that does not answer.
+	speaks *atomic.Int32
+	former *net.UnixConn // to a process that is replaced, until its successor was told everything
 
 	broken bool // it was said that it cannot be had
 	delay  time.Duration
@@ -63,13 +69,23 @@ func (l *link) end() {
 		c.close()
 	}
 	if l.conn != nil {
-		l.conn.Close() //nolint:errcheck // only written to
+		l.conn.Close() //nolint:errcheck // only asked once
+	}
+	l.letGo()
+	l.k.release()
+}
+
+// letGo lets go of a process that was replaced: it ends, as nobody can connect to it any more.
+func (l *link) letGo() {
+	if l.former != nil {
+		l.former.Close() //nolint:errcheck // only asked once
+		l.former = nil
 	}
 }
 
 // lost: the process has ended.
 func (l *link) lost() {
-	l.conn.Close() //nolint:errcheck // only written to
+	l.conn.Close() //nolint:errcheck // only asked once
 	l.conn, l.gone = nil, nil
 	if !l.k.needed() {
 		return
@@ -94,24 +110,21 @@ func (l *link) tell() bool {
 			return l.failed(err)
 		}
 		if l.conn == nil {
-			l.k.take() // there is no process, so it holds nothing
-			return true
+			return l.k.forget() // there is no process, so it holds nothing
 		}
 		l.k.anew()
 		changes, only = l.k.take()
 	}
-	for key, c := range changes {
-		text, rights := c.message(key)
-		if err := l.send(text, rights); err != nil {
-			l.k.giveBack(changes, only)
-			return l.failed(err)
-		}
-		l.k.tell(key, c.hold)
-		c.close()
-		delete(changes, key)
+	if err := l.tellOf(changes); err != nil {
+		l.k.giveBack(changes, only)
+		return l.failed(err)
+	}
+	l.k.giveBack(changes, false) // what this process does not understand is for its successor
+	if only && l.speaks.Load() < wire.Protocol && l.replace() {
+		return false
 	}
 	if only {
-		if err := l.send([]byte{wire.Only}, nil); err != nil {
+		if err := l.send([]byte{l.only()}, nil); err != nil {
 			l.k.giveBack(nil, true)
 			return l.failed(err)
 		}
@@ -119,8 +132,61 @@ func (l *link) tell() bool {
 	if l.broken {
 		slog.Info("the process that keeps containers' output answers again")
 	}
+	l.letGo()
 	l.broken, l.delay = false, 0
 	return true
+}
+
+// tellOf tells of changes, and leaves in them what could not be told.
+func (l *link) tellOf(changes map[string]change) error {
+	for key, c := range changes {
+		if c.operation != wire.Hold && c.operation != wire.Drop && l.speaks.Load() < wire.Protocol {
+			continue
+		}
+		text, rights := c.message(key)
+		if err := l.send(text, rights); err != nil {
+			return err
+		}
+		if c.operation == wire.Serve && c.leave {
+			if err := l.send(append([]byte{wire.Leave}, key...), nil); err != nil {
+				return err
+			}
+		}
+		l.k.tell(key, c.holds())
+		c.close()
+		delete(changes, key)
+	}
+	return nil
+}
+
+// only is how the process is told to let go of what this one has not named.
+func (l *link) only() byte {
+	if l.speaks.Load() < wire.Protocol {
+		return wire.Only
+	}
+	return wire.OnlyHeld
+}
+
+// replace has another process take the place of one that an earlier version has started, or that does not answer, and has it told
+// everything. By now this one has named all that the former has to keep.
+func (l *link) replace() bool {
+	if unix.Access(l.k.program, unix.X_OK) != nil || l.former != nil { // the former goes on; or the successor does not answer either
+		return false
+	}
+	slog.Info("the process that keeps containers' output is of an earlier version, or does not answer; another takes its place")
+	l.letGo()
+	l.former, l.conn, l.gone = l.conn, nil, nil
+	l.k.giveBack(nil, true)
+	err := l.start()
+	if err == nil {
+		var conn *net.UnixConn
+		if conn, err = l.dial(); err == nil {
+			l.use(conn, true)
+			l.k.anew()
+			return true
+		}
+	}
+	return !l.failed(err)
 }
 
 // failed says once that there is no process to tell, and when it is tried again.
@@ -150,6 +216,7 @@ func (l *link) connect(needed bool) error {
 	if err != nil && !needed {
 		return nil
 	}
+	started := err != nil
 	if err != nil {
 		if err = l.start(); err == nil {
 			conn, err = l.dial()
@@ -158,13 +225,35 @@ func (l *link) connect(needed bool) error {
 	if err != nil {
 		return err
 	}
-	gone := make(chan struct{})
-	l.conn, l.gone, l.since = conn, gone, time.Now()
+	l.use(conn, started)
+	return nil
+}
+
+// use takes a connection to a process, and learns what that speaks. One that was just started is of this version.
+func (l *link) use(conn *net.UnixConn, started bool) {
+	gone, answered, speaks := make(chan struct{}), make(chan struct{}), &atomic.Int32{}
+	l.conn, l.gone, l.speaks, l.since = conn, gone, speaks, time.Now()
 	go func() {
 		defer close(gone)
-		conn.Read(make([]byte, 1)) //nolint:errcheck // the process never writes: this is its end, or that of the connection
+		answer := make([]byte, 1)
+		if n, err := conn.Read(answer); err == nil && n > 0 {
+			speaks.Store(int32(answer[0]))
+			close(answered)
+			conn.Read(answer) //nolint:errcheck // nothing else is asked: this is the process's end, or that of the connection
+		}
 	}()
-	return nil
+	if started {
+		speaks.Store(wire.Protocol)
+		return
+	}
+	if l.send([]byte{wire.Ask}, nil) != nil {
+		return // it shows with the next message
+	}
+	select {
+	case <-answered:
+	case <-gone:
+	case <-time.After(sendLimit):
+	}
 }
 
 func (l *link) dial() (*net.UnixConn, error) {

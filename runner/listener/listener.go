@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/solopod/solopod/runner/aside"
@@ -79,9 +80,8 @@ func (l *Listeners) Find(ctx context.Context, ports []Port) error {
 		sockets, ok := known[p.Protocol]
 		if !ok {
 			var err error
-			sockets, err = aside.Do(ctx, &l.places, "the kernel's list of sockets", limit, func() ([]socket, error) { return list(p.Protocol) })
-			if err != nil {
-				return fmt.Errorf("cannot find out who listens on ports of the machine: %w", err)
+			if sockets, err = l.list(ctx, p.Protocol); err != nil {
+				return err
 			}
 			known[p.Protocol] = sockets
 		}
@@ -92,6 +92,36 @@ func (l *Listeners) Find(ctx context.Context, ports []Port) error {
 		}
 	}
 	return nil
+}
+
+// Each returns those of the ports on which programs listen; what listens on one of the addresses of own does not count.
+func (l *Listeners) Each(ctx context.Context, ports []Port, own []netip.Addr) (map[Port]*Taken, error) {
+	out, known := map[Port]*Taken{}, map[string][]socket{}
+	for _, p := range ports {
+		sockets, ok := known[p.Protocol]
+		if !ok {
+			var err error
+			if sockets, err = l.list(ctx, p.Protocol); err != nil {
+				return nil, err
+			}
+			known[p.Protocol] = sockets
+		}
+		for _, s := range sockets {
+			if s.takes(p) && !slices.Contains(own, s.addr) {
+				out[p] = &Taken{Port: p, Addr: s.addr, By: l.name(ctx, s.inode)}
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+func (l *Listeners) list(ctx context.Context, protocol string) ([]socket, error) {
+	sockets, err := aside.Do(ctx, &l.places, "the kernel's list of sockets", limit, func() ([]socket, error) { return list(protocol) })
+	if err != nil {
+		return nil, fmt.Errorf("cannot find out who listens on ports of the machine: %w", err)
+	}
+	return sockets, nil
 }
 
 // name finds the program that has a socket.

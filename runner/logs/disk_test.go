@@ -25,27 +25,6 @@ import (
 // journalSize is how long a journal's file is.
 const journalSize = 64 << 10
 
-// fill leaves no room on a file system; the returned function gives it back.
-func fill(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "fill"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(f.Name()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // start opens a pump and its stdout for writing, as the shim does.
 func start(t *testing.T, dir, log string, s Streams) (*Pump, *os.File) {
 	t.Helper()
@@ -117,7 +96,7 @@ func TestFullStateFileSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	sparse.Close()
-	fill(t, state)
+	stuck.Fill(t, state)
 	p, out := start(t, dir, log, Streams{})
 	if err := p.trouble; !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("it says %v", err)
@@ -218,7 +197,7 @@ func TestFullLogDisk(t *testing.T) {
 	const lines = 50_000 // more than FIFO and journal hold
 	disk := stuck.Small(t, 64)
 	log := filepath.Join(disk, "pod", "c", "0.log")
-	fill(t, disk)
+	stuck.Fill(t, disk)
 	p, out := start(t, filepath.Join(t.TempDir(), "io"), log, Streams{})
 	var want strings.Builder
 	for i := range lines {
@@ -256,7 +235,7 @@ func TestSpool(t *testing.T) {
 	p, out := start(t, filepath.Join(state, "io"), log, Streams{Spool: spool.New(kept)})
 	fmt.Fprintln(out, "first")
 	appears(t, log, "first")
-	free := fill(t, disk)
+	free := stuck.Fill(t, disk)
 	pad := strings.Repeat("x", 3000)
 	for i := range 12 { // what a FIFO holds
 		fmt.Fprintf(out, "%d %s\n", i, pad)

@@ -51,20 +51,14 @@ type Share struct {
 
 // PrepareDir makes dir a place where namespaces can be pinned: the binds must be seen by the shims, and by an outside
 // containerd, so dir must be a mount that propagates. In a private mount the runtime would fail later with a message
-// that says nothing of mounts.
+// that says nothing of mounts. LeaveDir takes the mount away.
 func PrepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(dir))
+	dir, holder, _, err := holders(dir)
 	if err != nil {
-		return fmt.Errorf("cannot read the mounts: %w", err)
-	}
-	holder := &mountinfo.Info{}
-	for _, m := range mounts {
-		if len(m.Mountpoint) >= len(holder.Mountpoint) { // of those at one place the last is on top
-			holder = m
-		}
+		return err
 	}
 	if strings.Contains(holder.Optional, "shared:") {
 		return nil // as systemd makes all mounts
@@ -78,6 +72,53 @@ func PrepareDir(dir string) error {
 		return fmt.Errorf("cannot make %s a shared mount (namespaces are pinned there): %w", dir, err)
 	}
 	return nil
+}
+
+// LeaveDir takes the mount of PrepareDir away where it is of no use any more: a pod that still has a namespace or a volume mounted
+// there keeps it, for the next PrepareDir. A file system that somebody else has mounted at dir stays.
+func LeaveDir(dir string) error {
+	dir, holder, below, err := holders(dir)
+	if err != nil {
+		return err
+	}
+	if holder.Mountpoint != dir || !ontoItself(holder, below) {
+		return nil
+	}
+	// Not detached: where something is mounted below, or open, the kernel says that it is busy.
+	switch err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); { //nolint:forbidigo // nothing is mounted in it
+	case err == nil, errors.Is(err, unix.EBUSY):
+		return nil
+	default:
+		return fmt.Errorf("cannot unmount %s: %w", dir, err)
+	}
+}
+
+// holders finds dir as the kernel knows it, the mount that it lies in, and the one that it would lie in if nothing were mounted at dir
+// itself.
+func holders(dir string) (path string, holder, below *mountinfo.Info, err error) {
+	if path, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", nil, nil, err
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("cannot read the mounts: %w", err)
+	}
+	holder, below = &mountinfo.Info{}, &mountinfo.Info{}
+	for _, m := range mounts { // of those at one place the last is on top
+		if len(m.Mountpoint) >= len(holder.Mountpoint) {
+			holder = m
+		}
+		if m.Mountpoint != path && len(m.Mountpoint) >= len(below.Mountpoint) {
+			below = m
+		}
+	}
+	return path, holder, below, nil
+}
+
+// ontoItself: the mount shows what its place had before.
+func ontoItself(m, below *mountinfo.Info) bool {
+	inside, err := filepath.Rel(below.Mountpoint, m.Mountpoint)
+	return err == nil && m.Major == below.Major && m.Minor == below.Minor && m.Root == filepath.Join(below.Root, inside)
 }
 
 // Pin makes a pod's namespaces and pins them in dir. Where the pod's containers share their processes the namespace's first

@@ -3,7 +3,11 @@ package netlinks
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A list that has changed while it was made is asked for again, and no more often than that.
@@ -51,5 +55,24 @@ func TestAttributes(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// Networks are the same in the kernel's form and in ours; that of none is no network.
+func TestPrefix(t *testing.T) {
+	for _, text := range []string{"10.1.0.0/16", "192.0.2.7/24", "0.0.0.0/0", "fd00::1/64", "::/0"} {
+		want := netip.MustParsePrefix(text)
+		if got, ok := Prefix(IPNet(want)); !ok || got != want {
+			t.Errorf("%s becomes %s, %v", want, got, ok)
+		}
+		if a := Address(want); a.IPNet.String() != text || (a.Flags&unix.IFA_F_NODAD != 0) != want.Addr().Is6() {
+			t.Errorf("%s becomes %s with flags %x", want, a.IPNet, a.Flags)
+		}
+	}
+	if got, ok := Prefix(&net.IPNet{IP: net.ParseIP("10.0.0.0"), Mask: net.CIDRMask(8, 32)}); !ok || got.String() != "10.0.0.0/8" {
+		t.Errorf("an address of IPv4 in its long form becomes %s, %v", got, ok)
+	}
+	if got, ok := Prefix(nil); ok {
+		t.Errorf("no network becomes %s", got)
 	}
 }

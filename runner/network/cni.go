@@ -8,11 +8,24 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containernetworking/cni/libcni"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/network/plugin"
+)
+
+// What CNI plugins may take.
+const (
+	// addLimit is for all plugins of a network together, when a pod is attached.
+	addLimit = time.Minute
+	// delLimit is for giving back what they gave.
+	delLimit = 30 * time.Second
+	// undoLimit is for giving back what an ADD that failed, or was cancelled, has left; Detach tries again. With what plugins take
+	// to be killed, before and after, it is all that goes on when the context has ended: seven seconds.
+	undoLimit = 3 * time.Second
 )
 
 // cni runs the node's CNI plugins.
@@ -31,12 +44,28 @@ type cni struct {
 
 func newCNI(c Config) *cni {
 	return &cni{
-		config:     libcni.NewCNIConfigWithCacheDir(c.CNIBinDirs, c.CNICacheDir, &plugins{}),
+		config:     libcni.NewCNIConfigWithCacheDir(c.CNIBinDirs, c.CNICacheDir, &plugin.Exec{}),
 		dir:        c.CNIConfDir,
 		cache:      c.CNICacheDir,
 		instance:   c.Bridge,
 		unfinished: map[string]*libcni.NetworkConfigList{},
 	}
+}
+
+// Configured is the network of a CNI configuration directory that pods would get, and the programs of its plugins; the name is empty where
+// there is no configuration.
+func Configured(dir string) (name string, plugins []string, err error) {
+	list, err := newCNI(Config{CNIConfDir: dir}).load()
+	if err != nil || list == nil {
+		return "", nil, err
+	}
+	for _, p := range list.Plugins {
+		plugins = append(plugins, p.Network.Type)
+		if ipam := p.Network.IPAM.Type; ipam != "" {
+			plugins = append(plugins, ipam)
+		}
+	}
+	return list.Name, plugins, nil
 }
 
 // load returns the first network of the configuration directory by file name, as CRI runtimes choose it, and nil when

@@ -14,9 +14,12 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/solopod/solopod/runner/network/bridge"
 	"github.com/solopod/solopod/runner/network/firewall"
+	"github.com/solopod/solopod/runner/network/isolate"
+	"github.com/solopod/solopod/runner/turn"
 )
 
 // Port is a port of the host that leads to the pod.
@@ -32,6 +35,9 @@ type Pod struct {
 	Name      string
 	Netns     string
 	Ports     []Port
+	// Labels, and Named, the containers' ports that have a name, are for NetworkPolicies.
+	Labels map[string]string
+	Named  []isolate.Port
 }
 
 // Attachment is a pod's place in the network; it is kept by the caller.
@@ -61,6 +67,16 @@ type Config struct {
 	IPv6First func() bool
 }
 
+// turnLimit is how long somebody waits to write something of the kernel's. Whoever does takes milliseconds, or seconds where he looks through
+// very many flows, or through iptables-legacy's rules.
+const turnLimit = 10 * time.Second
+
+// newTurn makes a turn of who writes something. Others wait, but not for ever: a kernel that does not answer one must not hold pods that
+// come, and whoever asks for counters.
+func newTurn(what string) turn.Turn {
+	return turn.New(turnLimit, fmt.Errorf("cannot use %s: the kernel does not answer whoever writes them at this moment", what))
+}
+
 // Network attaches pods. It is safe for concurrent use.
 type Network struct {
 	config Config
@@ -74,15 +90,24 @@ type Network struct {
 	mark  string
 	write func(bridge string, pods map[string]forward) error // firewall.WritePorts
 	watch watch
-	// changing has room for who looks through the machine's firewalls: two at the same time would both add our rules.
-	changing chan struct{}
+	// changing is of who looks through the machine's firewalls: two at the same time would both add our rules.
+	changing turn.Turn
+	routing  *routing
+	policies *policies
+	serving  *serving
+	// servesLoopback: ports of services are reached through 127.0.0.1.
+	servesLoopback bool
 }
 
 type forward = firewall.Forward
 
 // New prepares the network; nothing is made before the first pod needs it.
 func New(c Config) *Network {
-	return &Network{config: c, cni: newCNI(c), bridge: bridge.New(bridge.Config{Name: c.Bridge, StateDir: c.StateDir, PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6}), ports: map[string]forward{}, write: firewall.WritePorts, changing: make(chan struct{}, 1)}
+	n := &Network{config: c, cni: newCNI(c), bridge: bridge.New(bridge.Config{Name: c.Bridge, StateDir: c.StateDir, PodCIDR: c.PodCIDR, PodCIDR6: c.PodCIDR6}), ports: map[string]forward{}, write: firewall.WritePorts, changing: newTurn("the rules of firewalls")}
+	n.routing = &routing{own: n.bridge}
+	n.serving = &serving{own: n.bridge, routing: n.routing, loopback: n.serveLoopback, trouble: n.trouble, turn: newTurn("the rules of services")}
+	n.policies = newPolicies(n.config.Bridge, n.routing, n.trouble)
+	return n
 }
 
 // Adopt takes over attachments of an earlier run, by pod UID.
@@ -93,7 +118,10 @@ func (n *Network) Adopt(uid string, a Attachment) {
 	}
 	if !a.ByCNI {
 		n.bridge.Reserve(uid, ips)
+	} else {
+		n.routing.note(uid, ips)
 	}
+	n.policies.adopt(uid, ips)
 	if len(a.Ports) == 0 {
 		return
 	}
@@ -117,21 +145,34 @@ func (n *Network) Attach(ctx context.Context, p Pod) (a Attachment, err error) {
 	if err != nil {
 		return Attachment{}, err
 	}
-	if len(a.Ports) == 0 {
-		return a, nil
-	}
-	ips := parseIPs(a.IPs)
-	if len(ips) == 0 {
-		err = fmt.Errorf("the pod has no address (it has %v)", a.IPs)
-	} else {
-		err = n.forward(p.UID, forward{IPs: ips, Ports: a.Ports})
-	}
-	if err != nil {
+	if err := n.admit(ctx, p, a); err != nil {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit) // ctx may have ended
 		defer cancel()
 		return Attachment{}, errors.Join(err, n.Detach(limited, p))
 	}
 	return a, nil
+}
+
+// admit has the machine's rules know the pod, before anything runs there.
+func (n *Network) admit(ctx context.Context, p Pod, a Attachment) error {
+	ips := parseIPs(a.IPs)
+	if a.ByCNI {
+		n.routing.note(p.UID, ips)
+	}
+	if err := n.routing.follow(); err != nil {
+		return err
+	}
+	n.serving.follow(ctx)
+	if err := n.policies.guard(ctx, p, ips); err != nil {
+		return err
+	}
+	if len(a.Ports) == 0 {
+		return nil
+	}
+	if len(ips) == 0 {
+		return fmt.Errorf("the pod has no address (it has %v)", a.IPs)
+	}
+	return n.forward(p.UID, forward{IPs: ips, Ports: a.Ports})
 }
 
 func (n *Network) attachToBridge(ctx context.Context, p Pod) (Attachment, error) {
@@ -161,7 +202,12 @@ func (n *Network) Detach(ctx context.Context, p Pod) error {
 	if last {
 		n.close(ctx)
 	}
-	return errors.Join(append(errs, err)...)
+	n.policies.unguard(ctx, p.UID)
+	n.routing.note(p.UID, nil)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	n.serving.follow(limited)
+	return errors.Join(append(errs, err, n.routing.follow())...)
 }
 
 // forward sets or, with no ports, clears the host ports of a pod.
@@ -212,10 +258,18 @@ func (n *Network) writePorts() error {
 
 // routeLoopback has the kernel route packets from 127.0.0.1 to the bridge if host ports need it. n.mu is held.
 func (n *Network) routeLoopback() {
-	let := firewall.ThroughLoopback(n.ports)
+	let := firewall.ThroughLoopback(n.ports) || n.servesLoopback
 	if err := firewall.RouteLoopback(n.config.Bridge, let); err != nil && (let || !errors.Is(err, fs.ErrNotExist)) {
 		slog.Debug("what comes from 127.0.0.1 cannot be let to host ports, or kept from the bridge", "let", let, "err", err)
 	}
+}
+
+// serveLoopback is for ports of services what routeLoopback is for host ports. The rules that guard it must be there while it is let.
+func (n *Network) serveLoopback(let bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.servesLoopback = let
+	n.routeLoopback()
 }
 
 func parseIPs(list []string) (ips []netip.Addr) {

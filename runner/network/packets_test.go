@@ -35,7 +35,15 @@ const (
 func newSpace(t *testing.T) *os.File {
 	t.Helper()
 	var space *os.File
-	err := thread.Own(func() (err error) {
+	if err := ownSpace(&space); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { space.Close() })
+	return space
+}
+
+func ownSpace(space **os.File) error {
+	return thread.Own(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -44,15 +52,10 @@ func newSpace(t *testing.T) *os.File {
 			err = netlink.LinkSetUp(lo)
 		}
 		if err == nil {
-			space, err = os.Open("/proc/thread-self/ns/net")
+			*space, err = os.Open("/proc/thread-self/ns/net")
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { space.Close() })
-	return space
 }
 
 // in does f on a thread in a namespace; nil is the tests' machine.
@@ -187,8 +190,15 @@ type pod struct {
 
 func (m *machine) attach(uid string, ports ...Port) *pod {
 	m.t.Helper()
+	return m.attachPod(uid, func(p *Pod) { p.Ports = ports })
+}
+
+// attachPod is attach for a pod that is more.
+func (m *machine) attachPod(uid string, change func(*Pod)) *pod {
+	m.t.Helper()
 	space := newSpace(m.t)
-	p := &pod{Pod: Pod{UID: uid, Namespace: "ns", Name: uid, Netns: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), space.Fd()), Ports: ports}, space: space}
+	p := &pod{Pod: Pod{UID: uid, Namespace: "ns", Name: uid, Netns: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), space.Fd())}, space: space}
+	change(&p.Pod)
 	var err error
 	if p.Attachment, err = m.Attach(m.t.Context(), p.Pod); err != nil {
 		m.t.Fatal(err)
@@ -213,16 +223,19 @@ func serve(t *testing.T, space *os.File, port int, word string) {
 		return err
 	})
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			io.WriteString(c, word) //nolint:errcheck // who asks sees
-			c.Close()
+	go sayTo(l, word)
+}
+
+// sayTo says a word to who connects, until the listener is closed.
+func sayTo(l net.Listener, word string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
 		}
-	}()
+		io.WriteString(c, word) //nolint:errcheck // who asks sees
+		c.Close()
+	}
 }
 
 // ask asks an address from a namespace within half a second.
@@ -597,6 +610,38 @@ func TestChurn(t *testing.T) {
 		if err := <-gaps; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// With the last pod the bridge goes, and its rules of both families, also while all is being mended.
+func TestLastPodWhileItIsMended(t *testing.T) {
+	m := newMachine(t, true, true, nil)
+	ended := make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		var failed error
+		for ctx.Err() == nil && failed == nil {
+			if _, err := m.mend(ctx, true); ctx.Err() == nil {
+				failed = err
+			}
+		}
+		ended <- failed
+	}()
+	for i := range 10 {
+		p := m.attach(fmt.Sprint("web", i), Port{HostPort: 8080, ContainerPort: 80, Protocol: "TCP"})
+		m.detach(p)
+		if i%2 == 0 {
+			continue // the next one comes at once
+		}
+		left, err := output("sh", "-c", "nft list tables; ip link show type bridge")
+		if err != nil || strings.Contains(left, m.config.Bridge) {
+			t.Fatalf("after pod %d there are still %s, %v", i, left, err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

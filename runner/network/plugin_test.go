@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/network/plugin"
 )
 
 // script writes a plugin. $DIR is a directory of its own, which is returned; the child whose id it writes there ends with the test.
@@ -69,7 +71,7 @@ func TestPluginThatHangs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, err := (&plugins{}).ExecPlugin(ctx, path, nil, nil)
+		_, err := (&plugin.Exec{}).ExecPlugin(ctx, path, nil, nil)
 		done <- err
 	}()
 	waitFor(t, filepath.Join(dir, "child"))
@@ -98,12 +100,12 @@ func TestPluginResults(t *testing.T) {
 		"an error that tells": {`echo '{"code": 11, "msg": "no more addresses"}'; exit 1`, "", "no more addresses"},
 		"another error":       {"echo $WORD >&2; exit 3", "", "exit status 3: word"},
 		"silence":             {"exit 3", "", "exit status 3"},
-		"too much":            {"head -c 3000000 /dev/zero", strings.Repeat("\x00", pluginOutput), ""},
+		"too much":            {"head -c 3000000 /dev/zero", strings.Repeat("\x00", plugin.MaxOutput), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path, dir := script(t, c.text)
-			out, err := (&plugins{}).ExecPlugin(t.Context(), path, []byte("stdin"), append(os.Environ(), "WORD=word"))
+			out, err := (&plugin.Exec{}).ExecPlugin(t.Context(), path, []byte("stdin"), append(os.Environ(), "WORD=word"))
 			if string(out) != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%d bytes, %v", len(out), err)
 			}

@@ -50,6 +50,14 @@ const (
 	Broken = "NetworkBroken"
 	// Blocked: a firewall forbids to forward packets.
 	Blocked = "ForwardingBlocked"
+	// BesideBlocked: a firewall forbids to forward packets between pods of one bridge of others.
+	BesideBlocked = "PodsBesideBlocked"
+	// NamesBlocked: a firewall forbids pods to ask the machine for names.
+	NamesBlocked = "NamesBlocked"
+	// Unrouted: pods of one bridge reach each other past the machine's rules.
+	Unrouted = "PodsUnrouted"
+	// KubeProxyFound: kube-proxy serves on this machine as well.
+	KubeProxyFound = "KubeProxyFound"
 )
 
 // Watch makes at once, and again whenever the kernel tells of a change, what pods' connections need and somebody else has taken away: the
@@ -174,7 +182,17 @@ func (n *Network) mend(ctx context.Context, anew bool) (changed bool, err error)
 	if ports {
 		found = append(found, "the rules of host ports")
 	}
-	if err = errors.Join(err, err2); err != nil {
+	routes, err3 := n.routing.mend(anew)
+	if routes {
+		found = append(found, "the rules that have pods' packets routed")
+	}
+	services, err4 := n.serving.mend(ctx)
+	found = append(found, services...)
+	policies, err5 := n.policies.mend(ctx)
+	if policies {
+		found = append(found, "the rules of NetworkPolicies")
+	}
+	if err = errors.Join(err, err2, err3, err4, err5); err != nil {
 		n.trouble(Broken, "what pods' connections need was changed, and cannot be made again: "+err.Error())
 		return true, err
 	}
@@ -183,7 +201,8 @@ func (n *Network) mend(ctx context.Context, anew bool) (changed bool, err error)
 		n.say(Restored, "somebody took away or changed "+strings.Join(found, ", ")+"; it was made again")
 	}
 	opened := n.open(ctx)
-	return opened || len(found) > 0, nil
+	asked := n.openAsked(ctx, false)
+	return opened || asked || len(found) > 0, nil
 }
 
 // mendPorts writes the rules of the host ports again if others have changed them, or with anew.
@@ -224,26 +243,17 @@ func (n *Network) mendPorts(anew bool) (changed bool, err error) {
 	return true, err
 }
 
-// changeLimit is how long somebody may wait for another's look through the firewalls; it takes milliseconds, with iptables-legacy a second.
-const changeLimit = 10 * time.Second
-
 // change does something with the machine's firewalls, alone.
 func (n *Network) change(ctx context.Context, do func()) {
-	limit := time.NewTimer(changeLimit)
-	defer limit.Stop()
-	select {
-	case n.changing <- struct{}{}:
-	case <-ctx.Done():
-		return
-	case <-limit.C:
-		slog.Warn("a look through the machine's firewalls does not end; they stay as they are")
-		return
-	}
-	defer func() { <-n.changing }()
-	rescue.Do("change the machine's firewalls", func() error { //nolint:errcheck // it is logged, and pods go on without
-		do()
-		return nil
+	err := n.changing.Do(ctx, func() error {
+		return rescue.Do("change the machine's firewalls", func() error { // pods go on without
+			do()
+			return nil
+		})
 	})
+	if err != nil && ctx.Err() == nil {
+		slog.Warn("the machine's firewalls stay as they are", "err", err)
+	}
 }
 
 // open has the bridge's traffic pass the machine's firewalls, as far as that is possible.
@@ -302,6 +312,20 @@ func (n *Network) trouble(reason, message string) {
 	if message != "" && !known {
 		n.say(reason, message)
 	}
+}
+
+// Unusable says why pods that begin cannot have a network; nil means that they can, as far as that is known. It reads the CNI
+// configuration, whose disk may not answer.
+func (n *Network) Unusable() error {
+	if _, err := n.cni.load(); err != nil {
+		return err
+	}
+	n.watch.mu.Lock()
+	defer n.watch.mu.Unlock()
+	if broken := n.watch.troubles[Broken]; broken != "" {
+		return errors.New(broken)
+	}
+	return nil
 }
 
 func (n *Network) say(reason, message string) {

@@ -12,17 +12,8 @@ import (
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
-// systemCritical is where the API's priority class system-cluster-critical begins; system-node-critical is above it.
-const systemCritical = 2_000_000_000
-
 // critical pods are stopped last, as by the kubelet (graceful node shutdown).
-func critical(p *v1.Pod) bool {
-	switch p.Spec.PriorityClassName {
-	case "system-cluster-critical", "system-node-critical":
-		return true
-	}
-	return p.Spec.Priority != nil && *p.Spec.Priority >= systemCritical
-}
+func critical(p *v1.Pod) bool { return manifests.Priority(p) >= manifests.SystemCritical }
 
 // Drain stops all pods because the machine goes down, critical ones last, and keeps their histories. total bounds the
 // whole, and lastPart is the part of it that is kept for critical pods. A pod's own grace period holds where it is shorter. No

@@ -120,10 +120,14 @@ func (o *Owner) Apply(pods map[string]manifests.Desired, objects map[string]refe
 	now := time.Now()
 	for uid, d := range pods {
 		e := state.Desired{At: now, Pod: d.Pod, File: d.File, Objects: reference.Select(d.Pod, objects[d.Pod.Namespace])}
-		if w := o.pods[uid]; w != nil && w.Offer(e) || o.draining {
+		w := o.pods[uid]
+		if w != nil { // an edit may have to wait, and the pod as it is has other objects
+			e.Before = reference.Select(w.Snapshot().State.Pod, objects[d.Pod.Namespace])
+		}
+		if w != nil && w.Offer(e) || o.draining {
 			continue
 		}
-		w := o.begin(uid, func() state.State { return state.New(o.host, o.config.ClockOffset(), d.Pod, o.scanned) }) // or it has just ended
+		w = o.begin(uid, func() state.State { return state.New(o.host, o.config.ClockOffset(), d.Pod, o.scanned) }) // or it has just ended
 		if w != nil {
 			w.Send(e)
 		}
@@ -233,6 +237,16 @@ func (o *Owner) Worker(uid string) *pod.Worker {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.pods[uid]
+}
+
+// Find finds a pod that is no orphan; nil where there is none.
+func Find(o *Owner, is func(*pod.Snapshot) bool) *pod.Snapshot {
+	for _, w := range o.all() {
+		if s := w.Snapshot(); !s.State.Orphan && is(s) {
+			return s
+		}
+	}
+	return nil
 }
 
 // Snapshots are the pods, but for orphans, by namespace, name and UID.

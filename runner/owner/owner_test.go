@@ -18,6 +18,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/owner"
+	"github.com/solopod/solopod/runner/pod"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
@@ -170,6 +171,12 @@ func TestApply(t *testing.T) {
 		}
 		if list := o.Snapshots(); len(list) != 2 || list[0].Pod.Name != "a" {
 			t.Errorf("snapshots: %v", list)
+		}
+		for _, name := range []string{"a", "c"} {
+			s := owner.Find(o, func(s *pod.Snapshot) bool { return s.Pod.Name == name })
+			if (s != nil) != (name == "a") || s != nil && s.Pod.Name != name {
+				t.Errorf("%s: %v", name, s)
+			}
 		}
 		o.ImagesScanned()
 		o.Exited(state.Exited{ID: o.Worker("uid-a").Snapshot().State.Containers["main"].ID, Code: 1, When: time.Now()})

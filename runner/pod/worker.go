@@ -394,6 +394,9 @@ func (w *Worker) unchanged() {
 // publish makes the pod's status visible when it changed.
 func (w *Worker) publish(now time.Time) {
 	old := w.published.Load()
+	if old != nil && old.State.Standing(nil) != w.s.Standing(nil) { // which does not show in the pod
+		defer w.owner.Changed()
+	}
 	if old != nil && status.Same(&old.State, &w.s) {
 		w.published.Store(&Snapshot{Pod: old.Pod, State: w.s})
 		return

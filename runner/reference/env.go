@@ -9,8 +9,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Env computes a container's variables as name=value, in their order: those of envFrom first, then env, where a later one
-// wins and $(VAR) reaches what stands before it.
+// Env computes a container's variables as name=value, in their order: those of services first, then of envFrom, then env, where a later
+// one wins and $(VAR) reaches what stands before it.
 func (in *Inputs) Env(c *v1.Container) ([]string, error) {
 	known := map[string]string{}
 	var order []string
@@ -19,6 +19,10 @@ func (in *Inputs) Env(c *v1.Container) ([]string, error) {
 			order = append(order, name)
 		}
 		known[name] = value
+	}
+	for _, variable := range in.Services {
+		name, value, _ := strings.Cut(variable, "=")
+		set(name, value)
 	}
 	for i := range c.EnvFrom {
 		values, err := in.source(&c.EnvFrom[i])
@@ -47,6 +51,14 @@ func (in *Inputs) Env(c *v1.Container) ([]string, error) {
 		out[i] = name + "=" + known[name]
 	}
 	return out, nil
+}
+
+// SecretFiles says whether the container mounts a volume that shows a Secret.
+func SecretFiles(pod *v1.Pod, c *v1.Container) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
+		shows := v.Secret != nil || v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s v1.VolumeProjection) bool { return s.Secret != nil })
+		return shows && slices.ContainsFunc(c.VolumeMounts, func(m v1.VolumeMount) bool { return m.Name == v.Name })
+	})
 }
 
 // SecretEnv says whether values of Secrets may be in the container's environment, and by $(VAR) in its arguments: it refers to a Secret,

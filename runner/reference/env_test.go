@@ -167,3 +167,17 @@ func TestSecretEnv(t *testing.T) {
 		}
 	}
 }
+
+// TestEnvOfServices: variables of services can be referred to, and give way to all others.
+func TestEnvOfServices(t *testing.T) {
+	in := Inputs{Pod: &v1.Pod{}, Services: []string{"WEB_SERVICE_HOST=10.96.0.5", "WEB_PORT=tcp://10.96.0.5:80", "WEB_SERVICE_PORT=80"}}
+	in.Objects.ConfigMaps = map[string]*v1.ConfigMap{"c": {Data: map[string]string{"WEB_PORT": "8080"}}}
+	got, err := in.Env(&v1.Container{
+		EnvFrom: []v1.EnvFromSource{{ConfigMapRef: &v1.ConfigMapEnvSource{LocalObjectReference: v1.LocalObjectReference{Name: "c"}}}},
+		Env:     []v1.EnvVar{{Name: "URL", Value: "http://$(WEB_SERVICE_HOST):$(WEB_PORT)"}, {Name: "WEB_SERVICE_PORT", Value: "own"}},
+	})
+	want := []string{"WEB_SERVICE_HOST=10.96.0.5", "WEB_PORT=8080", "WEB_SERVICE_PORT=own", "URL=http://10.96.0.5:8080"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
+	}
+}

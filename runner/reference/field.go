@@ -2,7 +2,6 @@ package reference
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -10,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 )
 
 // Field returns the value of a field of the pod, as downward API and fieldRef name it
@@ -124,7 +124,16 @@ func (in *Inputs) Resource(s *v1.ResourceFieldSelector, container string) (strin
 		divisor = resource.MustParse("1")
 	}
 	if name == string(v1.ResourceCPU) {
-		return strconv.FormatInt(int64(math.Ceil(float64(q.MilliValue())/float64(divisor.MilliValue()))), 10), nil
+		return strconv.FormatInt(parts(amount.Milli(q), amount.Milli(divisor)), 10), nil
 	}
-	return strconv.FormatInt(int64(math.Ceil(float64(q.Value())/float64(divisor.Value()))), 10), nil
+	return strconv.FormatInt(parts(amount.Whole(q), amount.Whole(divisor)), 10), nil
+}
+
+// parts is how many divisors an amount is, rounded up.
+func parts(of, divisor int64) int64 {
+	n := of / divisor
+	if of%divisor > 0 {
+		n++
+	}
+	return n
 }

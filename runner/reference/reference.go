@@ -58,6 +58,8 @@ type Inputs struct {
 	Node v1.ResourceList
 	// ReadFile reads a file of a volume, for fileKeyRef; nil where there is none.
 	ReadFile func(volume, path string) ([]byte, error)
+	// Services are variables of the pod's services, as name=value, which any other of the same name replaces.
+	Services []string
 }
 
 // Use is one reference to a ConfigMap or Secret.
@@ -139,23 +141,41 @@ func Select(pod *v1.Pod, all Objects) Objects {
 
 // Absent returns an error that names the objects which the pod's volumes need and which do not exist; nil when all do.
 func Absent(pod *v1.Pod, objects Objects) error {
-	in := &Inputs{Pod: pod, Objects: objects}
 	var errs []error
-	seen := map[Use]bool{}
+	for _, a := range absent(pod, objects, false) {
+		errs = append(errs, a.Err)
+	}
+	return errors.Join(errs...)
+}
+
+// Lack is an object that is needed and does not exist.
+type Lack struct {
+	Secret bool
+	Name   string
+	// Err says so, with advice.
+	Err error
+}
+
+// Missing are the objects that the pod needs, for its volumes and for the environment of its containers, and which do not exist.
+func Missing(pod *v1.Pod, objects Objects) []Lack { return absent(pod, objects, true) }
+
+func absent(pod *v1.Pod, objects Objects, environment bool) (out []Lack) {
+	in := &Inputs{Pod: pod, Objects: objects}
 	for _, u := range Uses(pod) {
-		if u.Optional || u.Environment || seen[u] {
+		if u.Optional || u.Environment && !environment || slices.ContainsFunc(out, func(l Lack) bool { return l.Secret == u.Secret && l.Name == u.Name }) {
 			continue
 		}
-		seen[u] = true
 		var err error
 		if u.Secret {
 			_, err = in.secret(u.Name)
 		} else {
 			_, err = in.configMap(u.Name)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			out = append(out, Lack{u.Secret, u.Name, err})
+		}
 	}
-	return errors.Join(errs...)
+	return out
 }
 
 func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

@@ -35,15 +35,12 @@ func parse(text string) config {
 	return c
 }
 
-// mostNameservers is how many resolvers look at (resolv.conf(5), MAXNS).
-const mostNameservers = 3
-
 func (c config) String() string {
 	var b strings.Builder
 	if len(c.searches) > 0 {
 		b.WriteString("search " + strings.Join(c.searches, " ") + "\n")
 	}
-	for _, ns := range c.nameservers[:min(len(c.nameservers), mostNameservers)] {
+	for _, ns := range c.nameservers {
 		b.WriteString("nameserver " + ns + "\n")
 	}
 	if len(c.options) > 0 {
@@ -57,6 +54,7 @@ type Found struct {
 	// host is the configuration as it is; pods is what pods with a network of their own can use of it.
 	host, pods config
 	known      bool
+	cluster    Cluster
 	// Problem says what is wrong with it, and what to do; empty when nothing is.
 	Problem string
 	// Note says what is used instead of what the configuration names; empty when nothing is.
@@ -68,24 +66,40 @@ func (f Found) Known() bool { return f.known }
 
 // Revision identifies what pods get.
 func (f Found) Revision() string {
-	sum := sha256.Sum256([]byte(f.host.String() + "\x00" + f.pods.String()))
+	text := f.host.String() + "\x00" + f.pods.String()
+	if f.cluster.serves() {
+		text += "\x00" + fmt.Sprint(f.cluster)
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])
 }
 
-// For is a pod's /etc/resolv.conf. There is no cluster DNS, so ClusterFirst and ClusterFirstWithHostNet mean Default, as the kubelet does
-// without --cluster-dns; None starts from nothing. dnsConfig is merged in as the API says.
+// For is a pod's /etc/resolv.conf. Its policy means what it means for a kubelet; where nobody serves a cluster's names, ClusterFirst and
+// ClusterFirstWithHostNet mean Default, as for one without --cluster-dns. None starts from nothing. dnsConfig is merged in as the API says.
 func (f Found) For(pod *v1.Pod) string {
+	c, _ := f.merged(pod).fit()
+	return c.String()
+}
+
+// Omitted says what a pod does not get as there is too much of it; empty when it gets all.
+func (f Found) Omitted(pod *v1.Pod) string {
+	_, omitted := f.merged(pod).fit()
+	return omitted
+}
+
+// merged is what a pod is to get, be it too much or not.
+func (f Found) merged(pod *v1.Pod) config {
 	var c config
 	switch {
 	case pod.Spec.DNSPolicy == v1.DNSNone:
-	case pod.Spec.HostNetwork:
-		c = f.host
+	case f.cluster.serves() && clusterFirst(pod):
+		c = f.cluster.config(pod.Namespace, f.ofMachine(pod).searches)
 	default:
-		c = f.pods
+		c = f.ofMachine(pod)
 	}
 	extra := pod.Spec.DNSConfig
 	if extra == nil {
-		return c.String()
+		return c
 	}
 	c.nameservers = unique(c.nameservers, extra.Nameservers)
 	c.searches = unique(c.searches, extra.Searches)
@@ -96,16 +110,20 @@ func (f Found) For(pod *v1.Pod) string {
 		}
 		c.options = append(withoutOption(c.options, o.Name), text)
 	}
-	return c.String()
+	return c
+}
+
+// ofMachine is what a pod can use of the machine's configuration.
+func (f Found) ofMachine(pod *v1.Pod) config {
+	if pod.Spec.HostNetwork {
+		return f.host
+	}
+	return f.pods
 }
 
 // Lacks says why a pod has no nameserver; empty when it has one, or wants none.
 func (f Found) Lacks(pod *v1.Pod) string {
-	c, extra := f.pods, pod.Spec.DNSConfig
-	if pod.Spec.HostNetwork {
-		c = f.host
-	}
-	if len(c.nameservers) > 0 || pod.Spec.DNSPolicy == v1.DNSNone || extra != nil && len(extra.Nameservers) > 0 {
+	if pod.Spec.DNSPolicy == v1.DNSNone || len(f.merged(pod).nameservers) > 0 {
 		return ""
 	}
 	return f.Problem

@@ -31,8 +31,11 @@ type Resolver struct {
 	path   string
 	places aside.Places
 
-	mu   sync.Mutex
-	last Found // that could be read
+	mu      sync.Mutex
+	last    Found // that could be read
+	cluster Cluster
+	record  string // the file that has it; empty when none does
+	unnoted bool   // the file has another
 }
 
 // New reads nothing yet. An empty path means that there is no configuration, as for the kubelet.
@@ -41,7 +44,7 @@ func New(path string) *Resolver { return &Resolver{path: path} }
 // Read returns what the configuration says now. When it cannot be read that is what it said last, with the problem.
 func (r *Resolver) Read(ctx context.Context) Found {
 	if r.path == "" {
-		return Found{known: true, Problem: "resolvConf is empty, so pods have no nameserver but those of their dnsConfig"}
+		return r.with(Found{known: true, Problem: "resolvConf is empty, so pods have no nameserver but those of their dnsConfig"})
 	}
 	found, err := aside.Do(ctx, &r.places, r.path, limit, func() (Found, error) { return read(r.path) })
 	r.mu.Lock()
@@ -53,9 +56,28 @@ func (r *Resolver) Read(ctx context.Context) Found {
 			what += ", and new ones have none"
 		}
 		found.Problem = fmt.Sprintf("%s cannot be read, so pods %s: %v", r.path, what, err)
-		return found
+	} else {
+		r.last = found
 	}
+	found.cluster = r.cluster
+	return found
+}
+
+// with notes what the configuration says, and returns it with who answers for the names of services.
+func (r *Resolver) with(found Found) Found {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.last = found
+	found.cluster = r.cluster
+	return found
+}
+
+// Last returns what Read has returned last, with who answers for the names of services now. It waits for nothing.
+func (r *Resolver) Last() Found {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := r.last
+	found.cluster = r.cluster
 	return found
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/network"
+	"github.com/solopod/solopod/runner/network/isolate"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/resolver"
@@ -31,12 +32,15 @@ func (s *Sandboxes) Attach(ctx context.Context, w plan.Attach) state.Attached {
 			return state.Attached{Problem: state.Problem{Message: "cannot connect the pod to the network: " + err.Error()}}
 		}
 	}
-	lacks, err := s.writeFiles(ctx, w.Pod, a.IPs)
+	found, err := s.writeFiles(ctx, w.Pod, a.IPs)
 	if err != nil {
 		return state.Attached{Problem: state.Problem{Message: err.Error()}}
 	}
-	if lacks != "" {
+	if lacks := found.Lacks(w.Pod); lacks != "" {
 		s.Warn(w.Pod, "NoNameserver", lacks)
+	}
+	if omitted := found.Omitted(w.Pod); omitted != "" {
+		s.Warn(w.Pod, "DNSConfigForming", omitted) // as the kubelet
 	}
 	out := state.Attached{Attachment: state.Attachment{IPs: a.IPs, ByCNI: a.ByCNI}, Resolver: w.Resolver}
 	for _, p := range a.Ports {
@@ -46,7 +50,7 @@ func (s *Sandboxes) Attach(ctx context.Context, w plan.Attach) state.Attached {
 }
 
 func (s *Sandboxes) networkPod(pod *v1.Pod) network.Pod {
-	p := network.Pod{UID: string(pod.UID), Namespace: pod.Namespace, Name: pod.Name}
+	p := network.Pod{UID: string(pod.UID), Namespace: pod.Namespace, Name: pod.Name, Labels: pod.Labels, Named: isolate.PodOf(pod).Ports}
 	if !pod.Spec.HostNetwork {
 		p.Netns = s.Dirs.NetworkNamespace(string(pod.UID))
 	}
@@ -57,16 +61,16 @@ func (s *Sandboxes) networkPod(pod *v1.Pod) network.Pod {
 }
 
 // writeFiles writes what containers see as /etc/hosts, /etc/hostname and /etc/resolv.conf. The files exist since the
-// set-up, so that they could be bound before the address was known: they are filled in place. lacks says why the pod has no nameserver.
-func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (lacks string, err error) {
+// set-up, so that they could be bound before the address was known: they are filled in place.
+func (s *Sandboxes) writeFiles(ctx context.Context, pod *v1.Pod, ips []string) (resolver.Found, error) {
 	dir := s.files(pod).dir()
 	contents, found := s.contents(ctx, pod, ips)
 	for name, content := range contents {
 		if err := fill(filepath.Join(dir, name), content, 0); err != nil {
-			return "", err
+			return found, err
 		}
 	}
-	return found.Lacks(pod), fill(s.files(pod).inState(writtenResolvConf), contents[resolvConf], os.O_CREATE)
+	return found, fill(s.files(pod).inState(writtenResolvConf), contents[resolvConf], os.O_CREATE)
 }
 
 // contents are what is in the files, by their names, and the machine's resolver configuration of which they were made.
@@ -111,6 +115,8 @@ func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content strin
 		paths = append(paths, old)
 	}
 	replaced := map[string]int{} // path -> bytes that it has
+	written, err := foreign.ReadFile(filepath.Join(s.Dirs.StateDir(string(pod.UID)), writtenResolvConf), mostResolvConf)
+	stale := err != nil || string(written) != content
 	for _, path := range paths {
 		has, err := foreign.ReadFile(path, mostResolvConf)
 		switch {
@@ -121,10 +127,10 @@ func (s *Sandboxes) showResolver(ctx context.Context, pod *v1.Pod, content strin
 		case string(has) == content:
 			replaced[path] = -1
 		default:
-			replaced[path] = len(has)
+			replaced[path], stale = len(has), true
 		}
 	}
-	if len(replaced) == 0 {
+	if len(replaced) == 0 || !stale { // each start asks for what is there already: that needs no room on a disk
 		return nil
 	}
 	if err := ctx.Err(); err != nil {

@@ -10,6 +10,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -44,20 +46,20 @@ func (s *Sandboxes) exceeded(ctx context.Context, w plan.Measure) (string, error
 			return "", err
 		}
 		total += used
-		if limit := state.SizeLimit(v); limit > 0 && used > limit {
+		if limit := amount.SizeLimit(v); limit > 0 && used > limit {
 			return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q.", v.Name, v.EmptyDir.SizeLimit), nil
 		}
 	}
 	for _, t := range w.Running {
-		c := state.ContainerOf(w.Pod, t.Name)
+		c := manifests.ContainerOf(w.Pod, t.Name)
 		used, err := s.written(ctx, t)
 		if err != nil {
 			return "", err
 		}
 		total += used
 		limit := c.Resources.Limits.StorageEphemeral()
-		limits += limit.Value()
-		if !limit.IsZero() && used > limit.Value() {
+		limits = amount.Sum(limits, amount.Whole(*limit))
+		if !limit.IsZero() && used > amount.Whole(*limit) {
 			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q.", t.Name, limit), nil
 		}
 	}
@@ -81,7 +83,7 @@ func (s *Sandboxes) written(ctx context.Context, t plan.Target) (int64, error) {
 	if errors.Is(err, os.ErrNotExist) { // the image declares none
 		err = nil
 	}
-	return used + logs + volumes + s.files(t.Pod).messageUsage(t.Name, t.Attempt), err
+	return used.Bytes + logs + volumes + s.files(t.Pod).messageUsage(t.Name, t.Attempt), err
 }
 
 // diskUsage is what a directory takes up that containers write to while it is counted.

@@ -15,6 +15,25 @@ import (
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
+// A limit that is larger than any number is none that was exceeded.
+func TestMeasureWithLargeLimits(t *testing.T) {
+	l := newLab(t)
+	pod := testbox.Pod(t, "writes", `
+volumes: [{name: scratch, emptyDir: {sizeLimit: 1e30}}]
+containers:
+- {name: a, image: app, resources: {limits: {ephemeral-storage: 1e19}}}
+- {name: b, image: app, resources: {limits: {ephemeral-storage: 10E}}}
+`)
+	l.setUp(pod, state.Grant{})
+	w := plan.Measure{Pod: pod, Running: []plan.Target{{Pod: pod, Name: "a", ID: "id-a"}, {Pod: pod, Name: "b", ID: "id-b"}}}
+	write(t, filepath.Join(l.Volumes.Find(pod)["scratch"], "file"), "some", 0o644)
+	write(t, l.Dirs.LogFile(pod, "a", 0), "a line\n", 0o644)
+	write(t, l.Dirs.LogFile(pod, "b", 0), "a line\n", 0o644)
+	if got := l.Measure(t.Context(), w); got.Over != "" || got.Problem != (state.Problem{}) {
+		t.Errorf("it is %+v", got)
+	}
+}
+
 // What a pod may write is measured with its volumes, its containers' file systems and its logs.
 func TestMeasure(t *testing.T) {
 	l := newLab(t)

@@ -25,6 +25,7 @@ import (
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/listener"
 	"github.com/solopod/solopod/runner/namespace"
@@ -46,8 +47,8 @@ type Engine interface {
 	MountImage(ctx context.Context, image engine.Image, uid, name, target string, ids *specs.LinuxIDMapping) error
 	// ReleaseImages lets go of the images that were mounted for a pod.
 	ReleaseImages(ctx context.Context, uid string) error
-	// Usage is what a container has written into its root file system, in bytes.
-	Usage(ctx context.Context, id string) (int64, error)
+	// Usage is what a container has written into its root file system.
+	Usage(ctx context.Context, id string) (foreign.Space, error)
 }
 
 // Config says what sandboxes are made of.
@@ -91,6 +92,7 @@ func New(c Config) *Sandboxes { return &Sandboxes{Config: c} }
 func (s *Sandboxes) Keep(pod *v1.Pod, g state.Grant, net *state.Attachment) {
 	if net != nil && !pod.Spec.HostNetwork {
 		s.Network.Adopt(string(pod.UID), attachment(net))
+		s.Network.Know(s.networkPod(pod))
 	}
 	if err := s.Claims.Adopt(pod, grant(g)); err != nil {
 		slog.Warn("two pods of an earlier run have the same", "pod", manifests.Key(pod), "err", err)
@@ -129,8 +131,9 @@ func (s *Sandboxes) Find(ctx context.Context, w plan.FindSandbox) state.SandboxF
 	}
 	if !pod.Spec.HostNetwork {
 		s.Network.Adopt(uid, attachment(w.Network))
+		s.Network.Know(s.networkPod(pod))
 	}
-	limits := cgroup.PodResources(pod, s.PodPids)
+	limits := s.Cgroups.PodResources(pod, s.PodPids)
 	if err := s.Cgroups.Adopt(ctx, uid, manifests.QOSClass(pod), limits); err != nil {
 		slog.Warn("cannot take over a pod's cgroup", "pod", manifests.Key(pod), "err", err)
 	}
@@ -178,6 +181,7 @@ func listens(ctx context.Context, all *listener.Listeners, pod *v1.Pod) state.Pr
 
 func claimProblem(err error) state.Problem {
 	p := state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}
+	var full *allocate.NoRoom
 	switch {
 	case errors.Is(err, allocate.ErrNameTaken):
 		p.Reason, p.Claim = state.ReasonNameTaken, true
@@ -187,6 +191,8 @@ func claimProblem(err error) state.Problem {
 		p.Reason, p.Claim = "UnexpectedAdmissionError", true // the kubelet's, when devices are short
 	case errors.Is(err, allocate.ErrNoIDs):
 		p.Claim = true
+	case errors.As(err, &full):
+		p.Reason, p.Message, p.Claim, p.NoRoom = full.Reason(), "Pod was rejected: "+err.Error(), true, true
 	}
 	return p
 }
@@ -232,7 +238,10 @@ func (s *Sandboxes) Cgroup(pod *v1.Pod) string {
 
 // Limit gives the pod's cgroup the limits that its manifest has as a whole, and returns what identifies them.
 func (s *Sandboxes) Limit(ctx context.Context, pod *v1.Pod) (limits string, err error) {
-	resources := cgroup.PodResources(pod, s.PodPids)
+	if s.Claims.Resize(pod) { // also where the cgroup stays as it is
+		s.Freed()
+	}
+	resources := s.Cgroups.PodResources(pod, s.PodPids)
 	limits = state.Hash(resources)
 	if has, ok := s.limits.Load(pod.UID); ok && has == limits {
 		return limits, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -550,6 +551,15 @@ func TestShowResolver(t *testing.T) {
 			t.Fatalf("killed %s", cut)
 		}
 	}
+	for _, copied := range []string{"resolv.conf.written", "resolv.conf.next"} { // what is there is not written again, as with each start
+		if err := os.Chtimes(filepath.Join(copies, copied), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		is("plain", "nameserver 192.0.2.4\n")
+		if is, err := os.Stat(filepath.Join(copies, copied)); err != nil || is.ModTime() != time.Unix(1, 0) {
+			t.Errorf("%s was written again at %v, %v", copied, is.ModTime(), err)
+		}
+	}
 	large := "nameserver 192.0.2.9\n" + strings.Repeat("#", mostResolvConf)
 	write(t, filepath.Join(dir, "resolv.conf"), large, 0o644) // by a container
 	is("plain", large[:1000])
@@ -566,6 +576,55 @@ func TestShowResolver(t *testing.T) {
 	for _, p := range pods {
 		l.clear(p)
 	}
+}
+
+// TestShowNames: pods that want to ask for names of services do so while somebody answers, those that run too, in place; what is too much for
+// resolvers is left out and told.
+func TestShowNames(t *testing.T) {
+	l := newLab(t)
+	machine := filepath.Join(testbox.Dir(t), "resolv.conf")
+	write(t, machine, "search lan\nnameserver 192.0.2.1\n", 0o644)
+	l.Resolver = resolver.New(machine)
+	var warned []string
+	l.Warn = func(p *v1.Pod, reason, message string) { warned = append(warned, p.Name+" "+reason+": "+message) }
+	plain := testbox.Pod(t, "plain", "hostNetwork: true\ncontainers: [{name: c, image: app}]")
+	asks := testbox.Pod(t, "asks", "hostNetwork: true\ndnsPolicy: ClusterFirstWithHostNet\ndnsConfig: {nameservers: [192.0.2.7, 192.0.2.8]}\ncontainers: [{name: c, image: app}]")
+	is := func(p *v1.Pod, want string) {
+		t.Helper()
+		if got := l.ShowResolver(t.Context(), plan.ShowResolver{Pod: p, Resolver: "r2"}); got.Problem.Failed() {
+			t.Errorf("%s: %+v", p.Name, got)
+		}
+		if got, err := os.ReadFile(l.Files(p)["/etc/resolv.conf"]); string(got) != want {
+			t.Errorf("%s is %q (%v)", p.Name, got, err)
+		}
+	}
+	const without = "search lan\nnameserver 192.0.2.1\nnameserver 192.0.2.7\nnameserver 192.0.2.8\n"
+	for _, p := range []*v1.Pod{plain, asks} {
+		l.setUp(p, state.Grant{})
+		if got := l.Attach(t.Context(), plan.Attach{Pod: p, Resolver: "r1"}); got.Problem.Failed() {
+			t.Fatalf("%+v", got)
+		}
+	}
+	is(asks, without)
+	if _, err := l.Resolver.Serve(resolver.Cluster{Servers: []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd00::a")}, Domain: "cluster.local"}); err != nil {
+		t.Fatal(err)
+	}
+	const with = "search default.svc.cluster.local svc.cluster.local cluster.local lan\nnameserver 10.96.0.10\nnameserver fd00::a\nnameserver 192.0.2.7\noptions ndots:5\n"
+	is(asks, with)
+	is(plain, "search lan\nnameserver 192.0.2.1\n")
+	if got := l.Attach(t.Context(), plan.Attach{Pod: asks, Resolver: "r2"}); got.Problem.Failed() {
+		t.Errorf("%+v", got)
+	}
+	if len(warned) != 1 || !strings.HasPrefix(warned[0], "asks DNSConfigForming: Nameserver limits were exceeded") {
+		t.Errorf("told is %q", warned)
+	}
+	is(asks, with)
+	if _, err := l.Resolver.Serve(resolver.Cluster{}); err != nil {
+		t.Fatal(err)
+	}
+	is(asks, without)
+	l.clear(plain)
+	l.clear(asks)
 }
 
 func TestSetLimits(t *testing.T) {

@@ -54,11 +54,7 @@ func (n notMounted) Unwrap() error { return n.error }
 
 // lacks names what the pod needs and this machine does not have.
 func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
-	if class := RuntimeClass(pod); class != "" && s.RuntimeClasses[class] == "" {
-		return state.Problem{Reason: "FailedCreatePodSandBox", Message: fmt.Sprintf(
-			"runtimeClassName %q is not configured; name its OCI runtime in runtimeClasses of the configuration", class)}
-	}
-	if _, err := manifests.FullHostname(pod, s.ClusterDomain); err != nil {
+	if err := Possible(pod, s); err != nil {
 		return state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}
 	}
 	for i := range pod.Spec.Volumes {
@@ -75,6 +71,15 @@ func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
 		}
 	}
 	return state.Problem{}
+}
+
+// Possible says what of a pod's sandbox this machine can never make.
+func Possible(pod *v1.Pod, s *Sandboxes) error {
+	if class := RuntimeClass(pod); class != "" && s.RuntimeClasses[class] == "" {
+		return fmt.Errorf("runtimeClassName %q is not configured; name its OCI runtime in runtimeClasses of the configuration", class)
+	}
+	_, err := manifests.FullHostname(pod, s.ClusterDomain)
+	return err
 }
 
 // RuntimeClass is the pod's runtimeClassName; empty when it has none.

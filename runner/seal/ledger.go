@@ -1,16 +1,19 @@
 package seal
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
+
+	"github.com/solopod/solopod/runner/turn"
 )
 
 // Ledger knows which containers have something sealed. The key lives for as long as there are such: when the last one has gone, what
 // disks still have of them cannot be read by anybody. It is safe for concurrent use.
 type Ledger struct {
-	store *Store // nil: there is no place for a key
-	turn  turn   // who has it makes sure that there is a key, or has it go
+	store *Store    // nil: there is no place for a key
+	turn  turn.Turn // who has it makes sure that there is a key, or has it go
 
 	mu       sync.Mutex
 	runtimes map[string]string // by container: its OCI runtime, as the store knows it, or empty
@@ -46,7 +49,7 @@ func (l *Ledger) Take(id, runtime string) (key *Key, path string, err error) {
 	if l.store == nil {
 		return nil, "", errors.New("cannot create a container with values of Secrets: there is no place for their key")
 	}
-	give, err := l.turn.take()
+	give, err := l.turn.Take(context.Background())
 	if err != nil {
 		return nil, "", err
 	}
@@ -88,7 +91,7 @@ func (l *Ledger) drop() {
 	if l.store == nil {
 		return
 	}
-	give, err := l.turn.take()
+	give, err := l.turn.Take(context.Background())
 	if err == nil {
 		defer give()
 		if l.needed() {

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -8,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/tmpfs"
+	"github.com/solopod/solopod/runner/turn"
 )
 
 // Store is the directory with the key, which is in memory, and with the names by which shims call OCI runtimes:
@@ -24,7 +27,14 @@ import (
 // It is made when it is needed first, and made anew when it has gone: then what was sealed before stays sealed for ever.
 type Store struct {
 	dir, program string
-	turn         turn // one at a time makes the directory
+	turn         turn.Turn // one at a time makes the directory
+}
+
+// patience is how long one waits for what another does in the store, which lies in memory.
+const patience = 10 * time.Second
+
+func newTurn() turn.Turn {
+	return turn.New(patience, errors.New("what is done with the key to the values of Secrets does not end: does the file system of the state directory answer?"))
 }
 
 // NewStore makes nothing yet. dir is made when it is needed; program is the path of solopod-unseal.
@@ -37,7 +47,7 @@ func (s *Store) Key() (*Key, error) {
 	if key, err := ReadKey(s.dir); err == nil {
 		return key, nil
 	}
-	give, err := s.turn.take()
+	give, err := s.turn.Take(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +101,7 @@ func (s *Store) Runtime(name string) (path string, err error) {
 	if target, err := os.Readlink(path); err == nil && target == s.program {
 		return path, nil
 	}
-	give, err := s.turn.take()
+	give, err := s.turn.Take(context.Background())
 	if err != nil {
 		return "", err
 	}

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -28,14 +27,18 @@ func (s *Sessions) Logs(ctx context.Context, namespace, name, container string, 
 	attempt := int(status.RestartCount)
 	if previous {
 		if attempt--; attempt < 0 {
-			return fmt.Errorf("container %s of pod %s/%s has no earlier attempt: %w", status.Name, namespace, name, ErrNotFound)
+			return NotFound("container %s of pod %s/%s has no earlier attempt", status.Name, namespace, name)
 		}
 		o.Follow = false
 	}
 	path := s.dirs.LogFile(pod, status.Name, attempt)
 	none := func(err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("container %s of pod %s/%s has no log yet: %w", status.Name, namespace, name, ErrNotFound)
+			why := ""
+			if w := status.State.Waiting; w != nil {
+				why = "; it is waiting: " + w.Reason
+			}
+			return NotFound("container %s of pod %s/%s has no log yet%s", status.Name, namespace, name, why)
 		}
 		return err
 	}

@@ -29,6 +29,17 @@ var (
 	ErrNotRunning = errors.New("not running")
 )
 
+// missing is an ErrNotFound whose text says all.
+type missing string
+
+func (m missing) Error() string { return string(m) }
+
+// Is implements what errors.Is asks for.
+func (m missing) Is(target error) bool { return target == ErrNotFound }
+
+// NotFound is an ErrNotFound in the caller's words.
+func NotFound(format string, args ...any) error { return missing(fmt.Sprintf(format, args...)) }
+
 // Pods are the pods of this machine. Nothing of it may wait.
 type Pods interface {
 	// Pods lists them with their status, as it was published last; they are not to be changed.
@@ -137,7 +148,7 @@ func (s *Sessions) enter(ns, name, container string) (*inside, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := containerOf(pod, status.Name)
+	spec := manifests.ContainerOf(pod, status.Name)
 	if status.State.Running == nil || spec == nil {
 		why := "it has ended"
 		if w := status.State.Waiting; w != nil {
@@ -153,15 +164,6 @@ func (s *Sessions) enter(ns, name, container string) (*inside, error) {
 // idPrefix is what a container's status begins its id with.
 const idPrefix = "containerd://"
 
-func containerOf(pod *v1.Pod, name string) *v1.Container {
-	for _, c := range manifests.AllContainers(pod) {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
-}
-
 // pickContainer finds a container by its name, init containers too; without a name it is the pod's only one beside these.
 func pickContainer(pod *v1.Pod, name string) (*v1.ContainerStatus, error) {
 	var names []string
@@ -175,9 +177,7 @@ func pickContainer(pod *v1.Pod, name string) (*v1.ContainerStatus, error) {
 		}
 	}
 	if name == "" {
-		return nil, fmt.Errorf("pod %s/%s has several containers; choose one of %s: %w",
-			pod.Namespace, pod.Name, strings.Join(names, ", "), ErrNotFound)
+		return nil, NotFound("pod %s/%s has several containers; choose one of %s", pod.Namespace, pod.Name, strings.Join(names, ", "))
 	}
-	return nil, fmt.Errorf("pod %s/%s has no container %q; it has %s: %w",
-		pod.Namespace, pod.Name, name, strings.Join(names, ", "), ErrNotFound)
+	return nil, NotFound("pod %s/%s has no container %q; it has %s", pod.Namespace, pod.Name, name, strings.Join(names, ", "))
 }

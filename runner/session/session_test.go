@@ -24,6 +24,7 @@ import (
 
 	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/runner/aside"
+	"github.com/solopod/solopod/runner/broadcast"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -33,11 +34,11 @@ import (
 
 // box holds pods in memory, and is an engine that only notes what it is asked for.
 type box struct {
-	mu        sync.Mutex
-	pods      []*v1.Pod
-	listeners map[chan struct{}]bool
-	closed    chan string
-	asked     *specs.Process
+	mu      sync.Mutex
+	pods    []*v1.Pod
+	changes broadcast.Changes
+	closed  chan string
+	asked   *specs.Process
 }
 
 func (b *box) Pods() []*v1.Pod {
@@ -46,36 +47,19 @@ func (b *box) Pods() []*v1.Pod {
 	return slices.Clone(b.pods)
 }
 
-func (b *box) Subscribe() (<-chan struct{}, func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c := make(chan struct{}, 1)
-	b.listeners[c] = true
-	return c, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.listeners, c)
-	}
-}
+func (b *box) Subscribe() (<-chan struct{}, func()) { return b.changes.Subscribe() }
 
 func (b *box) set(pods ...*v1.Pod) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.pods = pods
-	for c := range b.listeners {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
+	b.mu.Unlock()
+	b.changes.Notify()
 }
 
 func (b *box) idle(t *testing.T) {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.listeners) > 0 {
-		t.Errorf("%d sessions that have ended still listen", len(b.listeners))
+	if n := b.changes.Len(); n > 0 {
+		t.Errorf("%d sessions that have ended still listen", n)
 	}
 }
 
@@ -129,7 +113,7 @@ func podOf(name string, list ...v1.ContainerStatus) *v1.Pod {
 func sessions(t *testing.T, pods ...*v1.Pod) (*Sessions, *box) {
 	t.Helper()
 	dir := t.TempDir()
-	b := &box{pods: pods, listeners: map[chan struct{}]bool{}, closed: make(chan string, 1)}
+	b := &box{pods: pods, closed: make(chan string, 1)}
 	return New(b, b, layout.Dirs{Root: dir + "/root", State: dir + "/state", Logs: dir + "/logs"}), b
 }
 

@@ -45,9 +45,15 @@ type box struct {
 	changed    map[string]time.Time // by UID: when the manifest changed, or came back, last
 	removals   map[string]int       // how often all of a pod went, by UID
 	goneAt     map[string]time.Time // when it went last
-	pids       uint32
-	effects    map[string]int // by kind
-	told       map[string]int // reports by reason
+	// edited is when a pod's manifest was edited last, by UID; begun is when a start of a container was told last, by UID and name.
+	// evicted pods may have been edited while they were.
+	evicted       map[string]bool
+	edited, begun map[string]time.Time
+	hurried       map[string]time.Duration // by UID: the shortest grace period of its evictions
+	pids          uint32
+	effects       map[string]int  // by kind
+	told          map[string]int  // reports by reason
+	stopped       map[string]bool // by UID: it was told to be stopped for kills for memory
 }
 
 // container is one that containerd has.
@@ -107,7 +113,7 @@ func newBox(seed uint64, o Options) *box {
 	b := &box{
 		seed: seed, options: o, began: time.Now(), booted: time.Now(), containers: map[string]*container{}, sandboxes: map[string]*sandbox{},
 		images: map[string]bool{}, registry: map[string]bool{}, open: make(chan struct{}), draws: map[string]uint64{},
-		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, ends: map[string]ending{}, removals: map[string]int{}, goneAt: map[string]time.Time{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{}, changed: map[string]time.Time{},
+		histories: map[string]*history{}, effects: map[string]int{}, told: map[string]int{}, stopped: map[string]bool{}, ends: map[string]ending{}, removals: map[string]int{}, goneAt: map[string]time.Time{}, edited: map[string]time.Time{}, evicted: map[string]bool{}, begun: map[string]time.Time{}, hurried: map[string]time.Duration{}, cleared: map[string]time.Time{}, stale: map[string]time.Time{}, changed: map[string]time.Time{},
 	}
 	b.disk = newDisk(b)
 	b.temper = newTemper(b.draw("temper"))

@@ -53,7 +53,9 @@ func (s *script) check() {
 		s.checkCounts(uid, snapshot)
 		s.checkTimes(uid, snapshot)
 		s.checkEndings(uid, snapshot)
+		s.checkReady(uid, snapshot)
 		s.checkShown(uid, snapshot)
+		s.checkHeld(uid, snapshot)
 		s.keep(uid, snapshot)
 	}
 }
@@ -71,6 +73,7 @@ func (s *script) checkNames() {
 }
 
 func (s *script) forget(uid string) {
+	s.held.released(uid) // by an older record it is edited now
 	delete(s.removed, uid)
 	for key := range s.moved {
 		if strings.HasPrefix(key, uid+" ") {
@@ -84,8 +87,8 @@ func (s *script) forget(uid string) {
 	}
 }
 
-// held: the pod's code panicked not long ago, and it pauses.
-func (s *script) held(uid string) bool {
+// paused: the pod's code panicked not long ago.
+func (s *script) paused(uid string) bool {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	at, ok := s.box.daemon.panics[uid]
@@ -99,18 +102,18 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 	}
 	shown := snapshot.Pod.DeletionTimestamp
 	if s.wanted[uid] != nil || s.applied.IsZero() {
-		if shown != nil && s.wanted[uid] != nil && !s.held(uid) && !s.applied.IsZero() {
+		if shown != nil && s.wanted[uid] != nil && !s.paused(uid) && !s.applied.IsZero() {
 			s.box.violated("%s is wanted, and shown as going", uid)
 		}
 		return
 	}
 	if shown == nil {
-		if snapshot.State.Anything() && !s.held(uid) {
+		if snapshot.State.Anything() && !s.paused(uid) {
 			s.box.violated("%s is going, and that is not shown", uid)
 		}
 		return
 	}
-	if s.held(uid) { // what is published may be of before the manifest came back, and went again
+	if s.paused(uid) { // what is published may be of before the manifest came back, and went again
 		delete(s.removed, uid)
 		return
 	}
@@ -125,7 +128,7 @@ func (s *script) checkRemoval(uid string, snapshot *pod.Snapshot) {
 func (s *script) checkAllStop(uid string, snapshot *pod.Snapshot) {
 	st := &snapshot.State
 	going := st.Decided && !st.DeletedAt.IsZero() || !st.StopBy.IsZero()
-	if !going || st.Adoption != (state.Adoption{}) || s.held(uid) {
+	if !going || st.Adoption != (state.Adoption{}) || s.paused(uid) {
 		return
 	}
 	for name, c := range st.Containers {
@@ -139,7 +142,7 @@ func (s *script) checkAllStop(uid string, snapshot *pod.Snapshot) {
 // come back meanwhile.
 func (s *script) checkTurns(uid string, snapshot *pod.Snapshot) {
 	st := &snapshot.State
-	if st.Adoption != (state.Adoption{}) || st.Starting() || s.held(uid) {
+	if st.Adoption != (state.Adoption{}) || st.Starting() || s.paused(uid) {
 		return
 	}
 	awaits, ends := "", false
@@ -249,7 +252,7 @@ func (s *script) checkTimes(uid string, snapshot *pod.Snapshot) {
 		}
 		key := uid + " " + string(c.Type)
 		before, ok := s.moved[key]
-		if at := before.LastTransitionTime; ok && before.Status == c.Status && !at.Equal(&c.LastTransitionTime) && !s.held(uid) && !s.panickedSince(uid, before.at) && c.LastTransitionTime.Sub(s.box.wentAt(uid)) > 2*time.Minute {
+		if at := before.LastTransitionTime; ok && before.Status == c.Status && !at.Equal(&c.LastTransitionTime) && !s.paused(uid) && !s.panickedSince(uid, before.at) && c.LastTransitionTime.Sub(s.box.wentAt(uid)) > 2*time.Minute {
 			s.box.violated("%s was %s since %s, and is so since %s", key, c.Status, at, c.LastTransitionTime)
 		}
 		s.moved[key] = sighting{c, time.Now()}
@@ -266,7 +269,7 @@ func (s *script) checkCounts(uid string, snapshot *pod.Snapshot) {
 	for _, c := range all {
 		key := uid + "/" + c.Name
 		// A daemon may learn later that all of a pod went, and shows until then what it had.
-		if went := time.Since(s.box.wentAt(uid)) <= 2*time.Minute; snapshot.State.Containers[c.Name] == nil || s.held(uid) || went {
+		if went := time.Since(s.box.wentAt(uid)) <= 2*time.Minute; snapshot.State.Containers[c.Name] == nil || s.paused(uid) || went {
 			delete(s.restart, key)
 			continue
 		}
@@ -274,6 +277,22 @@ func (s *script) checkCounts(uid string, snapshot *pod.Snapshot) {
 			s.box.violated("the restart count of %s went from %d to %d", key, s.restart[key], c.RestartCount)
 		}
 		s.restart[key] = c.RestartCount
+	}
+}
+
+// checkReady: what ran before the machine was restarted is not shown as ready.
+func (s *script) checkReady(uid string, snapshot *pod.Snapshot) {
+	b := s.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range snapshot.Pod.Status.ContainerStatuses {
+		known := snapshot.State.Containers[c.Name]
+		if !c.Ready || known == nil || !known.Running {
+			continue
+		}
+		if of := b.containers[known.ID]; of != nil && of.boot != b.boot {
+			b.violatedLocked("%s/%s %.6s is shown as ready, and has not run since the machine was restarted", uid, c.Name, known.ID)
+		}
 	}
 }
 

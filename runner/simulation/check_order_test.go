@@ -101,6 +101,9 @@ func (d *daemon) noteStop(p *v1.Pod, r state.Report) {
 			d.endBegan[uid] = now
 		}
 		grace := state.GraceOf(p)
+		if least, ok := b.hurried[uid]; ok {
+			grace = min(grace, least)
+		}
 		if d.endBegan[uid].Before(now) { // it was being started when the end began
 			grace = min(grace, state.MinimumGrace)
 		}

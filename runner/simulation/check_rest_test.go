@@ -38,6 +38,13 @@ func (s *script) unlike(uid string) (out []string) {
 		return []string{uid + ": nobody cares for it"}
 	}
 	snapshot := w.Snapshot()
+	if coming := snapshot.State.Coming; coming != nil {
+		failed := snapshot.State.Failed
+		if (failed == nil || failed.Reason != state.ReasonEvicted) && !slices.ContainsFunc(manifests.AllContainers(coming.Pod), b.blocked) {
+			differ("an edit waits, and everything that it needs is there")
+		}
+		p = snapshot.State.Pod
+	}
 	expected := s.expected(p, snapshot, differ)
 	for _, name := range slices.Sorted(maps.Keys(expected)) {
 		c := running[name]
@@ -56,6 +63,17 @@ func (s *script) unlike(uid string) (out []string) {
 		differ("%s should not run", name)
 	}
 	return append(out, b.recordDiffers(uid, snapshot)...)
+}
+
+// standing is the pod as it should be now: that of the manifest, or the one before an edit that waits.
+func (s *script) standing(uid string) *v1.Pod {
+	p := s.wanted[uid]
+	if w := s.box.daemon.owner.Worker(uid); p != nil && w != nil {
+		if state := w.Snapshot().State; state.Coming != nil {
+			return state.Pod
+		}
+	}
+	return p
 }
 
 func (b *box) running(uid string) map[string]*container {
@@ -94,6 +112,19 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 	uid := string(p.UID)
 	sandbox := b.sandboxes[uid]
 	if phase := snapshot.Pod.Status.Phase; phase == v1.PodSucceeded || phase == v1.PodFailed {
+		failed := snapshot.State.Failed
+		if failed.Discards() && sandbox != nil {
+			differ("it was evicted, and something of it is left")
+		}
+		if failed != nil && failed.Held && !s.held.none {
+			return out
+		}
+		if failed != nil && failed.Reason == state.ReasonOOM && failed.Revive.IsZero() && b.stops(p) {
+			if running := b.running(uid); len(running) > 0 {
+				differ("it was stopped for a kill, and %d containers run", len(running))
+			}
+			return out
+		}
 		if p.Spec.RestartPolicy == v1.RestartPolicyAlways {
 			differ("it is %s (%s), and should always run", phase, snapshot.Pod.Status.Reason)
 		}
@@ -163,6 +194,12 @@ func (s *script) expected(p *v1.Pod, snapshot *pod.Snapshot, differ func(string,
 	return out
 }
 
+// stops: the pod wants to be stopped for kills for memory, and that was told of it. b.mu is held.
+func (b *box) stops(p *v1.Pod) bool {
+	_, ok := manifests.OOMStopOf(p)
+	return ok && b.stopped[string(p.UID)]
+}
+
 // anotherHas says whether a pod that is wanted has the host port. b.mu is held.
 func (s *script) anotherHas(uid string, port int32) bool {
 	for other, ports := range s.box.daemon.ports {
@@ -209,7 +246,7 @@ func (s *script) left() (out []string) {
 	}
 	for uid, ports := range b.daemon.ports {
 		for port := range ports {
-			if s.wanted[uid] == nil || !portsOf(s.wanted[uid])[port] {
+			if p := s.standing(uid); p == nil || !portsOf(p)[port] {
 				out = append(out, fmt.Sprintf("%s still has port %d", uid, port))
 			}
 		}

@@ -143,6 +143,33 @@ func (b *box) reboot(lucky func() bool) {
 	}
 }
 
+// editedNow notes that the pod's manifest is another one.
+func (b *box) editedNow(uid string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.edited[uid] = time.Now()
+}
+
+func (b *box) wasEvicted(uid string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.evicted[uid] = true
+}
+
+// replaced: what runs is not stopped for an edit whose images are not there. b.mu is held.
+func (b *box) replaced(p *v1.Pod, r state.Report) {
+	uid := string(p.UID)
+	if !strings.Contains(r.Message, "manifest changed") || b.evicted[uid] || !b.stale[uid].IsZero() || !b.begun[uid+"/"+r.Container].Before(b.edited[uid]) {
+		return
+	}
+	running := b.running(uid)
+	for _, c := range manifests.AllContainers(p) {
+		if !b.images[c.Image] && running[c.Name] != nil {
+			b.violatedLocked("%s: %s, and image %s is not there", p.UID, r.Message, c.Image)
+		}
+	}
+}
+
 // report is the owner's.
 func (d *daemon) report(p *v1.Pod, r state.Report) {
 	b := d.box
@@ -151,6 +178,12 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 	b.mu.Lock()
 	b.told[r.Reason]++
 	switch r.Reason {
+	case "Started":
+		b.begun[uid+"/"+r.Container] = time.Now()
+	case "Killing":
+		b.replaced(p, r)
+	case "OOMStopped":
+		b.stopped[uid] = true
 	case "InternalError":
 		d.panics[uid] = time.Now()
 		if strings.HasPrefix(r.Message, "Solopod's own code failed") {
@@ -161,6 +194,8 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 				b.outlived(uid, h)
 			}
 		}
+	case "OOMRestart":
+		b.anew(uid, r.Message)
 	case "EffectLeftBehind":
 		d.left[uid+"/"+r.Container] = true
 	}
@@ -174,6 +209,15 @@ func (d *daemon) report(p *v1.Pod, r state.Report) {
 			b.mu.Unlock()
 		}
 		panic("injected: a fault in the pod's own code")
+	}
+}
+
+// anew: containers that had not crashed run again because another one, which message names, was killed. b.mu is held.
+func (b *box) anew(uid, message string) {
+	for key, h := range b.histories {
+		if name, ok := strings.CutPrefix(key, uid+"/"); ok && !strings.HasPrefix(message, "container "+name+" ") {
+			h.streak = -1
+		}
 	}
 }
 

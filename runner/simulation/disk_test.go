@@ -125,9 +125,18 @@ func (k *disk) cut(lucky func() bool) {
 
 // checkRecord: what is written is what will be restored.
 func (b *box) checkRecord(uid string, data []byte) {
-	s, err := state.Decode(data, uid, state.Host{BootID: "any"}, true)
+	b.mu.Lock()
+	host, alive := b.host(), b.daemon != nil && b.daemon.alive
+	b.mu.Unlock()
+	if !alive { // it is lost, and the next daemon may run in another boot
+		return
+	}
+	s, err := state.Decode(data, uid, host, true)
 	if err != nil {
 		b.violated("the record of %s cannot be read: %v", uid, err)
+		return
+	}
+	if s.BootID != host.BootID { // what runs then is ready again once it is found
 		return
 	}
 	again, err := s.Encode()

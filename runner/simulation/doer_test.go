@@ -156,6 +156,8 @@ func uidOf(w plan.Work) string {
 		return string(w.Pod.UID)
 	case plan.Measure:
 		return string(w.Pod.UID)
+	case plan.Foresee:
+		return string(w.Pod.UID)
 	case plan.Pull:
 		return string(w.Pod.UID)
 	case plan.Create:
@@ -205,6 +207,8 @@ func failure(w plan.Work, p state.Problem) state.Result {
 		return state.LimitsSet{Resized: w.Resized, Problem: p}
 	case plan.Measure:
 		return state.Measured{Problem: p}
+	case plan.Foresee:
+		return state.Foreseen{Problem: p}
 	case plan.Pull:
 		return state.ImagePulled{Problem: state.Problem{Reason: "ErrImagePull", Message: p.Message}}
 	case plan.Create:

@@ -52,6 +52,8 @@ func (d doer) land(uid string, w plan.Work) state.Result {
 		return state.LimitsSet{Resized: w.Resized}
 	case plan.Measure:
 		return d.measure(uid)
+	case plan.Foresee:
+		return d.foresee(w)
 	case plan.Pull:
 		if !b.registry[w.Ref] && !b.images[w.Ref] {
 			return state.ImagePulled{Problem: state.Problem{Reason: "ErrImagePull", Message: "not found"}}
@@ -145,6 +147,17 @@ func (d doer) half(w plan.Work) {
 			}
 		}
 	}
+}
+
+// foresee says what images are missing. b.mu is held.
+func (d doer) foresee(w plan.Foresee) state.Result {
+	var out state.Foreseen
+	for _, ref := range w.Refs {
+		if !d.box.images[ref] {
+			out.Missing = append(out.Missing, state.Lack{Ref: ref})
+		}
+	}
+	return out
 }
 
 // claim takes the pod's name and the host ports. b.mu is held, as for all below.

@@ -59,6 +59,16 @@ var mutants = []mutant{
 		says: "is not removed",
 	},
 	{
+		name:    "an edit does not wait for its images",
+		patches: []patch{{"runner/pod/edit/edit.go", "len(r.Missing) == 0 && !r.Problem.Failed(), len", "!r.Problem.Failed(), len"}},
+		says:    "is not there",
+	},
+	{
+		name:    "an edit waits for an image that has come",
+		patches: []patch{{"runner/pod/step/image.go", "delete(s.Images, ref)\n\tlookAgain(s)\n", "if s.Coming == nil {\n\t\tdelete(s.Images, ref)\n\t}\n"}},
+		says:    "an edit waits",
+	},
+	{
 		name:    "a container does not wait for the machine's address",
 		patches: []patch{{"runner/pod/plan/follow.go", "reference.NeedsHostAddress(spec) && len(s.Host.IPs) == 0 || ", ""}},
 		says:    `shows "" as status.hostIP`,

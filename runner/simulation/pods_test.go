@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+
+	"github.com/solopod/solopod/manifests"
 )
 
 // The images of the box. Late ones can be pulled, or come, in the course of time; the absent one never.
@@ -65,6 +67,16 @@ func newPod(r *rand.Rand, i int) *v1.Pod {
 		p.Spec.Volumes = []v1.Volume{{Name: "scratch", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
 	}
 	return p
+}
+
+// chooseOOM has some pods say what a kill for memory means.
+func chooseOOM(r *rand.Rand, p *v1.Pod) {
+	switch r.IntN(6) {
+	case 0:
+		p.Annotations = map[string]string{manifests.OOMActionAnnotation: manifests.OOMRestartsPod}
+	case 1:
+		p.Annotations = map[string]string{manifests.OOMActionAnnotation: manifests.OOMStopsPod, manifests.OOMStopAfterAnnotation: "1/1m"}
+	}
 }
 
 func newInit(r *rand.Rand, name string, sidecar bool) v1.Container {

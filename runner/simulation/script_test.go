@@ -35,6 +35,7 @@ type script struct {
 	restart map[string]int32
 	moved   map[string]sighting // by UID and type, as it was seen last
 	gone    map[string]int
+	held    held
 }
 
 // question is one that must be answered by a time.
@@ -49,6 +50,7 @@ func newScript(b *box) *script {
 	return &script{
 		box: b, r: b.draw("script"), wanted: map[string]*v1.Pod{}, latest: map[string]*v1.Pod{}, since: map[string]time.Time{},
 		removed: map[string]time.Time{}, restart: map[string]int32{}, moved: map[string]sighting{}, gone: map[string]int{},
+		held: newHeld(),
 	}
 }
 
@@ -58,6 +60,7 @@ func (s *script) begin() {
 	b.ips, b.resolver = addresses[s.r.IntN(len(addresses))], "resolver"
 	for i := range 1 + s.r.IntN(3) {
 		s.latest[podUID(i)] = newPod(s.r, i)
+		chooseOOM(b.draw("oom", podUID(i)), s.latest[podUID(i)])
 		s.wanted[podUID(i)] = s.latest[podUID(i)]
 		s.changed(podUID(i))
 	}
@@ -88,6 +91,7 @@ func (s *script) question(what string, answer <-chan struct{}, limit time.Durati
 }
 
 func (s *script) changed(uid string) {
+	s.held.released(uid)
 	s.since[uid] = time.Now()
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
@@ -160,6 +164,10 @@ func (s *script) step() {
 		s.move()
 	case n < 94:
 		s.question("Settled "+uid, s.settled(uid), 15*time.Minute)
+	case n < 97:
+		s.evict(uid)
+	case n < 99:
+		s.readmit(uid)
 	}
 	s.wait(0)
 }
@@ -219,6 +227,7 @@ func (s *script) edit(uid string) {
 		next, what := edit(s.r, s.latest[uid], s.n)
 		s.box.note("---- the manifest of %s changes: %s", uid, what)
 		s.dropHistories(s.latest[uid], next)
+		s.box.editedNow(uid)
 		s.latest[uid], s.wanted[uid] = next, next
 	}
 	delete(s.removed, uid)
@@ -417,13 +426,12 @@ func (s *script) settle() {
 	b.letGo()
 	b.daemon.owner.Broadcast(state.ImagesReady{Names: []string{"docker.io/library/" + imageLate}})
 	b.daemon.owner.Resync()
-	s.until(bound, "the box", func() []string {
-		var out []string
-		for _, uid := range slices.Sorted(maps.Keys(s.latest)) {
-			out = append(out, s.unlike(uid)...)
+	for _, uid := range slices.Sorted(maps.Keys(s.latest)) {
+		if s.r.IntN(2) == 0 {
+			s.readmit(uid)
 		}
-		return append(out, s.left()...)
-	})
+	}
+	s.likeManifests()
 	if b.failed() {
 		return
 	}
@@ -439,7 +447,19 @@ func (s *script) settle() {
 			b.violated("at rest: %s", p)
 		}
 	}
+	s.begunAnew()
 	s.answered(true)
+}
+
+// likeManifests waits until the box is as its manifests say.
+func (s *script) likeManifests() {
+	s.until(bound, "the box", func() []string {
+		var out []string
+		for _, uid := range slices.Sorted(maps.Keys(s.latest)) {
+			out = append(out, s.unlike(uid)...)
+		}
+		return append(out, s.left()...)
+	})
 }
 
 // restful is how many turns ten minutes of rest may have: the probes' answers, measurements, and now and then another try for an image.

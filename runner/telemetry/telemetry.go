@@ -3,6 +3,7 @@
 package telemetry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +16,6 @@ type Telemetry struct {
 	PodStart       prometheus.Histogram
 	ContainerStart prometheus.Histogram
 	Images         *prometheus.HistogramVec // operation, result
-	OOMKills       prometheus.Counter
 	Evictions      prometheus.Counter
 	// EffectsLeft counts effects that did not heed their cancellation, and have not ended since.
 	EffectsLeft prometheus.Gauge
@@ -23,6 +23,9 @@ type Telemetry struct {
 	streams    prometheus.Collector
 	probes     *prometheus.CounterVec
 	probeTimes *prometheus.HistogramVec
+	dns        dns
+	kubelet    kubelet
+	collection collection
 }
 
 // seconds from 10 ms, when a small machine starts a container, to a minute, when something is wrong.
@@ -42,8 +45,7 @@ func New() *Telemetry {
 			Name: "solopod_image_operation_duration_seconds", Buckets: []float64{0.1, 0.5, 1, 5, 10, 30, 60, 300, 900},
 			Help: "Duration of imports, pulls and removals of images",
 		}, []string{"operation", "result"}),
-		OOMKills:    prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_oom_kills_total", Help: "Processes of containers that the kernel killed for memory"}),
-		Evictions:   prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_evictions_total", Help: "Pods that were ended because they exceeded a limit of disk space"}),
+		Evictions:   prometheus.NewCounter(prometheus.CounterOpts{Name: "solopod_evictions_total", Help: "Pods that were ended because they exceeded a limit of disk space, or because the machine ran short"}),
 		EffectsLeft: prometheus.NewGauge(prometheus.GaugeOpts{Name: "solopod_effects_left_behind", Help: "Effects on pods that hang: they did not heed their cancellation, and what they work on waits for them"}),
 		streams: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "solopod_log_streams_left_behind", Help: "Output streams of containers that hang in the disk of their logs, and that nobody waits for any more",
@@ -55,6 +57,9 @@ func New() *Telemetry {
 		probeTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "prober_probe_duration_seconds", Help: "Duration in seconds for a probe response",
 		}, []string{"probe_type", "container", "pod", "namespace"}),
+		dns:        newDNS(),
+		kubelet:    newKubelet(),
+		collection: newCollection(),
 	}
 	// Both results exist from the beginning, so that a first failure is an increase.
 	for _, operation := range []string{"import", "pull", "remove"} {
@@ -67,7 +72,8 @@ func New() *Telemetry {
 
 // Own are the collectors for /metrics, Probes those for /metrics/probes.
 func (t *Telemetry) Own() []prometheus.Collector {
-	return []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.OOMKills, t.Evictions, t.EffectsLeft, t.streams}
+	own := []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.Evictions, t.EffectsLeft, t.streams}
+	return slices.Concat(own, t.dns.collectors(), t.kubelet.collectors(), t.collection.collectors())
 }
 
 // Probes are the collectors for /metrics/probes.

@@ -3,6 +3,7 @@
 package versions
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/runner/durable"
+	"github.com/solopod/solopod/runner/turn"
 )
 
 const (
@@ -40,14 +42,14 @@ type Record struct {
 	path string
 	// turn is taken by who looks at or changes objects, over the write: records must reach the disk in their order. Nobody waits
 	// for it longer than patience.
-	turn    chan struct{}
+	turn    turn.Turn
 	objects map[string]had
 }
 
 // Open reads the record; one that is missing remembers nothing. One that is damaged is set aside, and remembers nothing either: told is
 // a sentence for that then.
 func Open(path string) (r *Record, told string) {
-	r = &Record{path: path, turn: make(chan struct{}, 1), objects: map[string]had{}}
+	r = &Record{path: path, turn: turn.New(patience, fmt.Errorf("cannot note the version in %s before the file is used: the disk does not answer", path)), objects: map[string]had{}}
 	data, err := durable.ReadFile(path, maxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, ""
@@ -85,14 +87,11 @@ func decode(data []byte, f *form) error {
 // Accept has it noted, on the disk, that a file with these objects is used. version is the file's, zero for none, and content tells
 // what it holds from other contents. refused says why it must not be used; an error that it cannot be noted.
 func (r *Record) Accept(objects []string, version uint64, content string) (refused string, err error) {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-timer.C:
-		return "", fmt.Errorf("cannot note the version in %s before the file is used: the disk does not answer", r.path)
+	give, err := r.turn.Take(context.Background())
+	if err != nil {
+		return "", err
 	}
+	defer give()
 	now := had{version, content}
 	if refused := older(r.objects, objects, now); refused != "" {
 		return refused, nil

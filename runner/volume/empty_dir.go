@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/runner/tmpfs"
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
@@ -52,7 +53,7 @@ func setUpMemory(path string, e *v1.EmptyDirVolumeSource) error {
 		return mountHugepages(path, size, options)
 	}
 	if e.SizeLimit != nil && e.SizeLimit.Sign() > 0 {
-		options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
+		options += fmt.Sprintf(",size=%d", amount.Whole(*e.SizeLimit))
 	}
 	return tmpfs.Mount("tmpfs", path, unix.MS_NOSUID|unix.MS_NODEV, options)
 }
@@ -72,7 +73,7 @@ func mountHugepages(path, size, options string) error {
 		if err != nil {
 			return err
 		}
-		options += fmt.Sprintf(",pagesize=%d", q.Value())
+		options += fmt.Sprintf(",pagesize=%d", amount.Whole(q))
 	}
 	if err := unix.Mount("hugetlbfs", path, "hugetlbfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		return fmt.Errorf("cannot mount huge pages; does the machine have some (/proc/sys/vm/nr_hugepages)? %w", err)

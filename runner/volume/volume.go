@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/runner/reference"
 	"github.com/solopod/solopod/runner/tmpfs"
@@ -25,6 +27,8 @@ type Manager struct {
 	State string
 	// Claims holds those that outlive their pods.
 	Claims string
+	// Told is told of each volume that was set up, or could not be, by the kubelet's name of its kind; nil for nobody.
+	Told func(plugin string, took time.Duration, err error)
 	// Bounds says how a path of the host is found that a pod of a namespace mounts; nil for wherever it leads.
 	Bounds func(namespace string, h *v1.HostPathVolumeSource) policy.Bounds
 }
@@ -39,7 +43,12 @@ type MountImage func(v *v1.ImageVolumeSource, target string) error
 func (m Manager) SetUp(pod *v1.Pod, files Files, mount MountImage) error {
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		if err := m.setUpOne(pod, v, files, mount); err != nil {
+		begun := time.Now()
+		err := m.setUpOne(pod, v, files, mount)
+		if m.Told != nil {
+			m.Told(manifests.VolumePlugin(v), time.Since(begun), err)
+		}
+		if err != nil {
 			return fmt.Errorf("volume %q: %w", v.Name, err)
 		}
 	}

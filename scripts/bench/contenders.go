@@ -26,6 +26,8 @@ type bench struct {
 	daemon     *exec.Cmd
 	containerd *exec.Cmd
 	http       http.Client
+	// space is the network namespace that the daemon runs in; empty is the machine's own.
+	space string
 	// links are the machine's own network interfaces.
 	links map[string]bool
 }
@@ -67,13 +69,19 @@ func prepare() (*bench, error) {
 	if err := command("bin/pack", "-o", archive, "-name", image, "-entrypoint", "/bin/sh", "/bin/busybox:/bin/busybox", "/bin/busybox:/bin/sh"); err != nil {
 		return b, err
 	}
+	return b, nil
+}
+
+// preparePeers prepares those that Solopod is measured beside.
+func (b *bench) preparePeers() error {
+	archive := b.path("images/bench.tar")
 	if err := b.preparePodman(archive); err != nil {
-		return b, err
+		return err
 	}
 	if err := b.prepareContainerd(archive); err != nil {
-		return b, err
+		return err
 	}
-	return b, b.prepareBundle()
+	return b.prepareBundle()
 }
 
 func command(name string, args ...string) error {
@@ -134,9 +142,13 @@ spec:
 }
 
 func (b *bench) startDaemon() error {
-	b.daemon = exec.Command("bin/solopod", "run", "--manifests", b.path("manifests"), "--images", b.path("images"),
+	args := []string{"bin/solopod", "run", "--manifests", b.path("manifests"), "--images", b.path("images"),
 		"--root", b.path("root"), "--state", b.path("run/solopod"), "--log-dir", b.path("log"), "--socket", b.path("socket"),
-		"--listen", "", "--cni-conf-dir", b.path("cni"))
+		"--listen", "", "--cni-conf-dir", b.path("cni")}
+	if b.space != "" {
+		args = append([]string{"nsenter", "--net=" + b.space, "--"}, args...)
+	}
+	b.daemon = exec.Command(args[0], args[1:]...)
 	out, err := os.OpenFile(b.path("output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -161,8 +173,10 @@ func (b *bench) stopDaemon() {
 	b.daemon = nil
 }
 
-func poll(what string, check func() bool) error {
-	for deadline := time.Now().Add(patience); !check(); time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // a poll with a deadline
+func poll(what string, check func() bool) error { return pollEvery(5*time.Millisecond, what, check) }
+
+func pollEvery(pause time.Duration, what string, check func() bool) error {
+	for deadline := time.Now().Add(patience); !check(); time.Sleep(pause) { //nolint:forbidigo // a poll with a deadline
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not within %s: %s", patience, what)
 		}
@@ -247,10 +261,10 @@ func (b *bench) preparePodman(archive string) error {
 		return err
 	}
 	os.Setenv("CONTAINERS_CONF", b.path("containers.conf")) //nolint:errcheck // a valid name
-	return b.podmanCommand("load", "-i", archive)
+	return podmanCommand(b, "load", "-i", archive)
 }
 
-func (b *bench) podmanCommand(args ...string) error {
+func podmanCommand(b *bench, args ...string) error {
 	return command("podman", append([]string{"--root", b.path("podman"), "--runroot", b.path("run/podman"), "--network-config-dir", b.path("podman-networks")}, args...)...)
 }
 
@@ -266,12 +280,12 @@ func (b *bench) podman(n int, host bool) (time.Duration, error) {
 	}
 	started := make(chan error, 1)
 	start := time.Now()
-	go func() { started <- b.podmanCommand(args...) }()
+	go func() { started <- podmanCommand(b, args...) }()
 	at, err := b.await(mark)
 	if err := errors.Join(<-started, err); err != nil {
 		return 0, err
 	}
-	return at.Sub(start), b.podmanCommand("pod", "rm", "-f", "-t", "0", name)
+	return at.Sub(start), podmanCommand(b, "pod", "rm", "-f", "-t", "0", name)
 }
 
 // prepareContainerd starts Debian's containerd for ctr.
@@ -431,7 +445,7 @@ func (b *bench) remove() {
 		}
 		b.stopDaemon()
 	}
-	b.podmanCommand("pod", "rm", "-a", "-f", "-t", "0") //nolint:errcheck // there may be none
+	podmanCommand(b, "pod", "rm", "-a", "-f", "-t", "0") //nolint:errcheck // there may be none
 	if b.containerd != nil {
 		b.containerd.Process.Kill() //nolint:errcheck // it may have ended
 		b.containerd.Wait()         //nolint:errcheck // it was killed
@@ -439,14 +453,14 @@ func (b *bench) remove() {
 	unix.Unmount(b.path("run/solopod/pods"), unix.MNT_DETACH) //nolint:errcheck // it may not be mounted
 	unix.Unmount(b.path("run"), unix.MNT_DETACH)              //nolint:errcheck // it may not be mounted
 	unix.Unmount(b.path("podman/overlay"), unix.MNT_DETACH)   //nolint:errcheck // it may not be mounted
-	b.removeBridges()
+	removeBridges(b)
 	if err := os.RemoveAll(b.dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
 }
 
 // removeBridges removes what podman and the CNI plugin leave behind.
-func (b *bench) removeBridges() {
+func removeBridges(b *bench) {
 	links, err := netlink.LinkList()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

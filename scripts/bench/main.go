@@ -1,8 +1,9 @@
-// Command bench measures Solopod side by side with podman kube play, ctr run and runc run, in turn, on this machine. Its
+// Command bench measures Solopod side by side with podman kube play, ctr run and runc run, in turn, on this machine, and what Services cost. Its
 // figures are medians, and what counts are the ratios: machines differ and are noisy.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -16,10 +17,13 @@ var (
 	rounds = flag.Int("rounds", 11, "how often each thing is measured")
 	idle   = flag.Duration("idle", time.Minute, "how long idleness is measured")
 	pods   = flag.Int("pods", 50, "how many pods make a full box")
-)
+	settle = flag.Duration("settle", 30*time.Second, "how long to wait until the daemon has come to rest")
+	parts  = flag.String("parts", "starts,restarts,box,services", "what is measured")
 
-// settle is longer than it takes the daemon to come to rest after a start.
-const settle = 30 * time.Second
+	weighings    = flag.Int("weighings", 3, "how often memory with services is compared with that without")
+	serviceCount = flag.Int("services", 100, "how many services there are")
+	bridgeNF     = flag.Bool("bridge-nf", false, "measure services with net.bridge.bridge-nf-call-iptables=1, as with Docker")
+)
 
 func main() {
 	flag.Parse()
@@ -37,7 +41,12 @@ func main() {
 }
 
 func (b *bench) run() error {
-	for _, part := range []func() error{b.starts, b.restarts, b.box} {
+	all := map[string]func() error{"starts": b.starts, "restarts": b.restarts, "box": b.box, "services": b.services}
+	for name := range strings.SplitSeq(*parts, ",") {
+		part := all[name]
+		if part == nil {
+			return fmt.Errorf("there is no part %q", name)
+		}
 		if err := part(); err != nil {
 			return err
 		}
@@ -48,6 +57,9 @@ func (b *bench) run() error {
 // starts measures from the manifest's appearance, or the command's start, to a running process.
 func (b *bench) starts() error {
 	if err := b.startDaemon(); err != nil {
+		return err
+	}
+	if err := b.preparePeers(); err != nil {
 		return err
 	}
 	contenders := []struct {
@@ -122,6 +134,7 @@ func (b *bench) restarts() error {
 	if err := b.startDaemon(); err != nil {
 		return err
 	}
+	defer b.stopDaemon()
 	var times []time.Duration
 	for n := range *rounds {
 		d, err := b.restart(n)
@@ -136,6 +149,10 @@ func (b *bench) restarts() error {
 
 // box measures a full box: all pods at once, memory, idleness and a scrape.
 func (b *bench) box() error {
+	if err := b.startDaemon(); err != nil {
+		return err
+	}
+	defer b.stopDaemon()
 	var marks []string
 	for n := range *pods {
 		marks = append(marks, b.mark(fmt.Sprintf("box%d", n)))
@@ -155,7 +172,7 @@ func (b *bench) box() error {
 	fmt.Printf("%d pods at once\n  %-32s %7.2f s\n", *pods, "all run after", time.Since(from).Seconds())
 	// What follows a start, up to giving its memory back, is not idleness.
 	progress("settling")
-	time.Sleep(settle) //nolint:forbidigo // the time is what is measured
+	time.Sleep(*settle) //nolint:forbidigo // the time is what is measured
 	before, err := b.cpu()
 	if err != nil {
 		return err
@@ -174,7 +191,7 @@ func (b *bench) box() error {
 	fmt.Printf("  %-32s %7.3f %% of a core\n", fmt.Sprintf("CPU over %s of idleness", *idle), 100*(after-before).Seconds()/idle.Seconds())
 	fmt.Printf("  %-32s %7.1f MiB\n  %-32s %7.1f MiB (%.1f for each pod)\n  %-32s %7.1f MiB\n",
 		"PSS of Solopod with containerd", mib(daemon), "PSS of its shims", mib(shims), mib(shims)/float64(*pods), "PSS of the keeper", mib(keeper))
-	for _, path := range []string{"/metrics/cadvisor", "/metrics/resource", "/stats/summary", "/metrics"} {
+	for _, path := range []string{"/metrics/cadvisor", "/metrics/resource", "/metrics/state", "/stats/summary", "/metrics"} {
 		cost, took, err := b.scrape(path)
 		if err != nil {
 			return err
@@ -218,7 +235,7 @@ func (b *bench) scrape(path string) (cost, took time.Duration, err error) {
 	return (after - before) / scrapes, median(times), err
 }
 
-func median(d []time.Duration) time.Duration {
+func median[T cmp.Ordered](d []T) T {
 	s := slices.Clone(d)
 	slices.Sort(s)
 	return s[len(s)/2]

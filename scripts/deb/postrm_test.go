@@ -79,3 +79,40 @@ func TestPurge(t *testing.T) {
 		})
 	}
 }
+
+// programs has processes of the package's programs, and others, and lists those that are left.
+const programs = `
+mkdir /var/libexec /var/others
+mount --bind /var/libexec /usr/libexec
+mkdir /usr/libexec/solopod
+for name in solopod-keep solopod-names; do
+	for dir in /usr/libexec/solopod /var/others; do
+		cp /bin/sleep $dir/$name
+		$dir/$name 600 >/dev/null 2>&1 &
+		echo $! >>$dir/pids
+	done
+	rm /usr/libexec/solopod/$name
+done
+unshare --mount --propagation private sh -c 'mount --bind /var/others /usr/libexec/solopod; exec /usr/libexec/solopod/solopod-names 600' >/dev/null 2>&1 &
+echo $! >>/var/others/pids # as a container's: at the same path, elsewhere
+until [ "$(readlink /proc/$!/exe)" = /usr/libexec/solopod/solopod-names ]; do sleep 0.01; done
+`
+
+// TestPurgeEnds: a purge ends what outlives the daemon, and nothing that only has its name.
+func TestPurgeEnds(t *testing.T) {
+	script, err := os.ReadFile("postrm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", machine+programs+`
+sh -s purge 2>&1
+by() { for pid in $(cat $1/pids); do code=0; kill -9 $pid || true; wait $pid || code=$?; [ $code = $2 ] || echo "a program of $1 ended with $code"; done; }
+by /usr/libexec/solopod 143 2>/dev/null # of those that have ended SIGKILL does not change that
+by /var/others 137 2>/dev/null
+`)
+	cmd.Stdin = bytes.NewReader(script)
+	out, err := cmd.CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -31,6 +31,7 @@ import (
 
 type options struct {
 	out, name, entrypoint, cmd, user, stopSignal string
+	root                                         string
 	env                                          []string
 	libs                                         bool
 	files                                        map[string]string // in the image -> on this machine
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.user, "user", "", "user, as in USER")
 	flag.StringVar(&o.stopSignal, "stop-signal", "", "stop signal, as in STOPSIGNAL")
 	flag.BoolVar(&o.libs, "libs", false, "pack the binaries' shared libraries as well")
+	flag.StringVar(&o.root, "root", "", "directory of unpacked packages, of which libraries (found by LD_LIBRARY_PATH) are packed as if it were /")
 	flag.Func("env", "NAME=VALUE, repeatable", func(s string) error { o.env = append(o.env, s); return nil })
 	flag.Func("link", "PATH=TARGET, a symbolic link, repeatable", func(s string) error {
 		link, target, ok := strings.Cut(s, "=")
@@ -77,7 +79,7 @@ func run(o options) error {
 				return err
 			}
 			for _, lib := range libs {
-				o.files[lib] = lib
+				o.files[strings.TrimPrefix(lib, o.root)] = lib
 			}
 		}
 	}
@@ -181,7 +183,7 @@ func addFile(tw *tar.Writer, name, source string) error {
 	if !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "pack", Path: source, Err: fmt.Errorf("not a regular file")}
 	}
-	if err := tw.WriteHeader(&tar.Header{Name: name[1:], Mode: int64(info.Mode().Perm()), Size: info.Size()}); err != nil {
+	if err := tw.WriteHeader(&tar.Header{Name: name[1:], Mode: openMode(info.Mode()), Size: info.Size()}); err != nil {
 		return err
 	}
 	f, err := os.Open(source)
@@ -191,6 +193,13 @@ func addFile(tw *tar.Writer, name, source string) error {
 	defer f.Close()
 	_, err = io.Copy(tw, f)
 	return err
+}
+
+// openMode is a file's mode in the image: what its owner may read or run everybody may, for containers run as many users. In the tree it has the
+// mode that the umask of whoever built it left.
+func openMode(mode fs.FileMode) int64 {
+	mode = mode.Perm()
+	return int64(mode | mode&0o500>>3 | mode&0o500>>6)
 }
 
 func writeArchive(o options, layer v1.Layer) error {

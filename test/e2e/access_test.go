@@ -122,13 +122,17 @@ func TestAccess(t *testing.T) {
 		"    env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: keys, key: password}}}]\n    volumeMounts: [{name: keys, mountPath: /keys}]\n")
 	pod := b.waitReady("pod")
 
+	const days = 24 * 60 * 60
+	if left, ok := sample(b.families("/metrics?state=false")["kubelet_certificate_manager_server_ttl_seconds"]); !ok || left < days || left > 10000*days {
+		t.Errorf("the certificate holds for %v s, %t", left, ok)
+	}
 	var st syscall.Stat_t
 	if err := syscall.Stat(b.path("socket"), &st); err != nil || st.Gid != 4321 || st.Mode&0o777 != 0o660 {
 		t.Errorf("the socket is of group %d, mode %o, %v", st.Gid, st.Mode&0o777, err)
 	}
 	client := &http.Client{Timeout: time.Minute}
-	reads := []string{"/pods", "/runningpods/", "/events", "/manifests", "/images", "/workloads", "/node", "/version", "/metrics", "/metrics/cadvisor",
-		"/metrics/resource", "/metrics/probes", "/stats/summary", "/containerLogs/default/pod/main", "/healthz", "/readyz"}
+	reads := []string{"/pods", "/runningpods/", "/events", "/ooms", "/manifests", "/images", "/workloads", "/node", "/version", "/metrics", "/metrics/cadvisor",
+		"/metrics/state", "/metrics/resource", "/metrics/probes", "/stats/summary", "/containerLogs/default/pod/main", "/healthz", "/readyz"}
 	for _, path := range reads {
 		code, body := ask(client, "GET", "http://"+plain+path, "")
 		if code != 200 || strings.Contains(body, secretText) {
@@ -223,7 +227,7 @@ func TestAccess(t *testing.T) {
 	// Nobody was let in by what is missing.
 	b.stop(syscall.SIGTERM)
 	for content, want := range map[string]string{"{}\n": "lets nobody in", "authTokenFile: /none\n": "cannot read the tokens", "tlsCertFile: /none\nauthTokenFile: " + b.path("tokens"): "go together",
-		"plainPort: all\n": "plainPort is metrics or read", "allowedHosts: [\"http://box\"]\n": "allowedHosts"} {
+		"plainPort: all\n": `plainPort: "all" is not metrics or read`, "allowedHosts: [\"http://box\"]\n": "allowedHosts"} {
 		b.writeFile("config.yaml", content)
 		out, err := b.command(nil, "run", "--config", b.path("config.yaml"), "--tls-listen", secure, "--listen", "", "--root", b.path("root"), "--state", b.path("state"),
 			"--log-dir", b.path("log"), "--manifests", b.path("manifests"), "--images", b.path("images"), "--cgroup-root", b.cgroup).CombinedOutput()

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // appArmorProfile forbids one directory.
@@ -20,16 +22,25 @@ func TestAppArmor(t *testing.T) {
 	}
 	b.once("unconfined", "true", "securityContext: {appArmorProfile: {type: Unconfined}}", "")
 	b.apply("none.yaml", localhost("none", "no-such-profile"))
+	// As before there was the field.
+	annotated := func(name, profile string) string {
+		return strings.Replace(shell(name, forever, ""), "  name: "+name+"\n", "  name: "+name+"\n  annotations: {container.apparmor.security.beta.kubernetes.io/main: "+profile+"}\n", 1)
+	}
+	b.apply("annotated.yaml", annotated("annotated", "localhost/no-such-profile"))
+	b.apply("free.yaml", annotated("free", "unconfined"))
+	free := b.waitReady("free")
 	enabled, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
 	if err != nil || !strings.HasPrefix(string(enabled), "Y") {
 		b.once("plain", "true", "", "")
 		b.waiting("none", "this machine does not use AppArmor")
+		b.waiting("annotated", "this machine does not use AppArmor")
 		if n := strings.Count(b.daemonOutput(), "name no AppArmor profile run without one"); n != 1 {
 			t.Errorf("the log says %d times that containers run without a profile", n)
 		}
 		return
 	}
 	b.waiting("none", "is not loaded")
+	b.waiting("annotated", "is not loaded")
 	for _, action := range []string{"--replace", "--remove"} {
 		parser := exec.Command("apparmor_parser", action)
 		parser.Stdin = strings.NewReader(appArmorProfile)
@@ -48,6 +59,12 @@ func TestAppArmor(t *testing.T) {
 	p := b.waitReady("profile")
 	if got := b.appArmor(b.pid(p, "main")); got != "solopod-e2e (enforce)" {
 		t.Errorf("the process is confined by %q", got)
+	}
+	b.apply("annotated.yaml", annotated("annotated", "localhost/solopod-e2e"))
+	for pod, want := range map[*v1.Pod]string{b.waitReady("annotated"): "solopod-e2e (enforce)", free: "unconfined"} {
+		if got := b.appArmor(b.pid(pod, "main")); got != want {
+			t.Errorf("the process of %s is confined by %q, not %q", pod.Name, got, want)
+		}
 	}
 	b.appArmorOfThose(t)
 	if out := b.once("default", "cat /proc/self/attr/current", "securityContext: {appArmorProfile: {type: RuntimeDefault}}", ""); strings.TrimSpace(out) != "solopod-default (enforce)" {

@@ -100,6 +100,10 @@ func TestAuditLines(t *testing.T) {
 	if out, err := b.try("restart", "none"); err == nil {
 		t.Errorf("a pod that does not exist is restarted: %s", out)
 	}
+	// The command asks which pod is meant before; others just ask.
+	if code, out := ask(b.http, "POST", "http://solopod/restart/default/none", ""); code != 404 {
+		t.Errorf("a pod that does not exist is restarted: %d, %s", code, out)
+	}
 	b.audited("a restart of nothing", func(l auditLine) bool {
 		return l.Verb == "restart" && l.Pod == "none" && l.Status == 404 && l.Error != ""
 	})

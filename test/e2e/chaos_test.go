@@ -5,8 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +84,7 @@ func TestChaos(t *testing.T) {
 			for _, dir := range []string{"root/pods", "state/pods", "log/pods"} {
 				entries, err := os.ReadDir(b.path(dir))
 				if err != nil || len(entries) != len(version) {
-					return errors.Join(err, fmt.Errorf("%s holds %d entries", dir, len(entries)))
+					return errors.Join(err, fmt.Errorf("%s holds %d entries: %s", dir, len(entries), b.strangers(dir)))
 				}
 			}
 			running := map[string]bool{}
@@ -103,4 +106,19 @@ func TestChaos(t *testing.T) {
 			}
 		}
 	})
+}
+
+// strangers are what lies in directories that are named after no pod's uid, in a directory of pods.
+func (b *box) strangers(dir string) (files []string) {
+	var list v1.PodList
+	if err := json.Unmarshal([]byte(b.mustGet("/pods")), &list); err != nil {
+		b.t.Fatal(err)
+	}
+	filepath.WalkDir(b.path(dir), func(path string, _ fs.DirEntry, _ error) error { //nolint:errcheck // it changes meanwhile
+		if !slices.ContainsFunc(list.Items, func(p v1.Pod) bool { return strings.Contains(path, string(p.UID)) }) {
+			files = append(files, strings.TrimPrefix(path, b.path(dir)))
+		}
+		return nil
+	})
+	return files
 }

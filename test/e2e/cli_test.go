@@ -29,7 +29,7 @@ func TestCommandLine(t *testing.T) {
 		"get pods -l app=a -o name":      "pod/one\npod/two\n",
 		"get pods one -o jsonpath={.spec.hostNetwork}/{.status.phase}":         "true/Running",
 		"get pods -A -o custom-columns=N:.metadata.name,S:.metadata.namespace": "N       S\none     default\nother   far\ntwo     default\n",
-		"logs -l app=a --prefix --tail 1":                                      "[pod/one] hello from one\n[pod/two] hello from two\n",
+		"logs -l app=a --prefix --tail 1":                                      "[pod/one/main] hello from one\n[pod/two/main] hello from two\n",
 		"logs one two --all-containers":                                        "hello from one\nhello from two\n",
 		"wait --for=jsonpath={.status.phase}=Running one":                      "pod/one condition met\n",
 	} {

@@ -453,6 +453,15 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 			return p.DeletionTimestamp != nil && condition(p, v1.PodReady).Status == v1.ConditionFalse && status(p, "main").State.Running != nil
 		})
 	}},
+	{name: "a removed pod that is still ready says so", spec: "terminationGracePeriodSeconds: 20\n" + volume("hostPath: {path: @host}"), main: mountedAt, script: "trap 'touch /v/g; sleep 4; exit 0' TERM; touch /v/f; while :; do sleep 1000 & wait; done", check: func(c *trial) {
+		c.runningWith("f")
+		c.ready()
+		c.remove(c.pod + ".yaml")
+		c.runningWith("g")
+		c.stays(2*time.Second, "ready while it ends", func(p *v1.Pod) bool {
+			return p.DeletionTimestamp != nil && condition(p, v1.PodReady).Status == v1.ConditionTrue
+		})
+	}},
 	{name: "a container is stopped with the signal of its lifecycle", spec: "terminationGracePeriodSeconds: 20\nos: {name: linux}\n" + volume("hostPath: {path: @host}"), main: "lifecycle: {stopSignal: SIGUSR1}\n" + mountedAt, script: "trap 'echo usr1 >>/v/f; exit 0' USR1; trap '' TERM; touch /v/f; while :; do sleep 1000 & wait; done", check: func(c *trial) {
 		c.runningWith("f")
 		c.remove(c.pod + ".yaml")
@@ -575,9 +584,7 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 		c.waiting("ImagePullBackOff")
 		c.event("Failed", "127.0.0.1:1/none:1")
 	}},
-	{name: "an image name that is none is InvalidImageName", main: "image: 'solopod.example/UPPER:1'", script: "true", check: func(c *trial) {
-		c.waiting("InvalidImageName")
-	}},
+	{name: "an image name that is none is refused, where a kubelet would wait with it for ever", main: "image: 'solopod.example/UPPER:1'", script: "true", check: refused("is no reference of an image")},
 	{name: "an image may be named by its digest", spec: always, script: forever, check: func(c *trial) {
 		id := status(c.ready(), "main").ImageID
 		edited := c.behaviour

@@ -15,7 +15,7 @@ import (
 // archives and manifests.
 func TestDamagedState(t *testing.T) {
 	for name, damage := range map[string]func([]byte) []byte{
-		"cut off": func(b []byte) []byte { return b[:len(b)/2] },
+		"cut off": func(b []byte) []byte { return b[:min(len(b)/2, 3*os.Getpagesize())] }, // the second half of a database may be free pages
 		"empty":   func([]byte) []byte { return nil },
 		"zeroes":  func(b []byte) []byte { return make([]byte, len(b)) },
 		"garbage": func(b []byte) []byte {

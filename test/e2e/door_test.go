@@ -263,13 +263,13 @@ func TestPlainPort(t *testing.T) {
 	pod := b.waitReady("pod")
 	client := &http.Client{Timeout: time.Minute}
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
-	for _, path := range []string{"/healthz", "/readyz", "/version", "/metrics", "/metrics/cadvisor", "/metrics/resource", "/metrics/probes", "/stats/summary"} {
+	for _, path := range []string{"/healthz", "/readyz", "/version", "/metrics", "/metrics/state", "/metrics/cadvisor", "/metrics/resource", "/metrics/probes", "/stats/summary"} {
 		resp, body := headed(t, client, "GET", "http://"+plain+path, nil)
 		if resp.StatusCode != 200 || strings.Contains(body, value) || strings.Contains(body, "word-of-the-log") {
 			t.Errorf("%s: %s, %s", path, resp.Status, body)
 		}
 	}
-	refused := []string{"/", "/page.js", "/pods", "/pods?watch=true", "/runningpods/", "/containerLogs/default/pod/main", "/events", "/manifests", "/images", "/claims",
+	refused := []string{"/", "/page.js", "/pods", "/pods?watch=true", "/runningpods/", "/containerLogs/default/pod/main", "/events", "/ooms", "/manifests", "/images", "/claims",
 		"/workloads", "/node", "/logs/", "/configz", "/exec/default/pod/main?command=id&output=1"}
 	for _, path := range refused {
 		resp, body := headed(t, client, "GET", "http://"+plain+path, nil)

@@ -50,7 +50,7 @@ func TestHooks(t *testing.T) {
 		keep := "volumes: [{name: own, hostPath: {path: " + volume + "}}]"
 		hooked := func(name, script, lifecycle, extra string) string {
 			return strings.Replace(containers(name, "", nil, container{"main", script, "lifecycle:\n" + indent(2, lifecycle) + "\n" + extra}),
-				"volumes: [{name: own, emptyDir: {}}]", keep, 1)
+				"volumes: [{name: own, emptyDir: {}}]", "os: {name: linux}\n  "+keep, 1)
 		}
 
 		// postStart comes before the pod is ready; preStop before the signal, which is the manifest's.
@@ -169,7 +169,7 @@ func TestTerminationMessage(t *testing.T) {
 		want string
 	}{
 		{nil, "one\nDONE"}, {[]string{"-f"}, "one\nDONE"}, {[]string{"--tail", "1"}, "DONE"}, {[]string{"--tail", "2"}, "one\nDONE"},
-		{[]string{"--tail", "0"}, ""}, {[]string{"--prefix"}, "[pod/open] one\n[pod/open] DONE"},
+		{[]string{"--tail", "0"}, ""}, {[]string{"--prefix"}, "[pod/open/main] one\n[pod/open/main] DONE"},
 	} {
 		if got := b.run(append([]string{"logs", "open"}, c.args...)...); got != c.want {
 			t.Errorf("logs %q: %q, want %q", c.args, got, c.want)

@@ -30,7 +30,7 @@ func TestLifecycle(t *testing.T) {
 		if last == nil || last.ExitCode != 137 || last.Reason != "Error" {
 			t.Errorf("the last attempt ended as %+v", last)
 		}
-		if wait := status(pod, "web").State.Running.StartedAt.Sub(last.FinishedAt.Time); wait > 5*time.Second {
+		if wait := status(pod, "web").State.Running.StartedAt.Sub(last.FinishedAt.Time); wait >= 10*time.Second { // the back-off's
 			t.Errorf("the first restart took %s", wait)
 		}
 		b.killContainer(pod, "web")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -95,8 +96,15 @@ func TestPodsOfOneName(t *testing.T) {
 		})
 	}
 	order("1 starts, 1 ends, 3 starts")
-	if links, err := os.ReadDir(b.path("log/containers")); err != nil || len(links) != 1 {
-		t.Errorf("links to logs: %v, %v", links, err)
+	var links []os.DirEntry
+	b.eventually("a link to a log", func() (err error) { // it is made soon after the start
+		if links, err = os.ReadDir(b.path("log/containers")); err == nil && len(links) == 0 {
+			err = errors.New("there is none")
+		}
+		return err
+	})
+	if len(links) != 1 {
+		t.Errorf("links to logs: %v", links)
 	}
 
 	// The first comes back while the second waits for it.

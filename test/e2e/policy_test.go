@@ -146,7 +146,7 @@ func TestPodSecurity(t *testing.T) {
 // not begin anew after a reboot, and begins when it is allowed again.
 func TestStricterPolicy(t *testing.T) {
 	t.Parallel()
-	b := policyBox(t, "{}\n")
+	b := policyBox(t, "")
 	data := t.TempDir()
 	b.writeFile("manifests/old.yaml", shell("old", forever, fmt.Sprintf("hostPID: true\nvolumes: [{name: v, hostPath: {path: %s}}]", data)))
 	b.start()
@@ -178,7 +178,7 @@ func TestStricterPolicy(t *testing.T) {
 // The seccomp profile of a container that names none is the runtime's; what runs is left alone when that is set.
 func TestSeccompDefault(t *testing.T) {
 	t.Parallel()
-	b := policyBox(t, "{}\n")
+	b := policyBox(t, "")
 	profile := func(name string) string {
 		return b.run("exec", name, "--", "grep", "Seccomp:", "/proc/self/status")
 	}

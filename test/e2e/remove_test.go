@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +96,14 @@ func (b *box) emptyManifests() {
 		if len(list.Items) > 0 {
 			return fmt.Errorf("%d pods are left, the first is %s", len(list.Items), list.Items[0].Name)
 		}
+		if left := append(b.interfaces(), b.tables()...); len(left) > 0 { // of services, which are taken away beside their pods
+			return fmt.Errorf("of the machine's network there are still %q", left)
+		}
+		for _, m := range b.mounts() { // a daemon that is killed in the middle of an import leaves them to the next one
+			if strings.HasPrefix(m, b.path("state/tmp")) {
+				return fmt.Errorf("an image is being unpacked in %s", m)
+			}
+		}
 		return nil
 	})
 }
@@ -112,6 +121,9 @@ func (b *box) leftovers() []string {
 	}
 	for _, name := range b.interfaces() {
 		left = append(left, "interface "+name)
+	}
+	for _, name := range b.tables() {
+		left = append(left, "firewall table "+name)
 	}
 	for _, pid := range b.processes() {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
@@ -168,14 +180,14 @@ func (b *box) interfaces() []string {
 	}
 	var out []string
 	for _, l := range links {
-		if name := l.Attrs().Name; name == b.bridge() {
+		if name := l.Attrs().Name; name == b.bridge() || name == b.serviceLink() {
 			out = append(out, name)
 		}
 	}
 	return out
 }
 
-// processes of the box: shims and the keeper know its directory, containers its cgroup.
+// processes of the box: shims, the keeper and the server of names know its directory, containers its cgroup.
 func (b *box) processes() []int {
 	entries, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -190,8 +202,23 @@ func (b *box) processes() []int {
 		cmdline, _ := os.ReadFile(dir + "/cmdline")
 		cgroup, _ := os.ReadFile(dir + "/cgroup")
 		if bytes.Contains(cmdline, []byte(b.dir+"/")) && bytes.Contains(cmdline, []byte("shim")) ||
-			bytes.HasSuffix(cmdline, []byte("keep\x00"+b.path("state")+"\x00")) || bytes.Contains(cgroup, []byte(b.cgroupRoot()+"/")) {
+			bytes.HasSuffix(cmdline, []byte("keep\x00"+b.path("state")+"\x00")) || bytes.HasSuffix(cmdline, []byte("names\x00"+b.path("state")+"\x00")) || bytes.Contains(cgroup, []byte(b.cgroupRoot()+"/")) {
 			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// tables are those of nftables that are the box's, with their families.
+func (b *box) tables() (out []string) {
+	list, err := exec.Command("nft", "list", "tables").Output()
+	if err != nil {
+		b.t.Errorf("nft list tables: %v", err)
+	}
+	for line := range strings.Lines(string(list)) {
+		family, name, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "table "), " ")
+		if of, _, _ := strings.Cut(strings.TrimPrefix(name, "solopod-"), "-"); "solopod-"+of == b.bridge() {
+			out = append(out, family+" "+name)
 		}
 	}
 	return out
@@ -220,8 +247,9 @@ func (b *box) force() {
 		if link, err := netlink.LinkByName(name); err == nil {
 			netlink.LinkDel(link) //nolint:errcheck // gone is gone
 		}
-		exec.Command("nft", "delete", "table", "ip", name).Run()          //nolint:errcheck // it may not exist
-		exec.Command("nft", "delete", "table", "ip", name+"-ports").Run() //nolint:errcheck // it may not exist
+	}
+	for _, table := range b.tables() {
+		exec.Command("nft", "delete table "+table).Run() //nolint:errcheck // gone is gone
 	}
 	b.unmount()
 	b.stopSlices()
@@ -249,10 +277,16 @@ func tail(s string, lines int) string {
 }
 
 // bridge is the name that Solopod derives from the state directory (FNV-1a, 24 bits).
-func (b *box) bridge() string {
-	h := uint32(2166136261)
-	for _, c := range []byte(b.path("state")) {
-		h = (h ^ uint32(c)) * 16777619
-	}
-	return fmt.Sprintf("solopod-%06x", h&0xffffff)
+func (b *box) bridge() string { return instanceOf(b.path("state")) }
+
+// serviceLink is the name of the link that belongs to the bridge's name.
+func (b *box) serviceLink() string { return fmt.Sprintf("svc%08x", hash(b.bridge())) }
+
+// instanceOf is the name that a daemon with this state directory gives to its bridge, its tables and its cgroup.
+func instanceOf(state string) string { return fmt.Sprintf("solopod-%06x", hash(state)&0xffffff) }
+
+func hash(s string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return h.Sum32()
 }

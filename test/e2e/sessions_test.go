@@ -71,7 +71,7 @@ func TestSessions(t *testing.T) {
 		for want, args := range map[string][]string{
 			"not found": {"exec", "none", "--", "true"}, `no container "none"`: {"exec", "shell", "-c", "none", "--", "true"},
 			"no-such-program": {"exec", "shell", "--", "no-such-program"}, "name a pod and, after --": {"exec", "shell"},
-			"reads no input": {"attach", "-i", "shell"}, "is no port": {"port-forward", "web", "x"},
+			"reads no input": {"attach", "-i", "shell"}, "has no port with the name": {"port-forward", "web", "x"}, "is no port": {"port-forward", "web", "70000"},
 		} {
 			if out, err := b.command(strings.NewReader(""), args...).CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
 				t.Errorf("%v: %s, %v", args, out, err)

@@ -71,6 +71,40 @@ func TestSlowShim(t *testing.T) {
 	b.restarts("slow") // its end is seen
 }
 
+// Shims that never answer again hold neither their pods' removal nor their pods' next attempts up: one ran while Solopod was killed,
+// of the other the container has ended meanwhile.
+func TestSilentShim(t *testing.T) {
+	bothModes(t, func(t *testing.T, b *box) {
+		for _, name := range []string{"runs", "ended", "other"} {
+			b.apply(name+".yaml", shell(name, forever, ""))
+		}
+		runs, ended := b.waitReady("runs"), b.waitReady("ended")
+		b.waitReady("other")
+		b.crash()
+		for _, pod := range []*v1.Pod{runs, ended} {
+			shims := b.shims(pod)
+			if len(shims) != 1 {
+				t.Fatalf("the pod's shims are %v", shims)
+			}
+			if err := syscall.Kill(shims[0], syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { syscall.Kill(shims[0], syscall.SIGCONT) }) //nolint:errcheck // it may have ended
+		}
+		b.killContainer(ended, "main")
+		b.start()
+		b.waitReady("other")
+		b.waitPod("ended", "made anew", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").RestartCount == 1 })
+		if c := status(b.waitReady("runs"), "main"); c.RestartCount != 0 || c.ContainerID != status(runs, "main").ContainerID {
+			t.Errorf("a container was given up with its shim: %+v", c)
+		}
+		b.delete("runs.yaml")
+		b.waitGone("runs")
+		b.delete("ended.yaml")
+		b.waitGone("ended")
+	})
+}
+
 // A keeper that does not go on holds nothing up.
 func TestStoppedKeeper(t *testing.T) {
 	t.Parallel()

@@ -57,7 +57,7 @@ func TestHostUsers(t *testing.T) {
 			"mount -t tmpfs none /tmp && echo mounted; echo last >/dev/termination-log; " + forever
 		// AppArmor's default profile would deny the mount, as with a kubelet.
 		pod := ownUsers("mine", host, "securityContext: {fsGroup: 2000}", container{"main", script,
-			"securityContext: {capabilities: {add: [SYS_ADMIN]}, appArmorProfile: {type: Unconfined}}\nreadinessProbe: {exec: {command: [test, -O, /made]}, timeoutSeconds: 30}"})
+			"securityContext: {capabilities: {add: [SYS_ADMIN]}, appArmorProfile: {type: Unconfined}, procMount: Unmasked}\nreadinessProbe: {exec: {command: [test, -O, /made]}, timeoutSeconds: 30}"})
 		b.apply("mine.yaml", pod)
 		if b.mode == outside && !b.mapsUsers() {
 			b.waitPod("mine", "refused", func(p *v1.Pod) bool {
@@ -87,6 +87,9 @@ func TestHostUsers(t *testing.T) {
 				t.Errorf("%s is of user %d on the disk, %v", file, st.Uid, err)
 			}
 		}
+		if got := b.mustInside(p, "grep -c ' /proc/' /proc/mounts || true"); got != "0" {
+			t.Errorf("its /proc is masked by %s mounts", got)
+		}
 		// Power inside is none outside.
 		if out, err := b.inside(p, "echo 1 >/proc/sys/kernel/panic"); err == nil {
 			t.Errorf("the machine's settings can be changed: %s", out)
@@ -112,7 +115,7 @@ func TestHostUsers(t *testing.T) {
 		}
 
 		// An edit makes the pod anew, with the host's users.
-		b.apply("other.yaml", strings.Replace(readFile(t, b.path("manifests/other.yaml")), "hostUsers: false", "hostUsers: true", 1))
+		b.apply("other.yaml", strings.NewReplacer("hostUsers: false", "hostUsers: true", ", procMount: Unmasked", "").Replace(readFile(t, b.path("manifests/other.yaml"))))
 		b.waitPod("other", "made anew", func(p *v1.Pod) bool {
 			if !isReady(p) {
 				return false

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestJob(t *testing.T) {
 			})
 		}
 		b.apply("many.yaml", workload("batch/v1", "Job", "many", "completions: 3\nparallelism: 2\ncompletionMode: Indexed\n"+template("echo index $JOB_COMPLETION_INDEX", "restartPolicy: Never")))
-		jobs("many Complete 0 3 0")
+		jobs("many Complete 3/3")
 		var indexes []string
 		for n := range 3 {
 			indexes = append(indexes, strings.TrimSpace(b.run("logs", fmt.Sprintf("many-%d", n))))
@@ -71,12 +72,15 @@ func TestJob(t *testing.T) {
 			t.Errorf("indexes: %s", got)
 		}
 		b.apply("bad.yaml", workload("batch/v1", "Job", "bad", "backoffLimit: 0\n"+template("exit 3", "restartPolicy: Never")))
-		jobs("bad Failed 0 0 1 Job has reached the specified backoff limit")
+		jobs("bad Failed 0/1")
+		if out := b.run("describe", "job", "bad"); !strings.Contains(out, "BackoffLimitExceeded: Job has reached the specified backoff limit") {
+			t.Errorf("describe job:\n%s", out)
+		}
 		b.apply("deadline.yaml", workload("batch/v1", "Job", "deadline", "activeDeadlineSeconds: 2\n"+template(forever, "restartPolicy: OnFailure")))
 		jobs("deadline Failed")
 		b.waitGone("deadline-0")
 		b.apply("gone.yaml", workload("batch/v1", "Job", "gone", "ttlSecondsAfterFinished: 0\n"+template("true", "restartPolicy: Never")))
-		jobs("gone Complete 0 1 0")
+		jobs("gone Complete 1/1")
 		b.waitGone("gone-0")
 		b.apply("runs.yaml", workload("batch/v1", "Job", "runs", template(forever, "restartPolicy: OnFailure")))
 		runs := b.waitReady("runs-0")
@@ -85,12 +89,12 @@ func TestJob(t *testing.T) {
 		if again := b.waitReady("runs-0"); status(again, "main").ContainerID != status(runs, "main").ContainerID {
 			t.Error("a running job was begun anew")
 		}
-		jobs("many Complete 0 3 0")
-		jobs("gone Complete 0 1 0")
+		jobs("many Complete 3/3")
+		jobs("gone Complete 1/1")
 		b.reboot()
 		b.start()
 		b.waitPod("runs-0", "running again", func(p *v1.Pod) bool { return isReady(p) && status(p, "main").RestartCount == 1 })
-		jobs("bad Failed 0 0 1")
+		jobs("bad Failed 0/1")
 		if p := b.pod("default", "many-0"); p == nil || status(p, "main").RestartCount != 0 {
 			t.Errorf("what had succeeded is %+v", p)
 		}
@@ -102,13 +106,46 @@ func TestJob(t *testing.T) {
 			}
 			return nil
 		})
-		jobs("many Complete 0 3 0")
+		jobs("many Complete 3/3")
 		b.apply("many.yaml", workload("batch/v1", "Job", "many", template("echo edited", "restartPolicy: Never")))
 		b.waitPhase("many-3", v1.PodSucceeded)
 		b.waitGone("many-0")
 		b.delete("many.yaml")
 		b.waitGone("many-3")
 	})
+}
+
+// A Job of more completions than pods that stay: each one runs once, and those that are gone are counted, also by another daemon.
+func TestLongJob(t *testing.T) {
+	t.Parallel()
+	const completions, stay = 68, 64
+	b := newBox(t, embedded)
+	tally := b.path("tally")
+	volume := "restartPolicy: Never\nvolumes: [{name: v, hostPath: {path: " + tally + ", type: FileOrCreate}}]"
+	b.apply("long.yaml", workload("batch/v1", "Job", "long", fmt.Sprintf("completions: %d\nparallelism: 16\ncompletionMode: Indexed\n", completions)+
+		strings.Replace(template("echo $JOB_COMPLETION_INDEX >>/tally", volume), "      command:", "      volumeMounts: [{name: v, mountPath: /tally}]\n      command:", 1)))
+	check := func() {
+		t.Helper()
+		b.eventually("all have succeeded", func() error {
+			out := strings.Join(strings.Fields(b.run("get", "jobs")), " ")
+			if !strings.Contains(out, fmt.Sprintf("long Complete %d/%[1]d ", completions)) {
+				return fmt.Errorf("%s", out)
+			}
+			if n := len(strings.Fields(b.run("get", "pods", "-o", "name"))); n != stay {
+				return fmt.Errorf("%d pods are there, not %d", n, stay)
+			}
+			return nil
+		})
+		lines := strings.Fields(readFile(t, tally))
+		slices.Sort(lines)
+		if n := len(slices.Compact(lines)); n != completions || len(lines) != completions {
+			t.Errorf("%d of %d indexes ran, in %d runs", n, completions, len(lines))
+		}
+	}
+	check()
+	b.crash()
+	b.start()
+	check()
 }
 
 // A CronJob runs at its time, keeps its history, and makes up for what it missed while the daemon was off.

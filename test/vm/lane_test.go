@@ -2,24 +2,16 @@ package vm
 
 import (
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/solopod/solopod/test/vm/machine"
 )
 
 // TestBox is the life of one box: installed, used, upgraded, rebooted, removed. Its steps build on each other.
 func TestBox(t *testing.T) {
 	t.Parallel()
-	data := filepath.Join(t.TempDir(), "data.img")
-	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", data, "1G").CombinedOutput(); err != nil {
-		t.Fatalf("mke2fs: %v: %s", err, out)
-	}
-	b := newBox(t, machine.Disk{Path: data})
+	b := newBox(t, emptyDisk(t, "1G"))
 	// What Solopod writes lies on a disk of its own, so that the writes can be counted.
 	b.run("mkdir -p /var/lib/solopod /var/log/pods && echo '/dev/vdc /var/lib/solopod ext4 relatime 0 2' >>/etc/fstab && mount /var/lib/solopod")
 	for _, step := range []struct {
@@ -141,9 +133,11 @@ func upgrade(b *box) {
 // and once directories in cgroup v2.
 func endToEnd(b *box) {
 	for _, args := range []string{
-		"-test.run 'TestLifecycle|TestOOM|TestResources|TestPodResources'",
+		"-test.run 'TestLifecycle|TestOOM$|TestOOMGroup|TestResources|TestPodResources'",
 		"-test.run '(TestResize$|TestSharedNamespaces)/embedded'",
 		"-test.run '(TestMetrics|TestResources|TestOOMGroup)/embedded' -cgroup-driver cgroupfs",
+		"-test.run 'TestReserves(Bound|MemoryQoS)'",
+		"-test.run 'TestOOMRecords$'",
 	} {
 		b.endToEnd(args)
 	}
@@ -259,14 +253,8 @@ func reboot(b *box) {
 		return err
 	})
 	begin := time.Now()
-	if _, err := b.try("systemctl --no-block reboot"); err != nil {
-		b.t.Logf("the command was cut off: %v", err)
-	}
-	if err := b.m.WaitOff(b.t.Context()); err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Logf("the shutdown took %s", time.Since(begin).Round(time.Second))
-	b.boot()
+	b.reboots()
+	b.t.Logf("shutdown and boot took %s", time.Since(begin).Round(time.Second))
 	b.expect("cat /srv/order", "plain\ncritical")
 	b.ready(4)
 	b.expect("cat /srv/once", "done")

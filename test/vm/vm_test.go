@@ -58,6 +58,7 @@ cd %[1]q
 mkdir -p %[2]q/bin %[2]q/test/e2e %[2]q/images
 cp bin/solopod.deb bin/solopod-next.deb %[2]q/
 cp bin/pack bin/web %[2]q/bin/
+cp -r bin/shop %[2]q/
 cp /bin/busybox %[2]q/
 ln -s /usr/bin/solopod %[2]q/bin/
 CGO_ENABLED=0 go test -c -o %[2]q/test/e2e/e2e.test ./test/e2e
@@ -72,6 +73,16 @@ mke2fs -q -t ext4 -d %[2]q %[3]q 768M`, root, tree, payload)
 	return nil
 }
 
+// emptyDisk is a disk with an empty file system, of a size as mke2fs takes it.
+func emptyDisk(t *testing.T, size string) machine.Disk {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data.img")
+	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", path, size).CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v: %s", err, out)
+	}
+	return machine.Disk{Path: path}
+}
+
 // box is one machine under test.
 type box struct {
 	t *testing.T
@@ -81,10 +92,17 @@ type box struct {
 // newBox boots a machine with the payload mounted and Solopod installed. It is switched off at the end of the test.
 func newBox(t *testing.T, disks ...machine.Disk) *box {
 	t.Helper()
+	return newBoxOf(t, 0, disks...)
+}
+
+// newBoxOf is newBox with some MiB of memory; zero is what machines have.
+func newBoxOf(t *testing.T, memory int, disks ...machine.Disk) *box {
+	t.Helper()
 	m, err := machine.New(t.Context(), image, t.TempDir(), append([]machine.Disk{{Path: payload, ReadOnly: true}}, disks...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Memory = memory
 	b := &box{t, m}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -115,10 +115,13 @@ type swap struct {
 func newJudge(t times, known []string) *judge {
 	j := &judge{times: t, files: map[string]*fileState{}}
 	for _, name := range known {
-		j.files[name] = &fileState{}
+		j.know(name)
 	}
 	return j
 }
+
+// know notes a file that an earlier run has used.
+func (j *judge) know(name string) { j.files[name] = &fileState{} }
 
 func (v *verdict) wakeAt(t time.Time) {
 	if v.again.IsZero() || t.Before(v.again) {

@@ -143,6 +143,9 @@ func (w *Watcher[T]) Run(ctx context.Context) error {
 // Pair sets Options.Beside. It is called before Run.
 func (w *Watcher[T]) Pair(suffixes []string) { w.o.Beside = suffixes }
 
+// Know adds names of files that an earlier run has used (Options.Known). It is called before Run.
+func (w *Watcher[T]) Know(name string) { w.judge.know(name) }
+
 // Reload has all files loaded again, for something else that they depend on has changed. It may be called at any time.
 func (w *Watcher[T]) Reload() {
 	w.epoch.Add(1)

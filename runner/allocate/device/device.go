@@ -20,6 +20,7 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -154,7 +155,7 @@ func (m *Machine) exclusive(c *v1.Container, kept []string, own map[string]bool,
 		}
 		slices.SortStableFunc(all, func(a, b string) int { return index(kept, a) - index(kept, b) }) // those that it had come first
 		q := c.Resources.Limits[resource]
-		missing := q.Value()
+		missing := amount.Whole(q)
 		var holders []string
 		for _, name := range all {
 			if missing == 0 || own[name] {

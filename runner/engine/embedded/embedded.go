@@ -153,6 +153,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	}
 	bundles := readBundles(c.State)
 	endStrays(address, bundles)
+	s.SweepSockets()
 	silent := s.sleepers.find(ctx, bundles)
 	show, err := hide(silent)
 	if err != nil {

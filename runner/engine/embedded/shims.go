@@ -25,6 +25,7 @@ import (
 
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/rescue"
 )
 
@@ -141,7 +142,13 @@ var errSilent = errors.New("the shim does not answer")
 
 // ask has a shim say which process it watches, and waits for the answer until ctx ends. Any answer is one, an error too; only where
 // ctx ended first, or the shim has no room for a connection, it is errSilent. Another error says that there is no shim any more.
+//
+// A shim begins by opening its log, a FIFO, and waits there for a reader, before it answers anybody: one that was being started when
+// Solopod was killed would wait for ever. So its log has a reader meanwhile; what it writes later is containerd's to read.
 func ask(ctx context.Context, b bundle) error {
+	if log, err := foreign.OpenFIFO(filepath.Join(b.path, "log"), os.O_RDONLY); err == nil {
+		defer log.Close() //nolint:errcheck // nothing is written
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", b.socket())
 	if ctx.Err() != nil || errors.Is(err, unix.EAGAIN) {

@@ -191,9 +191,9 @@ func TestSilentShims(t *testing.T) {
 	}
 }
 
-// A shim that answers again and cannot be loaded at first, as on a full disk, is loaded when that works: one of its containers after the
-// other.
-func TestLoadedLater(t *testing.T) {
+// shimServer is a directory with the socket "shim" of one that knows no request, and takes none before serve. It ends with the test.
+func shimServer(t *testing.T) (dir string, serve func()) {
+	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "shims") // sockets have short paths
 	if err != nil {
 		t.Fatal(err)
@@ -207,8 +207,37 @@ func TestLoadedLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go shim.Serve(t.Context(), listener) //nolint:errcheck // it ends with the test
 	t.Cleanup(func() { shim.Close() })
+	return dir, func() { shim.Serve(t.Context(), listener) } //nolint:errcheck // it ends with the test
+}
+
+// A shim that was being started when Solopod was killed waits for a reader of its log, and answers when it has one.
+func TestShimAwaitsReader(t *testing.T) {
+	dir, serve := shimServer(t)
+	path := filepath.Join(namespaceDir(dir), "begins")
+	put(t, filepath.Join(path, "bootstrap.json"), fmt.Sprintf(`{"version":3,"address":"unix://%s/shim","protocol":"ttrpc"}`, dir))
+	if err := unix.Mkfifo(filepath.Join(path, "log"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		log, err := os.OpenFile(filepath.Join(path, "log"), os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer log.Close()
+		serve()
+	}()
+	if silent := newSleepers(dir, "").find(t.Context(), readBundles(dir)); len(silent) > 0 {
+		t.Errorf("it does not answer: %v", silent)
+	}
+}
+
+// A shim that answers again and cannot be loaded at first, as on a full disk, is loaded when that works: one of its containers after the
+// other.
+func TestLoadedLater(t *testing.T) {
+	dir, serve := shimServer(t)
+	go serve()
 	s, tries := newSleepers(dir, ""), map[string]int{}
 	s.load = func(_ context.Context, b bundle) error {
 		if tries[b.id]++; b.id == "second" && tries[b.id] < 3 {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -440,5 +441,92 @@ func TestPanic(t *testing.T) {
 	ready, reports := o.soFar()
 	if !slices.Equal(ready, []string{"c"}) || !errors.Is(reports["a.tar"], rescue.ErrPanicked) || !errors.Is(reports["b.tar"], rescue.ErrPanicked) {
 		t.Errorf("ready %v, told %v", ready, reports)
+	}
+}
+
+// What was collected is not imported anew by a start, but when somebody wants it and its archive lies there.
+func TestWant(t *testing.T) {
+	dir, ledger := t.TempDir(), filepath.Join(t.TempDir(), "archives.json")
+	write(t, filepath.Join(dir, "a.tar"), "a:1")
+	write(t, filepath.Join(dir, "b.tar"), "b:1")
+	d, o := newDirectory(t, ledger, images)
+	stop := run(t, d, dir)
+	o.await(t, 2)
+	stop()
+	if err := errors.Join(d.Collect([]string{"a:1"}, "x"), d.Collect([]string{"b:1"}, "y")); err != nil {
+		t.Fatal(err)
+	}
+	d, o = newDirectory(t, ledger, images)
+	d.outcome.Present = func(context.Context, string) bool { return false }
+	run(t, d, dir)
+	if ready, _ := o.soFar(); len(ready) > 0 {
+		t.Errorf("the start has imported %q", ready)
+	}
+	means := func(name, digest string) func(string, string) bool {
+		return func(n, d string) bool { return n == name && d == digest }
+	}
+	if d.Want(means("a:1", "another")) != nil || d.Want(means("c:1", "x")) != nil {
+		t.Error("an archive was found of what none has brought")
+	}
+	tried := d.Want(means("a:1", "x"))
+	if tried == nil {
+		t.Fatal("the archive was not found")
+	}
+	select {
+	case <-tried:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is not imported")
+	}
+	if ready, _ := o.soFar(); !slices.Equal(ready, []string{"a:1"}) {
+		t.Errorf("imported were %q", ready)
+	}
+	if d.Want(means("a:1", "x")) != nil {
+		t.Error("what was imported anew counts as collected")
+	}
+	// Without its archive it cannot be had any more.
+	if err := os.Remove(filepath.Join(dir, "b.tar")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); d.Want(means("b:1", "y")) != nil; {
+		if time.Now().After(end) {
+			t.Fatal("an archive that is gone is wanted")
+		}
+		runtime.Gosched()
+	}
+}
+
+// Archives that somebody waits for are tried before others, and nobody waits for one that is to be tried only after a while.
+func TestAwaited(t *testing.T) {
+	d, _ := newDirectory(t, filepath.Join(t.TempDir(), "archives.json"), images)
+	d.dir = "/images"
+	for _, name := range []string{"a", "b", "c"} {
+		d.seen[name+".tar"] = watch.Version{Size: 1}
+		if err := d.ledger.note("/images/"+name+".tar", watch.Version{Size: 1}, []string{name}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Collect([]string{name}, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(name string) <-chan struct{} {
+		return d.Want(func(n, _ string) bool { return n == name })
+	}
+	now := time.Now()
+	d.jobs["a.tar"] = job{version: watch.Version{Size: 1}}
+	d.jobs["c.tar"] = job{version: watch.Version{Size: 1}, pause: firstPause, due: now.Add(time.Hour)}
+	if want("c") != nil {
+		t.Error("an archive is waited for that is tried in an hour")
+	}
+	if name, _, _ := d.next(now); name != "a.tar" {
+		t.Errorf("%s is tried first", name)
+	}
+	if want("b") == nil {
+		t.Error("an archive that may be tried is not waited for")
+	}
+	if name, _, _ := d.next(now); name != "b.tar" {
+		t.Errorf("%s is tried first", name)
+	}
+	if name, _, _ := d.next(now.Add(2 * time.Hour)); name != "b.tar" {
+		t.Errorf("later %s is tried first", name)
 	}
 }

@@ -48,6 +48,10 @@ type Directory struct {
 	mu   sync.Mutex
 	dir  string
 	jobs map[string]job // by the file's name
+	// seen are the versions that there are, by the file's name.
+	seen map[string]watch.Version
+	// awaited are archives of collected images that somebody wants, by the file's name; each is closed when it was tried.
+	awaited map[string]chan struct{}
 	// waited is until when the first round waits for files that are being written; zero before it.
 	waited time.Time
 	told   map[string]string // what was last told of the directory and of files that are being written
@@ -60,14 +64,16 @@ type Directory struct {
 func NewDirectory(i *Importer, ledgerPath string, o Outcome) *Directory {
 	return &Directory{
 		importer: i, outcome: o, ledger: openLedger(ledgerPath), first: firstLimit, open: watch.Open,
-		jobs: map[string]job{}, told: map[string]string{}, hung: map[string]func() bool{}, kick: make(chan struct{}, 1),
+		jobs: map[string]job{}, seen: map[string]watch.Version{}, awaited: map[string]chan struct{}{}, told: map[string]string{}, hung: map[string]func() bool{}, kick: make(chan struct{}, 1),
 	}
 }
 
 // Run imports what lies in dir, calls scanned when all of that was tried, or after two minutes, and goes on with what changes until ctx
 // ends. It returns within a moment then, whatever hangs. It is called once.
 func (d *Directory) Run(ctx context.Context, dir string, scanned func()) error {
+	d.mu.Lock()
 	d.dir = filepath.Clean(dir)
+	d.mu.Unlock()
 	watcher := watch.New(watch.Options[struct{}]{
 		Dir: d.dir, Wanted: isArchive, Known: d.ledger.names(d.dir), LoadLimit: min(d.importer.quiet, 5*time.Second),
 		// An import takes longer than a look at the directory may: only which version is complete is learned here.
@@ -92,14 +98,14 @@ func (d *Directory) Run(ctx context.Context, dir string, scanned func()) error {
 func (d *Directory) apply(r watch.Round[struct{}]) {
 	d.mu.Lock()
 	for _, name := range r.Gone {
-		delete(d.jobs, name)
+		d.drop(name)
 		d.ledger.forget(d.path(name))
 	}
 	for name, l := range r.Loaded {
-		d.jobs[name] = job{version: l.Version}
+		d.jobs[name], d.seen[name] = job{version: l.Version}, l.Version
 	}
 	for name := range r.Failed {
-		delete(d.jobs, name)
+		d.drop(name)
 	}
 	switch now := time.Now(); {
 	case r.Pending == 0:
@@ -113,6 +119,73 @@ func (d *Directory) apply(r watch.Round[struct{}]) {
 		d.outcome.Report(d.path(name), err)
 	}
 	tell()
+	d.wake()
+}
+
+// drop takes a file from the queue that is of no use, with mu held.
+func (d *Directory) drop(name string) {
+	delete(d.jobs, name)
+	delete(d.seen, name)
+	d.release(name)
+}
+
+// release tells who waits for an archive that nothing more comes of it now, with mu held.
+func (d *Directory) release(name string) {
+	if done := d.awaited[name]; done != nil {
+		close(done)
+		delete(d.awaited, name)
+	}
+}
+
+// wanted says whether somebody waits for an archive.
+func (d *Directory) wanted(path string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.awaited[filepath.Base(path)] != nil
+}
+
+// Collect notes that images of a digest are about to be removed to make room, so that their archives, which lie here, are not imported
+// anew before they are wanted. It may hang.
+func (d *Directory) Collect(names []string, digest string) error {
+	if !d.ledger.collect(names, digest) {
+		return nil
+	}
+	return d.ledger.save()
+}
+
+// Want has the archive of a collected image imported anew: one whose name and digest means says is wanted. The channel is closed when
+// that was tried; it is nil where no archive has it, or one that has failed is to be tried again only after a while.
+func (d *Directory) Want(means func(name, digest string) bool) (tried <-chan struct{}) {
+	path, found := d.ledger.collected(means)
+	if !found {
+		return nil
+	}
+	name := filepath.Base(path)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	version, there := d.seen[name]
+	if !there || d.dir != filepath.Dir(path) {
+		return nil
+	}
+	j, queued := d.jobs[name]
+	if !queued {
+		j = job{version: version}
+		d.jobs[name] = j
+	}
+	done := d.awaited[name]
+	if done == nil {
+		done = make(chan struct{})
+		d.awaited[name] = done
+	}
+	d.wake()
+	if j.due.After(time.Now()) {
+		return nil
+	}
+	return done
+}
+
+// wake has the queue looked at.
+func (d *Directory) wake() {
 	select {
 	case d.kick <- struct{}{}:
 	default: // one is waiting
@@ -212,8 +285,9 @@ func (d *Directory) known(ctx context.Context, path string, v watch.Version) boo
 	if !ok {
 		return false
 	}
+	wanted := d.wanted(path)
 	for _, name := range entry.Images {
-		if !d.outcome.Present(ctx, name) {
+		if (wanted || entry.Collected[name] == "") && !d.outcome.Present(ctx, name) {
 			return false
 		}
 	}

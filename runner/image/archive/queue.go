@@ -76,7 +76,7 @@ func (d *Directory) wait(ctx context.Context, at time.Time) {
 	}
 }
 
-// next is the first by name of the archives that may be tried now; without one, at is when there may be something to do.
+// next is the first of the archives that may be tried now, awaited ones before others, then by name; without one, at is when there may be something to do.
 func (d *Directory) next(now time.Time) (name string, j job, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,11 +89,19 @@ func (d *Directory) next(now time.Time) (name string, j job, at time.Time) {
 			if at.IsZero() || o.due.Before(at) {
 				at = o.due
 			}
-		case name == "" || other < name:
+		case name == "" || d.before(other, name):
 			name, j = other, o
 		}
 	}
 	return name, j, at
+}
+
+// before says which of two archives is tried first, with mu held.
+func (d *Directory) before(name, other string) bool {
+	if awaited := d.awaited[name] != nil; awaited != (d.awaited[other] != nil) {
+		return awaited
+	}
+	return name < other
 }
 
 // tried takes the job from the queue, or has it tried again. It is not this one any more when the file has changed meanwhile, or gone.
@@ -103,6 +111,7 @@ func (d *Directory) tried(name string, before watch.Version, j job, again bool) 
 	if now, ok := d.jobs[name]; !ok || now.version != before {
 		return
 	}
+	d.release(name) // a registry may have what has failed
 	if !again {
 		delete(d.jobs, name)
 		return

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +66,13 @@ func (p *Puller) Pull(ctx context.Context, name string, logins Credentials) (eng
 			return f.image, f.err
 		}
 	}
+}
+
+// Names are the images that are being pulled.
+func (p *Puller) Names() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.flights))
 }
 
 // join takes part in the pull of an image; own says that it has begun with the caller's credentials.

@@ -334,6 +334,6 @@ func (e *Engine) Checkpoint(context.Context, string, string, string) (json.RawMe
 }
 
 // Usage implements sandbox.Engine.
-func (e *Engine) Usage(ctx context.Context, id string) (int64, error) {
-	return e.Written, e.begin(ctx, "Usage", id)
+func (e *Engine) Usage(ctx context.Context, id string) (foreign.Space, error) {
+	return foreign.Space{Bytes: e.Written, Inodes: 1}, e.begin(ctx, "Usage", id)
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/stored"
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -152,13 +153,26 @@ func (e *shelf) ListImages(ctx context.Context) ([]engine.Image, error) {
 	return out, nil
 }
 
+// ImageParts implements image.Library: an image is one part of its size.
+func (e *shelf) ImageParts(ctx context.Context) (map[string]stored.Parts, error) {
+	list, err := e.ListImages(ctx)
+	out := map[string]stored.Parts{}
+	for _, i := range list {
+		out[i.Digest] = stored.Parts{i.Digest: i.Size}
+	}
+	return out, err
+}
+
 // RemoveImage implements image.Library.
-func (e *shelf) RemoveImage(ctx context.Context, name string) error {
+func (e *shelf) RemoveImage(ctx context.Context, name, digest string) error {
 	if err := e.begin(ctx, "RemoveImage", name); err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if i := e.images[name]; digest != "" && (i == nil || i.Digest != digest) {
+		return fmt.Errorf("image %s: %w", name, engine.ErrNotFound)
+	}
 	delete(e.images, name)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -173,7 +174,9 @@ func (f *File) rotate() error {
 	errs = append(errs, err)
 	old = append(old, next)
 	for len(old) > max(f.limits.MaxFiles-1, 1) {
-		errs = append(errs, dir.Remove(old[0]))
+		if err := dir.Remove(old[0]); !errors.Is(err, fs.ErrNotExist) { // others remove them where a disk is full
+			errs = append(errs, err)
+		}
 		old = old[1:]
 	}
 	return errors.Join(errs...)

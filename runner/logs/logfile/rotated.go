@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/solopod/solopod/runner/foreign"
 )
 
@@ -74,4 +76,66 @@ func PruneAttempts(dir string, current int) error {
 		return false
 	})
 	return errors.Join(append(errs, err)...)
+}
+
+// Old is an older, rotated file of a container's log.
+type Old struct {
+	Dir, Name string
+	At        time.Time
+	// Bytes are those that it takes up on its disk.
+	Bytes uint64
+}
+
+// Remove removes the file; who was faster is no error.
+func (o Old) Remove() error {
+	d, err := OpenDir(o.Dir)
+	if err == nil {
+		err = errors.Join(d.Remove(o.Name), d.Close())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// AllRotated lists the older files of all logs of a container that lie on a device. dir holds <attempt>.log files; what is being written is
+// none of them.
+func AllRotated(dir string, device uint64) (out []Old, err error) {
+	d, err := OpenDir(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer d.Close() //nolint:errcheck // only looked at
+	err = d.entries(func(names []string) bool {
+		for _, name := range names {
+			number, suffix, ok := strings.Cut(name, ".log.")
+			if _, err := strconv.Atoi(number); !ok || err != nil {
+				continue
+			}
+			at, err := time.Parse(rotatedTime, suffix)
+			if err != nil {
+				continue
+			}
+			if st, err := statLink(d.Dir, name); err == nil && st.Dev == device && foreign.Kind(st.Mode&unix.S_IFMT) != foreign.Directory {
+				out = append(out, Old{dir, name, at, uint64(max(st.Blocks, 0)) * blockSize})
+			}
+		}
+		return len(out) >= maxNames
+	})
+	return out, err
+}
+
+// blockSize is the unit of st_blocks (inode(7)).
+const blockSize = 512
+
+func statLink(dir *foreign.Dir, name string) (st unix.Stat_t, err error) {
+	found, err := dir.FindLink(name)
+	if err != nil {
+		return st, err
+	}
+	defer found.Close() //nolint:errcheck // only looked at
+	return foreign.Stat(found)
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/netlinks"
 	"github.com/solopod/solopod/runner/network/announce"
 	"github.com/solopod/solopod/runner/network/firewall"
 	"github.com/solopod/solopod/runner/thread"
@@ -171,8 +172,8 @@ func (b *Bridge) exists() bool { return b.ready && linkExists(b.Name) }
 
 // hardware is the bridge's address, which must not change: without one of its own a bridge takes the lowest of its ports, so that with
 // each pod that comes or goes the others would lose their gateway until they ask for it again.
-func (b *Bridge) hardware() net.HardwareAddr {
-	sum := sha256.Sum256([]byte("bridge " + b.Name))
+func hardware(bridge string) net.HardwareAddr {
+	sum := sha256.Sum256([]byte("bridge " + bridge))
 	return net.HardwareAddr{0x0e, sum[0], sum[1], sum[2], sum[3], sum[4]} // locally administered
 }
 
@@ -198,8 +199,8 @@ func (b *Bridge) ensure() error {
 		return fmt.Errorf("there is an interface %s that is no bridge; remove or rename it (ip link delete %[1]s)", b.Name)
 	}
 	// Only where it is needed: the kernel tells of each setting, and what cannot be mended would be tried again at once.
-	if link.Attrs().HardwareAddr.String() != b.hardware().String() {
-		if err := netlink.LinkSetHardwareAddr(link, b.hardware()); err != nil {
+	if link.Attrs().HardwareAddr.String() != hardware(b.Name).String() {
+		if err := netlink.LinkSetHardwareAddr(link, hardware(b.Name)); err != nil {
 			return err
 		}
 	}
@@ -226,7 +227,7 @@ func (b *Bridge) ensure() error {
 			return err
 		}
 	}
-	if err := announce.Send(link.Attrs().Index, b.hardware(), true, b.gateways()...); err != nil {
+	if err := announce.Send(link.Attrs().Index, hardware(b.Name), true, b.gateways()...); err != nil {
 		slog.Debug("the bridge's addresses cannot be announced", "err", err) // they did not change, as a rule
 	}
 	if lame != nil {
@@ -292,7 +293,7 @@ func (b *Bridge) setUp(link netlink.Link, subnets []netip.Prefix) error {
 		if _, there := has[a.Addr()]; there {
 			continue
 		}
-		if err := netlink.AddrAdd(link, address(a.Addr(), a.Bits())); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := netlink.AddrAdd(link, netlinks.Address(a)); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
 	}
@@ -320,7 +321,7 @@ func (b *Bridge) wanted(subnets []netip.Prefix) (out []netip.Prefix) {
 	for _, s := range subnets {
 		out = append(out, netip.PrefixFrom(nth(s, 1), s.Bits()))
 		if s.Addr().Is6() {
-			out = append(out, netip.PrefixFrom(ofLink(b.hardware()), 64))
+			out = append(out, netip.PrefixFrom(ofLink(hardware(b.Name)), 64))
 		}
 	}
 	return out
@@ -332,7 +333,7 @@ func (b *Bridge) setRoute(link netlink.Link, subnet netip.Prefix) error {
 	if err != nil || has {
 		return err
 	}
-	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(subnet.Addr(), subnet.Bits()), Protocol: unix.RTPROT_KERNEL}
+	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: netlinks.IPNet(subnet), Protocol: unix.RTPROT_KERNEL}
 	if subnet.Addr().Is4() {
 		r.Scope, r.Src = netlink.SCOPE_LINK, nth(subnet, 1).AsSlice()
 	} else {
@@ -347,7 +348,7 @@ func hasRoute(link netlink.Link, subnet netip.Prefix) (bool, error) {
 		return false, err
 	}
 	for _, r := range routes {
-		if p, ok := prefix(r.Dst); ok && p == subnet {
+		if p, ok := netlinks.Prefix(r.Dst); ok && p == subnet {
 			return true, nil
 		}
 	}
@@ -382,7 +383,7 @@ func (b *Bridge) missing() (out []string, err error) {
 	if err != nil {
 		return []string{"the bridge " + b.Name}, nil //nolint:nilerr // it is gone
 	}
-	if link.Attrs().Flags&net.FlagUp == 0 || link.Attrs().HardwareAddr.String() != b.hardware().String() {
+	if link.Attrs().Flags&net.FlagUp == 0 || link.Attrs().HardwareAddr.String() != hardware(b.Name).String() {
 		out = append(out, "the state of the bridge "+b.Name)
 	}
 	has, err := addressesOf(link)
@@ -401,7 +402,11 @@ func (b *Bridge) missing() (out []string, err error) {
 			out = append(out, "the route to "+s.String())
 		}
 		if !forwarding(s.Addr().Is4()) || s.Addr().Is4() && sysctl(forwardsOn(b.Name)) != "1" {
-			out = append(out, "the machine's forwarding of packets")
+			if s.Addr().Is4() {
+				out = append(out, "the machine's forwarding of packets")
+			} else {
+				out = append(out, "the machine's forwarding of packets of IPv6")
+			}
 		}
 	}
 	for uid := range b.taken {
@@ -500,7 +505,7 @@ func (b *Bridge) configurePodEnd(ns *os.File, ips []netip.Addr) error {
 		return err
 	}
 	for _, ip := range ips {
-		if err := inside.AddrAdd(eth0, address(ip, b.subnetOf(ip).Bits())); err != nil {
+		if err := inside.AddrAdd(eth0, netlinks.Address(netip.PrefixFrom(ip, b.subnetOf(ip).Bits()))); err != nil {
 			return err
 		}
 	}

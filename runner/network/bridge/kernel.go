@@ -28,32 +28,6 @@ func familyOf(ip netip.Addr) int {
 	return netlink.FAMILY_V6
 }
 
-func ipNet(ip netip.Addr, bits int) *net.IPNet {
-	return &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(bits, ip.BitLen())}
-}
-
-// prefix is a network of the kernel's; false for none, which means all addresses.
-func prefix(n *net.IPNet) (netip.Prefix, bool) {
-	if n == nil {
-		return netip.Prefix{}, false
-	}
-	ip, ok := netip.AddrFromSlice(n.IP)
-	ones, bits := n.Mask.Size()
-	if bits == 32 {
-		ip = ip.Unmap()
-	}
-	return netip.PrefixFrom(ip, ones), ok
-}
-
-// address is one that can be used at once: nobody else on the bridge has it, and nobody need be asked (RFC 4862, section 5.4).
-func address(ip netip.Addr, bits int) *netlink.Addr {
-	a := &netlink.Addr{IPNet: ipNet(ip, bits)}
-	if ip.Is6() {
-		a.Flags = unix.IFA_F_NODAD
-	}
-	return a
-}
-
 // ofLink is an interface's own address of its link (RFC 4291, appendix A). The kernel asks with it for who is to get a packet that it
 // forwards, and would make it itself, if nobody tells it to make others.
 func ofLink(mac net.HardwareAddr) netip.Addr {
@@ -66,7 +40,7 @@ func addressesOf(link netlink.Link) (map[netip.Addr]netip.Prefix, error) {
 	addrs, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
 	out := map[netip.Addr]netip.Prefix{}
 	for _, a := range addrs {
-		if p, ok := prefix(a.IPNet); ok {
+		if p, ok := netlinks.Prefix(a.IPNet); ok {
 			out[p.Addr()] = p.Masked()
 		}
 	}

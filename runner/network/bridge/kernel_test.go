@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
 // Where the kernel can forward without it, the machine does not become a router; where not, interfaces that learn their routes go on to.
@@ -101,10 +103,10 @@ func TestInTheWay(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	ip := netip.MustParseAddr
-	err := errors.Join(netlink.AddrAdd(link, address(ip("192.0.2.7"), 24)), netlink.AddrAdd(link, address(ip("2001:db8::7"), 64)), netlink.LinkSetUp(link),
+	prefix := netip.MustParsePrefix
+	err := errors.Join(netlink.AddrAdd(link, netlinks.Address(prefix("192.0.2.7/24"))), netlink.AddrAdd(link, netlinks.Address(prefix("2001:db8::7/64"))), netlink.LinkSetUp(link),
 		netlink.RouteAdd(&netlink.Route{LinkIndex: link.Index, Gw: net.ParseIP("192.0.2.1")}),
-		netlink.RouteAdd(&netlink.Route{LinkIndex: link.Index, Gw: net.ParseIP("192.0.2.1"), Dst: ipNet(ip("10.0.0.0"), 8)}))
+		netlink.RouteAdd(&netlink.Route{LinkIndex: link.Index, Gw: net.ParseIP("192.0.2.1"), Dst: netlinks.IPNet(prefix("10.0.0.0/8"))}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/netlinks"
 )
 
 // None is a subnet's setting that means: no addresses of that family.
@@ -33,7 +34,7 @@ func (b *Bridge) chooseSubnets(link netlink.Link) (out []netip.Prefix, err error
 		has = append(has, b.subnets...)
 	}
 	for ip, subnet := range addresses {
-		if ip == nth(subnet, 1) && ip != ofLink(b.hardware()) {
+		if ip == nth(subnet, 1) && ip != ofLink(hardware(b.Name)) {
 			has = append(has, subnet)
 		}
 	}
@@ -67,11 +68,11 @@ func first(list []netip.Prefix, is4 bool) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-func (b *Bridge) wants(is4 bool) bool {
+func (c Config) wants(is4 bool) bool {
 	if is4 {
-		return b.PodCIDR != None
+		return c.PodCIDR != None
 	}
-	return b.PodCIDR6 != None && hasIPv6()
+	return c.PodCIDR6 != None && hasIPv6()
 }
 
 // ofPods are the subnets of pods' addresses, of which no bridge and no file tells any more.
@@ -132,7 +133,7 @@ func (b *Bridge) chooseSubnet(is4 bool) (netip.Prefix, error) {
 
 func overlaps(p netip.Prefix, routes []netlink.Route) bool {
 	for _, r := range routes {
-		if to, ok := prefix(r.Dst); ok && to.Bits() > 0 && p.Overlaps(to) {
+		if to, ok := netlinks.Prefix(r.Dst); ok && to.Bits() > 0 && p.Overlaps(to) {
 			return true
 		}
 	}
@@ -143,7 +144,7 @@ func overlaps(p netip.Prefix, routes []netlink.Route) bool {
 // subnet. One to a larger network that lies behind a router leaves the subnet to whoever has chosen it.
 func inTheWay(p netip.Prefix, routes []netlink.Route, bridge string) (netlink.Route, bool) {
 	for _, r := range routes {
-		to, ok := prefix(r.Dst)
+		to, ok := netlinks.Prefix(r.Dst)
 		if !ok || to.Bits() == 0 || !p.Overlaps(to) || r.Type != unix.RTN_UNICAST || linkName(r.LinkIndex) == bridge {
 			continue
 		}
@@ -220,3 +221,9 @@ func ownSubnet(machine, bridge string) netip.Prefix {
 	copy(bytes[1:8], sum[:])
 	return netip.PrefixFrom(netip.AddrFrom16(bytes), 64)
 }
+
+// Private is a /64 of the machine's own (RFC 4193) for what is called name, which is always the same.
+func Private(name string) netip.Prefix { return ownSubnet(machineID(), name) }
+
+// Families says of which families pods get addresses.
+func (c Config) Families() (is4, is6 bool) { return c.wants(true), c.wants(false) }

@@ -19,7 +19,7 @@ func ForgetUDP(f Forward) error {
 	if !f.hasUDP() {
 		return nil
 	}
-	local, err := localAddresses()
+	local, err := LocalAddresses()
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,8 @@ func address(ip net.IP) netip.Addr {
 	return a.Unmap()
 }
 
-func localAddresses() (map[netip.Addr]bool, error) {
+// LocalAddresses are the machine's.
+func LocalAddresses() (map[netip.Addr]bool, error) {
 	list, err := netlinks.Whole(tries, func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil && !errors.Is(err, netlinks.ErrInterrupted) {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,70 +21,102 @@ var legacy = map[string]string{ // file of /proc/thread-self/net -> program
 	"ip_tables_names": "iptables-legacy", "ip6_tables_names": "ip6tables-legacy",
 }
 
+// legacyDoor is what a chain of these tables is to let pass.
+type legacyDoor struct {
+	chain, comment string
+	// forbids says what the chain forbids, without whom.
+	forbids string
+	// rules are for a program.
+	rules  func(program string) [][]string
+	advice string
+}
+
 // OpenLegacy is Open for these tables.
 func OpenLegacy(ctx context.Context, bridge string) (told []string, err error) {
+	return legacyForwarding(bridge).open(ctx)
+}
+
+// CloseLegacy removes what OpenLegacy has added.
+func CloseLegacy(ctx context.Context, bridge string) error {
+	return legacyForwarding(bridge).close(ctx)
+}
+
+func legacyForwarding(bridge string) legacyDoor {
+	return legacyDoor{
+		chain: "FORWARD", comment: comment(bridge), forbids: "forward packets",
+		rules: func(string) [][]string { return legacyAccepts(bridge) }, advice: advice(nil, bridge),
+	}
+}
+
+func (d legacyDoor) open(ctx context.Context) (told []string, err error) {
 	return told, eachLegacy(ctx, func(ctx context.Context, program string) error {
 		list, err := run(ctx, program, "-S")
 		if err != nil {
 			return err
 		}
-		rules := legacyChain(list, "FORWARD")
+		rules := legacyChain(list, d.chain)
 		if len(rules) == 0 {
-			return fmt.Errorf("%s names no chain FORWARD", program)
+			return fmt.Errorf("%s names no chain %s", program, d.chain)
 		}
 		forbidsAll := func(rule string) bool { return legacyForbidsAll(rule, list) }
 		end := slices.IndexFunc(rules, forbidsAll) // the first line is the policy
-		if end < 0 && rules[0] != "-P FORWARD DROP" {
+		if end < 0 && rules[0] != "-P "+d.chain+" DROP" {
 			return nil
 		}
 		before := rules
 		if end >= 0 {
 			before = rules[:end]
 		}
-		wanted := legacyAccepts(bridge)
-		has := slices.DeleteFunc(slices.Clone(before), func(r string) bool { return !strings.Contains(r, comment(bridge)) })
+		wanted := d.rules(program)
+		has := slices.DeleteFunc(slices.Clone(before), func(r string) bool { return !d.owns(r) })
 		if len(has) == len(wanted) {
 			return nil
 		}
-		if err := closeLegacy(ctx, program, rules, bridge); err != nil {
+		if err := d.remove(ctx, program, rules); err != nil {
 			return err
 		}
-		rules = slices.DeleteFunc(rules, func(r string) bool { return strings.Contains(r, comment(bridge)) })
+		rules = slices.DeleteFunc(rules, d.owns)
 		end = slices.IndexFunc(rules, forbidsAll)
 		for i, rule := range wanted {
-			how := []string{"-A", "FORWARD"}
+			how := []string{"-A", d.chain}
 			if end >= 0 {
-				how = []string{"-I", "FORWARD", fmt.Sprint(end + i)} // the policy has the number 0
+				how = []string{"-I", d.chain, fmt.Sprint(end + i)} // the policy has the number 0
 			}
-			if _, err := run(ctx, program, append(how, rule...)...); err != nil {
+			if _, err := run(ctx, program, append(how, d.marked(rule)...)...); err != nil {
 				return err
 			}
 		}
-		told = append(told, fmt.Sprintf("chain FORWARD of %s forbids to forward packets; rules that allow it for pods were added at its end. %s", program, advice(nil, bridge)))
+		told = append(told, fmt.Sprintf("chain %s of %s forbids to %s; rules that allow it for pods were added at its end. %s", d.chain, program, d.forbids, d.advice))
 		return nil
 	})
 }
 
-// CloseLegacy removes what OpenLegacy has added.
-func CloseLegacy(ctx context.Context, bridge string) error {
+func (d legacyDoor) close(ctx context.Context) error {
 	return eachLegacy(ctx, func(ctx context.Context, program string) error {
-		list, err := run(ctx, program, "-S", "FORWARD")
+		list, err := run(ctx, program, "-S", d.chain)
 		if err != nil {
 			return err
 		}
-		return closeLegacy(ctx, program, strings.Split(list, "\n"), bridge)
+		return d.remove(ctx, program, strings.Split(list, "\n"))
 	})
 }
 
-func closeLegacy(ctx context.Context, program string, rules []string, bridge string) error {
-	for _, rule := range legacyAccepts(bridge) {
-		for _, r := range rules {
-			if !strings.HasPrefix(r, "-A FORWARD "+rule[0]+" "+bridge+" ") || !strings.Contains(r, comment(bridge)) {
-				continue
-			}
-			if _, err := run(ctx, program, append([]string{"-D", "FORWARD"}, rule...)...); err != nil {
-				return err
-			}
+// owns says whether a rule, as the program lists it, is ours.
+func (d legacyDoor) owns(rule string) bool { return strings.Contains(rule, strconv.Quote(d.comment)) }
+
+func (d legacyDoor) marked(rule []string) []string {
+	return append(slices.Clone(rule), "-m", "comment", "--comment", d.comment, "-j", "ACCEPT")
+}
+
+// remove deletes our rules among those of the chain, the last first: that changes the numbers of none that is to follow. The first line is the
+// policy.
+func (d legacyDoor) remove(ctx context.Context, program string, rules []string) error {
+	for n, r := range slices.Backward(rules) {
+		if !d.owns(r) {
+			continue
+		}
+		if _, err := run(ctx, program, "-D", d.chain, fmt.Sprint(n)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -120,11 +153,33 @@ func legacyForbidsAll(rule, list string) bool {
 }
 
 func legacyAccepts(bridge string) [][]string {
-	end := []string{"-m", "comment", "--comment", comment(bridge), "-j", "ACCEPT"}
-	return [][]string{
-		append([]string{"-i", bridge}, end...),
-		append([]string{"-o", bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED,DNAT"}, end...),
+	return [][]string{{"-i", bridge}, {"-o", bridge, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED,DNAT"}}
+}
+
+// OpenLegacy is Open for these tables.
+func (n Names) OpenLegacy(ctx context.Context) (told []string, err error) {
+	return n.legacyDoor().open(ctx)
+}
+
+// CloseLegacy removes what OpenLegacy has added.
+func (n Names) CloseLegacy(ctx context.Context) error { return n.legacyDoor().close(ctx) }
+
+func (n Names) legacyDoor() legacyDoor {
+	return legacyDoor{chain: "INPUT", comment: n.comment(), forbids: "ask the machine for names", rules: n.legacyRules, advice: n.advice(nil)}
+}
+
+func (n Names) legacyRules(program string) (rules [][]string) {
+	for _, name := range n.Interfaces {
+		for _, ip := range n.Addresses {
+			if ip.Is4() != (program == "iptables-legacy") {
+				continue
+			}
+			for _, protocol := range []string{"udp", "tcp"} {
+				rules = append(rules, []string{"-i", name, "-d", ip.String(), "-p", protocol, "-m", protocol, "--dport", fmt.Sprint(port)})
+			}
+		}
 	}
+	return rules
 }
 
 // eachLegacy calls do for each program whose filter table is in use: asking would make the table.

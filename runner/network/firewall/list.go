@@ -127,10 +127,10 @@ func (r rule) forbidsAll(chainDoes func(name string) bool) bool {
 	return false
 }
 
-// ours: the user data are compared as a whole, others may put there what they like.
-func (r rule) ours(bridge string) bool { return bytes.Equal(r.userData, mark(bridge)) }
+// has: the user data are compared as a whole, others may put there what they like.
+func (r rule) has(comment string) bool { return bytes.Equal(r.userData, mark(comment)) }
 
 // mark is the user data of our rules, which nft(8) shows as a comment.
-func mark(bridge string) []byte {
-	return userdata.AppendString(nil, userdata.TypeComment, comment(bridge))
+func mark(comment string) []byte {
+	return userdata.AppendString(nil, userdata.TypeComment, comment)
 }

@@ -53,8 +53,8 @@ func TestRule(t *testing.T) {
 		"user data of somebody": {message("zz", verdict(accept)), false, false},
 	} {
 		r := parseRule(c.message)
-		if r.handle != 7 || r.forbidsAll(func(string) bool { return false }) != c.forbids || r.ours("b0") != c.own {
-			t.Errorf("%s: %+v: %v, %v", name, r, r.forbidsAll(func(string) bool { return false }), r.ours("b0"))
+		if r.handle != 7 || r.forbidsAll(func(string) bool { return false }) != c.forbids || r.has("b0") != c.own {
+			t.Errorf("%s: %+v: %v, %v", name, r, r.forbidsAll(func(string) bool { return false }), r.has("b0"))
 		}
 	}
 }
@@ -64,7 +64,7 @@ func FuzzRule(f *testing.F) {
 	f.Add([]byte{2})
 	f.Fuzz(func(t *testing.T, m []byte) {
 		r := parseRule(m)
-		if r.forbidsAll(func(string) bool { return false }) && len(r.expressions) == 0 || r.ours("") && len(r.userData) == 0 {
+		if r.forbidsAll(func(string) bool { return false }) && len(r.expressions) == 0 || r.has("Solopod: pods of ") && len(r.userData) == 0 {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -1,7 +1,6 @@
 package firewall
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,26 +10,47 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
+
+	"github.com/solopod/solopod/runner/network/nft"
 )
 
-// A packet is forwarded when no chain at the hook forbids it: an accept in a chain of our own does not help against a drop in another.
-// So what forbids is looked for, and our rules go there: behind all that its owner has decided about single packets, and before the
-// end, which is the chain's policy, or a rule that drops or rejects all that is left.
+// A packet passes a hook when no chain there forbids it: an accept in a chain of our own does not help against a drop in another. So what
+// forbids is looked for, and our rules go there: behind all that its owner has decided about single packets, and before the end, which is the
+// chain's policy, or a rule that drops or rejects all that is left.
+
+// door is what chains at a hook are to let pass.
+type door struct {
+	hook    *nftables.ChainHook
+	comment string
+	// forbids says what a chain forbids, without whom.
+	forbids string
+	rules   func(chain *nftables.Chain) [][]expr.Any
+	advice  func(chains []*nftables.Chain) string
+}
 
 // Open finds the chains that forbid the bridge's traffic, and allows there what pods send, what answers them, and what comes by a host
 // port. It says which chains had to be changed, and what keeps them so; nothing when all are as they should be.
-func Open(bridge string) (told []string, err error) {
-	c, err := dial()
+func Open(bridge string) (told []string, err error) { return forwarding(bridge).open() }
+
+// Close removes what Open has added.
+func Close(bridge string) error { return forwarding(bridge).close() }
+
+func forwarding(bridge string) door {
+	return door{
+		hook: nftables.ChainHookForward, comment: comment(bridge), forbids: "forward packets",
+		rules:  func(chain *nftables.Chain) [][]expr.Any { return accepts(chain, bridge) },
+		advice: func(chains []*nftables.Chain) string { return advice(chains, bridge) },
+	}
+}
+
+func (d door) open() (told []string, err error) {
+	c, chains, err := d.chains()
 	if err != nil {
 		return nil, err
 	}
-	chains, err := c.ListChains()
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the chains of nftables: %w", err)
-	}
 	var errs []error
 	for _, chain := range chains {
-		if !forwards(chain) {
+		if !d.passes(chain) {
 			continue
 		}
 		rules, err := rulesOf(chain.Table, chain.Name)
@@ -38,40 +58,47 @@ func Open(bridge string) (told []string, err error) {
 			errs = append(errs, err)
 			continue
 		}
-		changed, err := openChain(c, chain, rules, bridge)
+		changed, err := d.openChain(c, chain, rules)
 		if errors.Is(err, unix.ENOENT) {
 			continue // its owner changes it at this moment, and the kernel tells of that
 		}
 		if err != nil {
-			err = fmt.Errorf("chain %s of table %s %s forbids to forward packets, and cannot be changed: %w; %s",
-				chain.Name, familyName(chain.Table), chain.Table.Name, err, advice(chains, bridge))
+			err = fmt.Errorf("chain %s of table %s %s forbids to %s, and cannot be changed: %w; %s",
+				chain.Name, familyName(chain.Table), chain.Table.Name, d.forbids, err, d.advice(chains))
 		}
 		errs = append(errs, err)
 		if changed {
-			told = append(told, fmt.Sprintf("chain %s of table %s %s forbids to forward packets; rules that allow it for pods were added at its end. %s",
-				chain.Name, familyName(chain.Table), chain.Table.Name, advice(chains, bridge)))
+			told = append(told, fmt.Sprintf("chain %s of table %s %s forbids to %s; rules that allow it for pods were added at its end. %s",
+				chain.Name, familyName(chain.Table), chain.Table.Name, d.forbids, d.advice(chains)))
 		}
 	}
 	return told, errors.Join(errs...)
 }
 
-// Close removes what Open has added.
-func Close(bridge string) error {
-	c, err := dial()
+func (d door) chains() (*nftables.Conn, []*nftables.Chain, error) {
+	c, err := nft.Dial()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	chains, err := c.ListChains()
 	if err != nil {
-		return fmt.Errorf("cannot list the chains of nftables: %w", err)
+		return nil, nil, fmt.Errorf("cannot list the chains of nftables: %w", err)
+	}
+	return c, chains, nil
+}
+
+func (d door) close() error {
+	c, chains, err := d.chains()
+	if err != nil {
+		return err
 	}
 	var errs []error
 	for _, chain := range chains {
-		if !forwards(chain) {
+		if !d.passes(chain) {
 			continue
 		}
 		rules, err := rulesOf(chain.Table, chain.Name)
-		if err == nil && removeOurs(c, chain, rules, bridge) > 0 {
+		if err == nil && d.removeOurs(c, chain, rules) > 0 {
 			err = c.Flush()
 		}
 		if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -81,31 +108,31 @@ func Close(bridge string) error {
 	return errors.Join(errs...)
 }
 
-// forwards: packets that are forwarded pass the chain, which may end their way.
-func forwards(c *nftables.Chain) bool {
-	return c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && c.Type == nftables.ChainTypeFilter &&
+// passes: packets at the hook pass the chain, which may end their way.
+func (d door) passes(c *nftables.Chain) bool {
+	return c.Hooknum != nil && *c.Hooknum == *d.hook && c.Type == nftables.ChainTypeFilter &&
 		slices.Contains([]nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet}, c.Table.Family)
 }
 
 // openChain adds the rules where the chain forbids and does not have them.
-func openChain(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge string) (changed bool, err error) {
+func (d door) openChain(c *nftables.Conn, chain *nftables.Chain, rules []rule) (changed bool, err error) {
 	end := slices.IndexFunc(rules, func(r rule) bool {
 		return r.forbidsAll(func(other string) bool { return beginsForbidding(chain.Table, other) })
 	})
 	if end < 0 && (chain.Policy == nil || *chain.Policy != nftables.ChainPolicyDrop) {
 		return false, nil
 	}
-	wanted := accepts(chain, bridge)
+	wanted := d.rules(chain)
 	before := rules
 	if end >= 0 {
 		before = rules[:end]
 	}
-	if has := slices.DeleteFunc(slices.Clone(before), func(r rule) bool { return !r.ours(bridge) }); len(has) == len(wanted) {
+	if has := slices.DeleteFunc(slices.Clone(before), func(r rule) bool { return !r.has(d.comment) }); len(has) == len(wanted) {
 		return false, nil
 	}
-	removeOurs(c, chain, rules, bridge)
+	d.removeOurs(c, chain, rules)
 	for _, exprs := range wanted {
-		r := &nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: mark(bridge)}
+		r := &nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: mark(d.comment)}
 		if end < 0 {
 			c.AddRule(r)
 			continue
@@ -117,9 +144,9 @@ func openChain(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge str
 }
 
 // removeOurs asks c to delete our rules, and returns how many there are.
-func removeOurs(c *nftables.Conn, chain *nftables.Chain, rules []rule, bridge string) (n int) {
+func (d door) removeOurs(c *nftables.Conn, chain *nftables.Chain, rules []rule) (n int) {
 	for _, r := range rules {
-		if r.ours(bridge) {
+		if r.has(d.comment) {
 			n++
 			c.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.handle}) //nolint:errcheck // it has a handle, and Flush tells the rest
 		}
@@ -145,20 +172,18 @@ func accepts(chain *nftables.Chain, bridge string) [][]expr.Any {
 		known := &expr.Match{Name: "conntrack", Rev: 3, Info: &xt.ConntrackMtinfo3{ConntrackMtinfo2: xt.ConntrackMtinfo2{
 			ConntrackMtinfoBase: xt.ConntrackMtinfoBase{MatchFlags: uint16(xt.ConntrackState)}, StateMask: states,
 		}}}
-		return [][]expr.Any{join(from, accept), join(to, []expr.Any{known}, accept)}
+		return [][]expr.Any{nft.Join(from, accept), nft.Join(to, []expr.Any{known}, accept)}
 	}
 	return [][]expr.Any{
-		join(from, accept),
-		join(to, matchCt(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept),
-		join(to, matchForwarded(), accept),
+		nft.Join(from, accept),
+		nft.Join(to, matchCt(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept),
+		nft.Join(to, matchForwarded(), accept),
 	}
 }
 
-// matchInterface compares a name as a whole: it has 16 bytes, with its zeros (IFNAMSIZ).
+// matchInterface compares a name as a whole.
 func matchInterface(key expr.MetaKey, name string) []expr.Any {
-	data := bytes.Repeat([]byte{0}, unix.IFNAMSIZ)
-	copy(data, name)
-	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data}}
+	return nft.Meta(key, nft.Interface(name))
 }
 
 func familyName(t *nftables.Table) string {

@@ -16,10 +16,10 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/network/nft"
 )
 
 // Port is a port of the host that leads to the pod.
@@ -76,16 +76,6 @@ func portTable(bridge string) string   { return bridge + "-ports" }
 // fill adds the chains and rules of a table; nil means that there is no such table.
 type fill func(c *nftables.Conn, t *nftables.Table)
 
-// room is for a transaction and for what the kernel answers. Each rule is a message of some hundred bytes, and is acknowledged; a socket has
-// room for some hundred of them, if nobody asks for more, and a transaction cannot be sent in parts. What is not used costs nothing.
-const room = 64 << 20
-
-func dial() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetWriteBuffer(room), c.SetReadBuffer(room))
-	}))
-}
-
 // replaceTable writes the table of a name anew, of IPv4 and of IPv6, in one transaction.
 func replaceTable(name string, of4, of6 fill) error {
 	err := replace(name, of4, of6, families)
@@ -96,7 +86,7 @@ func replaceTable(name string, of4, of6 fill) error {
 }
 
 func replace(name string, of4, of6 fill, families []*family) error {
-	c, err := dial()
+	c, err := nft.Dial()
 	if err != nil {
 		return err
 	}
@@ -134,12 +124,12 @@ func WriteBridge(bridge string, subnets []netip.Prefix) error {
 
 func (f *family) masquerade(c *nftables.Conn, t *nftables.Table, subnet netip.Prefix) {
 	post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
-	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: nft.Join(
 		f.match(f.src, subnet, expr.CmpOpEq),
 		f.match(f.dst, subnet, expr.CmpOpNeq),
 		[]expr.Any{&expr.Masq{}})})
 	// A pod that reaches a pod of the bridge, or itself, through a host port must see the answer come back here.
-	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+	c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: nft.Join(
 		f.match(f.src, subnet, expr.CmpOpEq),
 		f.match(f.dst, subnet, expr.CmpOpEq),
 		matchForwarded(), []expr.Any{&expr.Masq{}})})
@@ -180,12 +170,12 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, bridge string, rul
 	if f.is4 {
 		// A connection through loopback keeps that source address otherwise, and the pod could not answer.
 		post := natChain(c, t, "postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
-		c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: join(
+		c.AddRule(&nftables.Rule{Table: t, Chain: post, Exprs: nft.Join(
 			f.match(f.src, f.loopback, expr.CmpOpEq), matchForwarded(), []expr.Any{&expr.Masq{}})})
 		f.guardLoopback(c, t, bridge)
 	} else {
 		// What comes from ::1 is never routed. It is refused, so that who asks for localhost goes on to 127.0.0.1 at once.
-		c.AddRule(&nftables.Rule{Table: t, Chain: output, Exprs: join(
+		c.AddRule(&nftables.Rule{Table: t, Chain: output, Exprs: nft.Join(
 			f.match(f.dst, f.loopback, expr.CmpOpEq), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})})
 	}
 	for _, rule := range rules {
@@ -202,7 +192,7 @@ func (f *family) forward(c *nftables.Conn, t *nftables.Table, bridge string, rul
 func (f *family) guardLoopback(c *nftables.Conn, t *nftables.Table, bridge string) {
 	guard := c.AddChain(&nftables.Chain{Name: "guard", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw})
 	for _, end := range []uint32{f.src, f.dst} {
-		c.AddRule(&nftables.Rule{Table: t, Chain: guard, Exprs: join(
+		c.AddRule(&nftables.Rule{Table: t, Chain: guard, Exprs: nft.Join(
 			matchInterface(expr.MetaKeyIIFNAME, bridge), f.match(end, f.loopback, expr.CmpOpEq),
 			[]expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})})
 	}
@@ -213,15 +203,7 @@ func natChain(c *nftables.Conn, t *nftables.Table, name string, hook *nftables.C
 }
 
 func (f *family) match(offset uint32, p netip.Prefix, op expr.CmpOp) []expr.Any {
-	mask := make([]byte, f.size)
-	for i := range p.Bits() {
-		mask[i/8] |= 0x80 >> (i % 8)
-	}
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.size},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: f.size, Mask: mask, Xor: make([]byte, f.size)},
-		&expr.Cmp{Op: op, Register: 1, Data: p.Masked().Addr().AsSlice()},
-	}
+	return nft.Header{Size: f.size}.Match(offset, p, op)
 }
 
 // statusDNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
@@ -258,14 +240,6 @@ func (f *family) port(ip netip.Addr, port Port) []expr.Any {
 		&expr.Immediate{Register: 1, Data: ip.AsSlice()},
 		&expr.Immediate{Register: 2, Data: binaryutil.BigEndian.PutUint16(uint16(port.ContainerPort))},
 		&expr.NAT{Type: expr.NATTypeDestNAT, Family: f.nat, RegAddrMin: 1, RegProtoMin: 2})
-}
-
-func join(lists ...[]expr.Any) []expr.Any {
-	var out []expr.Any
-	for _, l := range lists {
-		out = append(out, l...)
-	}
-	return out
 }
 
 // ThroughLoopback says whether a host port of the pods is reached through 127.0.0.1. IPv6 has nothing of the kind.

@@ -17,6 +17,8 @@ type (
 	// SuspendPod lets go of what the containers share and keeps the pod's history: for the next start of the machine, or
 	// because the pod has ended for good. All containers have ended.
 	SuspendPod struct{}
+	// DiscardPod is SuspendPod that takes away what the pod has on the disk, too. All containers have ended.
+	DiscardPod struct{}
 	// FailPod notes that the pod has failed as a whole; its containers are stopped next.
 	FailPod struct{ Reason, Message string }
 	// MarkInitialized notes that the init containers need not run again in this set-up.
@@ -62,6 +64,7 @@ type (
 func (SetUpPod) action()        {}
 func (TearDownPod) action()     {}
 func (SuspendPod) action()      {}
+func (DiscardPod) action()      {}
 func (FailPod) action()         {}
 func (MarkInitialized) action() {}
 func (BeginAnew) action()       {}

@@ -123,6 +123,12 @@ type (
 		Pod     *v1.Pod
 		Secrets map[string]*v1.Secret
 	}
+	// Foresee looks what an edit that waits lacks of what its pod needs. Refs are the images.
+	Foresee struct {
+		Pod  *v1.Pod
+		Refs []string
+		Key  string
+	}
 )
 
 // The effects on containers.
@@ -237,6 +243,9 @@ func (w Measure) Is() Identity { return Identity{Kind: state.KindMeasure} }
 
 // Is implements Work.
 func (w Pull) Is() Identity { return Identity{Kind: state.KindPull, Name: w.Ref} }
+
+// Is implements Work.
+func (w Foresee) Is() Identity { return Identity{Kind: state.KindForesee, Key: w.Key} }
 
 // Is implements Work.
 func (w Create) Is() Identity {

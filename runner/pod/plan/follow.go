@@ -3,6 +3,7 @@ package plan
 import (
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
 )
@@ -11,6 +12,9 @@ import (
 func (p *planner) follow() {
 	s := p.s
 	d, o := wantedPod(s), ObservedOf(s)
+	if s.Eviction != nil {
+		p.decide(state.EvictionDecided{Ends: evicts(d, o)})
+	}
 	starts := map[string]bool{}
 	for _, a := range Next(d, o, p.now) {
 		if start, ok := a.(StartContainer); ok {
@@ -19,6 +23,7 @@ func (p *planner) follow() {
 		p.take(a)
 	}
 	p.unmake(starts)
+	foresee(p, d, o)
 	p.tellBackoff(d, o)
 	if s.SetUp && s.Wanted() && s.StopBy.IsZero() {
 		p.network()
@@ -36,7 +41,7 @@ func (p *planner) take(a Action) {
 		p.at(a.T)
 	case SetUpPod:
 		p.setUp()
-	case TearDownPod:
+	case TearDownPod, DiscardPod:
 		p.clear(true)
 	case SuspendPod:
 		p.clear(false)
@@ -117,17 +122,19 @@ func (p *planner) setUp() {
 }
 
 // pull fetches an image that is known to be missing.
-func (p *planner) pull(ref string) {
+func (p *planner) pull(ref string) { pullFor(p, p.s.Pod, p.s.Objects, ref) }
+
+func pullFor(p *planner, pod *v1.Pod, objects reference.Objects, ref string) {
 	image := p.s.Images[ref]
 	tellPullBackoff(p, ref, image)
 	if image.AwaitsScan || image.Policy == v1.PullNever || !p.due(image.Retry) {
 		return
 	}
 	secrets := map[string]*v1.Secret{}
-	for _, named := range p.s.Pod.Spec.ImagePullSecrets {
-		secrets[named.Name] = p.s.Objects.Secrets[named.Name]
+	for _, named := range pod.Spec.ImagePullSecrets {
+		secrets[named.Name] = objects.Secrets[named.Name]
 	}
-	p.want(Pull{Ref: ref, Pod: p.s.Pod, Secrets: secrets})
+	p.want(Pull{Ref: ref, Pod: pod, Secrets: secrets})
 }
 
 // tellPullBackoff: a pull that has failed shows as that at first, and as one that waits from when the kubelet, which syncs a pod that
@@ -186,7 +193,7 @@ func (p *planner) limits() {
 // start brings a container's next attempt one step further.
 func (p *planner) start(a StartContainer) {
 	s := p.s
-	c, spec := s.Containers[a.Name], state.ContainerOf(s.Pod, a.Name)
+	c, spec := s.Containers[a.Name], manifests.ContainerOf(s.Pod, a.Name)
 	if c != nil && c.Making != nil {
 		p.goOn(c, a.Name, spec)
 		return
@@ -277,7 +284,7 @@ func (p *planner) resize(name string) {
 		return
 	}
 	p.want(Resize{
-		Target: Target{Pod: s.Pod, Name: name, ID: c.ID, Attempt: c.Attempt}, Spec: state.ContainerOf(s.Pod, name),
+		Target: Target{Pod: s.Pod, Name: name, ID: c.ID, Attempt: c.Attempt}, Spec: manifests.ContainerOf(s.Pod, name),
 		Resources: s.Revisions.Resources[name],
 	})
 }

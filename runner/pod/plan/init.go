@@ -20,10 +20,22 @@ func initialize(d *Desired, o *Observed, now time.Time) (out []Action, done bool
 		}
 		out = append(out, nextForContainer(d, o, c, now)...)
 		if !o.Initialized && (s == nil || !s.Running || !s.Started || s.Stopping) {
-			return out, false
+			return append(out, laterStops(d, o, c.Name, now)...), false
 		}
 	}
 	return out, true
+}
+
+// laterStops goes on with the ends of those that come after a container, which may wait for these: the pod was ending, and has come back.
+func laterStops(d *Desired, o *Observed, after string, now time.Time) (out []Action) {
+	later := false
+	for c := range d.all() {
+		if s := o.Containers[c.Name]; later && s != nil && s.Running && s.Stopping {
+			out = append(out, nextForRunning(d, o, c, now)...)
+		}
+		later = later || c.Name == after
+	}
+	return out
 }
 
 // succeeded: an init container that need not run again.
@@ -31,7 +43,8 @@ func (s *Status) succeeded(c Container) bool {
 	return s != nil && !s.Running && s.Ended && s.ExitCode == 0 && !s.ReplacedByEdit && s.Revision == c.Revision
 }
 
-// restartsAll finds the container whose end makes all of the pod's begin anew; nil when there is none.
+// restartsAll finds the container whose end makes all of the pod's begin anew, for its exit code or, where the pod wants that, because it
+// was killed for memory; nil when there is none.
 func restartsAll(d *Desired, o *Observed) *Status {
 	for c := range d.all() {
 		s := o.Containers[c.Name]
@@ -41,6 +54,9 @@ func restartsAll(d *Desired, o *Observed) *Status {
 		if rule := c.rule(s.ExitCode); rule != nil && rule.All {
 			return s
 		}
+		if d.OOMRestartsPod && s.ForMemory && d.restarts(c, s) {
+			return s
+		}
 	}
 	return nil
 }
@@ -48,7 +64,11 @@ func restartsAll(d *Desired, o *Observed) *Status {
 // beginAnew stops everything, waits for the back-off of the container that asked for it, and lets all run again.
 func beginAnew(d *Desired, o *Observed, trigger *Status, now time.Time) []Action {
 	if o.running() {
-		return stopAll(o, d.Grace, "a restart rule asks for all containers", true, now)
+		reason := "a restart rule asks for all containers"
+		if trigger.ForMemory {
+			reason = "another one of the pod was killed for memory, and the pod restarts as a whole"
+		}
+		return stopAll(o, d.Grace, reason, true, now)
 	}
 	if until, wait := trigger.Backoff.Until(trigger.FinishedAt); wait && until.After(now) {
 		return []Action{WaitUntil{until}}

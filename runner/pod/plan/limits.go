@@ -20,11 +20,12 @@ var limits = map[string]time.Duration{
 	state.KindSetLimits:    30 * time.Second,
 	state.KindMeasure:      2 * time.Minute,
 	state.KindPull:         6 * time.Hour, // one without progress ends within a minute or two (package image)
+	state.KindForesee:      30 * time.Second,
 	state.KindCreate:       2 * time.Minute,
 	state.KindStart:        2 * time.Minute,
 	state.KindResize:       30 * time.Second,
 	state.KindReadOutput:   30 * time.Second,
-	state.KindSignal:       10 * time.Second,
+	state.KindSignal:       15 * time.Second, // after the runtime's 10 s the container is killed without it
 	state.KindExamine:      5 * time.Second,
 	state.KindDrain:        15 * time.Second, // the last words are waited for in it
 	state.KindDelete:       30 * time.Second,

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -36,7 +37,7 @@ func (p *planner) leftover(id string, l *state.Leftover) Target {
 func (p *planner) lookAfterRunning(name string, c *state.Container) {
 	s := p.s
 	pod := applied(p.s)
-	spec := state.ContainerOf(pod, name)
+	spec := manifests.ContainerOf(pod, name)
 	t := Target{Pod: pod, Name: name, ID: c.ID, Attempt: c.Attempt}
 	if c.Now.Exit != nil {
 		p.want(Examine{Target: t, Lost: c.Now.Exit.Lost != ""})
@@ -55,7 +56,13 @@ func (p *planner) lookAfterRunning(name string, c *state.Container) {
 	if c.Now.PreStop {
 		p.want(Hook{Target: t, Handler: c.PreStop, PreStop: true, Host: p.host(pod)})
 	}
-	if spec == nil || c.Now.Stopping {
+	if spec == nil {
+		return
+	}
+	if c.Now.Stopping {
+		if state.ProbeOf(spec, state.Readiness) != nil && c.Started && !c.Now.Killed && c.EndsReady(s) {
+			p.want(Probe{Target: t, Spec: spec, Kind: state.Readiness, Host: p.host(pod), Started: c.StartedAt})
+		}
 		return
 	}
 	if !c.Hooked && state.HasPostStart(spec) && c.Verdict == nil {
@@ -116,7 +123,7 @@ func limitsStorage(pod *v1.Pod) bool {
 		}
 	}
 	for i := range pod.Spec.Volumes {
-		if state.SizeLimit(&pod.Spec.Volumes[i]) > 0 {
+		if amount.SizeLimit(&pod.Spec.Volumes[i]) > 0 {
 			return true
 		}
 	}

@@ -25,6 +25,8 @@ func text(actions []Action) string {
 			out = append(out, "teardown")
 		case SuspendPod:
 			out = append(out, "suspend")
+		case DiscardPod:
+			out = append(out, "discard")
 		case StartContainer:
 			out = append(out, "start "+a.Name)
 		case StopContainer:
@@ -75,6 +77,65 @@ func up(containers map[string]*Status) *Observed {
 
 func running() *Status {
 	return &Status{Revision: "r1", Running: true}
+}
+
+// evicted is a pod that was evicted, with a grace period.
+func evicted(a *Status, grace time.Duration) *Observed {
+	o := up(map[string]*Status{"a": a})
+	o.Failed, o.FailedGrace, o.Discards = true, &grace, true
+	return o
+}
+
+// With a pod that wants that, a kill for memory of one of its containers makes all begin anew, with its back-off.
+func TestOOMRestartsPod(t *testing.T) {
+	whole := func(policy v1.RestartPolicy) *Desired {
+		d := desired(policy, "a", "b")
+		d.OOMRestartsPod = true
+		return d
+	}
+	killed := with(ended(137, time.Second), func(s *Status) { s.ForMemory = true })
+	backingOff := with(killed, func(s *Status) { s.Backoff = state.Backoff{Delay: 10 * time.Second, Set: t0.Add(-time.Minute)} })
+	for _, c := range []struct {
+		name string
+		d    *Desired
+		a, b *Status
+		want string
+	}{
+		{"the others are stopped", whole(v1.RestartPolicyAlways), killed, running(), "stop b 30s replace"},
+		{"all begin anew", whole(v1.RestartPolicyAlways), killed, ended(143, 0), "anew a 10s"},
+		{"it waits for its back-off", whole(v1.RestartPolicyAlways), backingOff, ended(143, 0), "wait 9s"},
+		{"all have begun anew", whole(v1.RestartPolicyAlways), with(killed, func(s *Status) { s.ReplacedByEdit = true }), with(ended(143, 0), func(s *Status) { s.ReplacedByEdit = true }), "start a, start b"},
+		{"another end restarts it alone", whole(v1.RestartPolicyAlways), ended(137, time.Second), running(), "start a"},
+		{"what is not restarted restarts nothing", whole(v1.RestartPolicyNever), killed, running(), ""},
+		{"a pod that did not choose it", desired(v1.RestartPolicyAlways, "a", "b"), killed, running(), "start a"},
+	} {
+		if got := text(Next(c.d, up(map[string]*Status{"a": c.a, "b": c.b}), t0)); got != c.want {
+			t.Errorf("%s: %s, not %s", c.name, got, c.want)
+		}
+	}
+}
+
+// An eviction ends what neither ends, nor has ended, by itself.
+func TestEvicts(t *testing.T) {
+	one := func(s *Status) *Observed { return up(map[string]*Status{"a": s}) }
+	drained := one(running())
+	drained.StopBy = t0
+	for name, c := range map[string]struct {
+		d    *Desired
+		o    *Observed
+		want bool
+	}{
+		"running":               {desired(v1.RestartPolicyAlways, "a"), one(running()), true},
+		"waits for its restart": {desired(v1.RestartPolicyAlways, "a"), one(ended(1, 0)), true},
+		"has succeeded":         {desired(v1.RestartPolicyOnFailure, "a"), one(ended(0, 0)), false},
+		"has failed":            {desired(v1.RestartPolicyNever, "a"), one(ended(1, 0)), false},
+		"removed":               {nil, one(running()), false},
+		"the machine goes down": {desired(v1.RestartPolicyAlways, "a"), drained, false},
+	} {
+		if got := evicts(c.d, c.o); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
 }
 
 func ended(code int32, ago time.Duration) *Status {
@@ -188,6 +249,20 @@ func TestNext(t *testing.T) {
 			"a": ended(0, 0), "b": with(running(), func(s *Status) { s.Stopping, s.KillAt = true, t0.Add(time.Second) }),
 		}), "wait 1s"},
 		{"gone: all have ended", nil, up(map[string]*Status{"a": ended(0, 0), "b": ended(1, 0)}), "teardown"},
+		{"evicted: no more time than that gives", desired(always, "a"), evicted(running(), time.Second), "stop a 1s"},
+		{"evicted: nor than the pod has", desired(always, "a"), evicted(running(), time.Hour), "stop a 30s"},
+		{"evicted: all have ended, and what is on the disk goes", desired(always, "a"), evicted(ended(137, 0), time.Second), "discard"},
+		{"evicted: nothing is left, and it waits", desired(always, "a"), func() *Observed {
+			o := evicted(ended(137, 0), time.Second)
+			o.SetUp, o.Anything = false, false
+			return o
+		}(), ""},
+		{"readmitted: it is set up anew", desired(always, "a"), func() *Observed {
+			o := evicted(ended(137, 0), time.Second)
+			o.SetUp, o.Anything, o.Discards, o.Revive = false, false, false, t0
+			return o
+		}(), "teardown"},
+
 		{"gone: an interrupted set-up is cleared as well", nil, &Observed{Anything: true}, "teardown"},
 		{"the pod comes back while it is being stopped: it is stopped first", desired(always, "a"),
 			one(with(running(), func(s *Status) { s.Stopping, s.KillAt = true, t0.Add(time.Second) })), "wait 1s"},

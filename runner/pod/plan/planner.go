@@ -87,7 +87,7 @@ func (p *planner) effects() []Effect {
 	}
 	for _, thing := range slices.Sorted(maps.Keys(p.s.Flights)) {
 		f := p.s.Flights[thing]
-		if !p.wanted(thing, f) && f.Cancelled.IsZero() && (f.Void || !runsOut[f.Kind]) {
+		if !p.wanted(thing, f) && f.Cancelled.IsZero() && (f.Void || !runsOut[f.Kind] || toNobody(p.s, f)) {
 			out = append(out, Cancel{thing})
 		}
 	}
@@ -110,6 +110,15 @@ func (p *planner) wanted(thing string, f *state.Flight) bool {
 	}
 	is := w.Is()
 	return is.Kind == f.Kind && is.Key == f.Key
+}
+
+// toNobody: a signal that hangs is for what has ended meanwhile. The next attempt's would wait for it.
+func toNobody(s *state.State, f *state.Flight) bool {
+	if f.Kind != state.KindSignal {
+		return false
+	}
+	c := s.Containers[f.Name]
+	return c == nil || c.ID != f.ID || c.Now.Exit != nil
 }
 
 // leave gives an effect up that does not end.
@@ -169,6 +178,7 @@ func Described(s *state.State) *Desired {
 	d := &Desired{
 		SharedRevision: s.Revisions.Shared, ContentRevision: s.Shown,
 		RestartPolicy: pod.Spec.RestartPolicy, Grace: state.GraceOf(pod),
+		OOMRestartsPod: pod.Annotations[manifests.OOMActionAnnotation] == manifests.OOMRestartsPod,
 	}
 	if limit := pod.Spec.ActiveDeadlineSeconds; limit != nil {
 		d.ActiveDeadline = time.Duration(*limit) * time.Second
@@ -216,7 +226,7 @@ func ObservedOf(s *state.State) *Observed {
 		o.SharedRevision = s.Revisions.Shared // only claimed so far
 	}
 	if s.Failed != nil {
-		o.Revive = s.Failed.Revive
+		o.Revive, o.FailedGrace, o.Discards = s.Failed.Revive, s.Failed.Grace, s.Failed.Discards()
 	}
 	applied := s.Applied
 	if applied == nil {
@@ -238,7 +248,7 @@ func ObservedOf(s *state.State) *Observed {
 			status.Unhealthy, status.UnhealthyGrace = c.Verdict.Reason, c.Verdict.Grace
 		}
 		if c.Ended != nil {
-			status.Ended, status.ExitCode, status.FinishedAt = true, c.Ended.ExitCode, c.Ended.FinishedAt
+			status.Ended, status.ExitCode, status.FinishedAt, status.ForMemory = true, c.Ended.ExitCode, c.Ended.FinishedAt, c.Ended.ForMemory()
 		}
 		o.Containers[name] = status
 	}

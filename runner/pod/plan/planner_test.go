@@ -174,6 +174,11 @@ func (c *scene) started(name string) *scene {
 	return c.ends("container/"+name, state.Started{When: c.now}).follow()
 }
 
+// edit is one of what runs; what it needs is there.
+func (c *scene) edit(p *v1.Pod) *scene {
+	return c.happens(state.Desired{At: c.now, Pod: p}).follow().ends(state.ThingEdit, state.Foreseen{}).happens(state.EditDue{At: c.now})
+}
+
 // exits ends a container's process.
 func (c *scene) exits(name string, code int32) *scene {
 	c.happens(state.Exited{ID: c.s.Containers[name].ID, Code: code, When: c.now}).follow()
@@ -199,6 +204,14 @@ func TestPlan(t *testing.T) {
 	hooked := func(p *v1.Pod) {
 		p.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PostStart: &v1.LifecycleHandler{}}
 		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: "beside", Image: "beside:1"})
+	}
+	eviction := state.Evicted{At: start, Signal: "memory.available", Grace: ptr.To(time.Second)}
+	onFailure := func(p *v1.Pod) { p.Spec.RestartPolicy = v1.RestartPolicyOnFailure }
+	evicted := func() *scene {
+		c := up(pod(nil)).started("main").happens(eviction).follow()
+		id := c.s.Containers["main"].ID
+		c.ends("signal/main", state.SignalSent{Signal: 15}).exits("main", 0).follow()
+		return c.ends("leftover/"+id, state.LogComplete{}).follow().ends("leftover/"+id, state.LeftoverGone{}).ends("kills/main", state.WatchEnded{})
 	}
 	edited := pod(func(p *v1.Pod) { p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: "b"}} })
 	other := func(p *v1.Pod) { p.Spec.Hostname = "other" }
@@ -238,21 +251,32 @@ func TestPlan(t *testing.T) {
 		"ended":                              {run().exits("main", 1), "Drain main, Create main#1, wake 10s"},
 		"ended for the second time":          {run().exits("main", 1).follow().started("main").exits("main", 1), "decide BackingOff"},
 		"it waits for its restart":           {run().exits("main", 1).follow().started("main").exits("main", 1).follow(), "wake 10s"},
-		"edited":                             {run().happens(state.Desired{At: start, Pod: edited}), "decide StopBegun"},
-		"being stopped":                      {run().happens(state.Desired{At: start, Pod: edited}).follow(), "wake 20s"},
-		"the signal failed":                  {run().happens(state.Desired{At: start, Pod: edited}).follow().ends("signal/main", state.SignalSent{Signal: 15, Problem: failed}), "wake 1s"},
-		"nobody can say whether it lives":    {run().happens(state.Desired{At: start, Pod: edited}).follow().ends("signal/main", state.SignalSent{Signal: 15, Found: &state.Found{Status: state.FoundUnanswered}}), "wake 1s"},
-		"the grace period is over":           {run().happens(state.Desired{At: start, Pod: edited}).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30 * time.Second), "decide KillBegun"},
-		"it is killed":                       {run().happens(state.Desired{At: start, Pod: edited}).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30*time.Second).follow().ends("signal/main", state.SignalSent{Signal: 9, Problem: failed}).later(time.Second), "Signal main 9"},
-		"the kill had no effect":             {run().happens(state.Desired{At: start, Pod: edited}).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30*time.Second).follow().ends("signal/main", state.SignalSent{Signal: 9}).later(time.Second), "Signal main 9"},
+		"edited":                             {run().edit(edited), "decide StopBegun"},
+		"being stopped":                      {run().edit(edited).follow(), "wake 25s"},
+		"the signal failed":                  {run().edit(edited).follow().ends("signal/main", state.SignalSent{Signal: 15, Problem: failed}), "wake 1s"},
+		"nobody can say whether it lives":    {run().edit(edited).follow().ends("signal/main", state.SignalSent{Signal: 15, Found: &state.Found{Status: state.FoundUnanswered}}), "wake 1s"},
+		"the grace period is over":           {run().edit(edited).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30 * time.Second), "decide KillBegun"},
+		"it is killed":                       {run().edit(edited).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30*time.Second).follow().ends("signal/main", state.SignalSent{Signal: 9, Problem: failed}).later(time.Second), "Signal main 9"},
+		"the kill had no effect":             {run().edit(edited).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30*time.Second).follow().ends("signal/main", state.SignalSent{Signal: 9}).later(time.Second), "Signal main 9"},
 		"removed":                            {run().happens(state.Desired{At: start}), "decide StopBegun"},
 		"removed before its network came":    {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}).follow().ends(state.ThingSandbox, state.SandboxMade{}).follow().happens(state.Desired{At: start}), "cancel container/main, cancel network, wake 2m10s"},
 		"removed while a start hangs":        {up(pod(sidecar)).started("car").ends("container/main", state.Made{}).follow().happens(state.Desired{At: start}).follow(), "wake 30s"},
 		"it hangs for longer":                {up(pod(sidecar)).started("car").ends("container/main", state.Made{}).follow().happens(state.Desired{At: start}).follow().later(30 * time.Second), "decide TurnCome"},
+		"it ends while its signal hangs":     {run().edit(edited).follow().happens(state.Exited{ID: run().s.Containers["main"].ID, When: start}), "cancel kills/main, cancel signal/main, Examine main, wake 25s"},
 		"all have ended":                     {run().happens(state.Desired{At: start}).follow().ends("signal/main", state.SignalSent{Signal: 15}).exits("main", 0).follow().ends("leftover/"+run().s.Containers["main"].ID, state.LogComplete{}), "Delete main kill:false, wake 10s"},
-		"the shared part is edited":          {run().happens(state.Desired{At: start, Pod: pod(other)}), "decide StopBegun"},
+		"the shared part is edited":          {run().edit(pod(other)), "decide StopBegun"},
 		"a sidecar first":                    {up(pod(sidecar)), "wake 2m10s"},
 		"after the sidecar":                  {up(pod(sidecar)).started("car"), "wake 2m10s"},
+		"an eviction":                        {run().happens(eviction), "decide EvictionDecided"},
+		"an eviction of what has ended":      {up(pod(onFailure)).started("main").exits("main", 0).happens(eviction).follow(), "wake 10s"},
+		"evicted":                            {run().happens(eviction).follow(), "wake 1s"},
+		"evicted, and its time is over":      {run().happens(eviction).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(time.Second), "decide KillBegun"},
+		"evicted before it has started":      {up(pod(nil)).happens(eviction).follow(), "wake 10s"},
+		"evicted, and gone":                  {evicted(), "Clear all"},
+		"evicted, and cleared":               {evicted().follow().ends(state.ThingSandbox, state.Cleared{All: true}), ""},
+		"readmitted":                         {evicted().follow().ends(state.ThingSandbox, state.Cleared{All: true}).happens(state.Readmitted{At: start}), "Clear all"},
+		"begins anew":                        {evicted().follow().ends(state.ThingSandbox, state.Cleared{All: true}).happens(state.Readmitted{At: start}).follow().ends(state.ThingSandbox, state.Cleared{All: true}), "Claim"},
+		"readmitted while it ends":           {run().happens(eviction).follow().happens(state.Readmitted{At: start}), "wake 1s"},
 		"the machine goes down":              {run().happens(state.Drained{StopBy: start.Add(5 * time.Second)}), "decide StopBegun"},
 		"the machine goes down, not begun":   {begin(pod(nil)).happens(state.Drained{StopBy: start.Add(5 * time.Second)}), ""},
 		"resized":                            {up(pod(cpu("1"))).started("main").happens(state.Desired{At: start, Pod: pod(cpu("2"))}), "Resize main"},
@@ -332,7 +356,7 @@ func TestPostStartOrder(t *testing.T) {
 		if !c.s.Containers["beside"].Begun {
 			t.Fatal("it has not begun")
 		}
-		c.happens(test.event)
+		c.happens(test.event, state.EditDue{At: start})
 		if got := !c.s.Containers["beside"].Begun; got != test.waits {
 			t.Errorf("%s: it waits: %v", name, got)
 		}
@@ -358,10 +382,11 @@ func TestPostStartOrderOnChange(t *testing.T) {
 		return state.Desired{At: start, Pod: p, Objects: reference.Objects{ConfigMaps: map[string]*v1.ConfigMap{"cfg": m}}}
 	}
 	c := begin(p).happens(desired("1")).up().started("main").ends("hook/main", state.HookEnded{}).follow().started("beside")
-	if c.happens(desired("1")); !c.s.Containers["beside"].Begun {
+	due := state.EditDue{At: start}
+	if c.happens(desired("1"), due); !c.s.Containers["beside"].Begun {
 		t.Error("what stays as it is waits")
 	}
-	if c.happens(desired("2")); c.s.Containers["beside"].Begun {
+	if c.happens(desired("2"), due); c.s.Containers["beside"].Begun {
 		t.Error("beside does not wait for main's hook")
 	}
 }

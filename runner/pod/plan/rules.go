@@ -20,6 +20,8 @@ type Desired struct {
 	Grace time.Duration
 	// ActiveDeadline is how long the pod may be active; zero means for ever.
 	ActiveDeadline time.Duration
+	// OOMRestartsPod: when a container is killed for memory, and would be restarted, all of the pod begins anew.
+	OOMRestartsPod bool
 	// InitContainers run before Containers, in this order; sidecars among them go on running.
 	InitContainers []Container
 	Containers     []Container
@@ -64,6 +66,9 @@ type Observed struct {
 	// Failed: the pod was failed as a whole; it ends and stays so until it is edited, or, where Revive is not zero, until then.
 	Failed bool
 	Revive time.Time
+	// FailedGrace bounds the grace period of that end; nil means that it is the pod's own. Discards: what the pod has on the disk goes then.
+	FailedGrace *time.Duration
+	Discards    bool
 	// StartedAt is when the pod was set up first; its active deadline counts from there.
 	StartedAt time.Time
 	// EndBy is when the grace period of the pod's end, which has begun, is over; zero before.
@@ -98,6 +103,8 @@ type Status struct {
 	Ended      bool
 	ExitCode   int32
 	FinishedAt time.Time
+	// ForMemory: it ended by a kill for memory.
+	ForMemory bool
 	// Stopping: the stop has begun; KillAt is when the grace period ends. Hook: its preStop hook runs, and the stop signal
 	// comes after that. Awaits: its stop signal waits for its turn. Killed: SIGKILL was sent.
 	Stopping bool

@@ -28,7 +28,14 @@ func terminate(d *Desired, o *Observed, now time.Time) []Action {
 // finish ends a pod that has succeeded or failed: its sidecars stop, and what it shares is let go.
 func finish(d *Desired, o *Observed, now time.Time) []Action {
 	if o.running() {
-		return stopAll(o, d.Grace, "the pod has ended", false, now)
+		grace := d.Grace
+		if o.FailedGrace != nil {
+			grace = min(grace, *o.FailedGrace)
+		}
+		return stopAll(o, grace, "the pod has ended", false, now)
+	}
+	if o.Discards && o.Anything {
+		return []Action{DiscardPod{}}
 	}
 	if o.SetUp {
 		return []Action{SuspendPod{}}
@@ -40,6 +47,11 @@ func finish(d *Desired, o *Observed, now time.Time) []Action {
 		return []Action{WaitUntil{o.Revive}}
 	}
 	return []Action{TearDownPod{}} // it is set up anew afterwards
+}
+
+// evicts says whether an eviction ends a pod, which does not end, or has not ended, by itself.
+func evicts(d *Desired, o *Observed) bool {
+	return d != nil && o.StopBy.IsZero() && outcome(d, o) == ""
 }
 
 // suspend stops all containers within the time that is left. What a pod with restartPolicy Never was doing is over, as in

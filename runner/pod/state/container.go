@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math/bits"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -40,6 +41,8 @@ type Container struct {
 	User *v1.ContainerUser `json:"user,omitempty"`
 	// OOMKills counts the processes killed for memory in all attempts before the current one.
 	OOMKills uint64 `json:"oomKills,omitempty"`
+	// Kills counts those of the current attempt, from some dozens on roughly: what more there are after a start came while nobody looked.
+	Kills uint64 `json:"kills,omitempty"`
 	// Replaced: the container was stopped for an edit, or with the machine; its end is not a failure.
 	Replaced bool `json:"replaced,omitempty"`
 	// Replacing: this attempt was told to end so that another one comes; should it end after a crash of Solopod, that still holds.
@@ -70,7 +73,12 @@ type Ending struct {
 	FinishedAt time.Time `json:"finishedAt"`
 	// FromLog: the message is still to be read from the log, when that is complete.
 	FromLog bool `json:"fromLog,omitempty"`
+	// Explained says why the attempt was killed for memory, where that is known: it stands where the container left no message.
+	Explained string `json:"explained,omitempty"`
 }
+
+// ForMemory says whether the attempt ended by a kill for memory.
+func (e *Ending) ForMemory() bool { return e != nil && e.Reason == ReasonOOM }
 
 // Making is an attempt that does not run yet.
 type Making struct {
@@ -116,6 +124,8 @@ type Now struct {
 	// Kills is the last known kill count of its cgroup; KilledAt is when it last grew.
 	Kills    uint64
 	KilledAt time.Time
+	// Explained is what was said of the last kill.
+	Explained Explained
 	// Exit is set when its process has ended, until what it left was looked at.
 	Exit *Exit
 	// Probes are the answers so far, by kind.
@@ -244,6 +254,13 @@ func (c *Container) leaveMoment(at time.Time) {
 	}
 }
 
+// Serves says whether it is ready, and not known to have ended, which takes a while to be written down.
+func (c *Container) Serves() bool { return c.Ready && c.Now.Exit == nil }
+
+// EndsReady says whether the container can be ready while it ends, as with a kubelet: its pod is being removed, and while there is no other
+// one, services lead to it. One that comes back after its end is not ready: what leads to it is to leave.
+func (c *Container) EndsReady(s *State) bool { return !s.DeletedAt.IsZero() && c.Verdict == nil }
+
 // WantedSignal is the signal that the container shall get, or 0.
 func (c *Container) WantedSignal() int {
 	switch {
@@ -306,3 +323,12 @@ const ReasonNameTaken = "WaitingForPod"
 
 // SIGKILL is the signal that a process cannot ignore (signal(7)).
 const SIGKILL = 9
+
+// NotedKills is what of a number of kills is written down: a storm of them is not worth a record each.
+func NotedKills(kills uint64) uint64 {
+	const exact = 4 // bits
+	if more := bits.Len64(kills) - exact - 1; more > 0 {
+		return kills >> more << more
+	}
+	return kills
+}

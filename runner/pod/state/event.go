@@ -22,6 +22,8 @@ type (
 		Lacks, Instead string
 		// Claim: another pod has what is wanted.
 		Claim bool
+		// NoRoom: the machine has not enough for what the pod requests. A kubelet would have it fail for that.
+		NoRoom bool
 		// Sandbox: the pod must be set up anew.
 		Sandbox bool
 		// Refused: the OCI runtime cannot run the container as the manifest has it. The attempt has ended with that.
@@ -39,8 +41,8 @@ type (
 		At   time.Time
 		Pod  *v1.Pod
 		File string
-		// Objects are those that the pod refers to.
-		Objects reference.Objects
+		// Objects are those that the pod refers to, Before those of them that it referred to as it was.
+		Objects, Before reference.Objects
 	}
 	// Exited says that a container's main process ended.
 	Exited struct {
@@ -61,6 +63,15 @@ type (
 	ClaimsFree struct{}
 	// RestartAsked says that somebody wants a container, or all of the pod (an empty name), to begin anew.
 	RestartAsked struct{ Container string }
+	// Evicted asks for the pod's end because the machine is short of something (Signal, as memory.available). Message is for people.
+	// Grace bounds the pod's grace period; nil means that it is the pod's own.
+	Evicted struct {
+		At              time.Time
+		Signal, Message string
+		Grace           *time.Duration
+	}
+	// Readmitted says that a pod that was evicted may begin anew.
+	Readmitted struct{ At time.Time }
 	// Drained says that the machine goes down; the pod must have ended by then.
 	Drained struct{ StopBy time.Time }
 	// ClockMoved says that the machine's clock was set; Offset is its new one, Booted when the machine was booted by the old one.
@@ -72,6 +83,11 @@ type (
 	HostChanged struct {
 		IPs      []string
 		Resolver string
+	}
+	// Explained says in words why a process of the container was killed for memory, at a time.
+	Explained struct {
+		At       time.Time
+		ID, Text string
 	}
 	// Saved says that the record as of a step outlives a crash of Solopod and, Synced, a power cut; or it cannot be written, as Problem
 	// says, and nobody waits for it.
@@ -138,6 +154,8 @@ type (
 	}
 	// PodFailed says that the pod as a whole has failed.
 	PodFailed struct{ Reason, Message string }
+	// EvictionDecided says what comes of the eviction that was asked for: nothing where the pod ends, or has ended, anyway.
+	EvictionDecided struct{ Ends bool }
 	// Initialized says that the init containers have done their work.
 	Initialized struct{}
 	// BegunAnew says that all containers run again, in place.
@@ -147,6 +165,10 @@ type (
 	}
 	// BackingOff says that a container's restart has to wait.
 	BackingOff struct{ Name string }
+	// EditDue says that the edit that has waited is taken.
+	EditDue struct{ At time.Time }
+	// EditLacks says what an edit that waits lacks, which no effect is needed to see.
+	EditLacks struct{ Message string }
 	// PullBacksOff says that the next pull of an image has been waiting for a while.
 	PullBacksOff struct{ Ref string }
 	// ConditionsNoted are the pod's conditions as they were published; their times outlive Solopod.
@@ -280,8 +302,11 @@ type (
 		Kills   uint64
 		Problem Problem
 	}
-	// KillsSeen says that the kernel has killed processes of a container for memory.
-	KillsSeen struct{ Kills uint64 }
+	// KillsSeen says that the kernel has killed processes of a container for memory. Group: it ends all of a container with one of them.
+	KillsSeen struct {
+		Kills uint64
+		Group bool
+	}
 	// WatchEnded says that an effect that goes on while a container runs has ended.
 	WatchEnded struct{ Problem Problem }
 	// Probed is one answer of a probe; an empty Failure is a success, of which Warning may say something.
@@ -304,8 +329,9 @@ type (
 	}
 	// Examined is what an ended container has left.
 	Examined struct {
-		// Kills is its cgroup's count, where it could be read.
+		// Kills is its cgroup's count, where it could be read; Group as in KillsSeen.
 		Kills   uint64
+		Group   bool
 		Message string
 	}
 	// LogComplete says that what an ended container has written is in its log. Text is the end of that, where it was asked for.
@@ -323,6 +349,13 @@ type (
 	}
 	// ImagePulled says that an image is present.
 	ImagePulled struct{ Problem Problem }
+	// Lack is an image that is not present; Instead is what there is with another digest, for people.
+	Lack struct{ Ref, Instead string }
+	// Foreseen says what an edit lacks that the pod waits for.
+	Foreseen struct {
+		Missing []Lack
+		Problem Problem
+	}
 	// Measured is what a pod has written; Over says which limit it exceeds.
 	Measured struct {
 		Over    string
@@ -334,3 +367,6 @@ type (
 
 // PodStarted is the reason of a report that is a measurement, not an event.
 const PodStarted = "PodStarted"
+
+// OOMKilling is the reason of a report whose Count is how many kills for memory there were by now in all of a container's attempts.
+const OOMKilling = "OOMKilling"

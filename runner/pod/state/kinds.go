@@ -12,6 +12,7 @@ const (
 	KindSetLimits    = "SetLimits"
 	KindMeasure      = "Measure"
 	KindPull         = "Pull"
+	KindForesee      = "Foresee"
 	KindCreate       = "Create"
 	KindStart        = "Start"
 	KindResize       = "Resize"
@@ -56,6 +57,8 @@ func ThingOf(kind, name string) string {
 		return ThingStorage
 	case KindPull:
 		return thingImage + name
+	case KindForesee:
+		return ThingEdit
 	case KindReadOutput:
 		return thingOutput + name
 	case KindWatchKills:
@@ -82,4 +85,5 @@ const (
 	ThingResolver = "resolver"
 	ThingLimits   = "limits"
 	ThingStorage  = "storage"
+	ThingEdit     = "edit"
 )

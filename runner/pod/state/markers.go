@@ -2,10 +2,14 @@ package state
 
 func (Unmade) event()          {}
 func (HostChanged) event()     {}
+func (Explained) event()       {}
 func (AddressAwaited) event()  {}
 func (HeldBack) event()        {}
 func (Desired) event()         {}
 func (RestartAsked) event()    {}
+func (Evicted) event()         {}
+func (Readmitted) event()      {}
+func (EvictionDecided) event() {}
 func (Drained) event()         {}
 func (ClaimsFree) event()      {}
 func (ClockMoved) event()      {}
@@ -29,6 +33,8 @@ func (Said) event()            {}
 func (Voided) event()          {}
 func (Saved) event()           {}
 func (ImagesReady) event()     {}
+func (EditDue) event()         {}
+func (EditLacks) event()       {}
 func (ImagesScanned) event()   {}
 func (Listed) event()          {}
 func (NotPrepared) event()     {}
@@ -47,6 +53,7 @@ func (LogComplete) result()   {}
 func (Panicked) result()      {}
 func (WatchEnded) result()    {}
 func (ImagePulled) result()   {}
+func (Foreseen) result()      {}
 func (SandboxFound) result()  {}
 func (Claimed) result()       {}
 func (SandboxMade) result()   {}

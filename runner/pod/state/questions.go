@@ -109,20 +109,12 @@ func (s *State) Starting() bool {
 	return false
 }
 
-// Restartable says whether a container can be restarted by hand: init containers that run to their end cannot.
-func Restartable(pod *v1.Pod, container string) bool {
-	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.Name == container {
-			return manifests.IsSidecar(c)
-		}
-	}
-	return ContainerOf(pod, container) != nil
-}
+// Evictable says whether there is something of the pod that its end would free: it is set up, or something of it runs.
+func (s *State) Evictable() bool { return s.SetUp || s.AnyRuns() }
 
-// SizeLimit is what an emptyDir on the disk may hold, in bytes; zero means no limit.
-func SizeLimit(v *v1.Volume) int64 {
-	if e := v.EmptyDir; e != nil && e.Medium == v1.StorageMediumDefault && e.SizeLimit != nil {
-		return e.SizeLimit.Value()
-	}
-	return 0
+// Restarts says whether the pod begins anew after an eviction. A pod that shall not be restarted does not; and for one of a Job the Job
+// makes another.
+func (s *State) Restarts() bool {
+	_, _, _, ofJob := manifests.JobOfPod(s.Pod)
+	return s.Pod.Spec.RestartPolicy != v1.RestartPolicyNever && !ofJob
 }

@@ -130,6 +130,7 @@ func Decode(data []byte, uid string, host Host, scanned bool) (s State, err erro
 		if c.Running && c.ID == "" {
 			c.Running = false
 		}
+		c.Now.Kills = c.Kills
 	}
 	for id, l := range s.Leftovers {
 		if l == nil {
@@ -145,6 +146,11 @@ func Decode(data []byte, uid string, host Host, scanned bool) (s State, err erro
 		s.Applied = nil
 	}
 	s.enliven(host, scanned)
+	if s.BootID != host.BootID { // nothing that ran has lived on, and nobody is to be sent to it until that is written down
+		for _, c := range s.Containers {
+			c.Ready = false
+		}
+	}
 	s.Adoption = Adoption{Sandbox: true, Containers: true}
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ type Revisions struct {
 func (s *State) Revise() Revisions {
 	r := Revisions{
 		Shared: sharedRevision(s.Pod), Containers: map[string]string{}, Resources: map[string]string{}, Resized: ResizedRevision(s.Pod),
-		Manifest: Hash([]any{s.Pod.ObjectMeta, s.Pod.Spec}),
+		Manifest: ManifestRevision(s.Pod),
 	}
 	for _, c := range manifests.AllContainers(s.Pod) {
 		r.Containers[c.Name], r.Resources[c.Name] = s.revisionOf(c), ResourceRevision(c)
@@ -57,6 +58,72 @@ func sharedRevision(pod *v1.Pod) string {
 	}
 	return Hash(shared)
 }
+
+// Replaces says whether an edit of a pod from one version to another makes a container of it, or all of them, begin anew.
+func Replaces(from, to *v1.Pod) bool {
+	if sharedRevision(from) != sharedRevision(to) || RestartsFor(from, to) || from.Annotations[manifests.RestartOnChangeAnnotation] != to.Annotations[manifests.RestartOnChangeAnnotation] {
+		return true
+	}
+	was := map[string]string{}
+	for _, c := range manifests.AllContainers(from) {
+		was[c.Name] = ContainerRevision(c)
+	}
+	all := manifests.AllContainers(to)
+	for _, c := range all {
+		if was[c.Name] != ContainerRevision(c) {
+			return true
+		}
+	}
+	return len(all) != len(was)
+}
+
+// Replaced says what of a pod an edit from one version to another makes begin anew: the pod as a whole, or containers of it by name, without
+// init containers, which only run again with the pod. What is read only when it begins, as a ConfigMap of its environment, is not looked at.
+func Replaced(from, to *v1.Pod) (whole bool, containers []string) {
+	if sharedRevision(from) != sharedRevision(to) {
+		return true, nil
+	}
+	all, was := RestartsFor(from, to), map[string]string{}
+	for _, c := range manifests.AllContainers(from) {
+		was[c.Name] = ContainerRevision(c)
+	}
+	once := map[string]bool{}
+	for i := range to.Spec.InitContainers {
+		if c := &to.Spec.InitContainers[i]; !manifests.IsSidecar(c) {
+			once[c.Name] = true
+		}
+	}
+	for _, c := range manifests.AllContainers(to) {
+		if !once[c.Name] && (all || was[c.Name] != ContainerRevision(c)) {
+			containers = append(containers, c.Name)
+		}
+		delete(was, c.Name)
+	}
+	return false, append(containers, slices.Sorted(maps.Keys(was))...) // those that end
+}
+
+// RestartsFor says whether an edit of a pod from one version to another asks for a restart by its annotations. Those of a Deployment's
+// template, or the like, do: in a cluster pods of a changed template are other pods, and charts (checksum/config) and kubectl rollout
+// restart rely on it. Solopod's own annotations have meanings of their own.
+func RestartsFor(from, to *v1.Pod) bool {
+	owner := to.Annotations[manifests.OwnerAnnotation]
+	if owner == "" || owner != from.Annotations[manifests.OwnerAnnotation] || strings.HasPrefix(owner, "job/") {
+		return false
+	}
+	foreign := func(pod *v1.Pod) map[string]string {
+		out := map[string]string{}
+		for key, value := range pod.Annotations {
+			if !strings.HasPrefix(key, "solopod.io/") {
+				out[key] = value
+			}
+		}
+		return out
+	}
+	return !maps.Equal(foreign(from), foreign(to))
+}
+
+// ManifestRevision identifies all that a pod's manifest says.
+func ManifestRevision(pod *v1.Pod) string { return Hash([]any{pod.ObjectMeta, pod.Spec}) }
 
 // deviceAnnotations name the pod's CDI devices.
 func deviceAnnotations(pod *v1.Pod) map[string]string {
@@ -244,26 +311,23 @@ func GraceOf(pod *v1.Pod) time.Duration {
 	return max(time.Duration(*pod.Spec.TerminationGracePeriodSeconds)*time.Second, MinimumGrace)
 }
 
-// ContainerOf finds a container of any kind by its name; nil when there is none.
-func ContainerOf(pod *v1.Pod, name string) *v1.Container {
-	if pod == nil {
-		return nil
-	}
-	for _, c := range manifests.AllContainers(pod) {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
-}
-
-// HostPorts are all ports of the host that the pod's containers name.
+// HostPorts are all ports of the host that the pod's containers name. One that an init container names too leads to the container that
+// comes after it.
 func HostPorts(pod *v1.Pod) []Port {
 	var out []Port
 	for _, c := range manifests.AllContainers(pod) {
 		for _, p := range c.Ports {
-			if p.HostPort != 0 {
-				out = append(out, Port{HostPort: p.HostPort, ContainerPort: p.ContainerPort, Protocol: string(p.Protocol), HostIP: p.HostIP})
+			if p.HostPort == 0 {
+				continue
+			}
+			port := Port{HostPort: p.HostPort, ContainerPort: p.ContainerPort, Protocol: string(p.Protocol), HostIP: p.HostIP}
+			same := slices.IndexFunc(out, func(o Port) bool {
+				return o.HostPort == port.HostPort && o.Protocol == port.Protocol && o.HostIP == port.HostIP
+			})
+			if same < 0 {
+				out = append(out, port)
+			} else {
+				out[same] = port
 			}
 		}
 	}

@@ -9,8 +9,8 @@ import (
 // change only what is known while this Solopod runs.
 func SameRecord(a, b *State) bool {
 	return a.Pod == b.Pod && a.File == b.File && a.Applied == b.Applied && a.SharedRevision == b.SharedRevision &&
-		a.BootID == b.BootID && a.ClockOffset == b.ClockOffset && a.StartTime.Equal(b.StartTime) && a.Generation == b.Generation && a.SeenAt.Equal(b.SeenAt) && a.DeletedAt.Equal(b.DeletedAt) &&
-		a.same(&b.Grant) && a.Initialized == b.Initialized && a.Content == b.Content && maps.Equal(a.VolumeImages, b.VolumeImages) && a.Evictions == b.Evictions &&
+		a.BootID == b.BootID && a.ClockOffset == b.ClockOffset && a.StartTime.Equal(b.StartTime) && a.Generation == b.Generation && a.EditWaits == b.EditWaits && a.SeenAt.Equal(b.SeenAt) && a.DeletedAt.Equal(b.DeletedAt) &&
+		a.same(&b.Grant) && a.Initialized == b.Initialized && a.Content == b.Content && maps.Equal(a.VolumeImages, b.VolumeImages) && a.Evictions == b.Evictions && SameSlice(a.OOMEnds, b.OOMEnds) &&
 		samePointed(a.Failed, b.Failed) && a.Network == b.Network && SameSlice(a.Conditions, b.Conditions) &&
 		maps.EqualFunc(a.Containers, b.Containers, sameDurably) && maps.EqualFunc(a.Leftovers, b.Leftovers, (*Leftover).same)
 }
@@ -29,7 +29,7 @@ func sameDurably(a, b *Container) bool {
 		a.Terminal == b.Terminal && a.Stdin == b.Stdin && a.StopSignal == b.StopSignal && a.PreStop == b.PreStop && a.Hooked == b.Hooked && a.Begun == b.Begun &&
 		a.Resources == b.Resources && a.StartedAt.Equal(b.StartedAt) && a.Started == b.Started && a.Ready == b.Ready &&
 		a.Ended == b.Ended && a.Last == b.Last && a.Backoff == b.Backoff && a.Image == b.Image && a.ImageID == b.ImageID && a.User == b.User &&
-		a.OOMKills == b.OOMKills && a.Replaced == b.Replaced && a.Replacing == b.Replacing && a.Verdict == b.Verdict
+		a.OOMKills == b.OOMKills && a.Kills == b.Kills && a.Replaced == b.Replaced && a.Replacing == b.Replacing && a.Verdict == b.Verdict
 }
 
 func (l *Leftover) same(m *Leftover) bool {

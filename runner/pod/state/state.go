@@ -25,6 +25,8 @@ type State struct {
 	SharedRevision string `json:"sharedRevision,omitempty"`
 	// BootID tells whether what the kernel holds (namespaces, mounts, addresses) is still there.
 	BootID string `json:"bootID,omitempty"`
+	// EditWaits: the manifest says something else than Pod, which waits (Coming).
+	EditWaits bool `json:"editWaits,omitempty"`
 	// ClockOffset tells by which clock the times below are (clock.Offset), in nanoseconds.
 	ClockOffset time.Duration `json:"clockOffset,omitempty"`
 	StartTime   time.Time     `json:"startTime,omitzero"`
@@ -43,6 +45,8 @@ type State struct {
 	VolumeImages map[string]string `json:"volumeImages,omitempty"`
 	// Evictions counts how often the pod was evicted; it paces its new beginnings.
 	Evictions int `json:"evictions,omitempty"`
+	// OOMEnds are the times of the last kills for memory, where the pod is to be stopped after some of them.
+	OOMEnds []time.Time `json:"oomEnds,omitempty"`
 	// Failed is set when the pod was failed as a whole.
 	Failed     *Failure          `json:"failed,omitempty"`
 	Network    *Attachment       `json:"network,omitempty"`
@@ -91,7 +95,17 @@ type Failure struct {
 	Message string `json:"message"`
 	// Revive is when the pod begins anew; zero means not before an edit.
 	Revive time.Time `json:"revive,omitzero"`
+	// Signal is what the machine was short of when the pod was evicted for that, as memory.available; empty: it was not. At is when.
+	Signal string    `json:"signal,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+	// Held: the pod begins anew once it is readmitted, or edited.
+	Held bool `json:"held,omitempty"`
+	// Grace bounds the pod's grace period; nil means that it is the pod's own.
+	Grace *time.Duration `json:"grace,omitempty"`
 }
+
+// Discards says whether the pod gives back what it has on the disk while it is failed: others need the room.
+func (f *Failure) Discards() bool { return f != nil && f.Signal != "" && f.Revive.IsZero() }
 
 // Live is what is known only while this Solopod runs.
 type Live struct {
@@ -112,6 +126,8 @@ type Live struct {
 	// Retry paces set-ups that failed, ClearRetry tear-downs. LacksClaim: another pod had what the set-up wanted.
 	Retry, ClearRetry Backoff
 	LacksClaim        bool
+	// NoRoom is the kubelet's reason for a pod whose requests do not fit on the machine, which waits for room; empty for others.
+	NoRoom string
 	// Message says why the pod is not set up.
 	Message string
 	// Limits identifies the limits that the pod's cgroup has.
@@ -124,6 +140,10 @@ type Live struct {
 	Shown string
 	// Revisions of Pod.
 	Revisions Revisions
+	// Coming is an edit of Pod that waits; nil when none does.
+	Coming *Coming
+	// Eviction is one that was asked for, and on which nobody has decided yet.
+	Eviction *Evicted
 	// EndBy is when the grace period of the pod's end, which has begun, is over.
 	EndBy time.Time
 	// StopBy is when the pod must have ended because the machine goes down.
@@ -154,6 +174,21 @@ type Live struct {
 	Steps uint64
 	// Reports are what this step has to tell.
 	Reports []Report
+}
+
+// Coming is an edit that waits until what it needs is there: until then the pod stays what it was, and runs on. Nobody may change it.
+type Coming struct {
+	Pod     *v1.Pod
+	File    string
+	Objects reference.Objects
+	// Key identifies what is asked for; Sure: what it needs is there.
+	Key  string
+	Sure bool
+	// Stuck: it lacks something that no other pod's edit gives it: an image, an object.
+	Stuck bool
+	// Retry paces looks that found something missing; Message says what, as it was told.
+	Retry   Backoff
+	Message string
 }
 
 // Host is what a pod's rules need to know of the machine and the daemon. Only HostChanged changes it.
@@ -248,6 +283,8 @@ type Report struct {
 	Took time.Duration
 	// Count is how many of it there were, where that is counted.
 	Count int
+	// Signal is what the machine is short of, of a pod that is evicted for that.
+	Signal string
 }
 
 // MeasureInterval is the kubelet's (eviction manager, monitoring interval). The kernel has no event for the size of a

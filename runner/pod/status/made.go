@@ -5,6 +5,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/signals"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -15,7 +16,7 @@ func (v view) made(s *v1.ContainerStatus, c *v1.Container, known *state.Containe
 		return // it has not run
 	}
 	s.Image, s.ImageID, s.User = known.Image, known.ImageID, known.User.DeepCopy()
-	if name := state.SignalName(known.StopSignal); name != "" {
+	if name := signals.Name(known.StopSignal); name != "" {
 		s.StopSignal = ptr.To(v1.Signal(name))
 	}
 	as := v.as(c, known)
@@ -25,7 +26,7 @@ func (v view) made(s *v1.ContainerStatus, c *v1.Container, known *state.Containe
 // as is the container as it runs, or else as its manifest has it.
 func (v view) as(c *v1.Container, known *state.Container) *v1.Container {
 	if known != nil && known.Running {
-		if applied := state.ContainerOf(v.s.Applied, c.Name); applied != nil {
+		if applied := manifests.ContainerOf(v.s.Applied, c.Name); applied != nil {
 			return applied
 		}
 	}

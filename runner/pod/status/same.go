@@ -13,9 +13,9 @@ import (
 // change nothing that others see.
 func Same(a, b *state.State) bool {
 	return a.Pod == b.Pod && a.File == b.File && a.Decided == b.Decided && a.Adoption.Sandbox == b.Adoption.Sandbox && a.DeletedAt.Equal(b.DeletedAt) && a.StopBy.Equal(b.StopBy) && a.StartTime.Equal(b.StartTime) &&
-		a.Generation == b.Generation && a.SeenAt.Equal(b.SeenAt) && a.Applied == b.Applied && a.Resized == b.Resized &&
+		a.Generation == b.Generation && a.EditWaits == b.EditWaits && a.SeenAt.Equal(b.SeenAt) && a.Applied == b.Applied && a.Resized == b.Resized &&
 		a.Revisions.Manifest == b.Revisions.Manifest && a.SharedRevision == b.SharedRevision && a.SetUp == b.SetUp && a.Dirty == b.Dirty && a.GrantedFor == b.GrantedFor &&
-		maps.Equal(a.VolumeImages, b.VolumeImages) && a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message &&
+		maps.Equal(a.VolumeImages, b.VolumeImages) && a.Initialized == b.Initialized && a.Network == b.Network && slices.Equal(a.Host.IPs, b.Host.IPs) && sameFailure(a.Failed, b.Failed) && a.Message == b.Message && a.NoRoom == b.NoRoom &&
 		a.Starting() == b.Starting() &&
 		state.SameSlice(a.Conditions, b.Conditions) && maps.Equal(a.Revisions.Containers, b.Revisions.Containers) &&
 		maps.EqualFunc(a.Images, b.Images, func(x, y *state.Image) bool { return *x == *y }) &&
@@ -40,7 +40,7 @@ type seen struct {
 func seenOf(c *state.Container) seen {
 	return seen{
 		id: c.ID, revision: c.Revision, image: c.Image, imageID: c.ImageID, resources: c.Resources, attempt: c.Attempt, stopSignal: c.StopSignal, user: c.User, running: c.Running,
-		started: c.Started, ready: c.Ready, replaced: c.Replaced, startedAt: c.StartedAt.UnixNano(), ended: c.Ended, last: c.Last,
+		started: c.Started, ready: c.Serves(), replaced: c.Replaced, startedAt: c.StartedAt.UnixNano(), ended: c.Ended, last: c.Last,
 		verdict: c.Verdict, backoff: c.Backoff, waitingReason: c.Now.WaitingReason, waitingMessage: c.Now.WaitingMessage, lacks: c.Now.Lacks,
 	}
 }

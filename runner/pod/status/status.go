@@ -22,7 +22,6 @@ const (
 	hashAnnotation   = "kubernetes.io/config.hash"
 	seenAnnotation   = "kubernetes.io/config.seen"
 	mirrorAnnotation = "kubernetes.io/config.mirror"
-	fileAnnotation   = "solopod.io/manifest"
 )
 
 // Of is the pod with its status. now is the time of conditions that have just changed.
@@ -32,15 +31,18 @@ func Of(s state.State, now time.Time) *v1.Pod {
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}
 	}
-	pod.Annotations[sourceAnnotation], pod.Annotations[fileAnnotation] = "file", s.File
+	pod.Annotations[sourceAnnotation], pod.Annotations[manifests.FileAnnotation] = "file", s.File
 	pod.Annotations[hashAnnotation], pod.Annotations[mirrorAnnotation] = s.Revisions.Manifest, s.Revisions.Manifest
 	if !s.SeenAt.IsZero() {
 		pod.Annotations[seenAnnotation] = s.SeenAt.UTC().Format(time.RFC3339Nano)
 	}
 	pod.Spec.NodeName = s.Host.Node
 	pod.Generation = max(s.Generation, 1)
+	if s.EditWaits { // it is there, and not taken yet
+		pod.Generation++
+	}
 	status := &pod.Status
-	status.ObservedGeneration = pod.Generation
+	status.ObservedGeneration = max(s.Generation, 1)
 	podResources(&s, status)
 	status.QOSClass = manifests.QOSClass(pod)
 	state.Addresses(&s, status)
@@ -60,6 +62,9 @@ func Of(s state.State, now time.Time) *v1.Pod {
 	status.Message = s.Message
 	if f := s.Failed; f != nil && phase.Terminal() {
 		status.Reason, status.Message = f.Reason, f.Message
+	}
+	if s.NoRoom != "" && !s.SetUp && !phase.Terminal() { // as a kubelet shows it; here the pod begins when there is room
+		status.Phase, status.Reason = v1.PodFailed, s.NoRoom
 	}
 	if s.Decided && !s.DeletedAt.IsZero() && s.Anything() {
 		pod.DeletionTimestamp = ptr.To(metav1.NewTime(s.DeletedAt))
@@ -113,7 +118,7 @@ func (v view) container(c *v1.Container) v1.ContainerStatus {
 		}
 		return s
 	}
-	s.Ready, s.Started = known.Ready, ptr.To(known.Started)
+	s.Ready, s.Started = known.Serves(), ptr.To(known.Started)
 	s.RestartCount = int32(known.Attempt)
 	v.made(&s, c, known)
 	if known.ID != "" {
@@ -183,6 +188,9 @@ func terminated(e *state.Ending) *v1.ContainerStateTerminated {
 	t := &v1.ContainerStateTerminated{
 		ExitCode: e.ExitCode, Reason: e.Reason, Message: e.Message, ContainerID: containerID(e.ID),
 		StartedAt: metav1.NewTime(e.StartedAt), FinishedAt: metav1.NewTime(e.FinishedAt),
+	}
+	if t.Message == "" && !e.FromLog {
+		t.Message = e.Explained
 	}
 	if e.ExitCode > 128 && e.ExitCode < 128+65 {
 		t.Signal = e.ExitCode - 128

@@ -95,6 +95,8 @@ func TestOf(t *testing.T) {
 		want      string
 	}{
 		"new":               {func(s *state.State) { *s = fresh() }, "main", "Pending ready=False; restarts=0 ready=false waiting:PodInitializing"},
+		"no room":           {func(s *state.State) { *s = fresh(); s.NoRoom = "OutOfmemory" }, "main", "Failed ready=False; restarts=0 ready=false waiting:PodInitializing"},
+		"no room before":    {func(s *state.State) { s.NoRoom = "OutOfmemory" }, "main", "Running ready=True; restarts=2 ready=true running last:OOMKilled"},
 		"new, init":         {func(s *state.State) { *s = fresh() }, "prepare", "Pending ready=False; restarts=0 ready=false waiting:PodInitializing"},
 		"up":                {func(*state.State) {}, "main", "Running ready=True; restarts=2 ready=true running last:OOMKilled"},
 		"init done":         {func(*state.State) {}, "prepare", "Running ready=True; restarts=0 ready=true terminated:Completed,0,0"},
@@ -228,6 +230,27 @@ func TestConditionsOverARestart(t *testing.T) {
 	}
 }
 
+// TestReadyOverAReboot: what ran before the machine was restarted is not ready, also before it was looked at; what runs on is.
+func TestReadyOverAReboot(t *testing.T) {
+	s := up(fresh())
+	s.BootID = s.Host.BootID
+	data, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for boot, want := range map[string]string{s.Host.BootID: "True", "another": "False ContainersNotReady containers with unready status: [car main]"} {
+		host := s.Host
+		host.BootID = boot
+		restored, err := state.Decode(data, "uid", host, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := condition(status.Of(restored, t0.Add(time.Minute)), v1.PodReady); got != want {
+			t.Errorf("in boot %s: %s, not %s", boot, got, want)
+		}
+	}
+}
+
 // condition is one of a pod's, in one line; empty when it has none of the type.
 func condition(p *v1.Pod, of v1.PodConditionType) string {
 	for _, c := range p.Status.Conditions {
@@ -347,7 +370,7 @@ func TestGeneration(t *testing.T) {
 	says := func() string {
 		p := status.Of(s, t0)
 		for _, c := range p.Status.Conditions {
-			if c.ObservedGeneration != p.Generation {
+			if c.ObservedGeneration != p.Status.ObservedGeneration {
 				t.Errorf("%s is of generation %d", c.Type, c.ObservedGeneration)
 			}
 		}
@@ -382,6 +405,8 @@ func TestGeneration(t *testing.T) {
 	change(time.Hour, func(p *v1.Pod) { p.Labels = map[string]string{"a": "b"} })
 	expect("another label", "1 1 2026-01-01T13:00:00Z")
 	change(2*time.Hour, func(p *v1.Pod) { p.Spec.Containers[0].Image = "main:2" })
+	expect("another image, which is looked for", "2 1 2026-01-01T13:00:00Z")
+	s = step.Step(s, state.EditDue{At: t0.Add(2 * time.Hour)})
 	expect("another image", "2 2 2026-01-01T14:00:00Z")
 	restart()
 	expect("after a restart", "2 2 2026-01-01T14:00:00Z")
@@ -410,6 +435,27 @@ func TestSame(t *testing.T) {
 		}
 		if change(&b); status.Same(&a, &b) {
 			t.Errorf("%s does not count", name)
+		}
+	}
+}
+
+// A container's own last words count before what is known of its end.
+func TestExplained(t *testing.T) {
+	for _, c := range []struct {
+		end  state.Ending
+		want string
+	}{
+		{state.Ending{Explained: "killed at its limit"}, "killed at its limit"},
+		{state.Ending{Explained: "killed at its limit", Message: "bye"}, "bye"},
+		{state.Ending{Explained: "killed at its limit", FromLog: true}, ""}, // its log is still to be read
+		{state.Ending{}, ""},
+	} {
+		s := up(fresh())
+		c.end.ID, c.end.ExitCode, c.end.Reason = "l", 137, state.ReasonOOM
+		s.Containers["main"].Last = &c.end
+		last := status.Of(s, t0).Status.ContainerStatuses[0].LastTerminationState.Terminated
+		if last == nil || last.Message != c.want || last.Reason != "OOMKilled" {
+			t.Errorf("%+v: %+v", c.end, last)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/edit"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -99,7 +100,7 @@ func (s *next) notStarted(c *state.Container, name string, spec *v1.Container, p
 			return
 		}
 		p.Reason = "ErrImageNeverPull"
-		p.Message = fmt.Sprintf("image %s is not present and imagePullPolicy is Never%s; import it: solopod images import FILE", p.Lacks, instead(p))
+		p.Message = fmt.Sprintf("image %s is not present and imagePullPolicy is Never%s; import it: solopod images import FILE", p.Lacks, edit.Instead(p.Instead))
 	}
 	c.Now.Retry = c.Now.Retry.Failed(at)
 	c.Now.WaitingReason, c.Now.WaitingMessage = p.Reason, p.Message
@@ -148,7 +149,7 @@ func (s *next) applied(name string, spec *v1.Container) {
 	if s.Applied == nil {
 		return
 	}
-	if s.Applied == s.Pod && spec != nil && state.ContainerOf(s.Pod, name) == spec {
+	if s.Applied == s.Pod && spec != nil && manifests.ContainerOf(s.Pod, name) == spec {
 		return
 	}
 	next := *s.Applied
@@ -163,7 +164,7 @@ func (s *next) applied(name string, spec *v1.Container) {
 		}
 		return list
 	}
-	known := state.ContainerOf(s.Applied, name) != nil
+	known := manifests.ContainerOf(s.Applied, name) != nil
 	next.Spec.InitContainers, next.Spec.Containers = replace(next.Spec.InitContainers), replace(next.Spec.Containers)
 	switch {
 	case known || spec == nil:
@@ -195,7 +196,7 @@ func (s *next) noteStarted(at time.Time) {
 // advance: without a startup probe a container has started when its postStart hook has ended; without a readiness probe it is
 // ready when it has started.
 func (s *next) advance(c *state.Container, spec *v1.Container) {
-	if spec == nil || !c.Running || !c.Hooked || c.Now.Stopping || c.Verdict != nil {
+	if spec == nil || !c.Running || c.Now.Exit != nil || !c.Hooked || c.Now.Stopping || c.Verdict != nil {
 		return
 	}
 	if spec.StartupProbe == nil {
@@ -220,7 +221,7 @@ func takeOutputRead(s *next, r state.OutputRead, f *state.Flight, at time.Time) 
 		return
 	}
 	c.Now.Attached = true
-	c.Now.Kills = max(c.Now.Kills, r.Kills)
+	noteKills(s, c, f.Name, r.Kills, wall(at)) // when they were nobody knows
 }
 
 func takeResized(s *next, r state.Resized, f *state.Flight, at time.Time) {
@@ -237,22 +238,25 @@ func takeResized(s *next, r state.Resized, f *state.Flight, at time.Time) {
 		return
 	}
 	c.Resources, c.Now.Retry = r.Resources, state.Backoff{}
-	s.applied(f.Name, state.ContainerOf(s.Pod, f.Name))
+	s.applied(f.Name, manifests.ContainerOf(s.Pod, f.Name))
 	s.normal(f.Name, "ResizeCompleted", "Container %s has its new resources, without a restart", f.Name)
 }
 
 func takeProbed(s *next, r state.Probed, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
-	if c == nil || c.ID != f.ID || !c.Running || c.Now.Stopping || c.Now.Exit != nil || c.Verdict != nil || !f.Cancelled.IsZero() {
+	if c == nil || c.ID != f.ID || !c.Running || c.Now.Exit != nil || c.Verdict != nil || !f.Cancelled.IsZero() {
 		return
 	}
-	spec := state.ContainerOf(s.Applied, f.Name)
+	if c.Now.Stopping && (r.Kind != state.Readiness || !c.EndsReady(&s.State)) {
+		return
+	}
+	spec := manifests.ContainerOf(s.Applied, f.Name)
 	p := state.ProbeOf(spec, r.Kind)
 	if p == nil {
 		return
 	}
 	healthy := r.Failure == ""
-	if !healthy {
+	if !healthy && !c.Now.Stopping { // of what was told to end that is nothing to warn of
 		s.warn(f.Name, "Unhealthy", "%s probe failed: %s", r.Kind, r.Failure)
 	}
 	if r.Warning != "" {

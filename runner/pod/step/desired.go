@@ -7,10 +7,12 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
-func applyDesired(s *next, e state.Desired) {
+// applyWanted has the pod be what an event says.
+func applyWanted(s *next, e state.Desired) {
 	s.Decided = true
 	if e.Pod == nil {
 		if s.DeletedAt.IsZero() {
@@ -29,10 +31,14 @@ func applyDesired(s *next, e state.Desired) {
 		s.StartSince = e.At
 	}
 	s.Pod, s.File = e.Pod, e.File
+	if old != nil && e.Pod != old && state.RestartsFor(old, e.Pod) {
+		restart(s, "")
+	}
 	if changed {
 		s.Generation = max(s.Generation, 1) + 1
 		s.edited(old, e.At)
 	}
+	oomChoiceChanged(s, old, e.At)
 	others := !reflect.DeepEqual(e.Objects, s.Objects) && state.Hash(e.Objects) != state.Hash(s.Objects)
 	if others {
 		s.Objects = e.Objects
@@ -62,6 +68,7 @@ func cameBack(s *next) {
 		switch {
 		case c.Running:
 			c.Replacing = c.Replacing || c.Now.Stopping || s.Adoption.Containers // whose stop had begun before Solopod was killed
+			c.Ready = c.Ready && !c.Now.Stopping
 		case c.Ended != nil && !c.Ended.FinishedAt.Before(s.DeletedAt):
 			c.Replaced = true
 		}
@@ -71,14 +78,14 @@ func cameBack(s *next) {
 // edited lets what has failed be tried at once: the edit may have mended it.
 func (s *next) edited(old *v1.Pod, at time.Time) {
 	if s.Failed != nil { // an edit makes it another pod, as for a kubelet
-		s.Failed.Revive = wall(at)
+		revive(s, at)
 	}
-	s.Retry, s.LacksClaim = state.Backoff{}, false
+	s.Retry, s.LacksClaim, s.OOMEnds = state.Backoff{}, false, nil
 	if old == nil {
 		return
 	}
 	for name, c := range s.Containers {
-		is, was := state.ContainerOf(s.Pod, name), state.ContainerOf(old, name)
+		is, was := manifests.ContainerOf(s.Pod, name), manifests.ContainerOf(old, name)
 		if is != nil && was != nil && state.ContainerRevision(is) != state.ContainerRevision(was) {
 			c.Hinder("", "")
 		}
@@ -112,18 +119,24 @@ func (s *next) objectsChanged() {
 	}
 }
 
-func applyRestartAsked(s *next, e state.RestartAsked) {
+// restart has a container replaced as it is; with an empty name all of them.
+func restart(s *next, container string) {
+	unhold(s)
 	for name, c := range s.Containers {
-		if e.Container != "" && name != e.Container || !state.Restartable(s.Pod, name) {
+		if container != "" && name != container || !manifests.Restartable(s.Pod, name) {
 			continue
 		}
 		c.Revision = "" // of no version of the manifest: it is replaced, as after an edit
-		c.Begun = c.Begun && e.Container != ""
+		c.Begun = c.Begun && container != ""
 		c.Backoff, c.Now.Retry = state.Backoff{}, state.Backoff{}
 		if img := s.Images[c.Now.Lacks]; img != nil {
 			img.Retry = state.Backoff{}
 		}
 	}
+}
+
+func applyRestartAsked(s *next, e state.RestartAsked) {
+	restart(s, e.Container)
 	s.normal(e.Container, "RestartRequested", "a restart was asked for")
 }
 
@@ -134,6 +147,7 @@ func applyDrained(s *next, e state.Drained) {
 }
 
 func applyClaimsFree(s *next, _ state.ClaimsFree) {
+	lookAgain(s)
 	if s.LacksClaim {
 		s.Retry, s.LacksClaim = state.Backoff{}, false
 	}
@@ -149,7 +163,11 @@ func applyClockMoved(s *next, e state.ClockMoved) {
 	}
 	s.StartTime, s.DeletedAt, s.SeenAt = move(s.StartTime), move(s.DeletedAt), move(s.SeenAt)
 	if s.Failed != nil {
-		s.Failed.Revive = move(s.Failed.Revive)
+		s.Failed.Revive, s.Failed.At = move(s.Failed.Revive), move(s.Failed.At)
+	}
+	s.OOMEnds = slices.Clone(s.OOMEnds)
+	for i, t := range s.OOMEnds {
+		s.OOMEnds[i] = move(t)
 	}
 	s.Conditions = slices.Clone(s.Conditions)
 	for i := range s.Conditions {
@@ -191,6 +209,10 @@ func applyBegunAnew(s *next, e state.BegunAnew) {
 			c.Backoff = e.Backoff
 			c.Backoff.Set = wall(c.Backoff.Set)
 		}
+	}
+	if c := s.Containers[e.Trigger]; c != nil && c.Ended.ForMemory() {
+		s.warn("", "OOMRestart", "container %s was killed for memory, and the whole pod is restarted (%s: %s)", e.Trigger, manifests.OOMActionAnnotation, manifests.OOMRestartsPod)
+		return
 	}
 	s.normal("", "RestartingAllContainers", "container %s has ended with an exit code for which its rules restart all containers", e.Trigger)
 }

@@ -18,6 +18,12 @@ func apply(s *next, e state.Event) {
 		applyDesired(s, e)
 	case state.RestartAsked:
 		applyRestartAsked(s, e)
+	case state.Evicted:
+		applyEvicted(s, e)
+	case state.Readmitted:
+		applyReadmitted(s, e)
+	case state.EvictionDecided:
+		applyEvictionDecided(s, e)
 	case state.Drained:
 		applyDrained(s, e)
 	case state.ClaimsFree:
@@ -46,6 +52,10 @@ func apply(s *next, e state.Event) {
 		applyExited(s, e)
 	case state.BackingOff:
 		applyBackingOff(s, e)
+	case state.EditDue:
+		applyEditDue(s, e)
+	case state.EditLacks:
+		applyEditLacks(s, e)
 	case state.PullBacksOff:
 		applyPullBacksOff(s, e)
 	case state.Begun:
@@ -70,6 +80,8 @@ func apply(s *next, e state.Event) {
 		applyListed(s, e)
 	case state.HostChanged:
 		applyHostChanged(s, e)
+	case state.Explained:
+		applyExplained(s, e)
 	case state.AddressAwaited:
 		applyAddressAwaited(s, e)
 	case state.NotPrepared:
@@ -108,6 +120,8 @@ func take(s *next, r state.Result, f *state.Flight, at time.Time) {
 		takePanicked(s, r, f, at)
 	case state.WatchEnded:
 		takeWatchEnded(s, r, f, at)
+	case state.Foreseen:
+		takeForeseen(s, r, f, at)
 	case state.ImagePulled:
 		takeImagePulled(s, r, f, at)
 	case state.SandboxFound:

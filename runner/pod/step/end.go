@@ -2,10 +2,13 @@ package step
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/kills"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -18,7 +21,7 @@ func applyStopBegun(s *next, e state.StopBegun) {
 	c.Now.KillAt = e.At.Add(e.Grace)
 	c.Now.PreStop, c.Now.Awaits = c.PreStop != nil && e.Grace > 0, e.Awaits
 	c.Now.Signals, c.Now.Signalled = state.Backoff{}, 0
-	c.Ready = false
+	c.Ready = c.Ready && c.EndsReady(&s.State)
 	if e.EndsPod && s.EndBy.IsZero() {
 		s.EndBy = c.Now.KillAt
 	}
@@ -71,7 +74,7 @@ func takeHookEnded(s *next, r state.HookEnded, f *state.Flight, at time.Time) {
 		return
 	}
 	c.Hooked = true
-	s.advance(c, state.ContainerOf(s.Applied, f.Name))
+	s.advance(c, manifests.ContainerOf(s.Applied, f.Name))
 }
 
 func takeSignalSent(s *next, r state.SignalSent, f *state.Flight, at time.Time) {
@@ -115,10 +118,6 @@ func applyExited(s *next, e state.Exited) {
 	}
 }
 
-// killWindow is how long before a container's end a kill for memory counts as its cause. The main process dies with the
-// kill; a kill of a child some time before is another story.
-const killWindow = 2 * time.Second
-
 // exitOfKill is the exit code of a process that was killed with SIGKILL.
 const exitOfKill = 128 + state.SIGKILL
 
@@ -139,21 +138,27 @@ func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 	if when.IsZero() || when.Before(c.StartedAt) || when.After(now) {
 		when = now
 	}
-	s.noteKills(c, f.Name, r.Kills, when)
+	known := c.Now.Kills
+	noteKills(s, c, f.Name, r.Kills, when)
 	if c.Verdict != nil && when.Before(c.Verdict.At) && c.Now.Signalled == 0 {
 		c.Verdict = nil // it had ended by itself, and what was asked of it then could but fail
 	}
 	end := &state.Ending{ExitCode: exit.Code, FinishedAt: when, Reason: state.ReasonError, Message: r.Message}
-	spec := state.ContainerOf(s.Applied, f.Name)
+	spec := manifests.ContainerOf(s.Applied, f.Name)
 	end.FromLog = spec != nil && r.Message == "" && exit.Code != 0 && spec.TerminationMessagePolicy == v1.TerminationMessageFallbackToLogsOnError
 	switch {
 	case exit.Code == 0:
 		end.Reason = state.ReasonCompleted
-	case exit.Code == exitOfKill && !c.Now.Killed && c.Now.Kills > 0 && when.Sub(c.Now.KilledAt) < killWindow:
+	case exit.Code == exitOfKill && !c.Now.Killed && c.Now.Kills > 0 && when.Sub(c.Now.KilledAt) < kills.Window:
 		end.Reason = state.ReasonOOM
+		if e := c.Now.Explained; kills.Explains(e, when) {
+			end.Explained = e.Text
+		}
 	}
 	byItself := !c.Replacing && !c.Now.Stopping
+	counts := kills.OfEnd(c, r.Group, known, end)
 	s.conclude(c, f.Name, end)
+	killedForMemory(s, f.Name, counts, when, at)
 	if byItself {
 		s.tell(state.Report{Container: f.Name, Warning: end.Reason != state.ReasonCompleted, Reason: "Exited",
 			Message: "Container " + f.Name + " ended: " + end.Reason + ", exit code " + fmt.Sprint(end.ExitCode)})
@@ -169,24 +174,35 @@ func (s *next) conclude(c *state.Container, name string, e *state.Ending) {
 	c.Running, c.Ended, c.Ready, c.Started = false, e, false, false
 	c.Replaced, c.Replacing = c.Replacing, false
 	c.OOMKills += c.Now.Kills
-	c.ID, c.Pid = "", 0
+	c.ID, c.Pid, c.Kills = "", 0, 0
 	c.Now = state.Now{}
 }
 
 // noteKills makes a report of kills that were not known yet.
-func (s *next) noteKills(c *state.Container, name string, kills uint64, at time.Time) {
-	if kills <= c.Now.Kills {
-		return
+func noteKills(s *next, c *state.Container, name string, now uint64, at time.Time) {
+	if now > c.Now.Kills {
+		c.Now.Kills, c.Now.KilledAt = now, at
+		c.Kills = state.NotedKills(now)
+		tellKills(s, c, name)
 	}
-	n := kills - c.Now.Kills
-	c.Now.Kills, c.Now.KilledAt = kills, at
-	s.warn(name, "OOMKilling", "the kernel killed %d process(es) of the container for memory; %d so far in this attempt", n, kills)
-	s.Reports[len(s.Reports)-1].Count = int(n)
+}
+
+// tellKills reports how many kills there were by now, over all attempts: each report says all of it, as nobody knows after a crash of Solopod
+// which were told. The words are always the same, so that the event of one container is counted.
+func tellKills(s *next, c *state.Container, name string) {
+	s.warn(name, state.OOMKilling, "The kernel killed a process of container %s for memory; solopod get ooms says which one, and why", name)
+	s.Reports[len(s.Reports)-1].Count = int(min(c.OOMKills+c.Now.Kills, math.MaxInt32)) //nolint:gosec // it fits
 }
 
 func takeKillsSeen(s *next, r state.KillsSeen, f *state.Flight, at time.Time) {
-	if c := s.Containers[f.Name]; c != nil && c.ID == f.ID && c.Running {
-		s.noteKills(c, f.Name, r.Kills, wall(at))
+	c := s.Containers[f.Name]
+	if c == nil || c.ID != f.ID || !c.Running {
+		return
+	}
+	known := c.Now.Kills
+	noteKills(s, c, f.Name, r.Kills, wall(at))
+	if kills.CountsEach(c, r.Group) {
+		killedForMemory(s, f.Name, c.Now.Kills-known, wall(at), at)
 	}
 }
 

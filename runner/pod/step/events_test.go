@@ -12,28 +12,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/amount"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/reference"
 )
 
-func TestSignalName(t *testing.T) {
-	for number, want := range map[int]string{
-		0: "", 1: "SIGHUP", 15: "SIGTERM", 31: "SIGSYS", 32: "", 34: "SIGRTMIN", 37: "SIGRTMIN+3", 49: "SIGRTMIN+15", 50: "SIGRTMAX-14", 64: "SIGRTMAX", 65: "",
-	} {
-		if got := state.SignalName(number); got != want {
-			t.Errorf("%d is %q, not %q", number, got, want)
-		}
-	}
-}
-
-func TestSignalNumber(t *testing.T) {
-	for name, want := range map[string]int{
-		"": 15, "SIGTERM": 15, "term": 15, "SIGKILL": 9, "9": 9, "SIGRTMIN+3": 37, "rtmin+3": 37, "SIGNONE": 15, "65": 15, "-1": 15, "USR1": 10,
-	} {
-		if got := state.SignalNumber(name); got != want {
-			t.Errorf("%q: %d, not %d", name, got, want)
-		}
-	}
+// The manifest's signal counts before the image's.
+func TestStopSignal(t *testing.T) {
 	named := v1.Signal("SIGUSR1")
 	c := v1.Container{Lifecycle: &v1.Lifecycle{StopSignal: &named}}
 	if state.StopSignal(&c, "SIGINT") != 10 || state.StopSignal(&v1.Container{}, "SIGINT") != 2 {
@@ -49,7 +34,9 @@ func TestPreStopPorts(t *testing.T) {
 		HTTPGet: &v1.HTTPGetAction{Port: intstr.FromString("http")}, TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(1)},
 	}}
 	s := steps(restored(t, running()), state.Desired{At: t0, Pod: p})
-	s = steps(s, state.Listed{Asked: t0, At: t0, Found: []state.Found{{ID: "m1", Name: "main", Attempt: 1, Status: state.FoundRunning}}})
+	s = steps(s, state.Listed{Asked: t0, At: t0, Found: []state.Found{{
+		ID: "m1", Name: "main", Attempt: 1, Status: state.FoundRunning, Revision: state.ContainerRevision(&p.Spec.Containers[0]),
+	}}})
 	if hook := s.Containers["main"].PreStop; hook == nil || hook.HTTPGet.Port.IntVal != 80 || hook.TCPSocket.Port.IntVal != 1 {
 		t.Errorf("%+v", hook)
 	}
@@ -76,9 +63,28 @@ func TestEviction(t *testing.T) {
 	}
 	limit := resource.MustParse("1Gi")
 	for want, e := range map[int64]*v1.EmptyDirVolumeSource{1 << 30: {SizeLimit: &limit}, 0: {Medium: v1.StorageMediumMemory, SizeLimit: &limit}} {
-		if got := state.SizeLimit(&v1.Volume{VolumeSource: v1.VolumeSource{EmptyDir: e}}); got != want {
+		if got := amount.SizeLimit(&v1.Volume{VolumeSource: v1.VolumeSource{EmptyDir: e}}); got != want {
 			t.Errorf("%d, not %d", got, want)
 		}
+	}
+}
+
+// TestNoRoom: a pod that has no room is shown as failed for that, until it has, and looks again when others give something back.
+func TestNoRoom(t *testing.T) {
+	claim := func(c state.Claimed) []state.Event { return effect(state.KindClaim, "", "", "", c) }
+	full := claim(state.Claimed{Problem: state.Problem{Reason: "OutOfmemory", Message: "too little", Claim: true, NoRoom: true}})
+	s := steps(steps(fresh(), state.Desired{At: t0, Pod: web()}), full...)
+	if s.NoRoom != "OutOfmemory" || s.Message != "too little" || !s.LacksClaim || !s.Seeks() {
+		t.Errorf("no room %q (%s), lacks %v", s.NoRoom, s.Message, s.LacksClaim)
+	}
+	if s = steps(s, state.ClaimsFree{}); s.LacksClaim || s.Retry != (state.Backoff{}) || s.NoRoom == "" {
+		t.Errorf("it does not look again at once: %+v", s.Retry)
+	}
+	if taken := steps(s, claim(state.Claimed{Problem: state.Problem{Reason: "HostPortConflict", Claim: true}})...); taken.NoRoom != "" || taken.Seeks() {
+		t.Error("what waits for a port keeps room from others")
+	}
+	if s = steps(s, claim(state.Claimed{})...); s.NoRoom != "" {
+		t.Errorf("it has room, and says %q", s.NoRoom)
 	}
 }
 
@@ -113,6 +119,56 @@ func TestKillsForMemory(t *testing.T) {
 			state.Returned{Thing: "end/main", Token: 4, At: at(after), Result: state.Examined{Kills: 2}})
 		if c := s.Containers["main"]; c.Ended.Reason != want || c.OOMKills != 2 {
 			t.Errorf("after %s: %+v", after, c.Ended)
+		}
+	}
+}
+
+// Kills are told with their number over all attempts, and with the same words, also those of the time when no Solopod looked.
+func TestKillsTold(t *testing.T) {
+	s := running()
+	s.Containers["main"].OOMKills = 5
+	s = steps(s, effect(state.KindReadOutput, "main", "m0", "m0", state.OutputRead{Kills: 2})...)
+	first := s.Reports
+	if len(first) != 1 || first[0].Reason != state.OOMKilling || first[0].Count != 7 {
+		t.Errorf("told %+v", first)
+	}
+	s = steps(s, state.Begun{Thing: "kills/main", Flight: state.Flight{Kind: state.KindWatchKills, Name: "main", ID: "m0", Token: 3}})
+	for _, kills := range []uint64{2, 4} {
+		s = steps(s, state.Said{Thing: "kills/main", Token: 3, At: t0, News: state.KillsSeen{Kills: kills}})
+	}
+	if r := s.Reports; len(r) != 1 || r[0].Count != 9 || len(first) != 1 || r[0].Message != first[0].Message {
+		t.Errorf("told %+v", r)
+	}
+}
+
+// TestKilledWhileAway: a container that ended by a kill while no Solopod looked was killed for memory, unless all kills were known before.
+func TestKilledWhileAway(t *testing.T) {
+	for name, test := range map[string]struct {
+		known, found uint64
+		want         string
+	}{
+		"killed meanwhile": {0, 1, state.ReasonOOM},
+		"once more":        {2, 3, state.ReasonOOM},
+		"killed before":    {2, 2, state.ReasonError},
+		"never":            {0, 0, state.ReasonError},
+	} {
+		for order, first := range map[string]bool{"its output is taken over first": true, "its end is found first": false} {
+			s := running()
+			s.Containers["main"].Kills = test.known
+			s = steps(restored(t, s), state.Desired{At: at(time.Hour), Pod: web()})
+			if first {
+				s = steps(s, state.Begun{Thing: "output/main", Flight: state.Flight{Kind: state.KindReadOutput, Name: "main", ID: "m0", Token: 3}},
+					state.Returned{Thing: "output/main", Token: 3, At: at(time.Hour), Result: state.OutputRead{Kills: test.found}})
+			}
+			s = steps(s, state.Listed{Asked: at(time.Hour), At: at(time.Hour), Found: []state.Found{
+				{ID: "m0", Name: "main", Status: state.FoundStopped, ExitCode: 137, ExitedAt: at(time.Minute)},
+			}})
+			s = steps(s, state.Begun{Thing: "end/main", Flight: state.Flight{Kind: state.KindExamine, Name: "main", ID: "m0", Token: 4}},
+				state.Returned{Thing: "end/main", Token: 4, At: at(time.Hour), Result: state.Examined{Kills: test.found}})
+			c := s.Containers["main"]
+			if c.Ended == nil || c.Ended.Reason != test.want || c.OOMKills != test.found || c.Kills != 0 {
+				t.Errorf("%s, %s: %+v, kills %d", name, order, c.Ended, c.OOMKills)
+			}
 		}
 	}
 }
@@ -308,5 +364,31 @@ func TestOrphan(t *testing.T) {
 	}
 	if noted, saved := s.AwaitsRecord(); noted || saved {
 		t.Error("it waits for a record that it does not have")
+	}
+}
+
+// A changed annotation of a Deployment's template has the containers replaced, also when it changed while Solopod was off; a label, or an
+// annotation of Solopod's own, has none.
+func TestTemplateAnnotations(t *testing.T) {
+	owned := func(key, value string) *v1.Pod {
+		p := web()
+		p.Annotations = map[string]string{manifests.OwnerAnnotation: "deployment/web", key: value}
+		return p
+	}
+	edit := func(s state.State, p *v1.Pod) state.State { return steps(s, state.Desired{At: t0, Pod: p}) }
+	first := edit(running(), owned("checksum/config", "1"))
+	if first.Containers["main"].Revision == "" {
+		t.Error("a pod that becomes a Deployment's is replaced")
+	}
+	labelled := owned("checksum/config", "1")
+	labelled.Labels = map[string]string{"a": "b"}
+	if edit(first, labelled).Containers["main"].Revision == "" {
+		t.Error("a label has the container replaced")
+	}
+	if s := edit(first, owned("checksum/config", "2")); s.Containers["main"].Revision != "" {
+		t.Error("another checksum has no container replaced")
+	}
+	if s := edit(restored(t, first), owned("checksum/config", "2")); s.Containers["main"].Revision != "" {
+		t.Error("after a start another checksum has no container replaced")
 	}
 }

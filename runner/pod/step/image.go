@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/edit"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -16,14 +17,6 @@ func (s *next) lack(ref string, policy v1.PullPolicy) {
 	if s.Images[ref] == nil {
 		s.Images[ref] = &state.Image{AwaitsScan: !s.Scanned, Policy: policy}
 	}
-}
-
-// instead tells of an image that is present with another digest than the one that was asked for.
-func instead(p state.Problem) string {
-	if p.Instead == "" {
-		return ""
-	}
-	return "; there is " + p.Instead
 }
 
 func applyPullBacksOff(s *next, e state.PullBacksOff) {
@@ -42,38 +35,20 @@ func applyPullBacksOff(s *next, e state.PullBacksOff) {
 // present lets those go on that waited for an image.
 func (s *next) present(ref string) {
 	delete(s.Images, ref)
+	lookAgain(s)
 	for name, c := range s.Containers {
-		if spec := state.ContainerOf(s.Pod, name); spec != nil && spec.Image == ref && (c.Now.Lacks == ref || c.Now.Retry.Failures > 0) {
+		if spec := manifests.ContainerOf(s.Pod, name); spec != nil && spec.Image == ref && (c.Now.Lacks == ref || c.Now.Retry.Failures > 0) {
 			c.Hinder("", "")
 		}
 	}
-	if volumeShows(s.Pod, ref) {
+	if edit.ShowsInVolume(s.Pod, ref) {
 		s.Retry, s.LacksClaim = state.Backoff{}, false
 	}
 }
 
-func volumeShows(pod *v1.Pod, ref string) bool {
-	return slices.ContainsFunc(pod.Spec.Volumes, func(v v1.Volume) bool { return v.Image != nil && v.Image.Reference == ref })
-}
-
-// refs are the images that the pod names.
-func refs(pod *v1.Pod) []string {
-	var out []string
-	for _, c := range manifests.AllContainers(pod) {
-		out = append(out, c.Image)
-	}
-	for _, v := range pod.Spec.Volumes {
-		if v.Image != nil {
-			out = append(out, v.Image.Reference)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 // pruneImages forgets images that the pod no longer names.
 func (s *next) pruneImages() {
-	named := refs(s.Pod)
+	named := edit.Refs(&s.State)
 	for ref := range s.Images {
 		if !slices.Contains(named, ref) {
 			delete(s.Images, ref)
@@ -87,7 +62,7 @@ func (s *next) pruneImages() {
 }
 
 func applyImagesReady(s *next, e state.ImagesReady) {
-	for _, ref := range refs(s.Pod) {
+	for _, ref := range edit.Refs(&s.State) {
 		if named, err := reference.ParseDockerRef(ref); err == nil && slices.Contains(e.Names, named.String()) {
 			s.present(ref)
 		}
@@ -96,6 +71,7 @@ func applyImagesReady(s *next, e state.ImagesReady) {
 
 func applyImagesScanned(s *next, _ state.ImagesScanned) {
 	s.Scanned = true
+	lookAgain(s)
 	for ref, image := range s.Images {
 		if image.AwaitsScan {
 			s.present(ref) // whether it is shows at the next try
@@ -123,7 +99,8 @@ func takeImagePulled(s *next, r state.ImagePulled, f *state.Flight, at time.Time
 			s.warn(name, "Failed", "%s: %s; next try in %s", image.Reason, image.Message, image.Retry.Delay)
 		}
 	}
-	if volumeShows(s.Pod, ref) && !s.SetUp {
+	comingNotPulled(s, ref, image)
+	if edit.ShowsInVolume(s.Pod, ref) && !s.SetUp {
 		s.Message = r.Problem.Message
 		s.warn("", "FailedMount", "%s", r.Problem.Message)
 	}

@@ -2,11 +2,11 @@ package step
 
 import (
 	"slices"
-	"strings"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
-
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/edit"
+	"github.com/solopod/solopod/runner/pod/signals"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -17,6 +17,12 @@ func applyListed(s *next, e state.Listed) {
 		return // it may have been made before what runs now was started; the worker asks again
 	}
 	s.Adoption.Containers = false
+	if adopting {
+		if edit.TakenBefore(&s.State, e.Found) {
+			applyEditDue(s, state.EditDue{At: e.At})
+		}
+		defer adopted(s)
+	}
 	why := "containerd no longer knows its process"
 	if adopting {
 		why = "Solopod and the container's shim were both gone"
@@ -85,7 +91,7 @@ func (s *next) foundLeftover(f *state.Found) *state.Leftover {
 // stopsForgotten: stops that an earlier Solopod had begun do not go on, unless they are decided again.
 func (s *next) stopsForgotten() {
 	for name, c := range s.Containers {
-		s.advance(c, state.ContainerOf(s.Applied, name))
+		s.advance(c, manifests.ContainerOf(s.Applied, name))
 	}
 }
 
@@ -112,7 +118,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 		delete(s.Leftovers, f.ID)
 	}
 	c := s.Containers[f.Name]
-	spec := specOf(s, f)
+	spec := edit.SpecOf(&s.State, f)
 	if f.Status == state.FoundUnknown || f.Status == state.FoundCreated || spec == nil || c.Had(f.ID) || f.Attempt < c.NextAttempt() {
 		return
 	}
@@ -127,8 +133,8 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 	next.ImageID, next.User = "", nil // which only its creation has told
 	next.Resources, next.PreStop = state.ResourceRevision(spec), state.PreStopOf(spec)
 	next.Hooked, next.Begun = !state.HasPostStart(spec), true
-	next.StopSignal = state.SignalNumber(state.StopSignalOf(spec))
-	next.Now, next.Making = state.Now{}, nil
+	next.StopSignal = signals.Number(state.StopSignalOf(spec))
+	next.Now, next.Making, next.Kills = state.Now{}, nil, 0
 	if c != nil && c.Ended != nil {
 		next.Backoff = c.Backoff.Next(c.Ended.FinishedAt, f.CreatedAt)
 	}
@@ -138,18 +144,6 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 	s.Containers[f.Name] = next
 	s.applied(f.Name, spec)
 	s.advance(next, spec)
-}
-
-// specOf is what a container was made from, as far as can be told.
-func specOf(s *next, f *state.Found) *v1.Container {
-	spec := state.ContainerOf(s.Applied, f.Name)
-	if spec != nil && strings.HasPrefix(f.Revision, state.ContainerRevision(spec)) {
-		return spec
-	}
-	if wanted := state.ContainerOf(s.Pod, f.Name); wanted != nil {
-		return wanted
-	}
-	return spec
 }
 
 // passed: another attempt has followed the one that c knows, whose end is found, or not.

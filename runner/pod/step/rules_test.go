@@ -1,12 +1,15 @@
 package step_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/runner/pod/step"
 )
@@ -233,6 +236,43 @@ func TestReadyAgainAfterRestart(t *testing.T) {
 	s = steps(restored(t, s), state.Listed{Asked: t0, At: t0, Found: []state.Found{{ID: "m0", Name: "main", Status: state.FoundRunning, Pid: 1}}})
 	if c := s.Containers["main"]; !c.Running || !c.Ready {
 		t.Errorf("running %v, ready %v", c.Running, c.Ready)
+	}
+}
+
+// TestReadyWhileItEnds: a container of a pod that is removed stays as ready as its probe says; one that comes back is not ready.
+func TestReadyWhileItEnds(t *testing.T) {
+	probed := running()
+	probed.Pod, probed.Applied = probed.Pod.DeepCopy(), probed.Applied.DeepCopy()
+	for _, pod := range []*v1.Pod{probed.Pod, probed.Applied} {
+		manifests.ContainerOf(pod, "main").ReadinessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{}}, SuccessThreshold: 1, FailureThreshold: 1, PeriodSeconds: 1}
+	}
+	probed.Containers["main"].Started, probed.Containers["main"].Ready = true, true
+	stop := state.StopBegun{At: t0, Name: "main", Grace: time.Minute, EndsPod: true}
+	gone := steps(probed, state.Desired{At: t0}, stop)
+	if !gone.Containers["main"].Ready {
+		t.Error("a container of a pod that is removed is not ready")
+	}
+	asks := func(s state.State) bool {
+		effects := plan.Plan(s, t0)
+		return slices.ContainsFunc(effects, func(e plan.Effect) bool {
+			r, ok := e.(plan.Run)
+			p, is := r.Work.(plan.Probe)
+			return ok && is && p.Kind == state.Readiness
+		})
+	}
+	if !asks(gone) {
+		t.Error("its probe is not asked any more")
+	}
+	if steps(probed, stop).Containers["main"].Ready {
+		t.Error("a container that comes back is ready while it ends")
+	}
+	if back := steps(gone, state.Desired{At: t0, Pod: probed.Pod}); back.Containers["main"].Ready || asks(back) {
+		t.Error("a container whose pod came back while it ended is ready")
+	}
+	ill := steps(gone)
+	ill.Containers["main"].Verdict = &state.Verdict{Reason: "it failed its liveness probe"}
+	if asks(ill) {
+		t.Error("a container with which something is wrong is asked whether it is ready")
 	}
 }
 

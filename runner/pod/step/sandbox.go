@@ -6,6 +6,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/runner/pod/edit"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -19,6 +20,7 @@ func takeSandboxFound(s *next, r state.SandboxFound, f *state.Flight, at time.Ti
 	}
 	delete(s.Pauses, state.ThingSandbox)
 	s.Adoption.Sandbox = false
+	defer adopted(s)
 	sameBoot := s.BootID == s.Host.BootID
 	if !sameBoot {
 		// The clock may have been another before, so no restart waits for a time that was set by it. A back-off begins anew,
@@ -48,7 +50,7 @@ func takeClaimed(s *next, r state.Claimed, f *state.Flight, at time.Time) {
 		}
 		return
 	}
-	s.Grant, s.GrantedFor = r.Grant, f.Key
+	s.Grant, s.GrantedFor, s.NoRoom = r.Grant, f.Key, ""
 }
 
 func applyNotPrepared(s *next, e state.NotPrepared) { s.notPrepared(e.Problem, e.At) }
@@ -56,7 +58,10 @@ func applyNotPrepared(s *next, e state.NotPrepared) { s.notPrepared(e.Problem, e
 // notPrepared waits for what the set-up needs.
 func (s *next) notPrepared(p state.Problem, at time.Time) {
 	s.Message = p.Message
-	s.LacksClaim = p.Claim
+	s.LacksClaim, s.NoRoom = p.Claim, ""
+	if p.NoRoom {
+		s.NoRoom = p.Reason
+	}
 	s.Retry = s.Retry.Failed(at)
 	if p.Reason == state.ReasonNameTaken {
 		s.normal("", p.Reason, "%s", p.Message) // nothing is wrong
@@ -156,7 +161,11 @@ func takeCleared(s *next, r state.Cleared, f *state.Flight, at time.Time) {
 	}
 	s.Retry, s.LacksClaim, s.Message = state.Backoff{}, false, ""
 	s.SharedRevision, s.Applied, s.Network = "", nil, nil
-	s.Failed, s.StartTime, s.EndBy = nil, time.Time{}, time.Time{}
+	s.EndBy, s.NoRoom = time.Time{}, ""
+	if s.Failed.Discards() && s.Wanted() && f.Key != state.ClearGone {
+		return // it gave back what it had on the disk, and stays failed
+	}
+	s.Failed, s.StartTime, s.OOMEnds = nil, time.Time{}, nil
 	if s.Wanted() {
 		if f.Key == state.ClearGone { // it has come back, and its logs are gone
 			s.Containers, s.Conditions = map[string]*state.Container{}, nil
@@ -200,9 +209,6 @@ func takeLimitsSet(s *next, r state.LimitsSet, f *state.Flight, at time.Time) {
 	s.Limits, s.Resized = r.Limits, r.Resized
 }
 
-// calm is how long a pod must have run for its next eviction to count as the first.
-const calm = 2 * state.MaxBackoff
-
 // take ends a pod that has written more than it may, and takes away what it has written. A kubelet would leave a static pod at
 // that until somebody comes; on a box where nobody does, a pod that is to be restarted begins anew, with a back-off.
 func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
@@ -219,10 +225,7 @@ func takeMeasured(s *next, r state.Measured, f *state.Flight, at time.Time) {
 	}
 	s.Failed = &state.Failure{Reason: state.ReasonEvicted, Message: r.Over}
 	if s.Pod.Spec.RestartPolicy != v1.RestartPolicyNever {
-		if at.Sub(s.StartTime) > calm {
-			s.Evictions = 0
-		}
-		s.Evictions++
+		countEviction(s, at)
 		pace := state.Backoff{Failures: s.Evictions - 1}.Failed(at)
 		s.Failed.Revive = wall(pace.Due())
 	}
@@ -240,7 +243,7 @@ func (s *next) setUpLacks(p state.Problem, at time.Time) {
 	}
 	if policy == v1.PullNever && s.Scanned {
 		s.notPrepared(state.Problem{Reason: "FailedMount", Message: fmt.Sprintf(
-			"volume %q: image %s is not present and pullPolicy is Never%s; import it: solopod images import FILE", volume, ref, instead(p))}, at)
+			"volume %q: image %s is not present and pullPolicy is Never%s; import it: solopod images import FILE", volume, ref, edit.Instead(p.Instead))}, at)
 		return
 	}
 	s.lack(ref, policy)

@@ -19,7 +19,7 @@ import (
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "e2fsprogs", "linux-image-cloud-amd64", "qemu-guest-agent",
 	"runc", "crun", "criu", "containernetworking-plugins", "containerd", "busybox-static", "procps",
-	"apparmor", "selinux-policy-default", "systemd-resolved",
+	"apparmor", "selinux-policy-default", "systemd-resolved", "ufw", "nftables",
 }
 
 const suite = "trixie"
@@ -37,7 +37,7 @@ mkdir -p /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.d/vm.conf
 systemctl mask containerd.service serial-getty@ttyS0.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer
-systemctl mask apparmor.service auditd.service systemd-resolved.service
+systemctl mask apparmor.service auditd.service systemd-resolved.service ufw.service nftables.service
 rm -f /etc/resolv.conf
 echo 'nameserver 192.0.2.53' >/etc/resolv.conf
 printf 'SELINUX=permissive\nSELINUXTYPE=default\n' >/etc/selinux/config

@@ -19,6 +19,8 @@ type Machine struct {
 	disks []Disk
 	// Clock is the machine's clock at boot, in QEMU's form; empty is the real time.
 	Clock string
+	// Memory is the machine's, in MiB; 1536 where it is zero.
+	Memory int
 	// KernelArgs are added to the kernel's command line.
 	KernelArgs string
 	// Ports are the names of serial ports inside (/dev/virtio-ports/<name>); what is written there reaches Said at once, power
@@ -77,11 +79,14 @@ const bootTime = 4 * time.Minute
 // command that powers it off, and WaitOff.
 func (m *Machine) Boot(ctx context.Context) error {
 	m.boots++
+	if m.Memory == 0 {
+		m.Memory = 1536
+	}
 	socket := filepath.Join(m.dir, "agent-"+strconv.Itoa(m.boots))
 	// One processor: with two, the emulator lets one run into instructions that the other is changing, now and then, and the
 	// kernel stops with "Oops: int3".
 	args := []string{
-		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
+		"-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", strconv.Itoa(m.Memory), "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
 		"-kernel", m.image.Kernel, "-initrd", m.image.Initrd, "-append", "console=ttyS0 root=/dev/vda rw quiet psi=1 mitigations=off " +
 			"module_blacklist=kvm,kvm_amd,powernow_k8,ata_piix,pata_acpi,floppy,psmouse,bochs,i2c_piix4,parport_pc,ppdev,evdev,rapl " + m.KernelArgs,
 		"-serial", "file:" + m.console(), "-no-reboot",
