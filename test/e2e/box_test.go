@@ -9,12 +9,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -502,11 +504,35 @@ func (b *box) pid(p *v1.Pod, container string) int {
 	if procs == "" { // crun puts processes into a cgroup of its own below
 		procs = b.cgroupFile(b.containerCgroup(p, container), "memory", "container/cgroup.procs")
 	}
-	var pid int
-	if _, err := fmt.Sscan(procs, &pid); err != nil {
-		b.t.Fatalf("container %s has no process: %v", container, err)
+	// The oldest: ids begin again at a limit, so that the kernel lists a child's or a probe's before its.
+	oldest, begun := 0, uint64(math.MaxUint64)
+	for _, field := range strings.Fields(procs) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if at, err := processBegan(pid); err == nil && at < begun {
+			oldest, begun = pid, at
+		}
 	}
-	return pid
+	if oldest == 0 {
+		b.t.Fatalf("container %s has no process", container)
+	}
+	return oldest
+}
+
+// processBegan is when a process began, in ticks since boot (proc_pid_stat(5)).
+func processBegan(pid int) (uint64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	const startTime = 22 - 3 // the first field behind the name is the third
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) <= startTime {
+		return 0, fmt.Errorf("process %d: %q", pid, stat)
+	}
+	return strconv.ParseUint(fields[startTime], 10, 64)
 }
 
 // killContainer ends a container's main process, by its id.

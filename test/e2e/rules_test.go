@@ -177,6 +177,8 @@ func TestFollowOverRotations(t *testing.T) {
 	b.waitReady("writer")
 	b.expectLog("writer", "0\n")
 	follow := b.command(nil, "logs", "-f", "writer")
+	var told strings.Builder
+	follow.Stderr = &told
 	out, err := follow.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +204,7 @@ func TestFollowOverRotations(t *testing.T) {
 	select {
 	case problem := <-seen:
 		if problem != "" {
-			t.Error(problem)
+			t.Errorf("%s (%v, %q); the log has %d lines now", problem, follow.Wait(), told.String(), strings.Count(b.run("logs", "writer"), "\n"))
 		}
 	case <-time.After(5 * patience):
 		t.Fatal("the follower has not seen the end")

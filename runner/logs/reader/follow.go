@@ -86,11 +86,7 @@ type opened struct {
 
 // first opens the oldest file.
 func (p *position) first() error {
-	names, err := p.dir.Rotated(p.name)
-	if err != nil {
-		return err
-	}
-	next, err := p.oldest(names)
+	next, err := p.next()
 	if err != nil {
 		return err
 	}
@@ -101,17 +97,14 @@ func (p *position) first() error {
 	return nil
 }
 
-// oldest opens the first that exists of rotated files and the current one; nil when there is none.
+// oldest opens the first that exists of rotated files; nil when there is none.
 func (p *position) oldest(names []string) (*opened, error) {
-	for _, name := range append(names, p.name) {
+	for _, name := range names {
 		f, err := openOlder(filepath.Join(p.dir.Name(), name))
 		if err != nil {
 			return nil, err
 		}
 		if f != nil {
-			if name == p.name {
-				name = ""
-			}
 			return &opened{f, name}, nil
 		}
 	}
@@ -120,24 +113,46 @@ func (p *position) oldest(names []string) (*opened, error) {
 
 // next opens the file behind the one at hand; nil while there is none.
 func (p *position) next() (*opened, error) {
-	here, err := p.file.Stat()
-	if err != nil {
-		return nil, err
-	}
+	// The current file is opened before the older ones are listed: whatever is rotated meanwhile is either among them, or behind it.
 	current, err := openOlder(filepath.Join(p.dir.Name(), p.name))
 	if err != nil {
 		return nil, err
 	}
+	next, err := p.between(current)
+	if err == nil && next == nil && current != nil && !p.at(current) {
+		return &opened{file: current}, nil
+	}
 	if current != nil {
-		info, err := current.Stat()
 		current.Close() //nolint:errcheck // only read from
-		if err != nil || os.SameFile(here, info) {
-			return nil, err
-		}
+	}
+	return next, err
+}
+
+// at says whether f is the file at hand. Who cannot be asked (EIO) cannot be read either.
+func (p *position) at(f *os.File) bool {
+	if p.file == nil {
+		return false
+	}
+	here, err := p.file.Stat()
+	if err != nil {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && os.SameFile(here, info)
+}
+
+// between opens the rotated file that is right behind the one at hand, the oldest at first; nil when there is none: it is the current one,
+// or nothing is behind it.
+func (p *position) between(current *os.File) (*opened, error) {
+	if current != nil && p.at(current) {
+		return nil, nil
 	}
 	names, err := p.dir.Rotated(p.name)
 	if err != nil {
 		return nil, err
+	}
+	if p.file == nil {
+		return p.oldest(names)
 	}
 	for i, name := range names {
 		f, err := openOlder(filepath.Join(p.dir.Name(), name))
@@ -147,12 +162,9 @@ func (p *position) next() (*opened, error) {
 		if f == nil {
 			continue
 		}
-		info, err := f.Stat()
+		here := p.at(f)
 		f.Close() //nolint:errcheck // only read from
-		if err != nil {
-			return nil, err
-		}
-		if os.SameFile(here, info) {
+		if here {
 			p.rotated = name
 			return p.oldest(names[i+1:])
 		}
