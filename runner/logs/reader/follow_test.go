@@ -18,7 +18,7 @@ func TestFollowWhileRotated(t *testing.T) {
 	const lines = 20_000
 	path := filepath.Join(t.TempDir(), "ctr", "0.log")
 	file := logfile.New(path, logfile.Limits{MaxSize: 2000, MaxFiles: lines})
-	defer file.Close() //nolint:errcheck // only a test's
+	defer file.Close()
 	nothing, done := func(int64) {}, func() {}
 	write := func(n int) error {
 		text, _ := cri.Format(nil, "stdout", time.Now(), fmt.Appendln(nil, n), true)
