@@ -122,10 +122,13 @@ func TestMemoryUnderFire(t *testing.T) {
 		return nil
 	})
 	b.run("rm /etc/solopod/manifests/storm.yaml")
+	b.eventually("what was there before is there alone", func() error {
+		if now := b.containers(); now != before {
+			return fmt.Errorf("the containers are\n%s\nof\n%s", now, before)
+		}
+		return nil
+	})
 	b.ready(2)
-	if now := b.containers(); now != before {
-		b.t.Errorf("under fire the containers became\n%s\nof\n%s", now, before)
-	}
 	b.nothingLeft(traces)
 }
 
