@@ -209,9 +209,9 @@ type traces struct {
 	goroutines, files, disk int
 }
 
-// look counts what there is.
+// look counts what there is, but for the workers that udev has at times.
 func (b *box) look() (of traces, err error) {
-	of.things, err = b.try(`ps -e -o ppid=,comm= | awk '$1 != 2 && $2 !~ /^(ps|awk|sh|sort|uniq|kthreadd)$/ {print "process " $2}' | sort | uniq -c
+	of.things, err = b.try(`ps -e -o ppid=,comm= | awk '$1 != 2 && $2 !~ /^(ps|awk|sh|sort|uniq|kthreadd)$|^\(/ {print "process " $2}' | sort | uniq -c
 awk '{print "mount " $2}' /proc/mounts | sort
 find /sys/fs/cgroup/solopod.slice -type d | sort
 ip -o link | awk '{print "link " $2}' | sed 's/@.*//' | sort
