@@ -47,7 +47,7 @@ func (p *Processes) Exec(ctx context.Context, id, dir string, process *specs.Pro
 		return 0, err
 	}
 	if x.pipes, err = fifo.Open(filepath.Join(dir, x.id), fifo.Streams{
-		Stdin: sio.Stdin, Stdout: sio.Stdout, Stderr: sio.Stderr, Terminal: sio.Sizes != nil,
+		Stdin: sio.Stdin, Stdout: sio.Stdout, Stderr: sio.Stderr, Terminal: sio.Sizes != nil, Ask: x.ask,
 	}); err != nil {
 		return 0, err
 	}
@@ -66,6 +66,14 @@ func (p *Processes) Exec(ctx context.Context, id, dir string, process *specs.Pro
 	err = x.pipes.Finish(ctx)
 	x.delete()
 	return w.code, err
+}
+
+// ask has the shim answer something: what it was about to do it has had a turn for then.
+func (x *execution) ask() {
+	x.processes.call(x.processes.running, signalLimit, "ask for the process", func(ctx context.Context) error { //nolint:errcheck // it answers, or not
+		_, err := x.processes.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: x.container, ExecID: x.id})
+		return err
+	})
 }
 
 // execution is one process that Exec runs.

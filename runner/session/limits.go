@@ -11,8 +11,10 @@ import (
 // What a session waits for, and how long. Everything else ends with the session's context: the command of an exec is killed then,
 // and the input of an attach is let go of.
 const (
-	// lastWords is how long the log of a container that has ended is waited for to be complete.
+	// lastWords is how long the log of a container that has ended is waited for to be complete, before what there is is read.
 	lastWords = 10 * time.Second
+	// completed is the same for who follows it: longer than an ended container may take to be examined, drained and deleted (package plan).
+	completed = time.Minute
 	// lookUp is for a question to a file system, which is local as a rule: whether there is a log.
 	lookUp = 10 * time.Second
 	// dialLimit is for a connection to a port of the pod; the other end is on this machine.

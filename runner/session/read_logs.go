@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -69,23 +70,28 @@ func (s *Sessions) find(ctx context.Context, path string) error {
 // read reads the log until ctx ends, whatever its disk does. Nothing is written to w when it has returned.
 func (s *Sessions) read(ctx context.Context, path string, o reader.Options, w io.Writer, ended <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
-	out := gate{ctx, w, make(chan struct{}, 1)}
+	out := &gate{ctx: ctx, w: w, turn: make(chan struct{}, 1)}
 	_, err := aside.Do(ctx, &s.logs, filepath.Dir(path), 0, func() (struct{}, error) {
 		return struct{}{}, reader.Read(ctx, path, o, out, ended)
 	})
+	gone := ctx.Err() != nil
 	cancel()
 	out.turn <- struct{}{} // for good, when a write that goes on has ended
+	if err != nil && !gone && out.failed == nil && !errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("cannot read a container's log to its end", "log", path, "err", err)
+	}
 	return err
 }
 
 // gate lets writes through until ctx has ended.
 type gate struct {
-	ctx  context.Context
-	w    io.Writer
-	turn chan struct{} // taken by a write
+	ctx    context.Context
+	w      io.Writer
+	turn   chan struct{} // taken by a write
+	failed error         // of w; who has the turn may look at it
 }
 
-func (g gate) Write(b []byte) (int, error) {
+func (g *gate) Write(b []byte) (n int, err error) {
 	select {
 	case g.turn <- struct{}{}:
 		defer func() { <-g.turn }()
@@ -94,7 +100,9 @@ func (g gate) Write(b []byte) (int, error) {
 	if err := g.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return g.w.Write(b)
+	n, err = g.w.Write(b)
+	g.failed = err
+	return n, err
 }
 
 // whenEnded closes its channel once an attempt of a container is over and its log is complete: the directory of its FIFOs is then
@@ -123,16 +131,17 @@ func (s *Sessions) awaitEnd(ctx context.Context, uid, container string, attempt 
 	gone := make(chan bool, 1) // of the one look that is under way
 	look := func() {
 		_, err := os.Lstat(dir)
-		gone <- err != nil
+		gone <- errors.Is(err, fs.ErrNotExist) // what cannot be looked at may be there
 	}
 	looking, again := true, false
 	go look() // left behind when the file system does not answer: no more than one
 	var limit <-chan time.Time
 	for {
-		if limit == nil && s.isOver(uid, container, attempt) {
-			timer := time.NewTimer(lastWords)
-			defer timer.Stop()
-			limit = timer.C
+		switch over := s.isOver(uid, container, attempt); {
+		case !over: // or it was not seen for a moment
+			limit = nil
+		case limit == nil:
+			limit = time.After(completed)
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -184,38 +185,54 @@ func TestOutputOfWhatWasLeftBehind(t *testing.T) {
 
 // When following ends: with the directory of the attempt, or a while after the pod's status says that the attempt is over.
 func TestWhenEnded(t *testing.T) {
+	here := podOf("web", container("one", 1, running))
+	remove := os.Remove
+	// hide has every look at a directory fail, otherwise than because it is gone.
+	hide := func(dir string) error {
+		parent := filepath.Dir(dir)
+		return errors.Join(os.Rename(parent, parent+".away"), os.WriteFile(parent, nil, 0o600))
+	}
 	for name, c := range map[string]struct {
-		then   *v1.Pod // after the session has begun
-		remove bool
-		after  time.Duration // negative: never
+		then  []*v1.Pod // after the session has begun, each for half of the time that is waited; nil is no pod
+		do    func(dir string) error
+		after time.Duration // negative: never
 	}{
-		"the directory goes":         {podOf("web", container("one", 1, running)), true, 0},
-		"it stays, and one runs":     {podOf("web", container("one", 1, running)), false, -1},
-		"it stays, being made":       {podOf("web", container("one", 1, waiting)), false, -1},
-		"it stays, the attempt ends": {podOf("web", container("one", 1, ended)), false, lastWords},
-		"it stays, backing off":      {podOf("web", container("one", 1, backOff)), false, lastWords},
-		"it stays, the next one":     {podOf("web", container("one", 2, running)), false, lastWords},
-		"it stays, no container":     {podOf("web", container("other", 0, running), container("another", 0, running)), false, lastWords},
-		"it stays, no pod":           {nil, false, lastWords},
+		"the directory goes":              {[]*v1.Pod{here}, remove, 0},
+		"it stays, and one runs":          {[]*v1.Pod{here}, nil, -1},
+		"it stays, being made":            {[]*v1.Pod{podOf("web", container("one", 1, waiting))}, nil, -1},
+		"it stays, the attempt ends":      {[]*v1.Pod{podOf("web", container("one", 1, ended))}, nil, completed},
+		"it stays, backing off":           {[]*v1.Pod{podOf("web", container("one", 1, backOff))}, nil, completed},
+		"it stays, the next one":          {[]*v1.Pod{podOf("web", container("one", 2, running))}, nil, completed},
+		"it stays, no container":          {[]*v1.Pod{podOf("web", container("other", 0, running), container("another", 0, running))}, nil, completed},
+		"it stays, no pod":                {[]*v1.Pod{nil}, nil, completed},
+		"it stays, no pod for a moment":   {[]*v1.Pod{nil, here}, nil, -1},
+		"it stays, no pod twice":          {[]*v1.Pod{nil, here, nil}, nil, 2 * completed},
+		"it cannot be seen, and one runs": {[]*v1.Pod{here}, hide, -1},
+		"it cannot be seen, no pod":       {[]*v1.Pod{nil}, hide, completed},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s, b := sessions(t, podOf("web", container("one", 1, running)))
+			s, b := sessions(t, here)
 			dir := s.dirs.ContainerDir("uid-x", "one", 1)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
 			over, stop := s.whenEnded(t.Context(), "uid-x", "one", 1)
 			synctest.Wait()
-			if c.remove {
-				if err := os.Remove(dir); err != nil {
+			if c.do != nil {
+				if err := c.do(dir); err != nil {
 					t.Fatal(err)
 				}
 			}
 			begun := time.Now()
-			if c.then == nil {
-				b.set()
-			} else {
-				b.set(c.then)
+			for i, pod := range c.then {
+				if i > 0 {
+					time.Sleep(completed / 2) //nolint:forbidigo // virtual time
+				}
+				if pod == nil {
+					b.set()
+				} else {
+					b.set(pod)
+				}
 			}
 			select {
 			case <-over:
@@ -319,11 +336,32 @@ func TestStuckLog(t *testing.T) {
 	}
 }
 
+// A log that cannot be read to its end is told, unless it is its client who has gone.
+func TestBrokenLog(t *testing.T) {
+	var told strings.Builder
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&told, nil)))
+	defer slog.SetDefault(before)
+	s, _ := sessions(t)
+	path := makeLog(t, s, "first")
+	r, w := io.Pipe()
+	r.Close()
+	if err := s.read(t.Context(), path, reader.Options{Tail: -1}, w, nil); !errors.Is(err, io.ErrClosedPipe) || told.Len() > 0 {
+		t.Errorf("a client that has gone: %v, %q", err, told.String())
+	}
+	if err := errors.Join(os.Remove(path), os.Symlink("/etc/hostname", path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.read(t.Context(), path, reader.Options{Tail: -1}, io.Discard, nil); err == nil || !strings.Contains(told.String(), path) {
+		t.Errorf("no log: %v, %q", err, told.String())
+	}
+}
+
 // Once its time is over nothing passes a gate.
 func TestGate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out strings.Builder
-	g := gate{ctx, &out, make(chan struct{}, 1)}
+	g := gate{ctx: ctx, w: &out, turn: make(chan struct{}, 1)}
 	for range 2 {
 		if n, err := g.Write([]byte("x")); n != 1 || err != nil {
 			t.Errorf("%d, %v", n, err)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -204,6 +205,7 @@ func TestFollowOverRotations(t *testing.T) {
 	select {
 	case problem := <-seen:
 		if problem != "" {
+			io.Copy(io.Discard, out) //nolint:errcheck // what nobody reads would hold it up
 			t.Errorf("%s (%v, %q); the log has %d lines now", problem, follow.Wait(), told.String(), strings.Count(b.run("logs", "writer"), "\n"))
 		}
 	case <-time.After(5 * patience):

@@ -22,6 +22,8 @@ type Streams struct {
 	// Stdout and Stderr may be the same: then what is written keeps its order. With a terminal Stderr is not used.
 	Stdout, Stderr io.Writer
 	Terminal       bool
+	// Ask returns when the shim has answered something, or not for a while. Nil is for no shim.
+	Ask func()
 }
 
 // Pipes are the FIFOs between a process and who started it.
@@ -30,6 +32,7 @@ type Pipes struct {
 	Stdin, Stdout, Stderr string
 	input                 *os.File
 	terminal              bool
+	ask                   func()
 	outputs               []*output
 	copying               sync.WaitGroup
 	// finished is closed when the process has ended.
@@ -46,7 +49,7 @@ type output struct {
 
 // Open makes the FIFOs, whose paths begin with prefix, and begins to copy what comes. The caller must call Finish.
 func Open(prefix string, sio Streams) (p *Pipes, err error) {
-	p = &Pipes{terminal: sio.Terminal, finished: make(chan struct{})}
+	p = &Pipes{terminal: sio.Terminal, ask: sio.Ask, finished: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.Finish(context.Background()) //nolint:errcheck // nothing was written
@@ -103,20 +106,22 @@ func (p *Pipes) open(path string, to io.Writer) error {
 	}
 	o := &output{read, hold}
 	p.outputs = append(p.outputs, o)
-	p.copying.Go(func() { o.copy(to) })
+	p.copying.Go(func() { o.copy(to, p.ask) })
 	return nil
 }
 
 // drainLimit is how long the output of a process that has ended may take to be delivered to who asked for it.
 const drainLimit = 30 * time.Second
 
-// leftOver is how long a FIFO is waited on that somebody still holds open after the process has ended: a child of it.
+// leftOver is how long a FIFO is waited on that somebody still holds open after the process has ended: a child of it. A shim that had no
+// turn on a busy machine holds it as well, and what it has not copied: before a silent FIFO is given up it is asked something, and waited for
+// once more.
 const leftOver = 200 * time.Millisecond
 
 // copy delivers the output up to its end. When nobody takes it any more it is still read: the process must not hang.
-func (o *output) copy(to io.Writer) {
+func (o *output) copy(to io.Writer, ask func()) {
 	buf := make([]byte, 32<<10)
-	over := false
+	over, asked := false, ask == nil
 	for {
 		if over {
 			o.read.SetReadDeadline(time.Now().Add(leftOver)) //nolint:errcheck // a FIFO supports deadlines
@@ -131,6 +136,12 @@ func (o *output) copy(to io.Writer) {
 			over = true // the process has ended; what is left is read
 			continue
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && !asked {
+			asked = true
+			ask()
+			continue
+		}
+		asked = asked && (n == 0 || ask == nil)
 		if err != nil {
 			return
 		}

@@ -64,6 +64,31 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// What a shim had no turn to copy when the process ended is waited for, however long that takes; a child of the process is not.
+func TestSlowShim(t *testing.T) {
+	var out safe
+	var shim *os.File
+	asked := 0
+	p, err := Open(filepath.Join(t.TempDir(), "x"), Streams{Stdout: &out, Stderr: &out, Ask: func() {
+		if asked++; asked > 2 { // a child holds it open
+			return
+		}
+		if _, err := io.WriteString(shim, "more"); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shim, err = os.OpenFile(p.Stdout, os.O_WRONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer shim.Close()
+	if err := p.Finish(t.Context()); err != nil || out.String() != "moremore" || asked != 3 {
+		t.Errorf("%q, %v, asked %d times", out.String(), err, asked)
+	}
+}
+
 // The end of an input is the end of the process's; with a terminal the process is told of it as by a user, until it has ended.
 func TestFeed(t *testing.T) {
 	for name, c := range map[string]struct {

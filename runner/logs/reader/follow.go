@@ -2,10 +2,9 @@ package reader
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -14,22 +13,17 @@ import (
 // lookAgain is how long a follower waits when the kernel has no watch to give, or the log is between two files.
 const lookAgain = time.Second
 
-// follow prints the log and what comes, over rotations: every file of it, in their order.
-func (p *printer) follow(ctx context.Context, path string, ended <-chan struct{}) error {
-	dir, err := logfile.OpenDir(filepath.Dir(path))
+// follow prints the log, from one of its parts on, and what comes, over rotations: every file of it, in their order.
+func (p *printer) follow(ctx context.Context, log *files, first int, ended <-chan struct{}) error {
+	changed, cancel, err := watch(log.dir)
 	if err != nil {
-		return err
-	}
-	defer dir.Close() //nolint:errcheck // only looked at
-	changed, cancel, err := watch(dir)
-	if err != nil {
-		slog.Debug("a log is followed by looking at it from time to time", "log", path, "err", err)
+		slog.Debug("a log is followed by looking at it from time to time", "dir", log.dir.Name(), "log", log.name, "err", err)
 		changed, cancel = nil, func() {}
 	}
 	defer cancel()
-	at := &position{dir: dir, name: filepath.Base(path)}
+	at := &position{dir: log.dir, name: log.name, lines: newLineReader(strings.NewReader(""))}
 	defer at.close()
-	if err := at.first(); err != nil {
+	if err := p.begin(at, log, first); err != nil {
 		return err
 	}
 	for over := false; ; {
@@ -68,6 +62,23 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
+// begin opens the first part that is still there. There is none where all were removed: what comes next is looked for.
+func (p *printer) begin(at *position, log *files, first int) error {
+	for i := first; i < len(log.parts); i++ {
+		f, err := log.take(i)
+		if err != nil {
+			return err
+		}
+		if f != nil {
+			at.move(&opened{f, log.parts[i].rotated})
+			return nil
+		}
+		at.rotated = log.parts[i].rotated
+		p.leftOut()
+	}
+	return nil
+}
+
 // position is where in a log's files a follower is.
 type position struct {
 	dir   logfile.Dir
@@ -84,23 +95,10 @@ type opened struct {
 	rotated string
 }
 
-// first opens the oldest file.
-func (p *position) first() error {
-	next, err := p.next()
-	if err != nil {
-		return err
-	}
-	if next == nil {
-		return fmt.Errorf("cannot follow the log %s: %w", filepath.Join(p.dir.Name(), p.name), os.ErrNotExist)
-	}
-	p.move(next)
-	return nil
-}
-
 // oldest opens the first that exists of rotated files; nil when there is none.
 func (p *position) oldest(names []string) (*opened, error) {
 	for _, name := range names {
-		f, err := openOlder(filepath.Join(p.dir.Name(), name))
+		f, err := openOlder(p.dir, name)
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +112,7 @@ func (p *position) oldest(names []string) (*opened, error) {
 // next opens the file behind the one at hand; nil while there is none.
 func (p *position) next() (*opened, error) {
 	// The current file is opened before the older ones are listed: whatever is rotated meanwhile is either among them, or behind it.
-	current, err := openOlder(filepath.Join(p.dir.Name(), p.name))
+	current, err := openOlder(p.dir, p.name)
 	if err != nil {
 		return nil, err
 	}
@@ -128,20 +126,12 @@ func (p *position) next() (*opened, error) {
 	return next, err
 }
 
-// at says whether f is the file at hand. Who cannot be asked (EIO) cannot be read either.
+// at says whether f is the file at hand.
 func (p *position) at(f *os.File) bool {
-	if p.file == nil {
-		return false
-	}
-	here, err := p.file.Stat()
-	if err != nil {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && os.SameFile(here, info)
+	return p.file != nil && sameFile(f, p.file)
 }
 
-// between opens the rotated file that is right behind the one at hand, the oldest at first; nil when there is none: it is the current one,
+// between opens the rotated file that is right behind the one at hand; nil when there is none: it is the current one,
 // or nothing is behind it.
 func (p *position) between(current *os.File) (*opened, error) {
 	if current != nil && p.at(current) {
@@ -151,11 +141,8 @@ func (p *position) between(current *os.File) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.file == nil {
-		return p.oldest(names)
-	}
 	for i, name := range names {
-		f, err := openOlder(filepath.Join(p.dir.Name(), name))
+		f, err := openOlder(p.dir, name)
 		if err != nil {
 			return nil, err
 		}

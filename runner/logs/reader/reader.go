@@ -7,12 +7,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/solopod/solopod/runner/logs/cri"
-	"github.com/solopod/solopod/runner/logs/logfile"
 )
 
 // Options select what Read returns.
@@ -38,8 +35,14 @@ type Options struct {
 // whatever ctx says: who must not wait leaves it behind. Lines that are there at the same time are written together, whole ones.
 func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan struct{}) error {
 	out := &printer{w: w, o: o}
+	log, err := openFiles(path)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	first := 0
 	if o.Tail >= 0 {
-		if err := out.skipTo(ctx, path, o.Tail); err != nil {
+		if first, out.skip, out.skipParts, err = log.last(ctx, o.Tail); err != nil {
 			return err
 		}
 	}
@@ -47,14 +50,10 @@ func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan
 		o.Positioned()
 	}
 	if o.Follow {
-		return done(out.follow(ctx, path, ended))
+		return done(out.follow(ctx, log, first, ended))
 	}
-	files, err := allFiles(path)
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		if err := out.file(ctx, file); err != nil {
+	for i := first; i < len(log.parts); i++ {
+		if err := out.part(ctx, log, i); err != nil {
 			return done(err)
 		}
 	}
@@ -63,32 +62,11 @@ func Read(ctx context.Context, path string, o Options, w io.Writer, ended <-chan
 
 // Find says whether there is a log at path that can be read; its errors are those of Read.
 func Find(path string) error {
-	_, err := allFiles(path)
-	return err
-}
-
-// allFiles are the paths of a log's files, the oldest first.
-func allFiles(path string) ([]string, error) {
-	dir, err := logfile.OpenDir(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close() //nolint:errcheck // only read from
-	names, err := dir.Rotated(filepath.Base(path))
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, name := range names {
-		out = append(out, filepath.Join(filepath.Dir(path), name))
-	}
-	f, err := dir.Open(filepath.Base(path))
+	log, err := openFiles(path)
 	if err == nil {
-		err = f.Close()
-	} else if errors.Is(err, os.ErrNotExist) && len(out) > 0 {
-		err = nil // it is being rotated
+		log.close()
 	}
-	return append(out, path), err
+	return err
 }
 
 // printer writes selected lines.
@@ -130,72 +108,19 @@ func done(err error) error {
 	return err
 }
 
-// skipTo counts the lines, so that only the last tail are printed. A last line without an end is one, too.
-func (p *printer) skipTo(ctx context.Context, path string, tail int64) error {
-	files, err := allFiles(path)
-	if err != nil {
-		return err
-	}
-	var c count
-	for _, name := range files {
-		if err := c.add(ctx, name); err != nil {
-			return err
-		}
-	}
-	total := c.lines
-	if c.parts > 0 {
-		total++
-	}
-	p.skip = max(total-tail, 0)
-	if p.skip > c.lines {
-		p.skip, p.skipParts = c.lines, c.parts
-	}
-	return nil
-}
-
-// count is of full lines, and of the parts behind the last one; other parts belong to the line that follows.
-type count struct{ lines, parts int64 }
-
-func (c *count) add(ctx context.Context, name string) error {
-	f, err := openOlder(name)
-	if f == nil || err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	lines := newLineReader(f)
-	for ctx.Err() == nil {
-		b, err := lines.next()
-		if err != nil {
-			return nil //nolint:nilerr // io.EOF
-		}
-		switch line, err := cri.Parse(b); {
-		case err != nil: // printed neither
-		case line.Partial:
-			c.parts++
-		default:
-			c.lines, c.parts = c.lines+1, 0
-		}
-	}
-	return ctx.Err()
-}
-
-// openOlder opens a file that may have been rotated away; it is nil then. So it is for what only looks like a file of the log.
-func openOlder(name string) (*os.File, error) {
-	f, err := logfile.Open(name)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, logfile.ErrForeign) {
-		return nil, nil
-	}
-	return f, err
-}
-
-func (p *printer) file(ctx context.Context, name string) error {
-	f, err := openOlder(name)
-	if f == nil || err != nil {
+// part prints one file of a log.
+func (p *printer) part(ctx context.Context, log *files, i int) error {
+	f, err := log.take(i)
+	if f == nil {
+		p.leftOut()
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read from
 	return p.copy(ctx, newLineReader(f))
 }
+
+// leftOut: a file of the log has been removed, and with it what of it was to be skipped.
+func (p *printer) leftOut() { p.skip, p.skipParts = 0, 0 }
 
 // maxLogLine is the longest line, in bytes, that Read takes for one: a line of the log format holds cri.MaxLine of text.
 const maxLogLine = 64 << 10
