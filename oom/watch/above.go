@@ -152,15 +152,7 @@ func (j *join) again(uid string, now time.Time) {
 // mistaken: the kill that a loose report tells of was told before, from a counter alone, as the log was late: there are more kills known than
 // the machine has counted. The report then takes the place of that record, where there is only one whose it can be.
 func mistaken(k Keeper, m *tally, tallies map[string]*tally, l *loose) bool {
-	if m == nil || m.Counted == 0 || m.Told+m.Again+uint64(len(m.Bare)) <= m.Counted {
-		return false
-	}
-	var may []*tally
-	for _, t := range tallies {
-		if len(t.Bare) > 0 && !l.record.Time.After(t.Bare[0].At) && !l.record.Time.Before(t.Subject.Started.Add(-slack)) {
-			may = append(may, t)
-		}
-	}
+	may := m.maybeTold(tallies, l)
 	if len(may) != 1 {
 		return false
 	}
@@ -172,6 +164,33 @@ func mistaken(k Keeper, m *tally, tallies map[string]*tally, l *loose) bool {
 		k.Remove(l.record.ID)
 	}
 	k.Add(of(t.Subject, l.record))
+	return true
+}
+
+// maybeTold are those who may have told a loose report's kill from a counter alone: none where no more kills are known than the machine has
+// counted.
+func (t *tally) maybeTold(tallies map[string]*tally, l *loose) (may []*tally) {
+	if t == nil || t.Counted == 0 || t.Told+t.Again+uint64(len(t.Bare)) <= t.Counted {
+		return nil
+	}
+	for _, of := range tallies {
+		if len(of.Bare) > 0 && !l.record.Time.After(of.Bare[0].At) && !l.record.Time.Before(of.Subject.Started.Add(-slack)) {
+			may = append(may, of)
+		}
+	}
+	return may
+}
+
+// twice: the kill that a loose report tells of was told before, as in mistaken, by one of several: whose it was nobody knows, but it is none
+// beside those that were counted.
+func twice(k Keeper, m *tally, tallies map[string]*tally, l *loose) bool {
+	if len(m.maybeTold(tallies, l)) == 0 {
+		return false
+	}
+	m.Told--
+	if l.kept {
+		k.Remove(l.record.ID)
+	}
 	return true
 }
 

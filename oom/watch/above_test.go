@@ -105,6 +105,14 @@ func TestAbove(t *testing.T) {
 	late := func(s float64, h heardOf) heardOf { h = at(s, h); h.late = s; return h }
 	count := func(s float64, n uint64) heardOf { return of1(counted(s, webPath, n)) }
 	cut := func(s float64, n uint64) heardOf { return of1(said(s, told(n, "java", "", ""))) }
+	// twoLate are kills of two pods of which the log tells when their counters had been told, and no more than the processes' name; and more.
+	twoLate := func(more uint64) []heardOf {
+		out := []heardOf{machine1(0, 2), count(0, 1), of1(counted(0, dbPath, 1)), machine1(3, 2+more)}
+		for n := range 2 + more {
+			out = append(out, late(3, cut(3, n+1)))
+		}
+		return out
+	}
 	node := of1(said(0, told(1, "nginx", "/system.slice/nginx", "/system.slice")))
 	const byLog, byCount, byPod, byMachine = "web/java/container/log", "web//unknown/counter", "web//unknown/counter", "//unknown/counter"
 	const ofContainer, notTold, ofPod, ofNode = "web/main/container=1", "web/main/unknown=1", "web//unknown=1", "//unknown=1"
@@ -131,6 +139,8 @@ func TestAbove(t *testing.T) {
 		"cut short, of nobody's":                 {false, []heardOf{machine1(0, 1), cut(0, 1)}, "/java/unknown/log", ofNode},
 		"cut short, and counted late":            {false, []heardOf{machine1(0, 1), cut(0, 1), count(6, 1), pod1(6, 1)}, "web/java/unknown/log", notTold},
 		"cut short, and the log late":            {false, []heardOf{machine1(0, 1), count(0, 1), pod1(0, 1), late(3, cut(3, 1))}, "web/java/unknown/log", notTold},
+		"cut short of two, and the log late":     {true, twoLate(0), byCount + " db//unknown/counter", notTold + " db/main/unknown=1"},
+		"and of one beside them":                 {true, twoLate(1), byCount + " db//unknown/counter /java/unknown/log", notTold + " db/main/unknown=1 " + ofNode},
 		"of no pod":                              {false, []heardOf{node, machine1(0, 1)}, "/nginx/ancestor/log", "//ancestor=1"},
 		"of no pod, without the log":             {false, []heardOf{machine1(0, 3)}, strings.TrimSpace(strings.Repeat(byMachine+" ", 3)), "//unknown=3"},
 		"of no pod and a pod, without the log":   {false, []heardOf{machine1(0, 2), pod1(0.1, 1), count(0.2, 1)}, byMachine + " " + byCount, ofNode + " " + notTold},

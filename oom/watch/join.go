@@ -476,7 +476,7 @@ func (j *join) settleLoose(now time.Time) {
 	lack := lacking(j.tallies)
 	j.loose = slices.DeleteFunc(j.loose, func(l loose) bool {
 		over := now.Sub(l.arrived) >= late && !slices.ContainsFunc(lack, func(t *tally) bool { return t.mayBe(l, t.steps[len(t.steps)-1].at) })
-		if over {
+		if over && !twice(j.keeper, j.machine, j.tallies, &l) {
 			j.total(l.record, 1)
 		}
 		return over

@@ -118,6 +118,8 @@ func (c *Collector) look(ctx context.Context, parts bool) ([]choice.Image, error
 				images[n].Users = append(images[n].Users, u.name)
 			}
 		}
+		slices.Sort(images[n].Users)
+		images[n].Users = slices.Compact(images[n].Users) // a pod is known by its manifest, by itself and by its containers
 	}
 	c.findTimes(ctx, images)
 	return images, nil

@@ -360,6 +360,18 @@ func TestOneIsStuck(t *testing.T) {
 	}
 }
 
+// Who uses an image is said once, also of one who is known in several ways: a pod by its manifest, by itself and by its containers.
+func TestUsersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox("a")
+		b.users = []User{{"pod x/a", []string{"a:1"}}, {"pod x/b", []string{"a:1"}}, {"pod x/a", []string{"a:1", "a:1"}}, {"pod x/b", []string{"a:1"}}, {"pod x/a", []string{"a:1"}}}
+		done, err := b.collector(t, settings).Prune(t.Context(), Pruning{All: true})
+		if err != nil || len(done.Kept) != 1 || done.Kept[0].Reason != "used by pod x/a, pod x/b" {
+			t.Errorf("%+v, %v", done, err)
+		}
+	})
+}
+
 // Removal of a name is held up by who means that one, and no other that stays.
 func TestUsersOf(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("1", 64)

@@ -52,12 +52,12 @@ func (s *Images) importArchive(ctx context.Context, archive io.Reader, name func
 	limits := s.limits()
 	records, err := intake.Archive{Store: s.client.ContentStore(), Name: name, Disk: limits.Disk}.Read(ctx, archive)
 	if err != nil {
-		return nil, fmt.Errorf("cannot import the archive: %w", native(err))
+		return nil, fmt.Errorf("cannot import the archive: %w", intake.Full(native(err)))
 	}
 	for _, r := range records {
 		image := containerd.NewImageWithPlatform(s.client, r, platforms.Default())
 		if err := image.Unpack(intake.Begin(ctx, limits), s.config.Snapshotter); err != nil {
-			return nil, fmt.Errorf("cannot unpack image %s: %w", r.Name, intake.Plain(err))
+			return nil, fmt.Errorf("cannot unpack image %s: %w", r.Name, intake.Full(intake.Plain(err)))
 		}
 	}
 	return s.ready(ctx, sync, s.record, records...)
