@@ -84,7 +84,7 @@ func (j *join) podCounted(uid string, count, cgroup uint64, now time.Time) (more
 		if n := t.missing(t.Counted); n > 0 { // nothing can come of the former one any more
 			j.bare(t, n, 0, step{t.Counted, now, j.behind}, now)
 		}
-		t.Counted, t.Told, t.Again, t.Bare, t.steps = 0, 0, 0, nil, nil
+		t.Counted, t.Told, t.Again, t.Bare, t.Rest, t.steps = 0, 0, 0, nil, 0, nil
 	}
 	t.Cgroup = cgroup
 	return count > 0 && t.grown(count, now, j.behind)
@@ -109,11 +109,7 @@ func (j *join) learned(uid string, before bool, at, now time.Time) (was bool) {
 
 func (j *join) knownToPod(uid string, at, now time.Time) (was bool) {
 	if t := j.pod(uid, now); t != nil {
-		bare, was := t.tells(at)
-		if was {
-			j.keeper.Remove(bare)
-		}
-		return was
+		return t.tells(j.keeper, at)
 	}
 	return false
 }
@@ -123,11 +119,7 @@ func (t *tally) knownTo(k Keeper, at time.Time) (was bool) {
 	if t == nil || !at.IsZero() && at.Before(t.Since) {
 		return false
 	}
-	bare, was := t.tells(at)
-	if was {
-		k.Remove(bare)
-	}
-	return was
+	return t.tells(k, at)
 }
 
 // counts tells those above of a kill that only a counter tells; the machine's tally may know it, from a loose report. was: one of them had
@@ -152,7 +144,7 @@ func (j *join) again(uid string, now time.Time) {
 // mistaken: the kill that a loose report tells of was told before, from a counter alone, as the log was late: there are more kills known than
 // the machine has counted. The report then takes the place of that record, where there is only one whose it can be.
 func mistaken(k Keeper, m *tally, tallies map[string]*tally, l *loose) bool {
-	if m == nil || m.Counted == 0 || m.Told+m.Again+uint64(len(m.Bare)) <= m.Counted {
+	if m == nil || m.Counted == 0 || m.known() <= m.Counted {
 		return false
 	}
 	var may []*tally
