@@ -58,6 +58,8 @@ type Watcher struct {
 
 	mu   sync.Mutex
 	join join
+	// said is closed, and another takes its place, when the log has told something.
+	said chan struct{}
 	// position is that of the first line that no report was made of.
 	position kmsg.Position
 	offset   time.Duration // of the clock
@@ -79,7 +81,7 @@ type mark struct {
 // New goes on where the mark says. Nothing is followed before Run, but what is counted is taken.
 func New(c Config) *Watcher {
 	w := &Watcher{
-		boot: c.Boot, store: c.Store, parser: kernel.New(os.Getpagesize()), cgroups: map[int]string{}, wake: make(chan struct{}, 1), offset: clock.Offset(), numbers: SeesAll(),
+		boot: c.Boot, store: c.Store, parser: kernel.New(os.Getpagesize()), cgroups: map[int]string{}, wake: make(chan struct{}, 1), said: make(chan struct{}), offset: clock.Offset(), numbers: SeesAll(),
 		join: join{boot: c.Boot[:min(len(c.Boot), 8)], root: c.Root, nested: cgroup.Unified(), subjects: c.Subjects, keeper: c.Store, tallies: map[string]*tally{}, behind: true},
 	}
 	if c.Keeper != nil {
@@ -261,6 +263,7 @@ func (w *Watcher) caughtUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.join.caughtUp(time.Now())
+	w.tell()
 }
 
 // fresh is how old a line of the log may be, by a clock that may be off by a second, for what is there now to belong to it.
@@ -306,6 +309,9 @@ func (w *Watcher) report(reports []kernel.Report) {
 	w.position = position
 	if position.Next >= w.join.until {
 		w.join.overrun(now) // what did not come is no more in the log
+	}
+	if len(reports) > 0 {
+		w.tell()
 	}
 }
 
