@@ -54,7 +54,7 @@ func (k *kills) counter() counter {
 
 // counter is what the runner counts kills with.
 type counter struct {
-	watch.Counter
+	sample.Counter
 	known *watch.Watcher
 }
 

@@ -30,19 +30,20 @@ func (w *Watcher) Gone(ctx context.Context, cgroupPath string, killed bool) uint
 		case <-ctx.Done():
 			return kills
 		case <-limit.C:
-			return w.claim(s)
+			return w.claim(s, cgroupPath)
 		}
 	}
 }
 
 // claim has a container's be one of the kills that its pod has counted, if there is one that nobody tells of.
-func (w *Watcher) claim(s Subject) uint64 {
+func (w *Watcher) claim(s Subject, cgroupPath string) uint64 {
 	now := time.Now()
 	w.mu.Lock()
 	kills, more := ofGone(&w.join, s), false
 	if w.join.nested && untold(&w.join, s.Pod.UID) > 0 {
 		kills++
 		more = w.join.counted(s, kills, now)
+		placed(&w.join, s.ID, cgroupPath)
 	}
 	w.mu.Unlock()
 	w.rouse(more)

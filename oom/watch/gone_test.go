@@ -17,6 +17,8 @@ type podsOnly map[string]uint64
 
 func (podsOnly) Watch(string, func(uint64)) (func(), error) { return nil, fs.ErrNotExist }
 
+func (podsOnly) WatchLimit(string, func()) (func(), error) { return nil, fs.ErrNotExist }
+
 func (p podsOnly) Kills(cgroupPath string) (uint64, error) {
 	if n, ok := p[cgroupPath]; ok {
 		return n, nil

@@ -95,6 +95,8 @@ type join struct {
 	// seen are containers as they were when they were watched first, for when they are gone, and order those, the oldest first.
 	seen  map[string]Subject
 	order []string
+	// hits are limits that were hit just now.
+	hits []hit
 }
 
 // tally compares what was counted of a container's kills with what was told; or of a pod's (Whole), or the machine's: what is known of a
@@ -118,6 +120,8 @@ type tally struct {
 	Names []string `json:"names,omitempty"`
 
 	steps []step
+	// path is its cgroup's; empty where that is not known.
+	path string
 }
 
 type bare struct {
@@ -576,7 +580,7 @@ func (j *join) same(t *tally, n int, until time.Time, due step) (taken []loose) 
 
 // bare tells n kills without words; the machine's tally knows same of them.
 func (j *join) bare(t *tally, n, same int, due step, now time.Time) {
-	r := of(t.Subject, record.Record{Time: now, Owner: record.Unknown, Source: record.Counter, Before: due.away})
+	r := of(t.Subject, atLimit(j, t, due, record.Record{Time: now, Owner: record.Unknown, Source: record.Counter, Before: due.away}))
 	fresh := uint64(0)
 	for i := range n {
 		if t == j.machine || !j.counts(t, i < same, now) {

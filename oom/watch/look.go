@@ -53,7 +53,9 @@ func (w *Watcher) lookAtPod(cgroupPath string, now time.Time) (more bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.join.podCounted(uid, count, before, now)
+	more = w.join.podCounted(uid, count, before, now)
+	placed(&w.join, podKey(uid), cgroupPath)
+	return more
 }
 
 // podOf is the UID of the pod whose cgroup that is; empty for others, and where pods' cgroups count none but their own processes (cgroup v1).

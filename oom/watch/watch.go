@@ -53,6 +53,7 @@ type Watcher struct {
 	counter  Counter
 	machine  func() (kills uint64, ok bool)
 	cgroupID func(cgroupPath string) uint64
+	limits   follows
 	// begun is when it was made.
 	begun time.Time
 
@@ -327,6 +328,7 @@ func (w *Watcher) counted(cgroupPath string, kills uint64) {
 	w.lookAbove(path.Dir(cgroupPath))
 	w.mu.Lock()
 	more := w.join.counted(s, kills, time.Now())
+	placed(&w.join, s.ID, cgroupPath)
 	w.mu.Unlock()
 	w.rouse(more)
 }
@@ -409,6 +411,8 @@ func (w *Watcher) mark() any {
 type Counter interface {
 	Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error)
 	Kills(cgroupPath string) (uint64, error)
+	// WatchLimit calls hit when the cgroup's limit was hit, or with cgroup v1 one above it.
+	WatchLimit(cgroupPath string, hit func()) (stop func(), err error)
 }
 
 // Heard is a counter that the watcher hears: what it tells others of kills is known here too.
@@ -424,7 +428,11 @@ type heard struct {
 
 // Watch implements Counter. The pod of the container is watched as well, by the same Counter, where pods have counters.
 func (h heard) Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error) {
-	leave := h.w.watchPod(path.Dir(cgroupPath))
+	below, pod := h.w.followLimits(cgroupPath), h.w.watchPod(path.Dir(cgroupPath)) // first: what is told before the kill is of it
+	leave := func() {
+		below()
+		pod()
+	}
 	end, err := h.Counter.Watch(cgroupPath, func(kills uint64) {
 		report(kills)
 		h.w.counted(cgroupPath, kills)

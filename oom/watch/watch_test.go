@@ -162,6 +162,8 @@ func (counter) Watch(_ string, report func(uint64)) (func(), error) {
 
 func (counter) Kills(string) (uint64, error) { return 2, nil }
 
+func (counter) WatchLimit(string, func()) (func(), error) { return func() {}, nil }
+
 // What others are told of kills is heard.
 func TestHeard(t *testing.T) {
 	for name, ask := range map[string]func(Counter, func(uint64)) error{
