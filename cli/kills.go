@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,7 +48,20 @@ func newKills(c config) (*kills, error) {
 }
 
 // counter counts the kills of containers.
-func (k *kills) counter() watch.Counter { return k.samples.Heard(k.Heard(oom.New())) }
+func (k *kills) counter() counter {
+	return counter{k.samples.Heard(k.Heard(oom.New())), k.Watcher}
+}
+
+// counter is what the runner counts kills with.
+type counter struct {
+	sample.Counter
+	known *watch.Watcher
+}
+
+// Gone is asked by the runner where a counter is gone.
+func (c counter) Gone(ctx context.Context, cgroupPath string, killed bool) uint64 {
+	return c.known.Gone(ctx, cgroupPath, killed)
+}
 
 // completing is a store whose records have what was remembered of their containers, and of which their pods are told.
 type completing struct {

@@ -54,13 +54,23 @@ func readCounter(path string) (uint64, error) {
 
 // ParseKills finds oom_kill in memory.oom_control (v1) or memory.events (v2): one "name number" a line.
 func ParseKills(r io.Reader) (uint64, error) {
+	n, err := parseCounter(r, "oom_kill")
+	if errors.Is(err, errNoCounter) {
+		return 0, fmt.Errorf("%w (Linux before 4.13 has none)", err)
+	}
+	return n, err
+}
+
+var errNoCounter = errors.New("there is no such counter")
+
+func parseCounter(r io.Reader, counter string) (uint64, error) {
 	sc := bufio.NewScanner(r)
 	for sc.Scan() {
 		name, value, ok := strings.Cut(sc.Text(), " ")
-		if ok && name == "oom_kill" {
+		if ok && name == counter {
 			n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
 			if err != nil {
-				return 0, fmt.Errorf("cannot read the kill counter: %w", err)
+				return 0, fmt.Errorf("cannot read the counter %s: %w", counter, err)
 			}
 			return n, nil
 		}
@@ -68,7 +78,7 @@ func ParseKills(r io.Reader) (uint64, error) {
 	if err := sc.Err(); err != nil {
 		return 0, err
 	}
-	return 0, fmt.Errorf("there is no kill counter (Linux before 4.13 has none)")
+	return 0, fmt.Errorf("%w as %s", errNoCounter, counter)
 }
 
 // Watch calls report with the cgroup's kill count after each kill, from a goroutine of its own, until stop is called.

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,6 +75,8 @@ func (k *kills) Kills(string) (uint64, error) {
 	defer k.mu.Unlock()
 	return k.count, nil
 }
+
+func (*kills) Gone(context.Context, string, bool) uint64 { return 0 }
 
 // start begins a life of Solopod, and returns the pods that it knows.
 func (b *box) start() []string {

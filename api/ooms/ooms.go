@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -39,7 +40,7 @@ func (s Served) Readers(mux *http.ServeMux) { mux.HandleFunc("GET /ooms", s.list
 
 // list answers with all kills, or those of a namespace or of pods of a name; with a limit with the newest ones.
 func (s Served) list(w http.ResponseWriter, r *http.Request) {
-	limit, err := most(r.URL.Query().Get("limit"))
+	limit, err := most(r.URL.Query())
 	if err != nil {
 		answer.Fail(w, http.StatusBadRequest, err)
 		return
@@ -59,11 +60,12 @@ func (s Served) list(w http.ResponseWriter, r *http.Request) {
 	answer.JSON(w, list)
 }
 
-// most is how many are wanted at most.
-func most(limit string) (int, error) {
-	if limit == "" {
+// most is how many are wanted at most: all where no limit is given. An empty one is a mistake of who asks, whose variable is not set.
+func most(query url.Values) (int, error) {
+	if !query.Has("limit") {
 		return math.MaxInt, nil
 	}
+	limit := query.Get("limit")
 	n, err := strconv.Atoi(limit)
 	if err != nil || n < 1 {
 		return 0, fmt.Errorf("limit=%s: it is a number of kills, 1 or more", limit)

@@ -39,7 +39,7 @@ func TestList(t *testing.T) {
 	}
 	mux := http.NewServeMux()
 	from.Readers(mux)
-	for _, limit := range []string{"0", "-1", "x"} {
+	for _, limit := range []string{"0", "-1", "x", ""} {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ooms?limit="+limit, nil))
 		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "1 or more") {

@@ -87,7 +87,11 @@ func killsOf(p *v1.Pod, totals total.Totals) map[total.Key]uint64 {
 	return out
 }
 
+// killsOfNode is nothing at first: kills from before Solopod would be an increase, and raise an alarm.
 func killsOfNode(totals total.Totals) map[record.Owner]uint64 {
+	if totals.Early {
+		return nil
+	}
 	out := map[record.Owner]uint64{}
 	for _, kind := range nodeKinds {
 		out[kind] = 0

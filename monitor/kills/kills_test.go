@@ -50,6 +50,10 @@ solopod_oom_last_kill_timestamp_seconds gauge container=main namespace=default p
 	if got := gathered(t, c); got != want {
 		t.Errorf("got\n%s", got)
 	}
+	totals.Early = true
+	if got := gathered(t, c); strings.Contains(got, "solopod_node_oom_kills_total") {
+		t.Errorf("kills from before Solopod would be an increase:\n%s", got)
+	}
 }
 
 // gathered has a line of each sample.

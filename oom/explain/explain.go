@@ -25,12 +25,30 @@ func Sentence(r record.Record, s Spec) string {
 		if r.Before {
 			when = " at some time before this, while Solopod did not run"
 		}
+		if of := limitOf(r); of != "" {
+			return join("a process was killed at the "+of+"; the kernel's log does not tell which", advice(r, s))
+		}
 		return "a process was killed for memory" + when + "; the kernel's log does not tell which, nor at which limit"
 	}
 	if r.Pod == (record.PodName{}) {
 		return join(outside(r), grouped(r))
 	}
 	return join(killed(r, s), grew(r), grouped(r), livedOn(r), advice(r, s))
+}
+
+// limitOf is the limit at which a kill was that only a counter tells; empty where that is not known.
+func limitOf(r record.Record) string {
+	switch r.Owner {
+	case record.Container:
+		return "container's limit" + size(" of ", r.Limit)
+	case record.Pod:
+		return "pod's limit" + size(" of ", r.Limit)
+	case record.Pods:
+		return "limit" + size(" of ", r.Limit) + " of all pods together"
+	case record.Ancestor:
+		return "limit" + size(" of ", r.Limit) + " of " + r.Cgroup + ", a cgroup above the pods"
+	}
+	return ""
 }
 
 // Short explains a record of a pod's for the status of its container: what happened, without advice. It is empty where no more is known

@@ -167,6 +167,14 @@ func TestSentence(t *testing.T) {
 			dead(record.Unknown, 0, 0, func(r *record.Record) { r.Source, r.Process, r.PID = record.Counter, "", 0 }), Spec{},
 			"a process was killed for memory; the kernel's log does not tell which, nor at which limit",
 		},
+		"counted, at the container's limit": {
+			dead(record.Container, 32, 0, func(r *record.Record) { r.Source, r.Process, r.PID = record.Counter, "", 0 }), Spec{},
+			"a process was killed at the container's limit of 32Mi; the kernel's log does not tell which; raise the limit to about 43Mi or look for a leak",
+		},
+		"counted, at the limit of all pods": {
+			dead(record.Pods, 512, 0, func(r *record.Record) { r.Source, r.Process, r.PID = record.Counter, "", 0 }), Spec{},
+			"a process was killed at the limit of 512Mi of all pods together; the kernel's log does not tell which; give that cgroup more, or the pods less",
+		},
 		"counted while nobody looked": {
 			dead(record.Unknown, 0, 0, func(r *record.Record) { r.Source, r.Process, r.PID, r.Before = record.Counter, "", 0, true }), Spec{},
 			"a process was killed for memory at some time before this, while Solopod did not run; the kernel's log does not tell which, nor at which limit",

@@ -4,6 +4,7 @@ package growth
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -31,6 +32,9 @@ const (
 	near = 4
 	// rising is the share of the pairs of samples, in percent, of which the later one has to be the larger.
 	rising = 75
+	// off is the part of the rise by which samples may be beside an even one, all but one in a few, and by which the rate times the time
+	// may differ from it.
+	off, few = 4, 8
 )
 
 // Sample is what a container used at a time, which is counted from any one moment on.
@@ -127,13 +131,38 @@ func of(samples []Sample) (none record.Growth) {
 			return none
 		}
 	}
-	samples = samples[from:]
-	took := last.At - samples[0].At
-	slope, share := slopeOf(samples)
-	if len(samples) < fewest || took < shortest || share < rising || slope <= 0 || slope*took.Seconds() < float64(rise)/2 {
-		return none
+	for samples = samples[from:]; len(samples) >= fewest; samples = samples[1:] {
+		if last.Bytes-samples[0].Bytes < rise/2 {
+			return none
+		}
+		if g, ok := steady(samples); ok {
+			return g
+		}
 	}
-	return record.Growth{PerSecond: int64(slope), Seconds: int64(took.Round(time.Second) / time.Second), From: samples[0].Bytes}
+	return none
+}
+
+// steady is the growth over the samples, if it was about the same all the time. A burst is none together with the rest, or the slow leak,
+// before it.
+func steady(samples []Sample) (g record.Growth, ok bool) {
+	first, last := samples[0], samples[len(samples)-1]
+	took, rise := last.At-first.At, float64(last.Bytes-first.Bytes)
+	if took < shortest {
+		return g, false
+	}
+	beside := 0
+	for _, s := range samples {
+		even := float64(first.Bytes) + rise*(s.At-first.At).Seconds()/took.Seconds()
+		if math.Abs(float64(s.Bytes)-even) > rise/off {
+			beside++
+		}
+	}
+	slope, share := slopeOf(samples)
+	told := slope * took.Seconds()
+	if share < rising || beside > len(samples)/few || told < rise*(off-1)/off || told > rise*off/(off-1) {
+		return g, false
+	}
+	return record.Growth{PerSecond: int64(slope), Seconds: int64(took.Round(time.Second) / time.Second), From: first.Bytes}, true
 }
 
 // begin is where the rise to the last sample begins: where memory was at the bottom for the last time, and rose ever since.

@@ -23,9 +23,28 @@ func more(r *Ring, from, to, step int, at func(second int) float64) {
 	}
 }
 
+// pairs has samples of times in seconds, each with MiB.
+func pairs(of ...int) *Ring {
+	var r Ring
+	for i := 0; i < len(of); i += 2 {
+		r.Add(Sample{time.Duration(of[i]) * time.Second, int64(of[i+1]) * mi})
+	}
+	return &r
+}
+
+// join has the samples of both.
+func join(first, then *Ring) *Ring {
+	var r Ring
+	for _, s := range append(append([]Sample{}, first.samples...), then.samples...) {
+		r.Add(s)
+	}
+	return &r
+}
+
 func TestKilled(t *testing.T) {
 	noise := rand.New(rand.NewPCG(1, 2))
 	leak := func(s int) float64 { return 40 + 1.2*float64(s) }
+	still := ring(0, 600, 30, func(int) float64 { return 30 })
 	for name, c := range map[string]struct {
 		ring  *Ring
 		at    int
@@ -44,6 +63,11 @@ func TestKilled(t *testing.T) {
 		"a slow leak and a burst": {ring: ring(0, 180, 10, func(s int) float64 { return 40 + 0.1*float64(s) }), at: 180, bytes: 256},
 		"up and down":             {ring: ring(0, 300, 5, func(s int) float64 { return 100 + 10*float64(s%60)/6 }), at: 300, bytes: 205},
 		"up and down, and up":     {ring: ring(0, 300, 5, func(s int) float64 { return 40 + 0.7*float64(s) + 10*float64(s%30)/30 }), at: 300, bytes: 260, perSecond: 0.72, seconds: 300, within: 40, from: 40},
+		"a burst that is seen":    {ring: join(still, pairs(600, 100, 601, 150, 602, 200)), at: 603, bytes: 256, perSecond: 50, seconds: 3, from: 100},
+		"from some time on":       {ring: join(still, pairs(600, 80, 605, 105, 610, 130, 620, 180)), at: 630, bytes: 230, perSecond: 5, seconds: 30, from: 80},
+		"a burst after a leak":    {ring: join(ring(0, 600, 10, func(s int) float64 { return 30 + float64(s)/6 }), pairs(600, 130, 602, 155, 604, 180)), at: 608, bytes: 230, perSecond: 12.5, seconds: 8, from: 130},
+		"a burst between samples": {ring: join(still, pairs(600, 200, 601, 220, 602, 240)), at: 603, bytes: 256},
+		"it doubles":              {ring: pairs(0, 4, 1, 8, 2, 16, 3, 32, 4, 64, 5, 128), at: 6, bytes: 256, perSecond: 74.6, seconds: 3, from: 32},
 		"noise":                   {ring: ring(0, 300, 5, func(int) float64 { return 200 + 50*noise.Float64() }), at: 300, bytes: 256},
 		"at rest":                 {ring: ring(0, 300, 10, func(int) float64 { return 255 }), at: 300, bytes: 256},
 		"too little of all":       {ring: ring(0, 300, 10, func(s int) float64 { return 250 + float64(s)/50 }), at: 300, bytes: 256},

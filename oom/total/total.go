@@ -32,6 +32,8 @@ type Totals struct {
 	Pods map[string]Pod
 	// Node are kills of no pod.
 	Node map[record.Owner]uint64
+	// Early: Solopod is on the machine for the first time, and what the kernel has said before is not all counted for the node yet.
+	Early bool
 
 	// order are the pods' UIDs as they came.
 	order []string

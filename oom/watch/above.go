@@ -84,7 +84,7 @@ func (j *join) podCounted(uid string, count, cgroup uint64, now time.Time) (more
 		if n := t.missing(t.Counted); n > 0 { // nothing can come of the former one any more
 			j.bare(t, n, 0, step{t.Counted, now, j.behind}, now)
 		}
-		t.Counted, t.Told, t.Again, t.Bare, t.steps = 0, 0, 0, nil, nil
+		t.Counted, t.Told, t.Again, t.Bare, t.Rest, t.steps = 0, 0, 0, nil, 0, nil
 	}
 	t.Cgroup = cgroup
 	return count > 0 && t.grown(count, now, j.behind)
@@ -109,11 +109,7 @@ func (j *join) learned(uid string, before bool, at, now time.Time) (was bool) {
 
 func (j *join) knownToPod(uid string, at, now time.Time) (was bool) {
 	if t := j.pod(uid, now); t != nil {
-		bare, was := t.tells(at)
-		if was {
-			j.keeper.Remove(bare)
-		}
-		return was
+		return t.tells(j.keeper, at)
 	}
 	return false
 }
@@ -123,11 +119,7 @@ func (t *tally) knownTo(k Keeper, at time.Time) (was bool) {
 	if t == nil || !at.IsZero() && at.Before(t.Since) {
 		return false
 	}
-	bare, was := t.tells(at)
-	if was {
-		k.Remove(bare)
-	}
-	return was
+	return t.tells(k, at)
 }
 
 // counts tells those above of a kill that only a counter tells; the machine's tally may know it, from a loose report. was: one of them had
@@ -170,7 +162,7 @@ func mistaken(k Keeper, m *tally, tallies map[string]*tally, l *loose) bool {
 // maybeTold are those who may have told a loose report's kill from a counter alone: none where no more kills are known than the machine has
 // counted.
 func (t *tally) maybeTold(tallies map[string]*tally, l *loose) (may []*tally) {
-	if t == nil || t.Counted == 0 || t.Told+t.Again+uint64(len(t.Bare)) <= t.Counted {
+	if t == nil || t.Counted == 0 || t.known() <= t.Counted {
 		return nil
 	}
 	for _, of := range tallies {

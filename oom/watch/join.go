@@ -54,7 +54,7 @@ const (
 	// patience is how long the kernel's log and a counter are waited for, each for the other.
 	patience = 2 * time.Second
 	// mostLoose bounds the reports that wait for a counter, mostSteps what is remembered of a counter's growth, mostBare how many records
-	// a counter alone makes at a time: it may have been counted while Solopod was away.
+	// a counter alone makes at a time, as it may have been counted while Solopod was away, and of how many it is remembered.
 	mostLoose, mostSteps, mostBare = 1000, 64, 50
 	// idle is how long what was counted of a container that is gone is remembered: its kills may be told late.
 	idle = 10 * time.Minute
@@ -95,6 +95,8 @@ type join struct {
 	// seen are containers as they were when they were watched first, for when they are gone, and order those, the oldest first.
 	seen  map[string]Subject
 	order []string
+	// hits are limits that were hit just now.
+	hits []hit
 }
 
 // tally compares what was counted of a container's kills with what was told; or of a pod's (Whole), or the machine's: what is known of a
@@ -108,7 +110,9 @@ type tally struct {
 	Since   time.Time `json:"since,omitzero"`
 	Counted uint64    `json:"counted"`
 	Told    uint64    `json:"told"`
-	Bare    []bare    `json:"bare,omitempty"` // records that were made of the counter alone
+	Bare    []bare    `json:"bare,omitempty"` // the last records that were made of the counter alone
+	// Rest are those that the counter alone told before them, by their number: without a log there is no end of them.
+	Rest uint64 `json:"rest,omitempty"`
 	// Again is how many kills were counted, and said, twice: of a group that is killed the kernel may take one process twice.
 	Again   uint64    `json:"again,omitempty"`
 	Changed time.Time `json:"changed"`
@@ -116,6 +120,8 @@ type tally struct {
 	Names []string `json:"names,omitempty"`
 
 	steps []step
+	// path is its cgroup's; empty where that is not known.
+	path string
 }
 
 type bare struct {
@@ -154,9 +160,15 @@ func (w waits) record() record.Record {
 	return record.Record{ID: w.ID, Time: w.Time, Process: w.Process, PID: w.PID, Owner: record.Unknown, Source: record.Log}
 }
 
+// known is how many kills are, however they were told.
+func (t *tally) known() uint64 { return t.Told + t.bares() + t.Again }
+
+// bares is how many kills the counter alone has told.
+func (t *tally) bares() uint64 { return t.Rest + uint64(len(t.Bare)) }
+
 // missing is how many kills of a count have no record.
 func (t *tally) missing(count uint64) int {
-	known := t.Told + uint64(len(t.Bare)) + t.Again
+	known := t.known()
 	return int(min(count-min(count, known), math.MaxInt32)) //nolint:gosec // it fits
 }
 
@@ -193,16 +205,20 @@ func (t *tally) grown(count uint64, now time.Time, away bool) (more bool) {
 	return true
 }
 
-// tells notes a kill that others tell of, of a time; zero is not known. was: it had been told from the counter alone, with a record of the ID
-// bare, which does not count any more.
-func (t *tally) tells(at time.Time) (bare string, was bool) {
+// tells notes a kill that others tell of, of a time; zero is not known. was: it had been told from the counter alone. The record of that, where
+// it is remembered, is let go of.
+func (t *tally) tells(k Keeper, at time.Time) (was bool) {
 	t.Told++
-	if len(t.Bare) == 0 || t.Told+uint64(len(t.Bare))+t.Again <= t.Counted || at.After(t.Bare[0].At) {
-		return "", false
+	switch {
+	case t.bares() == 0 || t.known() <= t.Counted || len(t.Bare) > 0 && at.After(t.Bare[0].At):
+		return false
+	case len(t.Bare) > 0:
+		k.Remove(t.Bare[0].ID)
+		t.Bare = t.Bare[1:]
+	default:
+		t.Rest--
 	}
-	bare = t.Bare[0].ID
-	t.Bare = t.Bare[1:]
-	return bare, true
+	return true
 }
 
 // name remembers the name of a process that was killed.
@@ -390,11 +406,7 @@ const nearly = 64 << 10
 // told counts a report of a container's. was: the kill had been told from its counter alone.
 func (t *tally) told(k Keeper, r kernel.Report) (was bool) {
 	t.name(r.Process)
-	bare, was := t.tells(r.Time)
-	if was { // that was this one
-		k.Remove(bare)
-	}
-	return was
+	return t.tells(k, r.Time)
 }
 
 // wait has a report wait for a counter that tells of the same kill.
@@ -568,7 +580,7 @@ func (j *join) same(t *tally, n int, until time.Time, due step) (taken []loose) 
 
 // bare tells n kills without words; the machine's tally knows same of them.
 func (j *join) bare(t *tally, n, same int, due step, now time.Time) {
-	r := of(t.Subject, record.Record{Time: now, Owner: record.Unknown, Source: record.Counter, Before: due.away})
+	r := of(t.Subject, atLimit(j, t, due, record.Record{Time: now, Owner: record.Unknown, Source: record.Counter, Before: due.away}))
 	fresh := uint64(0)
 	for i := range n {
 		if t == j.machine || !j.counts(t, i < same, now) {
@@ -576,11 +588,15 @@ func (j *join) bare(t *tally, n, same int, due step, now time.Time) {
 		}
 	}
 	for range min(n, mostBare) {
-		r.ID = fmt.Sprintf("%s-%s-%d", j.boot, t.name12(), t.Told+uint64(len(t.Bare))+1)
+		r.ID = fmt.Sprintf("%s-%s-%d", j.boot, t.name12(), t.Told+t.bares()+1)
 		t.Bare = append(t.Bare, bare{r.ID, now})
 		j.keeper.Add(r)
 	}
-	t.Told += uint64(max(n-mostBare, 0)) //nolint:gosec // not negative: more of them would say nothing more
+	t.Rest += uint64(max(n-mostBare, 0)) //nolint:gosec // not negative: more of them would say nothing more
+	if old := len(t.Bare) - mostBare; old > 0 {
+		t.Rest += uint64(old)
+		t.Bare = slices.Delete(t.Bare, 0, old)
+	}
 	if fresh > 0 {
 		j.total(r, fresh)
 	}

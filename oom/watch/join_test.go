@@ -334,6 +334,34 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// Where the log is never read the counter alone tells all kills, and no more is remembered of them than their number. That another counter
+// tells the same ones late counts none of them twice.
+func TestMany(t *testing.T) {
+	b := &box{}
+	j := joinOf(b, true, &tally{})
+	const most = 1000
+	for n := range uint64(most + 1) {
+		now := t0.Add(time.Duration(n) * podPatience * 2) //nolint:gosec // small
+		j.podCounted("uid-web", n, 1, now)
+		j.settle(now)
+		j.settle(now.Add(podPatience))
+	}
+	pod := j.tallies[podKey("uid-web")]
+	if len(pod.Bare) != mostBare || pod.bares() != most || len(b.records) != most || j.totals.Sum() != most {
+		t.Errorf("%d and %d are remembered, there are %d records, and %d are counted", len(pod.Bare), pod.Rest, len(b.records), j.totals.Sum())
+	}
+	s, _ := b.Container("c1")
+	j.counted(s, most, t0.Add(time.Hour))
+	j.settle(t0.Add(2 * time.Hour))
+	if c := j.tallies["c1"]; j.totals.Sum() != most || pod.bares() != 0 || len(c.Bare) != mostBare || c.Rest != most-mostBare {
+		t.Errorf("after the container's: %d are counted, %d of the pod and %d of the container remembered", j.totals.Sum(), pod.bares(), c.bares())
+	}
+	again := j.reborn(b, 1)
+	if again.tallies["c1"].missing(most) != 0 {
+		t.Error("a restart has forgotten some")
+	}
+}
+
 // What was counted while nobody looked is due when the log has been read to its end, and no sooner.
 func TestBehind(t *testing.T) {
 	b := &box{}

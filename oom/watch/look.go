@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +24,15 @@ func (w *Watcher) Totals() total.Totals {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.join.totals.Keep(there, time.Since(w.begun) > idle)
-	return w.join.totals.Clone()
+	out := w.join.totals.Clone()
+	out.Early = w.early()
+	return out
+}
+
+// early says whether lines of the kernel's log from before Solopod was here first are still to be counted. w.mu is held.
+func (w *Watcher) early() bool {
+	w.first = w.first && (w.join.behind || slices.ContainsFunc(w.join.loose, func(l loose) bool { return l.record.Time.Before(w.begun) }))
+	return w.first
 }
 
 // lookAbove reads how many kills the machine has counted, and the cgroups of these pods.
@@ -53,7 +62,9 @@ func (w *Watcher) lookAtPod(cgroupPath string, now time.Time) (more bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.join.podCounted(uid, count, before, now)
+	more = w.join.podCounted(uid, count, before, now)
+	placed(&w.join, podKey(uid), cgroupPath)
+	return more
 }
 
 // podOf is the UID of the pod whose cgroup that is; empty for others, and where pods' cgroups count none but their own processes (cgroup v1).

@@ -53,14 +53,18 @@ type Watcher struct {
 	counter  Counter
 	machine  func() (kills uint64, ok bool)
 	cgroupID func(cgroupPath string) uint64
+	limits   follows
 	// begun is when it was made.
 	begun time.Time
 
 	mu   sync.Mutex
 	join join
+	// said is closed, and another takes its place, when the log has told something.
+	said chan struct{}
 	// position is that of the first line that no report was made of.
 	position kmsg.Position
 	offset   time.Duration // of the clock
+	first    bool          // Solopod is on the machine for the first time, and has not counted all of the log
 }
 
 // mark is how far the log and the counters were followed.
@@ -79,7 +83,7 @@ type mark struct {
 // New goes on where the mark says. Nothing is followed before Run, but what is counted is taken.
 func New(c Config) *Watcher {
 	w := &Watcher{
-		boot: c.Boot, store: c.Store, parser: kernel.New(os.Getpagesize()), cgroups: map[int]string{}, wake: make(chan struct{}, 1), offset: clock.Offset(), numbers: SeesAll(),
+		boot: c.Boot, store: c.Store, parser: kernel.New(os.Getpagesize()), cgroups: map[int]string{}, wake: make(chan struct{}, 1), said: make(chan struct{}), offset: clock.Offset(), numbers: SeesAll(),
 		join: join{boot: c.Boot[:min(len(c.Boot), 8)], root: c.Root, nested: cgroup.Unified(), subjects: c.Subjects, keeper: c.Store, tallies: map[string]*tally{}, behind: true},
 	}
 	if c.Keeper != nil {
@@ -91,6 +95,7 @@ func New(c Config) *Watcher {
 	}
 	var m mark
 	known := c.Mark != nil && json.Unmarshal(c.Mark, &m) == nil
+	w.first = !known
 	if known {
 		w.join.totals = total.Of(m.Totals)
 	}
@@ -261,6 +266,7 @@ func (w *Watcher) caughtUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.join.caughtUp(time.Now())
+	w.tell()
 }
 
 // fresh is how old a line of the log may be, by a clock that may be off by a second, for what is there now to belong to it.
@@ -307,6 +313,9 @@ func (w *Watcher) report(reports []kernel.Report) {
 	if position.Next >= w.join.until {
 		w.join.overrun(now) // what did not come is no more in the log
 	}
+	if len(reports) > 0 {
+		w.tell()
+	}
 }
 
 // counted takes a kill count of a container's cgroup.
@@ -321,6 +330,7 @@ func (w *Watcher) counted(cgroupPath string, kills uint64) {
 	w.lookAbove(path.Dir(cgroupPath))
 	w.mu.Lock()
 	more := w.join.counted(s, kills, time.Now())
+	placed(&w.join, s.ID, cgroupPath)
 	w.mu.Unlock()
 	w.rouse(more)
 }
@@ -403,6 +413,8 @@ func (w *Watcher) mark() any {
 type Counter interface {
 	Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error)
 	Kills(cgroupPath string) (uint64, error)
+	// WatchLimit calls hit when the cgroup's limit was hit, or with cgroup v1 one above it.
+	WatchLimit(cgroupPath string, hit func()) (stop func(), err error)
 }
 
 // Heard is a counter that the watcher hears: what it tells others of kills is known here too.
@@ -418,7 +430,11 @@ type heard struct {
 
 // Watch implements Counter. The pod of the container is watched as well, by the same Counter, where pods have counters.
 func (h heard) Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error) {
-	leave := h.w.watchPod(path.Dir(cgroupPath))
+	below, pod := h.w.followLimits(cgroupPath), h.w.watchPod(path.Dir(cgroupPath)) // first: what is told before the kill is of it
+	leave := func() {
+		below()
+		pod()
+	}
 	end, err := h.Counter.Watch(cgroupPath, func(kills uint64) {
 		report(kills)
 		h.w.counted(cgroupPath, kills)

@@ -162,6 +162,8 @@ func (counter) Watch(_ string, report func(uint64)) (func(), error) {
 
 func (counter) Kills(string) (uint64, error) { return 2, nil }
 
+func (counter) WatchLimit(string, func()) (func(), error) { return func() {}, nil }
+
 // What others are told of kills is heard.
 func TestHeard(t *testing.T) {
 	for name, ask := range map[string]func(Counter, func(uint64)) error{
@@ -258,5 +260,37 @@ func TestWaitingAtTheEnd(t *testing.T) {
 	w.join.settle(time.Now().Add(time.Minute))
 	if got := summary(s.List()); got != "web/cut/unknown/log web/java/container/log" || w.join.tallies["c1"].Told != 2 {
 		t.Errorf("%s, %+v", got, w.join.tallies["c1"])
+	}
+}
+
+// Lines from before Solopod was on the machine are early until the last of them is counted; later ones, and those that a restart finds, are not.
+func TestEarly(t *testing.T) {
+	dir := t.TempDir()
+	w, _ := watcher(t, filepath.Join(dir, "ooms"), "boot", nil)
+	w.mu.Lock()
+	w.join.loose = []loose{{record: record.Record{Time: w.begun.Add(-time.Hour)}}}
+	w.mu.Unlock()
+	for i, step := range []struct {
+		do    func()
+		early bool
+	}{
+		{func() {}, true},
+		{func() { w.join.caughtUp(time.Now()) }, true},
+		{func() { w.join.loose[0].record.Time = w.begun.Add(time.Second) }, false},
+		{func() { w.join.loose[0].record.Time = w.begun.Add(-time.Hour) }, false},
+	} {
+		w.mu.Lock()
+		step.do()
+		w.mu.Unlock()
+		if got := w.Totals().Early; got != step.early {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	mark, err := json.Marshal(w.mark())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, _ := watcher(t, filepath.Join(dir, "others"), "boot", mark); w.Totals().Early {
+		t.Error("it is here for the second time")
 	}
 }

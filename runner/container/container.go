@@ -53,6 +53,9 @@ type KillWatch interface {
 	Watch(cgroupPath string, report func(kills uint64)) (stop func(), err error)
 	// Kills reads the cgroup's kill count.
 	Kills(cgroupPath string) (uint64, error)
+	// Gone is how many kills are known of a container whose cgroup is gone. Killed: something sent its main process SIGKILL; what tells
+	// whether that was the kernel is waited for, for some seconds at most.
+	Gone(ctx context.Context, cgroupPath string, killed bool) uint64
 }
 
 // Config says what containers are made of.

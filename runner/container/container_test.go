@@ -511,8 +511,10 @@ func TestExamineLost(t *testing.T) {
 	}
 	killed(t, process)
 	l.kills.err = errors.New("no such cgroup")
-	if got := l.Examine(t.Context(), plan.Examine{Target: target}); got.Kills != 0 {
-		t.Errorf("%+v", got)
+	for _, was := range []bool{false, true} { // then it is asked what is known without it
+		if got := l.Examine(t.Context(), plan.Examine{Target: target, Killed: was}); got.Kills != map[bool]uint64{true: 1}[was] {
+			t.Errorf("it was killed: %t, %+v", was, got)
+		}
 	}
 }
 

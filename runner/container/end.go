@@ -83,7 +83,7 @@ func (c *Containers) Examine(ctx context.Context, w plan.Examine) state.Examined
 	}
 	kills, err := c.Kills.Kills(c.cgroupOf(w.Target))
 	if err != nil {
-		kills = 0
+		kills = c.Kills.Gone(ctx, c.cgroupOf(w.Target), w.Killed)
 	}
 	return state.Examined{Kills: kills, Group: groupOf(w.Pod, c.SingleProcessOOMKill), Message: message(c.Dirs, w.Target)}
 }

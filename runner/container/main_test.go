@@ -137,6 +137,14 @@ func (k *kills) Kills(path string) (uint64, error) {
 	return k.counts[path], k.err
 }
 
+// Gone: what has been killed has one.
+func (k *kills) Gone(_ context.Context, _ string, killed bool) uint64 {
+	if killed {
+		return 1
+	}
+	return 0
+}
+
 // pod makes a pod and its sandbox, which goes with the test.
 func (l *lab) pod(name, spec string, grant state.Grant) *v1.Pod {
 	l.t.Helper()

@@ -34,7 +34,7 @@ func (c *Containers) ReadOutput(ctx context.Context, w plan.ReadOutput) state.Ou
 		kills = 0 // it is read again
 	}
 	slog.Info("adopted a running container", "pod", manifests.Key(w.Pod), "container", w.Name, "attempt", w.Attempt)
-	return state.OutputRead{Kills: kills}
+	return state.OutputRead{Kills: kills, Group: groupOf(w.Pod, c.SingleProcessOOMKill)}
 }
 
 // WatchKills tells of kills for memory until ctx ends; log shippers find the container's log from here on.

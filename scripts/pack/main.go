@@ -55,7 +55,7 @@ func main() {
 		if !ok {
 			return fmt.Errorf("want PATH=TARGET")
 		}
-		o.links[link] = target
+		o.links[inImage(link)] = target
 		return nil
 	})
 	flag.Parse()
@@ -64,12 +64,15 @@ func main() {
 		if !ok {
 			destination = source
 		}
-		o.files[destination] = source
+		o.files[inImage(destination)] = source
 	}
 	if err := run(o); err != nil {
 		log.Fatal("pack: ", err)
 	}
 }
+
+// inImage is a path in the image, which begins at its root.
+func inImage(name string) string { return path.Clean("/" + name) }
 
 func run(o options) error {
 	if o.libs {

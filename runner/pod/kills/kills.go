@@ -20,6 +20,20 @@ const Window = 10 * time.Second
 // whole, that counts once. Of kills that an earlier Solopod may have counted it is not known.
 func CountsEach(c *state.Container, group bool) bool { return !group && c.Now.Attached }
 
+// WhileAway is how many kills count that came while Solopod was away, when known of them had been written down. They do where they must have
+// been in the time that the pod's choice is about: when they were nobody knows but that the container has not run for longer.
+func WhileAway(pod *v1.Pod, c *state.Container, group bool, known uint64, now time.Time) uint64 {
+	stop, ok := manifests.OOMStopOf(pod)
+	if !ok || !CountsEach(c, group) || c.StartedAt.IsZero() || now.Sub(c.StartedAt) > stop.Within {
+		return 0
+	}
+	gap := uint64(1) // up to the next number that would have been written
+	for known > 0 && state.NotedKills(known+gap) == known {
+		gap <<= 1
+	}
+	return c.Now.Kills - min(c.Now.Kills, known+gap-1)
+}
+
 // OfEnd is how many kills count that show at a container's end; known were seen before.
 func OfEnd(c *state.Container, group bool, known uint64, end *state.Ending) uint64 {
 	switch {

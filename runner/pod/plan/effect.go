@@ -185,10 +185,10 @@ type (
 		Signal int
 	}
 	// Examine looks at what an ended container has left: its cgroup's count of kills, and its message. Lost: what may be left of
-	// its processes is ended, because nobody knows them any more.
+	// its processes is ended, because nobody knows them any more. Killed: its main process was, with a SIGKILL that Solopod did not send.
 	Examine struct {
 		Target
-		Lost bool
+		Lost, Killed bool
 	}
 	// Drain completes the log of an ended container.
 	Drain struct {

@@ -40,7 +40,7 @@ func (p *planner) lookAfterRunning(name string, c *state.Container) {
 	spec := manifests.ContainerOf(pod, name)
 	t := Target{Pod: pod, Name: name, ID: c.ID, Attempt: c.Attempt}
 	if c.Now.Exit != nil {
-		p.want(Examine{Target: t, Lost: c.Now.Exit.Lost != ""})
+		p.want(Examine{Target: t, Lost: c.Now.Exit.Lost != "", Killed: c.Now.Exit.Code == state.ExitOfKill && !c.Now.Killed})
 		return
 	}
 	if !c.Now.Attached {

@@ -64,6 +64,10 @@ func text(effects []plan.Effect) string {
 				s += " " + is.Key
 			case plan.Signal:
 				s += fmt.Sprint(" ", w.Signal)
+			case plan.Examine:
+				if w.Killed {
+					s += " killed"
+				}
 			case plan.Delete:
 				s += fmt.Sprint(" kill:", w.Kill)
 			}
@@ -262,6 +266,8 @@ func TestPlan(t *testing.T) {
 		"removed before its network came":    {begin(pod(nil)).follow().ends(state.ThingSandbox, state.Claimed{}).follow().ends(state.ThingSandbox, state.SandboxMade{}).follow().happens(state.Desired{At: start}), "cancel container/main, cancel network, wake 2m10s"},
 		"removed while a start hangs":        {up(pod(sidecar)).started("car").ends("container/main", state.Made{}).follow().happens(state.Desired{At: start}).follow(), "wake 30s"},
 		"it hangs for longer":                {up(pod(sidecar)).started("car").ends("container/main", state.Made{}).follow().happens(state.Desired{At: start}).follow().later(30 * time.Second), "decide TurnCome"},
+		"Solopod has killed it":              {run().edit(edited).follow().ends("signal/main", state.SignalSent{Signal: 15}).later(30 * time.Second).follow().happens(state.Exited{ID: run().s.Containers["main"].ID, When: start, Code: 137}), "cancel kills/main, cancel signal/main, Examine main, wake 55s"},
+		"others have killed it":              {run().happens(state.Exited{ID: run().s.Containers["main"].ID, When: start, Code: 137}), "cancel kills/main, Examine main killed"},
 		"it ends while its signal hangs":     {run().edit(edited).follow().happens(state.Exited{ID: run().s.Containers["main"].ID, When: start}), "cancel kills/main, cancel signal/main, Examine main, wake 25s"},
 		"all have ended":                     {run().happens(state.Desired{At: start}).follow().ends("signal/main", state.SignalSent{Signal: 15}).exits("main", 0).follow().ends("leftover/"+run().s.Containers["main"].ID, state.LogComplete{}), "Delete main kill:false, wake 10s"},
 		"the shared part is edited":          {run().edit(pod(other)), "decide StopBegun"},

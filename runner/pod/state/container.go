@@ -324,6 +324,9 @@ const ReasonNameTaken = "WaitingForPod"
 // SIGKILL is the signal that a process cannot ignore (signal(7)).
 const SIGKILL = 9
 
+// ExitOfKill is the exit code of a process that was killed with SIGKILL.
+const ExitOfKill = 128 + SIGKILL
+
 // NotedKills is what of a number of kills is written down: a storm of them is not worth a record each.
 func NotedKills(kills uint64) uint64 {
 	const exact = 4 // bits

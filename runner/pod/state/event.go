@@ -299,7 +299,9 @@ type (
 	}
 	// OutputRead says that a running container's output is read by this Solopod.
 	OutputRead struct {
+		// Kills and Group are as in KillsSeen.
 		Kills   uint64
+		Group   bool
 		Problem Problem
 	}
 	// KillsSeen says that the kernel has killed processes of a container for memory. Group: it ends all of a container with one of them.

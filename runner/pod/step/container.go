@@ -11,6 +11,7 @@ import (
 
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/edit"
+	"github.com/solopod/solopod/runner/pod/kills"
 	"github.com/solopod/solopod/runner/pod/state"
 )
 
@@ -221,7 +222,9 @@ func takeOutputRead(s *next, r state.OutputRead, f *state.Flight, at time.Time) 
 		return
 	}
 	c.Now.Attached = true
+	known := c.Now.Kills
 	noteKills(s, c, f.Name, r.Kills, wall(at)) // when they were nobody knows
+	killedForMemory(s, f.Name, kills.WhileAway(s.Pod, c, r.Group, known, wall(at)), wall(at), at)
 }
 
 func takeResized(s *next, r state.Resized, f *state.Flight, at time.Time) {

@@ -118,9 +118,6 @@ func applyExited(s *next, e state.Exited) {
 	}
 }
 
-// exitOfKill is the exit code of a process that was killed with SIGKILL.
-const exitOfKill = 128 + state.SIGKILL
-
 func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 	c := s.Containers[f.Name]
 	if c == nil || c.ID != f.ID || !c.Running || c.Now.Exit == nil {
@@ -128,7 +125,7 @@ func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 	}
 	exit := c.Now.Exit
 	if exit.Lost != "" {
-		s.conclude(c, f.Name, &state.Ending{ExitCode: exitOfKill, Reason: state.ReasonUnknown, Message: exit.Lost, FinishedAt: wall(at)})
+		s.conclude(c, f.Name, &state.Ending{ExitCode: state.ExitOfKill, Reason: state.ReasonUnknown, Message: exit.Lost, FinishedAt: wall(at)})
 		c.Backoff = state.Backoff{}
 		s.warn(f.Name, state.ReasonUnknown, "The end of container %s was not seen: %s", f.Name, exit.Lost)
 		return
@@ -149,7 +146,7 @@ func takeExamined(s *next, r state.Examined, f *state.Flight, at time.Time) {
 	switch {
 	case exit.Code == 0:
 		end.Reason = state.ReasonCompleted
-	case exit.Code == exitOfKill && !c.Now.Killed && c.Now.Kills > 0 && when.Sub(c.Now.KilledAt) < kills.Window:
+	case exit.Code == state.ExitOfKill && !c.Now.Killed && c.Now.Kills > 0 && when.Sub(c.Now.KilledAt) < kills.Window:
 		end.Reason = state.ReasonOOM
 		if e := c.Now.Explained; kills.Explains(e, when) {
 			end.Explained = e.Text

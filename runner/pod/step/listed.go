@@ -149,7 +149,7 @@ func (s *next) recognize(f *state.Found, found map[string]*state.Found) {
 // passed: another attempt has followed the one that c knows, whose end is found, or not.
 func (s *next) passed(c *state.Container, name string, f *state.Found) {
 	if c.Running {
-		end := &state.Ending{ID: c.ID, StartedAt: c.StartedAt, FinishedAt: c.StartedAt, ExitCode: exitOfKill, Reason: state.ReasonUnknown, Message: "its end was not written down"}
+		end := &state.Ending{ID: c.ID, StartedAt: c.StartedAt, FinishedAt: c.StartedAt, ExitCode: state.ExitOfKill, Reason: state.ReasonUnknown, Message: "its end was not written down"}
 		if exit := c.Now.Exit; exit != nil && exit.Lost == "" {
 			f = &state.Found{Status: state.FoundStopped, ExitCode: exit.Code, ExitedAt: exit.At}
 		}

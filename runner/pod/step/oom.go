@@ -12,7 +12,7 @@ import (
 
 // killedForMemory stops a pod whose processes were killed for memory as often as it says.
 func killedForMemory(s *next, name string, killed uint64, when, at time.Time) {
-	if s.Failed != nil || !s.Wanted() {
+	if s.Failed != nil || !s.DeletedAt.IsZero() { // the manifests may not have spoken yet, of what came while Solopod was away
 		return
 	}
 	all, message := kills.Stops(s.Pod, s.OOMEnds, name, killed, when)

@@ -136,6 +136,36 @@ func TestStoppedForKillsOfChildren(t *testing.T) {
 	}
 }
 
+// Kills of children while Solopod was away count where the container has not run for longer than the time that the pod's choice is about, and
+// never those that were counted before.
+func TestStoppedForKillsWhileAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after uint64
+		group         bool
+		later         time.Duration
+		kills         int
+	}{
+		"two":                  {0, 2, false, time.Minute, 2},
+		"as many as it allows": {0, 100, false, time.Minute, 100},
+		"some were counted":    {3, 5, false, time.Minute, 5},
+		"all were counted":     {5, 5, false, time.Minute, 5},
+		"a group":              {0, 5, true, time.Minute, 0},
+		"nobody knows when":    {0, 5, false, 11 * time.Minute, 0},
+		"roughly written down": {70, 75, false, time.Minute, 74}, // 68 to 71 were written as 68
+	} {
+		s := steps(running(), state.Desired{At: t0, Pod: choosing("stop", "100/10m")})
+		s.Containers["main"].Now.Attached = true
+		s = steps(s, state.Begun{Thing: "kills/main", Flight: state.Flight{Kind: state.KindWatchKills, Name: "main", ID: "m0", Token: 9}},
+			state.Said{Thing: "kills/main", Token: 9, At: at(time.Second), News: state.KillsSeen{Kills: c.before}})
+		s = restored(t, s)
+		s = steps(s, state.Begun{Thing: "output/main", Flight: state.Flight{Kind: state.KindReadOutput, Name: "main", ID: "m0", Token: 8}},
+			state.Returned{Thing: "output/main", Token: 8, At: at(c.later), Result: state.OutputRead{Kills: c.after, Group: c.group}})
+		if len(s.OOMEnds) != c.kills || (s.Failed != nil) != (c.kills == 100) {
+			t.Errorf("%s: %d kills count, and it is %+v", name, len(s.OOMEnds), s.Failed)
+		}
+	}
+}
+
 // Kills are counted for pods alone that want to be stopped, and for ends that they caused.
 func TestKillsThatDoNotStop(t *testing.T) {
 	for _, action := range []string{"container", "pod", ""} {
