@@ -107,6 +107,7 @@ func (c *Controller) deadline(r *rolling, p *progress, status *Status) {
 // awaited says what a rollout, with so many pods of the old version left, waits for.
 func (r *rolling) awaited(old int) string {
 	var waits []string
+	lacks := ""
 	for i, t := range append(r.slots[:len(r.slots):len(r.slots)], r.surge...) {
 		if t == nil {
 			if i < len(r.slots) {
@@ -118,6 +119,9 @@ func (r *rolling) awaited(old int) string {
 		if !ready || since.Add(r.strategy.MinReady).After(r.now) {
 			waits = append(waits, t.Pod.Name)
 		}
+		if lacks == "" && r.waits(t) {
+			lacks = r.standings[t.Pod.UID].Lacks
+		}
 	}
 	out := ""
 	if old > 0 {
@@ -128,6 +132,9 @@ func (r *rolling) awaited(old int) string {
 			out += "; "
 		}
 		out += "waiting for " + names(waits)
+	}
+	if lacks != "" {
+		out += ", which cannot begin yet and runs on as it was: " + lacks
 	}
 	return out
 }

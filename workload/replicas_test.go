@@ -30,13 +30,16 @@ type fakePod struct {
 	wait    int  // ticks until it is ready
 	unclear bool // what runs of it is not known
 	leaving int  // ticks until it is gone; zero: it stays
+	waits   bool // its edit lacks something
 }
 
 // fakeBox runs pods.
 type fakeBox struct {
 	pods map[types.UID]*fakePod
 	bad  string // a version that never becomes ready
-	now  time.Time
+	// lacking is a version for which something is missing: pods that run wait with it.
+	lacking string
+	now     time.Time
 	// lags: workers read what they are sent at some tick or other, and pods take some to become ready.
 	lags *rand.Rand
 }
@@ -81,7 +84,11 @@ func (b *fakeBox) Standings() map[types.UID]state.Standing {
 		if p.leaving > 0 {
 			shown.DeletionTimestamp = &metav1.Time{Time: b.now}
 		}
-		out[uid] = state.Standing{Pod: shown, Manifest: state.ManifestRevision(p.taken), Current: p.current, Unclear: p.unclear}
+		standing := state.Standing{Pod: shown, Manifest: state.ManifestRevision(p.taken), Current: p.current, Unclear: p.unclear, Runs: p.taken}
+		if p.waits {
+			standing.Waits, standing.Lacks = state.ManifestRevision(p.told), "image i is not present"
+		}
+		out[uid] = standing
 	}
 	return out
 }
@@ -98,6 +105,9 @@ func (b *fakeBox) tick() {
 			continue
 		}
 		if p.unclear = p.unclear && b.some(3) != 1; p.unclear {
+			continue
+		}
+		if p.waits = p.told != p.taken && p.current && b.lacking != "" && version(p.told) == b.lacking; p.waits {
 			continue
 		}
 		if p.told != p.taken && b.some(2) == 1 {
