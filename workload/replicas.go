@@ -23,10 +23,13 @@ type replicated struct {
 	meta *metav1.ObjectMeta
 	// first and replicas: its pods are name-first and so on.
 	first, replicas int
-	strategy        rollout.Strategy
+	// asked is the strategy as the manifest says it, strategy as it is now.
+	asked, strategy rollout.Strategy
 	// slots are its pods as the manifest wants them, the first first, and revisions what identifies these.
 	slots     []manifests.Desired
 	revisions []string
+	// paused: pods keep what they have. tried: the version goes back if it does not become ready in time.
+	paused, tried bool
 }
 
 func (o *replicated) key() string { return ownerKey(o.kind, o.meta.Namespace, o.meta.Name) }
@@ -77,8 +80,9 @@ func replicatedObjects(s *manifests.Snapshot, restarted map[string]time.Time) []
 		if len(o.slots) > 0 {
 			alone = rollout.Alone(o.slots[0].Pod, o.replicas, func(name string) *v1.PersistentVolumeClaim { return s.Claims[meta.Namespace+"/"+name] })
 		}
-		o.strategy = strategy(alone)
-		o.strategy.InPlace = len(o.slots) == 1 && o.replicas == 1 && len(manifests.AllContainers(o.slots[0].Pod)) == 1
+		o.asked = strategy(alone)
+		o.asked.InPlace = len(o.slots) == 1 && o.replicas == 1 && len(manifests.AllContainers(o.slots[0].Pod)) == 1
+		o.strategy = o.asked
 		out = append(out, o)
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.DaemonSets)) {
@@ -247,7 +251,7 @@ func (c *Controller) roll(o *replicated, standings map[types.UID]state.Standing,
 	r := c.lookAt(o, standings, now)
 	slots, surge := r.members()
 	d := rollout.Next(o.strategy, slots, surge, r.lingers())
-	if r.unclear {
+	if r.unclear || r.paused {
 		d = held(d, slots)
 	}
 	for i, step := range d.Slots {

@@ -17,6 +17,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/workload/history"
 )
 
 // fakePod is one of a simulated box.
@@ -185,7 +186,7 @@ func newWorld(t *testing.T, box *fakeBox) *world {
 }
 
 func (w *world) start(known []manifests.Desired) {
-	w.c = New(w.box, filepath.Join(w.t.TempDir(), "workloads.json"), known, func(kind, _, name, _, reason, message string) {
+	w.c = New(w.box, filepath.Join(w.t.TempDir(), "workloads.json"), known, history.Settings{}, func(kind, _, name, _, reason, message string) {
 		w.told = append(w.told, kind+" "+name+" "+reason+" "+message)
 	})
 	w.t.Cleanup(w.c.close)
