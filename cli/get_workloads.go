@@ -56,16 +56,16 @@ func deploymentTable(s *selection, list []*appsv1.Deployment) table {
 
 // withHeld adds a column to a table of objects, if what runs of some is not what their manifests say: why that is. The description says more.
 func withHeld[T metav1.Object](t table, list []T) table {
-	any := false
+	some := false
 	words := make([]string, len(list))
 	for i, o := range list {
 		words[i] = "<none>"
 		if held := o.GetAnnotations()[manifests.HeldAnnotation]; held != "" {
 			words[i], _, _ = strings.Cut(held, ":")
-			any = true
+			some = true
 		}
 	}
-	if !any {
+	if !some {
 		return t
 	}
 	t.header = append(t.header, "HELD")

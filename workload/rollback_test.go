@@ -74,7 +74,9 @@ func guardedPod(name, version string) string {
 // What does not become ready goes back, is not tried again until the manifest is changed, and says why.
 func TestRollsBack(t *testing.T) {
 	for kind, text := range map[string]func(version string) string{
-		"Deployment":  func(v string) string { return guardedObject("Deployment", "web", v, "replicas: 2\n  progressDeadlineSeconds: 60") },
+		"Deployment": func(v string) string {
+			return guardedObject("Deployment", "web", v, "replicas: 2\n  progressDeadlineSeconds: 60")
+		},
 		"StatefulSet": func(v string) string { return guardedObject("StatefulSet", "web", v, "replicas: 2\n  serviceName: x") },
 		"DaemonSet":   func(v string) string { return guardedObject("DaemonSet", "web", v, "minReadySeconds: 0") },
 		"Pod":         func(v string) string { return guardedPod("web", v) },

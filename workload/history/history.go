@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,8 +64,10 @@ func New(path string, s Settings, report Report) *History {
 	if h.objects == nil {
 		h.objects = map[string]*revisions.Object{}
 	}
-	maps.DeleteFunc(h.objects, func(_ string, o *revisions.Object) bool {
-		return o == nil || len(o.Revisions) == 0 || slices.ContainsFunc(o.Revisions, func(r revisions.Revision) bool { return (r.Template == nil) == (r.Pod == nil) })
+	maps.DeleteFunc(h.objects, func(key string, o *revisions.Object) bool {
+		ofPod := strings.HasPrefix(key, "Pod/")
+		return o == nil || len(o.Revisions) == 0 ||
+			slices.ContainsFunc(o.Revisions, func(r revisions.Revision) bool { return (r.Pod != nil) != ofPod || (r.Template != nil) == ofPod })
 	})
 	for _, o := range h.objects {
 		if o.Tried() {
@@ -149,7 +152,7 @@ func (h *History) Images() map[string][]string {
 			if r != o.Current() && r.Hash != o.Good {
 				continue
 			}
-			spec := v1.PodSpec{}
+			var spec v1.PodSpec
 			if r.Template != nil {
 				spec = r.Template.Spec
 			} else {

@@ -66,7 +66,7 @@ func (o *Object) Current() *Revision {
 // held in its place gives way, as the manifest has changed.
 func (o *Object) Take(given Revision, limit int, now time.Time) (changed, returned bool) {
 	if o.Given != given.Hash {
-		returned = o.Instead != nil
+		returned = o.Instead != nil && o.Paused.IsZero()
 		o.Given, o.Instead, changed = given.Hash, nil, true
 	}
 	if len(o.Revisions) == 0 || o.Instead == nil && o.Paused.IsZero() {
