@@ -173,9 +173,9 @@ func (c *Client) RemoveImage(ctx context.Context, ref string, force bool) error 
 	return c.tell(ctx, http.MethodDelete, "/images", url.Values{"ref": {ref}, "force": {strconv.FormatBool(force)}}, nil)
 }
 
-// PruneImages has a client's daemon remove images that nobody uses, as query says (unused.Query).
-func PruneImages(ctx context.Context, c *Client, query url.Values, out any) error {
-	return c.send(ctx, http.MethodPost, "/images/prune", query, nil, out)
+// Ask asks a client's daemon for what lies in a package of its own, as unused and rollouts. out takes the answer.
+func Ask(ctx context.Context, c *Client, method, path string, query url.Values, out any) error {
+	return c.send(ctx, method, path, query, nil, out)
 }
 
 // LogOptions select what Logs writes.

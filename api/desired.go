@@ -8,6 +8,7 @@ import (
 
 	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/api/desired"
+	"github.com/solopod/solopod/workload"
 )
 
 // minSalt is how many bytes a salt has at least: digests of Secrets' values with one that is known could be looked up.
@@ -28,5 +29,5 @@ func (s controllers) desired(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state := s.controller.Desired()
-	answer.JSON(w, desired.Of(&state, salt))
+	answer.JSON(w, desired.Of(&state, salt, workload.Waiting(s.controller)))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/workload"
+	"github.com/solopod/solopod/workload/history"
 )
 
 // noPods is a runner that runs none.
@@ -55,7 +56,7 @@ stringData: {k: very-hidden}
 func manifested(t *testing.T) (s *Server, put func(replicas int)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	workloads := workload.New(noPods{}, filepath.Join(t.TempDir(), "workloads.json"), nil, func(string, string, string, string, string, string) {})
+	workloads := workload.New(noPods{}, filepath.Join(t.TempDir(), "workloads.json"), nil, history.Settings{}, func(string, string, string, string, string, string) {})
 	ended := make(chan error, 1)
 	go func() { ended <- workloads.Run(ctx) }()
 	t.Cleanup(func() {

@@ -44,9 +44,9 @@ type collection struct {
 	users *imageUsers
 }
 
-// newCollection makes it; left measures the disk of the images.
-func newCollection(c config, r *runner.Runner, left *supply.Supply) *collection {
-	users := &imageUsers{runner: r}
+// newCollection makes it; left measures the disk of the images, versions has those of versions of objects that may come back.
+func newCollection(c config, r *runner.Runner, left *supply.Supply, versions func() map[string][]string) *collection {
+	users := &imageUsers{runner: r, versions: versions}
 	settings := collect.Config{
 		Settings: collectionSettings(&c), Pinned: c.PinnedImages, Store: r.Images(), Times: imageusage.Open(filepath.Join(c.Root, "images.json")),
 		Users: users.list, Ready: r.Reconciled(), Tell: r.Events().Node, Count: r.Telemetry().Collected,
@@ -63,6 +63,8 @@ func newCollection(c config, r *runner.Runner, left *supply.Supply) *collection 
 // imageUsers are the pods, and the objects of manifests that make some.
 type imageUsers struct {
 	runner *runner.Runner
+	// versions are the images of versions that hold in place of what manifests say, or that may come to, by object.
+	versions func() map[string][]string
 	// named are the objects of the manifests; nil before they were read.
 	named atomic.Pointer[[]collect.User]
 }
@@ -82,6 +84,9 @@ func (u *imageUsers) list() (users []collect.User, known bool) {
 		return nil, false
 	}
 	users = slices.Clone(*named)
+	for object, images := range u.versions() {
+		users = append(users, collect.User{Name: "a version of " + object, Images: images})
+	}
 	for _, p := range u.runner.Pods() {
 		user := collect.User{Name: "pod " + manifests.Key(p), Images: imagesOf(&p.Spec)}
 		for _, list := range [][]v1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses} {

@@ -85,6 +85,9 @@ type config struct {
 	ImageMaximumGCAge           metav1.Duration `json:"imageMaximumGCAge,omitzero"`
 	// PinnedImages are never removed by that.
 	PinnedImages []string `json:"pinnedImages,omitempty"`
+	// RollbackAfter is how long a new version of a pod, StatefulSet or DaemonSet may take to become ready before the last one that was
+	// comes back, and that Deployments do so after their progressDeadlineSeconds; 0 turns it off. An annotation says otherwise for one.
+	RollbackAfter metav1.Duration `json:"rollbackAfter,omitzero"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
 	// ClusterKinds is warn or refuse: what becomes of objects that only a cluster serves.

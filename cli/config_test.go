@@ -222,3 +222,19 @@ func TestConfigurationOfPackage(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The time after which a version goes back is none, or one in which something can be known.
+func TestRollbackAfter(t *testing.T) {
+	for text, good := range map[string]bool{"0s": true, "10s": true, "5m": true, "9s": false, "-1m": false} {
+		c := defaults()
+		_, wrong := c.readText([]byte("rollbackAfter: " + text))
+		if len(wrong) > 0 {
+			t.Fatal(wrong)
+		}
+		said := 0
+		validateRollbacks(&c, func(string, error) { said++ })
+		if (said == 0) != good {
+			t.Errorf("%s: %d errors", text, said)
+		}
+	}
+}

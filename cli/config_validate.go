@@ -61,7 +61,7 @@ var settingForms = map[string]string{
 	"podPidsLimit": "a number above 0, or -1 for no bound", "singleProcessOOMKill": "true or false",
 	"evictionHard": thresholds, "evictionSoft": thresholds, "evictionMinimumReclaim": thresholds,
 	"evictionSoftGracePeriod":   "an object of durations by signal, like {memory.available: 1m30s}",
-	"evictionMaxPodGracePeriod": "a number of seconds, or 0 for no bound", "evictionPressureTransitionPeriod": aDuration,
+	"evictionMaxPodGracePeriod": "a number of seconds, or 0 for no bound", "evictionPressureTransitionPeriod": aDuration, "rollbackAfter": aDuration,
 	"systemReserved": aReserve, "kubeReserved": aReserve,
 	"enforceNodeAllocatable": "a list: [pods], or [none]", "admission": "warn or refuse",
 	"memoryQoS": "true or false", "memoryThrottlingFactor": "a number above 0 and up to 1, like 0.9",
@@ -129,6 +129,7 @@ func (c *config) validate() settingErrors {
 	add("cgroupDriver", c.checkCgroupDriver())
 	c.validateReserves(add)
 	validateCollection(c, add)
+	validateRollbacks(c, add)
 	total, last := c.ShutdownGracePeriod.Duration, c.ShutdownGracePeriodCriticalPods.Duration
 	switch {
 	case total < 0:

@@ -17,6 +17,7 @@ import (
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/api/streaming"
 	"github.com/solopod/solopod/cli/visible"
+	"github.com/solopod/solopod/manifests"
 )
 
 func newDescribe(g *global) *cobra.Command {
@@ -157,6 +158,7 @@ func (d *describer) pod(pod *v1.Pod) {
 	d.line("Namespace", "%s", pod.Namespace)
 	d.line("UID", "%s", pod.UID)
 	d.line("Manifest", "%s", pod.Annotations["solopod.io/manifest"])
+	d.line("Held", "%s", pod.Annotations[manifests.HeldAnnotation])
 	for _, o := range pod.OwnerReferences {
 		if o.Controller != nil && *o.Controller {
 			d.line("Controlled By", "%s/%s", o.Kind, o.Name)

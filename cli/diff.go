@@ -30,7 +30,7 @@ func newDiff(g *global) *cobra.Command {
 		Use:   "diff FILE|DIR|-...",
 		Short: "Compare manifests with what runs",
 		Long: "Show how the objects of files differ from those that the daemon has taken from its manifests, with all defaults, and what of their pods\n" +
-			"would begin anew. Values of Secrets are not shown, only whether they differ. Only admins may ask.\n\n" +
+			"would begin anew. An edit that waits for what it needs differs from what runs, and it is said what it lacks. Values of Secrets are not shown, only whether they differ. Only admins may ask.\n\n" +
 			"The exit code is 0 when nothing differs, 1 when something does, and 2 when a file is not valid or the daemon does not answer.",
 		Example: "  solopod diff web.yaml && echo nothing to do\n  solopod diff --prune ./staging    # all of what runs should be there",
 		Args:    cobra.ArbitraryArgs,
@@ -72,7 +72,7 @@ func diff(cmd *cobra.Command, g *global, config string, paths []string, prune bo
 	if err != nil {
 		return false, err
 	}
-	list, err := difference.Of(runs, desired.Of(&wanted, salt), prune)
+	list, err := difference.Of(runs, desired.Of(&wanted, salt, nil), prune)
 	for _, d := range list {
 		title := visible.Line(d.Title())
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "--- running: %s\n+++ wanted: %s\n%s", title, title, visible.Text(d.Text)); err != nil {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/workload"
 )
 
@@ -50,6 +51,27 @@ func deploymentTable(s *selection, list []*appsv1.Deployment) table {
 		}
 		t.rows = append(t.rows, row)
 	}
+	return withHeld(t, list)
+}
+
+// withHeld adds a column to a table of objects, if what runs of some is not what their manifests say: why that is. The description says more.
+func withHeld[T metav1.Object](t table, list []T) table {
+	some := false
+	words := make([]string, len(list))
+	for i, o := range list {
+		words[i] = "<none>"
+		if held := o.GetAnnotations()[manifests.HeldAnnotation]; held != "" {
+			words[i], _, _ = strings.Cut(held, ":")
+			some = true
+		}
+	}
+	if !some {
+		return t
+	}
+	t.header = append(t.header, "HELD")
+	for i := range t.rows {
+		t.rows[i] = append(t.rows[i], words[i])
+	}
 	return t
 }
 
@@ -80,7 +102,7 @@ func statefulSetTable(s *selection, list []*appsv1.StatefulSet) table {
 		}
 		t.rows = append(t.rows, row)
 	}
-	return t
+	return withHeld(t, list)
 }
 
 func daemonSetTable(s *selection, list []*appsv1.DaemonSet) table {
@@ -101,7 +123,7 @@ func daemonSetTable(s *selection, list []*appsv1.DaemonSet) table {
 		}
 		t.rows = append(t.rows, row)
 	}
-	return t
+	return withHeld(t, list)
 }
 
 func jobTable(s *selection, list []*batchv1.Job) table {

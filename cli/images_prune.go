@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func newImagesPrune(g *global) *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), "Removing images that nobody uses ...")
 			}
 			var done collect.Pruned
-			if err := api.PruneImages(cmd.Context(), g.client(), unused.Query(p), &done); err != nil {
+			if err := api.Ask(cmd.Context(), g.client(), http.MethodPost, "/images/prune", unused.Query(p), &done); err != nil {
 				return err
 			}
 			t, names := prunedTable(done)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/workload"
+	"github.com/solopod/solopod/workload/revisions"
 )
 
 // rolled are the kinds whose pods are replaced step by step.
@@ -24,21 +25,14 @@ func newRollout(g *global) *cobra.Command {
 	namespace := v1.NamespaceDefault
 	cmd := &cobra.Command{
 		Use:   "rollout",
-		Short: "Follow how the pods of a Deployment or the like are replaced, or have them replaced",
-		Long: "A rollout replaces the pods of a Deployment, StatefulSet or DaemonSet after an edit of its manifest, as its strategy says. The\n" +
-			"manifest is what counts: to go back, put its former version back.",
+		Short: "Follow how the pods of a Deployment or the like are replaced, have them replaced, and have former versions back",
+		Long: "A rollout replaces the pods of a Deployment, StatefulSet or DaemonSet after an edit of its manifest, as its strategy says. What undo\n" +
+			"has come back runs in place of the manifest's version until the manifest's template is changed; the file stays as it is.",
 		Example: "  solopod rollout status deploy/web\n  solopod rollout restart statefulset/db -n shop && solopod rollout status statefulset/db -n shop",
 	}
 	cmd.PersistentFlags().StringVarP(&namespace, "namespace", "n", v1.NamespaceDefault, "namespace")
-	cmd.AddCommand(newRolloutStatus(g, &namespace), newRolloutRestart(g, &namespace))
-	for verb, instead := range map[string]string{
-		"history": "no former versions are kept: keep the manifests in git, or copies of them; solopod diff FILE shows how a file differs from what runs",
-		"undo":    "no former versions are kept: put the former manifest back into the manifests directory, and it is rolled out like any edit",
-		"pause":   "the manifests directory is what shall run: leave the file as it is until the edit may take effect",
-		"resume":  "nothing can be paused: an edit takes effect when its file is written",
-	} {
-		cmd.AddCommand(absent(verb, exitError{2, fmt.Errorf("there is no rollout %s: %s", verb, instead)}))
-	}
+	cmd.AddCommand(newRolloutStatus(g, &namespace), newRolloutRestart(g, &namespace), newRolloutHistory(g, &namespace), newRolloutUndo(g, &namespace),
+		newRolloutPause(g, &namespace), newRolloutResume(g, &namespace))
 	return cmd
 }
 
@@ -301,6 +295,9 @@ func followRollout(ctx context.Context, cmd *cobra.Command, c *api.Client, names
 // progressOf says how far a rollout is, in kubectl's words.
 func progressOf(s *workload.Status) (line string, done bool, err error) {
 	r := s.Replicas
+	if s.HeldBy == revisions.RolledBack {
+		return "", false, fmt.Errorf("%s %q was rolled back: %s", strings.ToLower(s.Kind), s.Name, s.Held)
+	}
 	if r.Late {
 		return "", false, fmt.Errorf("deployment %q exceeded its progress deadline: %s", s.Name, s.Message)
 	}
@@ -314,6 +311,8 @@ func progressOf(s *workload.Status) (line string, done bool, err error) {
 	}
 	waiting := fmt.Sprintf("Waiting for %s %q rollout to finish: ", of, s.Name)
 	switch {
+	case s.HeldBy == revisions.Paused && !r.Complete:
+		return waiting + s.Held, false, nil
 	case r.Complete:
 		return fmt.Sprintf("%s %q successfully rolled out", of, s.Name), true, nil
 	case r.Updated < r.Desired:

@@ -18,6 +18,7 @@ import (
 
 	"github.com/solopod/solopod/api"
 	"github.com/solopod/solopod/api/objects"
+	"github.com/solopod/solopod/api/rollouts"
 	"github.com/solopod/solopod/api/unused"
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
@@ -214,11 +215,11 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w 
 	group.Go(func() error { return rest(ctx, changes, e.Sweep) })
 	var workloads *workload.Controller
 	b.start("the record of Jobs", func() {
-		workloads = workload.New(runner.Workloads{Runner: r}, filepath.Join(c.Root, "workloads.json"), w.known, r.Events().Object)
+		workloads = workload.New(runner.Workloads{Runner: r}, filepath.Join(c.Root, "workloads.json"), w.known, rollbacks(&c, r), r.Events().Object)
 	})
 	group.Go(b.part("Jobs", func() error { return workloads.Run(ctx) }))
 	var images *collection
-	b.start("the record of images", func() { images = newCollection(c, r, w.left) })
+	b.start("the record of images", func() { images = newCollection(c, r, w.left, workloads.History.Images) })
 	group.Go(b.part("the collection of images", func() error { return images.Run(ctx) }))
 	control := w.served.control
 	group.Go(b.part("Services", func() error { return control.Run(ctx) }))
@@ -254,6 +255,8 @@ func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload
 	server.Audit(trail.Trail)
 	server.Serves(objects.Served{Source: w.served.control, Traffic: w.served.of.Network().Traffic})
 	server.Serves(w.killed.served(r.Pods))
+	server.Serves(rollouts.Served{Workloads: workloads})
+	server.Changes(rollouts.Served{Workloads: workloads})
 	server.Changes(unused.Served{Collector: images.Collector, Images: r.Images()})
 	return server
 }

@@ -60,8 +60,6 @@ func TestWrongWords(t *testing.T) {
 		"scale deploy/web --replicas=3":         "edit the manifest's file",
 		"ps -a":                                 "solopod get pods -A",
 		"help apply":                            `no command "apply"`,
-		"help rollout undo":                     "there is no rollout undo",
-		"rollout undo deploy/a --to-revision=2": "there is no rollout undo",
 		"top node other":                        "no daemon listens",
 		"get pv":                                `there is no type "pv"; did you mean "pvc"?`,
 		"get cs":                                `there is no type "cs"; what there is: `,

@@ -19,6 +19,7 @@ import (
 	"github.com/solopod/solopod/runner/broadcast"
 	"github.com/solopod/solopod/runner/clock"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/workload/history"
 	records "github.com/solopod/solopod/workload/record"
 	"github.com/solopod/solopod/workload/shown"
 )
@@ -40,7 +41,9 @@ type Controller struct {
 	runner Runner
 	report Report
 	store  *records.Store
-	kick   chan struct{}
+	// History says which versions of objects hold.
+	History *history.History
+	kick    chan struct{}
 
 	mu    sync.Mutex
 	given *manifests.Snapshot // not looked at yet
@@ -52,15 +55,15 @@ type Controller struct {
 	changes broadcast.Changes // of the view
 	gallery shown.Gallery
 
-	// What follows is Run's.
-	snapshot manifests.Snapshot
-	known    bool // there was a snapshot
-	objects  []*replicated
-	state    record
-	wake     time.Time
-	applied  string // which pods of Jobs, Deployments and the like the runner was given
-	next     []Status
-	looked   looked
+	// What follows is Run's. snapshot is what holds, manifested what the manifests say.
+	snapshot, manifested manifests.Snapshot
+	known                bool // there was a snapshot
+	objects              []*replicated
+	state                record
+	wake                 time.Time
+	applied              string // which pods of Jobs, Deployments and the like the runner was given
+	next                 []Status
+	looked               looked
 	// seen is by kind/namespace/name, as files is; their maps are not changed once they were published.
 	seen      map[string]shown.Seen
 	seenStore *records.Store
@@ -77,6 +80,11 @@ type Status struct {
 	Name      string  `json:"name"`
 	Outcome   Outcome `json:"outcome,omitempty"`
 	Message   string  `json:"message,omitempty"`
+	// Revision is the number of the version that holds. HeldBy is RolledBack, Undone or Paused where that is, or may come to be, another
+	// one than the manifest's; Held says it in words.
+	Revision int64  `json:"revision,omitempty"`
+	HeldBy   string `json:"heldBy,omitempty"`
+	Held     string `json:"held,omitempty"`
 	// Replicas is of those that have some; of the others is what follows.
 	Replicas  *Replicas `json:"replicas,omitempty"`
 	Active    int       `json:"active"`
@@ -88,11 +96,12 @@ type Status struct {
 }
 
 // New makes a Controller that keeps its state in the file at path, and the objects' ages beside it, in objects.json. A file that is none
-// is set aside. known are the pods that an earlier
+// is set aside. Former versions of objects are beside it, in revisions.json. known are the pods that an earlier
 // run applied.
-func New(runner Runner, path string, known []manifests.Desired, report Report) *Controller {
+func New(runner Runner, path string, known []manifests.Desired, back history.Settings, report Report) *Controller {
 	c := &Controller{
-		runner: runner, report: report, store: records.New(path), kick: make(chan struct{}, 1),
+		History: history.New(filepath.Join(filepath.Dir(path), "revisions.json"), back, history.Report(report)),
+		runner:  runner, report: report, store: records.New(path), kick: make(chan struct{}, 1),
 		seenStore: records.New(filepath.Join(filepath.Dir(path), "objects.json")), told: map[types.UID]*told{}, progress: map[string]*progress{},
 	}
 	c.state, c.seen = loadRecord(c.store), loadSeen(c.seenStore)
@@ -161,6 +170,7 @@ func (c *Controller) close() {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	closing.Go(c.seenStore.Close)
+	closing.Go(c.History.Close)
 	c.store.Close()
 }
 
@@ -176,26 +186,35 @@ func (c *Controller) look(now time.Time) {
 		}
 	}()
 	if given != nil {
-		c.snapshot, c.known = *given, true
+		c.manifested, c.known = *given, true
 		c.files = filesOf(given)
 	}
+	renewed := c.known && (given != nil || c.History.Changed())
+	if renewed {
+		c.snapshot = c.History.Apply(&c.manifested, unsure(&c.manifested), now)
+	}
 	c.state.restarting(restarts, now)
-	if given != nil || len(restarts) > 0 {
+	if renewed || len(restarts) > 0 {
 		c.objects = replicatedObjects(&c.snapshot, c.state.Restarted)
 	}
-	if given != nil {
+	if renewed {
 		c.note(now)
 	}
-	if given == nil && (!c.known || !c.anything()) {
+	if !renewed && (!c.known || !c.anything()) {
 		return
 	}
-	c.step(now, given != nil)
+	tryObjects(c)
+	c.step(now, renewed)
 	c.settle()
+	c.History.Save()
 	c.publish()
+	if c.History.Changed() { // something goes back
+		c.wakeUp()
+	}
 }
 
 func (c *Controller) anything() bool {
-	return len(c.snapshot.Jobs)+len(c.snapshot.CronJobs)+len(c.state.Cron)+len(c.objects) > 0
+	return len(c.snapshot.Jobs)+len(c.snapshot.CronJobs)+len(c.state.Cron)+len(c.objects) > 0 || c.History.Trying()
 }
 
 // step decides about everything and gives the runner what has changed; with always it is given the snapshot in any case.
@@ -217,6 +236,7 @@ func (c *Controller) step(moment time.Time, always bool) {
 			slog.Error("cannot write down what Jobs have done", "err", err)
 		}
 	}
+	c.History.Save() // which waits until it is written, as the next line does
 	c.store.Await()
 	names := slices.Sorted(maps.Keys(desired))
 	names = append(names, c.replicas(moment, desired)...)
@@ -231,6 +251,7 @@ func (c *Controller) step(moment time.Time, always bool) {
 // replicas adds to desired, which has the pods of Jobs, all others. It returns what the pods of Deployments and the like are told.
 func (c *Controller) replicas(now time.Time, desired map[string]manifests.Desired) (names []string) {
 	standings, ofObjects := c.runner.Standings(), map[types.UID]*told{}
+	c.wakeAt(c.History.Judge(c.snapshot.Pods, standings, now))
 	slots, keys := map[types.UID]bool{}, map[string]bool{}
 	for _, o := range c.objects {
 		keys[o.key()] = true

@@ -16,6 +16,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/validate"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/workload/history"
 )
 
 // counting is a runner that has no pods and counts those that it is given.
@@ -56,7 +57,7 @@ func FuzzState(f *testing.F) {
 			t.Fatal(err)
 		}
 		ran := &counting{}
-		c := New(ran, path, nil, func(string, string, string, string, string, string) {})
+		c := New(ran, path, nil, history.Settings{}, func(string, string, string, string, string, string) {})
 		c.Apply(snapshot)
 		c.look(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC))
 		c.store.Close()

@@ -1,6 +1,8 @@
 package workload
 
 import (
+	"strings"
+
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/workload/shown"
 )
@@ -28,6 +30,18 @@ func (c *Controller) Subscribe() (changes <-chan struct{}, cancel func()) {
 func (c *Controller) publish() {
 	v := &shown.View{
 		Snapshot: c.snapshot, Replicas: c.looked.replicas, Jobs: c.looked.jobs, Cron: map[string]shown.Cron{}, Seen: c.seen, Files: c.files,
+		Notes: map[string]shown.Note{},
+	}
+	for key, n := range c.History.Notes() {
+		kind, rest, _ := strings.Cut(key, "/")
+		note := shown.Note{Paused: n.Paused}
+		if n.Reason != "" {
+			note.Held = n.Reason + ": " + n.Message
+		}
+		if kind == "Deployment" {
+			note.Revision = n.Revision
+		}
+		v.Notes[strings.ToLower(kind)+"/"+rest] = note
 	}
 	for key, s := range c.state.Cron {
 		v.Cron[key] = shown.Cron{Started: s.started(), Succeeded: s.Succeeded}

@@ -7,6 +7,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/solopod/solopod/workload/history"
 	"github.com/solopod/solopod/workload/rollout"
 	"github.com/solopod/solopod/workload/shown"
 )
@@ -35,6 +36,8 @@ func (p *progress) look(enough bool, now time.Time) {
 // follow tells how a rollout goes, and shows the object. slots and surge are what d was decided about.
 func (c *Controller) follow(r *rolling, d rollout.Decision, slots, surge []rollout.Member) {
 	status := Status{Kind: r.kind, Namespace: r.meta.Namespace, Name: r.meta.Name}
+	held := c.History.Show(r.versions())
+	status.Revision, status.HeldBy, status.Held = held.Revision, held.Reason, held.Message
 	counted := r.counted(slots, surge)
 	status.Replicas = &counted
 	p, target := c.progress[r.key()], strings.Join(r.revisions, " ")
@@ -71,6 +74,9 @@ func (c *Controller) follow(r *rolling, d rollout.Decision, slots, surge []rollo
 			c.report(r.kind, r.meta.Namespace, r.meta.Name, v1.EventTypeNormal, "RolloutCompleted", "all pods have the new version and are available")
 		}
 		p.rolling, p.done, p.late = false, true, false
+		if counted.Updated > 0 { // no pod proves nothing
+			c.History.Proven(r.versions())
+		}
 		counted.Complete = true
 	case !p.done:
 		status.Message = r.awaited(old)
@@ -82,6 +88,31 @@ func (c *Controller) follow(r *rolling, d rollout.Decision, slots, surge []rollo
 		Enough: p.enough, EnoughAt: p.enoughAt.Round(0), Done: p.done, Late: p.late, Changed: p.at.Round(0), Message: status.Message,
 	}
 	c.next = append(c.next, status)
+}
+
+// versions names the object in the history.
+func (r *rolling) versions() string { return history.Key(r.kind, r.meta.Namespace, r.meta.Name) }
+
+// tryObjects gives objects whose versions may go back what that needs: a time in which to become ready, and one for which to be so.
+func tryObjects(c *Controller) {
+	for _, o := range c.objects {
+		o.strategy = o.asked
+		key := history.Key(o.kind, o.meta.Namespace, o.meta.Name)
+		o.paused, o.tried = c.History.Show(key).Paused, false
+		if o.paused {
+			o.strategy.Deadline = 0
+		}
+		after, on := c.History.After(o.meta)
+		if !on || o.kind == "ReplicaSet" || o.paused {
+			continue
+		}
+		if o.kind != "Deployment" {
+			o.strategy.Deadline = after
+		}
+		var settled time.Duration
+		o.strategy.Deadline, settled, o.tried = c.History.Trial(key, o.strategy.Deadline)
+		o.strategy.MinReady = max(o.strategy.MinReady, settled)
+	}
 }
 
 // deadline says once that a rollout has not gone on for its deadline.
@@ -97,6 +128,10 @@ func (c *Controller) deadline(r *rolling, p *progress, status *Status) {
 	message := fmt.Sprintf("nothing has gone ahead for %s: %s", r.strategy.Deadline, status.Message)
 	status.Message = message
 	status.Replicas.Late = true
+	if r.tried && c.History.Late(r.versions(), message, r.now) {
+		p.late = true
+		return
+	}
 	if !p.late {
 		p.late = true
 		c.report(r.kind, r.meta.Namespace, r.meta.Name, v1.EventTypeWarning, "ProgressDeadlineExceeded",
@@ -107,6 +142,7 @@ func (c *Controller) deadline(r *rolling, p *progress, status *Status) {
 // awaited says what a rollout, with so many pods of the old version left, waits for.
 func (r *rolling) awaited(old int) string {
 	var waits []string
+	lacks := ""
 	for i, t := range append(r.slots[:len(r.slots):len(r.slots)], r.surge...) {
 		if t == nil {
 			if i < len(r.slots) {
@@ -118,6 +154,9 @@ func (r *rolling) awaited(old int) string {
 		if !ready || since.Add(r.strategy.MinReady).After(r.now) {
 			waits = append(waits, t.Pod.Name)
 		}
+		if lacks == "" && r.waits(t) {
+			lacks = r.standings[t.Pod.UID].Lacks
+		}
 	}
 	out := ""
 	if old > 0 {
@@ -128,6 +167,9 @@ func (r *rolling) awaited(old int) string {
 			out += "; "
 		}
 		out += "waiting for " + names(waits)
+	}
+	if lacks != "" {
+		out += ", which cannot begin yet and runs on as it was: " + lacks
 	}
 	return out
 }

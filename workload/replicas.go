@@ -23,10 +23,13 @@ type replicated struct {
 	meta *metav1.ObjectMeta
 	// first and replicas: its pods are name-first and so on.
 	first, replicas int
-	strategy        rollout.Strategy
+	// asked is the strategy as the manifest says it, strategy as it is now.
+	asked, strategy rollout.Strategy
 	// slots are its pods as the manifest wants them, the first first, and revisions what identifies these.
 	slots     []manifests.Desired
 	revisions []string
+	// paused: pods keep what they have. tried: the version goes back if it does not become ready in time.
+	paused, tried bool
 }
 
 func (o *replicated) key() string { return ownerKey(o.kind, o.meta.Namespace, o.meta.Name) }
@@ -77,7 +80,9 @@ func replicatedObjects(s *manifests.Snapshot, restarted map[string]time.Time) []
 		if len(o.slots) > 0 {
 			alone = rollout.Alone(o.slots[0].Pod, o.replicas, func(name string) *v1.PersistentVolumeClaim { return s.Claims[meta.Namespace+"/"+name] })
 		}
-		o.strategy = strategy(alone)
+		o.asked = strategy(alone)
+		o.asked.InPlace = len(o.slots) == 1 && o.replicas == 1 && len(manifests.AllContainers(o.slots[0].Pod)) == 1
+		o.strategy = o.asked
 		out = append(out, o)
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.DaemonSets)) {
@@ -155,7 +160,7 @@ func (c *Controller) lookAt(o *replicated, standings map[types.UID]state.Standin
 	for _, t := range slices.Concat(r.slots, r.surge) {
 		if t != nil {
 			s, ok := standings[t.Pod.UID]
-			r.unclear = r.unclear || ok && (s.Unclear || s.Manifest != t.revision)
+			r.unclear = r.unclear || ok && (s.Unclear || s.Manifest != t.revision && s.Waits != t.revision)
 		}
 	}
 	return r
@@ -194,7 +199,17 @@ func (r *rolling) ready(t *told) (since time.Time, ready bool) {
 	if !ok || !s.Current || s.Manifest != t.revision || s.Pod.DeletionTimestamp != nil {
 		return time.Time{}, false
 	}
-	for _, c := range s.Pod.Status.Conditions {
+	return readySince(s.Pod)
+}
+
+// waits says whether a pod goes on with what it was until it can get what it was told. The rules count it as one that is replaced.
+func (r *rolling) waits(t *told) bool {
+	s, ok := r.standings[t.Pod.UID]
+	return ok && s.Waits == t.revision && s.Manifest != t.revision && s.Pod.DeletionTimestamp == nil
+}
+
+func readySince(pod *v1.Pod) (since time.Time, ready bool) {
+	for _, c := range pod.Status.Conditions {
 		if c.Type == v1.PodReady {
 			return c.LastTransitionTime.Time, c.Status == v1.ConditionTrue
 		}
@@ -236,7 +251,7 @@ func (c *Controller) roll(o *replicated, standings map[types.UID]state.Standing,
 	r := c.lookAt(o, standings, now)
 	slots, surge := r.members()
 	d := rollout.Next(o.strategy, slots, surge, r.lingers())
-	if r.unclear {
+	if r.unclear || r.paused {
 		d = held(d, slots)
 	}
 	for i, step := range d.Slots {
@@ -306,23 +321,30 @@ type Replicas struct {
 // counted is what there was of an object's pods before a decision.
 func (r *rolling) counted(slots, surge []rollout.Member) Replicas {
 	out := Replicas{Desired: r.replicas, Surge: len(surge), Partition: min(r.strategy.Partition, r.replicas)}
-	for _, m := range slices.Concat(slots, surge) {
-		if m.Version == rollout.New {
-			out.Updated++
+	members := slices.Concat(slots, surge)
+	for i, t := range slices.Concat(r.slots, r.surge) {
+		if t == nil || i >= len(members) { // it begins with this decision
+			continue
+		}
+		m := members[i]
+		s, ok := r.standings[t.Pod.UID]
+		if ok && s.Pod.DeletionTimestamp == nil {
+			out.Current++
+		}
+		_, ready := r.ready(t)
+		if r.waits(t) { // it serves as before
+			var since time.Time
+			since, ready = readySince(s.Pod)
+			m = rollout.Member{Version: rollout.Old, Available: ready && !since.Add(r.strategy.MinReady).After(r.now)}
+		}
+		if ready {
+			out.Ready++
 		}
 		if m.Available {
 			out.Available++
 		}
-	}
-	for _, t := range slices.Concat(r.slots, r.surge) {
-		if t == nil {
-			continue
-		}
-		if s, ok := r.standings[t.Pod.UID]; ok && s.Pod.DeletionTimestamp == nil {
-			out.Current++
-		}
-		if _, ready := r.ready(t); ready {
-			out.Ready++
+		if m.Version == rollout.New {
+			out.Updated++
 		}
 	}
 	return out

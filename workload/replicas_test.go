@@ -17,6 +17,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/workload/history"
 )
 
 // fakePod is one of a simulated box.
@@ -30,13 +31,16 @@ type fakePod struct {
 	wait    int  // ticks until it is ready
 	unclear bool // what runs of it is not known
 	leaving int  // ticks until it is gone; zero: it stays
+	waits   bool // its edit lacks something
 }
 
 // fakeBox runs pods.
 type fakeBox struct {
 	pods map[types.UID]*fakePod
 	bad  string // a version that never becomes ready
-	now  time.Time
+	// lacking is a version for which something is missing: pods that run wait with it.
+	lacking string
+	now     time.Time
 	// lags: workers read what they are sent at some tick or other, and pods take some to become ready.
 	lags *rand.Rand
 }
@@ -81,7 +85,11 @@ func (b *fakeBox) Standings() map[types.UID]state.Standing {
 		if p.leaving > 0 {
 			shown.DeletionTimestamp = &metav1.Time{Time: b.now}
 		}
-		out[uid] = state.Standing{Pod: shown, Manifest: state.ManifestRevision(p.taken), Current: p.current, Unclear: p.unclear}
+		standing := state.Standing{Pod: shown, Manifest: state.ManifestRevision(p.taken), Current: p.current, Unclear: p.unclear, Runs: p.taken}
+		if p.waits {
+			standing.Waits, standing.Lacks = state.ManifestRevision(p.told), "image i is not present"
+		}
+		out[uid] = standing
 	}
 	return out
 }
@@ -98,6 +106,9 @@ func (b *fakeBox) tick() {
 			continue
 		}
 		if p.unclear = p.unclear && b.some(3) != 1; p.unclear {
+			continue
+		}
+		if p.waits = p.told != p.taken && p.current && b.lacking != "" && version(p.told) == b.lacking; p.waits {
 			continue
 		}
 		if p.told != p.taken && b.some(2) == 1 {
@@ -175,7 +186,7 @@ func newWorld(t *testing.T, box *fakeBox) *world {
 }
 
 func (w *world) start(known []manifests.Desired) {
-	w.c = New(w.box, filepath.Join(w.t.TempDir(), "workloads.json"), known, func(kind, _, name, _, reason, message string) {
+	w.c = New(w.box, filepath.Join(w.t.TempDir(), "workloads.json"), known, history.Settings{}, func(kind, _, name, _, reason, message string) {
 		w.told = append(w.told, kind+" "+name+" "+reason+" "+message)
 	})
 	w.t.Cleanup(w.c.close)

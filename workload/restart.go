@@ -15,7 +15,7 @@ import (
 // ErrNotFound is returned for an object that no manifest has.
 var ErrNotFound = errors.New("not found")
 
-// restart is one that was asked for.
+// restart is one that was asked for; with an empty key somebody waits for the next look alone.
 type restart struct {
 	key  string
 	done chan struct{} // closed when it has begun
@@ -37,6 +37,19 @@ func (c *Controller) RestartPods(ctx context.Context, kind, namespace, name stri
 	if !there {
 		return fmt.Errorf("%s %s/%s: %w; it must be a Deployment, StatefulSet, DaemonSet or ReplicaSet of a manifest", kind, namespace, name, ErrNotFound)
 	}
+	return awaited(ctx, c, r)
+}
+
+// Renewed returns when what the history was asked for was decided about and, unless the disk is slow, written down.
+func Renewed(ctx context.Context, c *Controller) error {
+	r := restart{done: make(chan struct{})}
+	c.mu.Lock()
+	c.restarts = append(c.restarts, r)
+	c.mu.Unlock()
+	return awaited(ctx, c, r)
+}
+
+func awaited(ctx context.Context, c *Controller, r restart) error {
 	c.wakeUp()
 	select {
 	case <-r.done:
@@ -57,6 +70,9 @@ func (c *Controller) wakeUp() {
 // restarting notes when pods were asked to begin anew. Moments are whole seconds, as kubectl's, and each is a later one.
 func (st *record) restarting(asked []restart, now time.Time) {
 	for _, r := range asked {
+		if r.key == "" {
+			continue
+		}
 		at := now.UTC().Truncate(time.Second)
 		if last := st.Restarted[r.key]; !at.After(last) {
 			at = last.Add(time.Second)

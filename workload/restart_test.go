@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/workload/history"
 )
 
 // again asks for a restart, and looks.
@@ -48,7 +49,7 @@ func TestRestartPods(t *testing.T) {
 	w := newWorld(t, newFakeBox())
 	path := filepath.Join(t.TempDir(), "workloads.json")
 	start := func(known []manifests.Desired) {
-		w.c = New(w.box, path, known, func(string, string, string, string, string, string) {})
+		w.c = New(w.box, path, known, history.Settings{}, func(string, string, string, string, string, string) {})
 		t.Cleanup(w.c.store.Close)
 	}
 	start(nil)

@@ -18,6 +18,7 @@ import (
 	"github.com/solopod/solopod/internal/stuck"
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/workload/history"
 	records "github.com/solopod/solopod/workload/record"
 )
 
@@ -89,7 +90,7 @@ func TestStuckDisk(t *testing.T) {
 	freeze, _ := stuck.Disk(t, root)
 	freeze()
 	applied := make(runs)
-	c := New(applied, filepath.Join(root, "workloads.json"), nil, func(string, string, string, string, string, string) {})
+	c := New(applied, filepath.Join(root, "workloads.json"), nil, history.Settings{}, func(string, string, string, string, string, string) {})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)

@@ -216,7 +216,7 @@ func rest(q url.Values) string {
 var verbs = map[string]string{
 	"exec": "exec", "attach": "attach", "portForward": "port-forward", "run": "run", "restart": "restart", "restartPods": "restart-pods", "checkpoint": "checkpoint",
 	"GET files": "copy-from", "PUT files": "copy-to", "drain": "drain", "POST images": "import-images", "DELETE images": "remove-image",
-	"DELETE claims": "remove-claim",
+	"DELETE claims": "remove-claim", "rolloutUndo": "rollout-undo", "rolloutPause": "rollout-pause", "rolloutResume": "rollout-resume",
 }
 
 // target is what a request wants, of which pod. Unknown paths have their method as the verb.
@@ -235,7 +235,7 @@ func target(method, path string) (verb, namespace, pod, container string) {
 	switch verb {
 	case "":
 		return strings.ToLower(method), "", "", ""
-	case "restart-pods":
+	case "restart-pods", "rollout-undo", "rollout-pause", "rollout-resume":
 		if len(parts) > 1 {
 			namespace = parts[1]
 		}

@@ -13,8 +13,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 // Objects are those of a desired state, each kind by namespace and name. Pods has those of Deployments and the like, too.
@@ -33,17 +35,32 @@ type Objects struct {
 	EndpointSlices  []*discoveryv1.EndpointSlice  `json:"endpointSlices"`
 	NetworkPolicies []*networkingv1.NetworkPolicy `json:"networkPolicies"`
 	Namespaces      []*v1.Namespace               `json:"namespaces"`
+	// Waiting are the edits of pods that wait for what they need; Pods has what runs meanwhile.
+	Waiting []Waiting `json:"waiting,omitempty"`
+}
+
+// Waiting is an edit of a pod that waits.
+type Waiting struct {
+	UID types.UID `json:"uid"`
+	// Manifest identifies what waits (state.ManifestRevision); Lacks says what it lacks, as far as that is known.
+	Manifest string `json:"manifest"`
+	Lacks    string `json:"lacks,omitempty"`
 }
 
 // Of are the objects of a desired state. The values of Secrets are replaced by digests: of two desired states with the same salt those of
-// the same values are the same, and nothing else can be seen in them. The objects are shared with the state.
-func Of(s *manifests.Snapshot, salt string) Objects {
+// the same values are the same, and nothing else can be seen in them. The objects are shared with the state. waiting are the pods whose
+// edits wait, by UID.
+func Of(s *manifests.Snapshot, salt string, waiting map[types.UID]state.Standing) Objects {
 	out := Objects{
 		Deployments: sorted(s.Deployments), ReplicaSets: sorted(s.ReplicaSets), StatefulSets: sorted(s.StatefulSets), DaemonSets: sorted(s.DaemonSets),
 		Jobs: sorted(s.Jobs), CronJobs: sorted(s.CronJobs), ConfigMaps: sorted(s.ConfigMaps), Claims: sorted(s.Claims), Services: sorted(s.Services),
 		EndpointSlices: sorted(s.EndpointSlices), NetworkPolicies: sorted(s.NetworkPolicies), Namespaces: sorted(s.Namespaces),
 	}
 	for _, d := range sorted(s.Pods) {
+		if w, waits := waiting[d.Pod.UID]; waits {
+			out.Waiting = append(out.Waiting, Waiting{d.Pod.UID, w.Waits, w.Lacks})
+			d.Pod = w.Runs
+		}
 		out.Pods = append(out.Pods, d.Pod)
 	}
 	for _, secret := range sorted(s.Secrets) {

@@ -70,11 +70,32 @@ func Of(runs, wanted desired.Objects, all bool) ([]Difference, error) {
 		if err != nil {
 			return nil, err
 		}
-		if text := Unified(from, to); text != "" {
-			out = append(out, Difference{name.kind, name.namespace, name.name, text, effects(is.pods, want.pods)})
+		text, waits := Unified(from, to), waiting(runs.Waiting, want.pods)
+		switch {
+		case text != "":
+			out = append(out, Difference{name.kind, name.namespace, name.name, text, append(effects(is.pods, want.pods), waits...)})
+		case len(waits) > 0:
+			out = append(out, Difference{name.kind, name.namespace, name.name, "", waits})
 		}
 	}
 	return out, nil
+}
+
+// waiting says which pods have been told to be like this, and wait for what they need.
+func waiting(of []desired.Waiting, pods map[string]*v1.Pod) (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(pods)) {
+		for _, w := range of {
+			if w.UID != pods[name].UID || w.Manifest != state.ManifestRevision(pods[name]) {
+				continue
+			}
+			why := w.Lacks
+			if why == "" {
+				why = "it is being found out what it lacks"
+			}
+			out = append(out, fmt.Sprintf("the edit of pod %s waits, and what runs goes on: %s", name, why))
+		}
+	}
+	return out
 }
 
 // identity tells objects apart.

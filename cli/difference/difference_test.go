@@ -9,6 +9,7 @@ import (
 	"github.com/solopod/solopod/api/desired"
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
+	"github.com/solopod/solopod/runner/pod/state"
 )
 
 func objects(t *testing.T, text string) desired.Objects {
@@ -23,7 +24,7 @@ func objects(t *testing.T, text string) desired.Objects {
 	set := manifests.NewSet(nil)
 	set.Put("f.yaml", contents, problems, time.Time{})
 	s := set.Snapshot(time.Time{})
-	return desired.Of(&s, "a salt of a test")
+	return desired.Of(&s, "a salt of a test", nil)
 }
 
 const (
@@ -92,11 +93,37 @@ func TestDigests(t *testing.T) {
 	set := manifests.NewSet(nil)
 	set.Put("f", contents, nil, time.Time{})
 	s := set.Snapshot(time.Time{})
-	one, two := desired.Of(&s, "one").Secrets[0].Data, desired.Of(&s, "two").Secrets[0].Data
+	one, two := desired.Of(&s, "one", nil).Secrets[0].Data, desired.Of(&s, "two", nil).Secrets[0].Data
 	if string(one["k"]) == string(two["k"]) || string(one["k"]) == string(one["same"]) || len(one["k"]) != 64 {
 		t.Errorf("%s %s", one, two)
 	}
 	if got := string(s.Secrets["default/s"].Data["k"]); got != "hunter1" {
 		t.Errorf("the state itself has %q", got)
+	}
+}
+
+// An edit that waits differs from what runs, and it is said what it lacks; taken back, nothing differs. Pods of a Deployment wait unseen in
+// its text.
+func TestWaiting(t *testing.T) {
+	pod := func(image string) string { return fmt.Sprintf(podOf, "p", "x", "", image) }
+	web := func(note string) string { return fmt.Sprintf(webOf, 1, note) }
+	for name, c := range map[string]struct{ runs, manifest, wanted, effects string }{
+		"a pod":             {pod("i"), pod("j"), pod("j"), "container one of pod p begins anew; the edit of pod p waits, and what runs goes on: image j is not present"},
+		"a pod, taken back": {pod("i"), pod("j"), pod("i"), ""},
+		"a pod, once more":  {pod("i"), pod("j"), pod("k"), "container one of pod p begins anew"},
+		"a Deployment":      {web("x"), web("y"), web("y"), "the edit of pod web-0 waits, and what runs goes on: image j is not present"},
+	} {
+		runs, manifest := objects(t, c.runs), objects(t, c.manifest)
+		told := manifest.Pods[0]
+		runs.Deployments = manifest.Deployments
+		runs.Waiting = []desired.Waiting{{UID: told.UID, Manifest: state.ManifestRevision(told), Lacks: "image j is not present"}}
+		got, err := Of(runs, objects(t, c.wanted), false)
+		var effects []string
+		for _, d := range got {
+			effects = append(effects, d.Effects...)
+		}
+		if err != nil || strings.Join(effects, "; ") != c.effects || len(got) > 0 != (c.effects != "") {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
 	}
 }

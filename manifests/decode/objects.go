@@ -36,6 +36,7 @@ func (d *decoder) decodePod(node *yaml.Node, path string) {
 	take(d, node, path, "Pod", &d.contents.Pods, func(pod *v1.Pod) {
 		pod.Status = v1.PodStatus{}
 		delete(pod.Annotations, manifests.SurgeAnnotation)
+		delete(pod.Annotations, manifests.HeldAnnotation)
 		delete(pod.Annotations, manifests.OwnerAnnotation) // as of get -o yaml: a pod of a Job would be the Job's to count, and none of the file's changes
 		manifests.SetDefaults(pod)
 	}, func(pod *v1.Pod) manifests.Problems {

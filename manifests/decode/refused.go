@@ -21,7 +21,7 @@ var refusedFields = flatten([]fieldRow{
 	{"Container", "volumeDevices", "claims are directories of this machine; give a container a block device with hostPath"},
 	{"ResourceRequirements", "claims", noDRA},
 
-	{"DeploymentSpec", "paused", "an edit that should not take effect yet belongs into another place than the manifests directory"},
+	{"DeploymentSpec", "paused", "an edit that should not take effect yet belongs into another place than the manifests directory, or: solopod rollout pause"},
 	{"JobSpec", "podFailurePolicy successPolicy backoffLimitPerIndex maxFailedIndexes", "this is not implemented by this version of Solopod; use backoffLimit, or restartPolicyRules of the container"},
 	{"JobSpec", "managedBy", needsCluster},
 	{"PersistentVolumeClaimSpec", "selector dataSource dataSourceRef", "every claim is a directory of this machine and begins empty; fill it with an init container"},

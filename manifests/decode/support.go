@@ -42,17 +42,14 @@ func flatten(rows []fieldRow) map[string]string {
 
 // fieldsWithoutEffect: Type.field -> why; an empty reason is not worth a word.
 var fieldsWithoutEffect = map[string]string{
-	"Pod.status":                           "",
-	"PersistentVolumeClaim.status":         "",
-	"Deployment.status":                    "",
-	"ReplicaSet.status":                    "",
-	"StatefulSet.status":                   "",
-	"DaemonSet.status":                     "",
-	"Job.status":                           "",
-	"CronJob.status":                       "",
-	"DeploymentSpec.revisionHistoryLimit":  "",
-	"StatefulSetSpec.revisionHistoryLimit": "",
-	"DaemonSetSpec.revisionHistoryLimit":   "",
+	"Pod.status":                   "",
+	"PersistentVolumeClaim.status": "",
+	"Deployment.status":            "",
+	"ReplicaSet.status":            "",
+	"StatefulSet.status":           "",
+	"DaemonSet.status":             "",
+	"Job.status":                   "",
+	"CronJob.status":               "",
 
 	"ReplicaSetSpec.minReadySeconds":                       "the pods of a ReplicaSet are replaced at once; a Deployment waits for them",
 	"StatefulSetSpec.podManagementPolicy":                  "all pods are started at once",

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -80,15 +79,8 @@ func (d *decoder) decodeStatefulSet(node *yaml.Node, path string) {
 		r.first = o.Spec.Ordinals.Start
 	}
 	r.change = func(pod *v1.Pod) {
-		pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, o.Spec.ServiceName
-		// A claim takes precedence over the template's volume of its name (apps/v1, volumeClaimTemplates).
-		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v v1.Volume) bool {
-			return slices.ContainsFunc(o.Spec.VolumeClaimTemplates, func(c v1.PersistentVolumeClaim) bool { return c.Name == v.Name })
-		})
+		manifests.Identify(pod, o)
 		for _, claim := range o.Spec.VolumeClaimTemplates {
-			pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: claim.Name, VolumeSource: v1.VolumeSource{
-				PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-" + pod.Name},
-			}})
 			c := claim.DeepCopy()
 			c.Namespace, c.Name = o.Namespace, claim.Name+"-"+pod.Name
 			d.contents.Claims = append(d.contents.Claims, c)

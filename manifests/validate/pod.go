@@ -74,6 +74,7 @@ func checkMetadata(out *findings.Collector, pod *v1.Pod) {
 	if choice, ok := pod.Annotations[manifests.OOMGroupAnnotation]; ok {
 		findings.OneOf(out, "metadata.annotations."+manifests.OOMGroupAnnotation, choice, "true", "false")
 	}
+	checkRollback(out, pod)
 	checkOOMAction(out, pod)
 	checkPodAnnotations(out, pod)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -16,6 +17,7 @@ import (
 func Deployment(o *appsv1.Deployment) manifests.Problems {
 	out := &findings.Collector{}
 	s := &o.Spec
+	checkRollback(out, o)
 	notNegative(out, "spec.minReadySeconds", s.MinReadySeconds)
 	checkHistory(out, s.RevisionHistoryLimit)
 	notNegative(out, "spec.progressDeadlineSeconds", *s.ProgressDeadlineSeconds)
@@ -43,6 +45,7 @@ func Deployment(o *appsv1.Deployment) manifests.Problems {
 func StatefulSet(o *appsv1.StatefulSet) manifests.Problems {
 	out := &findings.Collector{}
 	s := &o.Spec
+	checkRollback(out, o)
 	notNegative(out, "spec.minReadySeconds", s.MinReadySeconds)
 	checkIdentity(out, s)
 	findings.OneOf(out, "spec.podManagementPolicy", s.PodManagementPolicy, appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
@@ -65,6 +68,7 @@ func StatefulSet(o *appsv1.StatefulSet) manifests.Problems {
 func DaemonSet(o *appsv1.DaemonSet) manifests.Problems {
 	out := &findings.Collector{}
 	s := &o.Spec
+	checkRollback(out, o)
 	notNegative(out, "spec.minReadySeconds", s.MinReadySeconds)
 	checkHistory(out, s.RevisionHistoryLimit)
 	const at = "spec.updateStrategy"
@@ -91,6 +95,15 @@ func ReplicaSet(o *appsv1.ReplicaSet) manifests.Problems {
 	out := &findings.Collector{}
 	notNegative(out, "spec.minReadySeconds", o.Spec.MinReadySeconds)
 	return out.Problems
+}
+
+// checkRollback checks when a version that does not become ready gives way to the one before.
+func checkRollback(out *findings.Collector, o metav1.Object) {
+	if text, ok := o.GetAnnotations()[manifests.RollbackAnnotation]; ok {
+		if _, err := manifests.ParseRollback(text); err != nil {
+			out.Errorf("metadata.annotations."+manifests.RollbackAnnotation, "%v", err)
+		}
+	}
 }
 
 func checkHistory(out *findings.Collector, limit *int32) {

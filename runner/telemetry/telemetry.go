@@ -26,6 +26,7 @@ type Telemetry struct {
 	dns        dns
 	kubelet    kubelet
 	collection collection
+	rollbacks  *prometheus.CounterVec
 }
 
 // seconds from 10 ms, when a small machine starts a container, to a minute, when something is wrong.
@@ -60,6 +61,7 @@ func New() *Telemetry {
 		dns:        newDNS(),
 		kubelet:    newKubelet(),
 		collection: newCollection(),
+		rollbacks:  newRollbacks(),
 	}
 	// Both results exist from the beginning, so that a first failure is an increase.
 	for _, operation := range []string{"import", "pull", "remove"} {
@@ -72,7 +74,7 @@ func New() *Telemetry {
 
 // Own are the collectors for /metrics, Probes those for /metrics/probes.
 func (t *Telemetry) Own() []prometheus.Collector {
-	own := []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.Evictions, t.EffectsLeft, t.streams}
+	own := []prometheus.Collector{t.PodStart, t.ContainerStart, t.Images, t.Evictions, t.EffectsLeft, t.streams, t.rollbacks}
 	return slices.Concat(own, t.dns.collectors(), t.kubelet.collectors(), t.collection.collectors())
 }
 

@@ -153,7 +153,7 @@ initContainers:
 		t.Errorf("while its edit waits it is shown as %+v", c)
 	}
 	b.apply("rich.yaml", strings.Replace(rich, "rich starts", "rich starts anew", 1))
-	pod = b.waitPod("rich", "edited, and running", func(p *v1.Pod) bool { return p.Generation == 2 && p.Status.ObservedGeneration == 2 })
+	pod = b.waitPod("rich", "edited, and running", func(p *v1.Pod) bool { return p.Generation == 3 && p.Status.ObservedGeneration == 3 })
 	before := status(pod, "main")
 	if before.State.Running == nil || before.Image != "solopod.example/box:1" || before.ImageID == "" || !strings.Contains(pod.Spec.Containers[0].Args[0], "anew") {
 		t.Errorf("while it ends it is shown as %+v", before)

@@ -46,23 +46,27 @@ type Decision struct {
 func Next(s Strategy, slots, surge []Member, lingers bool) Decision {
 	d := Decision{Slots: make([]Step, len(slots)), Surge: make([]Step, len(surge))}
 	if s.Recreate {
-		d.recreate(slots, surge, lingers)
+		d.recreate(s.InPlace, slots, surge, lingers)
 	} else {
 		d.roll(s, slots, surge)
 	}
 	return d
 }
 
-// recreate ends all pods of the old version, and begins none of the new one before they are gone.
-func (d *Decision) recreate(slots, surge []Member, lingers bool) {
+// recreate ends all pods of the old version, and begins none of the new one before they are gone. A pod that is replaced in place has
+// ended before the new one begins, and goes on until that can.
+func (d *Decision) recreate(inPlace bool, slots, surge []Member, lingers bool) {
 	for i := range surge { // of another strategy
 		d.Surge[i] = End
 		lingers = true
 	}
 	for i, m := range slots {
-		if m.Version == Old {
+		switch {
+		case m.Version == Old && !inPlace:
 			d.Slots[i] = End
 			lingers = true
+		case m.Version == Old && !lingers:
+			d.Slots[i] = Renew
 		}
 	}
 	d.Done = !lingers

@@ -43,7 +43,7 @@ func TestNext(t *testing.T) {
 	surge := func(surge, unavailable int) Strategy { return Strategy{Surge: surge, Unavailable: unavailable} }
 	set := Strategy{Unavailable: 1, Highest: true}
 	from := func(n int) Strategy { return Strategy{Unavailable: 1, Highest: true, Partition: n} }
-	recreate := Strategy{Recreate: true}
+	recreate, inPlace := Strategy{Recreate: true}, Strategy{Recreate: true, InPlace: true}
 	for _, c := range []struct {
 		name         string
 		strategy     Strategy
@@ -101,6 +101,10 @@ func TestNext(t *testing.T) {
 		{"recreate begins when nothing is left", recreate, "--", "", ">>|+0"},
 		{"recreate has no surge pods", recreate, "NN", "N", "..|x+0"},
 		{"recreate is done", recreate, "NN", "", "..|+0 done"},
+		{"recreate in place", inPlace, "O", "", ">|+0"},
+		{"recreate in place is awaited", inPlace, "n", "", ".|+0"},
+		{"recreate in place is done", inPlace, "N", "", ".|+0 done"},
+		{"recreate in place, after another strategy", inPlace, "O", "O", ".|x+0"},
 	} {
 		if got := Next(c.strategy, members(c.slots), members(c.surge), false).row(); got != c.want {
 			t.Errorf("%s: %s|%s: got %s, want %s", c.name, c.slots, c.surge, got, c.want)
@@ -108,6 +112,9 @@ func TestNext(t *testing.T) {
 	}
 	if got := Next(recreate, members("--"), nil, true).row(); got != "..|+0" {
 		t.Errorf("recreate begins while old pods are still there: %s", got)
+	}
+	if got := Next(inPlace, members("O"), nil, true).row(); got != ".|+0" {
+		t.Errorf("recreate replaces a pod in place while others are still there: %s", got)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 type Strategy struct {
 	// Recreate: all old pods go before a new one begins.
 	Recreate bool
+	// InPlace: with Recreate, the only slot's pod is replaced where it stands, which ends its only container before the new one begins.
+	InPlace bool
 	// Surge is how many pods there may be beyond the slots, Unavailable how many slots may lack an available one.
 	Surge, Unavailable int
 	// Highest: the last slot is the first.
@@ -137,6 +139,9 @@ func shared(c *v1.PersistentVolumeClaim, n int) bool {
 
 // Begins says how n pods are about to be replaced.
 func (s Strategy) Begins(n int) string {
+	if s.Recreate && s.InPlace {
+		return "its only pod is replaced: its container is stopped, when what the new version needs is there, and begins anew"
+	}
 	if s.Recreate {
 		return fmt.Sprintf("pods to replace: %d; all are stopped, and those of the new version begin when they have gone", n)
 	}

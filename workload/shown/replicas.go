@@ -42,13 +42,17 @@ func defaulted(t v1.PodTemplateSpec) v1.PodTemplateSpec {
 }
 
 func (m *maker) deployment(key string, _ *appsv1.Deployment) (any, func(*appsv1.Deployment)) {
-	r := m.Replicas[key]
+	r, paused := m.Replicas[key], m.Notes[key].Paused
 	return r, func(o *appsv1.Deployment) {
+		o.Spec.Paused = paused
 		o.Spec.Template = defaulted(o.Spec.Template)
 		o.Status = appsv1.DeploymentStatus{
 			ObservedGeneration: o.Generation, Replicas: int32(r.Current), UpdatedReplicas: int32(r.Updated), ReadyReplicas: int32(r.Ready),
 			AvailableReplicas: int32(r.Available), UnavailableReplicas: int32(max(max(r.Desired, r.Current)-r.Available, 0)),
 			Conditions: []appsv1.DeploymentCondition{r.availability(), r.progressing()},
+		}
+		if c := &o.Status.Conditions[1]; paused && !r.Done {
+			c.Status, c.Reason, c.Message = v1.ConditionUnknown, "DeploymentPaused", "the rollout is paused"
 		}
 	}
 }

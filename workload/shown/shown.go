@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -46,6 +47,15 @@ type View struct {
 	Cron     map[string]Cron
 	Seen     map[string]Seen
 	Files    map[string]string // which file has an object
+	Notes    map[string]Note   // of objects with versions
+}
+
+// Note is what is known of an object's versions.
+type Note struct {
+	// Revision is the number of the one that holds. Held says why that is not the manifest's; Paused, that none takes its place.
+	Revision int64
+	Held     string
+	Paused   bool
 }
 
 // Seen is what outlives the daemon of an object and its manifest does not say.
@@ -73,6 +83,7 @@ type exhibit struct {
 	source, status any
 	seen           Seen
 	file           string
+	note           Note
 	object         any
 }
 
@@ -128,8 +139,8 @@ func made[V any, P interface {
 	metav1.Object
 }](m *maker, kind, key string, source P, status any, set func(P)) P {
 	key = kind + "/" + key
-	e := exhibit{source: source, status: status, seen: m.Seen[key], file: m.Files[key]}
-	if was, ok := m.before[key]; ok && was.source == e.source && was.seen == e.seen && was.file == e.file && reflect.DeepEqual(was.status, e.status) {
+	e := exhibit{source: source, status: status, seen: m.Seen[key], file: m.Files[key], note: m.Notes[key]}
+	if was, ok := m.before[key]; ok && was.source == e.source && was.seen == e.seen && was.file == e.file && was.note == e.note && reflect.DeepEqual(was.status, e.status) {
 		m.made[key] = was
 		return was.object.(P)
 	}
@@ -142,20 +153,35 @@ func made[V any, P interface {
 		o.SetCreationTimestamp(metav1.NewTime(e.seen.Since))
 	}
 	o.SetGeneration(e.seen.Generation)
-	if e.file != "" {
-		annotations := maps.Clone(o.GetAnnotations())
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[manifests.FileAnnotation] = e.file
-		o.SetAnnotations(annotations)
-	}
+	annotate(o, e.file, e.note)
 	if set != nil {
 		set(o)
 	}
 	e.object = o
 	m.made[key] = e
 	return o
+}
+
+// revisionAnnotation is the Deployment controller's, which kubectl's rollout history reads.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
+// annotate notes what nobody has written into the manifest.
+func annotate(o metav1.Object, file string, n Note) {
+	notes := map[string]string{manifests.FileAnnotation: file, manifests.HeldAnnotation: n.Held}
+	if n.Revision > 0 {
+		notes[revisionAnnotation] = strconv.FormatInt(n.Revision, 10)
+	}
+	annotations := maps.Clone(o.GetAnnotations())
+	for key, value := range notes {
+		if value == "" {
+			continue
+		}
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[key] = value
+	}
+	o.SetAnnotations(annotations)
 }
 
 func volumeMode(c *v1.PersistentVolumeClaim) *v1.PersistentVolumeMode {

@@ -15,11 +15,19 @@ type Standing struct {
 	Current bool
 	// Unclear: after a start, what runs of it was not found out yet.
 	Unclear bool
+	// Waits identifies what its manifest says where that waits until what it needs is there, and Lacks says what that is; what runs is as
+	// Manifest says, and Runs is its form.
+	Waits, Lacks string
+	Runs         *v1.Pod
 }
 
 // Standing is that of a pod which is shown as pod.
 func (s *State) Standing(pod *v1.Pod) Standing {
-	return Standing{Pod: pod, Manifest: s.Revisions.Manifest, Current: s.current(), Unclear: s.Adoption != (Adoption{})}
+	out := Standing{Pod: pod, Manifest: s.Revisions.Manifest, Current: s.current(), Unclear: s.Adoption != (Adoption{}), Runs: s.Pod}
+	if s.Coming != nil {
+		out.Waits, out.Lacks = ManifestRevision(s.Coming.Pod), s.Coming.Message
+	}
+	return out
 }
 
 // current says whether all containers that the pod shall have were made of its manifest.

@@ -2,6 +2,7 @@ package step
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/solopod/solopod/runner/pod/edit"
@@ -14,23 +15,41 @@ func applyDesired(s *next, e state.Desired) {
 	if s.Pod != nil && e.Pod != nil && !s.Orphan {
 		own := state.Desired{At: e.At, Pod: s.Pod, File: e.File, Objects: edit.Own(&s.State, e.Before)}
 		if coming := edit.Comes(&s.State, e, own.Objects); coming != nil {
+			if s.Coming != nil && !reflect.DeepEqual(s.Coming.Pod.Spec, e.Pod.Spec) {
+				s.Generation = max(s.Generation, 1) + 1 // for the one that never was
+			}
 			s.Coming, s.EditWaits = coming, true
 			applyWanted(s, own)
 			s.pruneImages()
 			return
 		}
 	}
+	shown := shownGeneration(s)
 	s.Coming, s.EditWaits = nil, false
 	applyWanted(s, e)
+	if shown > 0 && e.Pod != nil {
+		shown++ // also an edit that is taken back is one more
+	}
+	s.Generation = max(s.Generation, shown)
+}
+
+// shownGeneration is what the pod's generation is shown as where an edit waits, which counts in it; else zero. It must not go back when
+// the wait ends, however it does.
+func shownGeneration(s *next) int64 {
+	if !s.EditWaits {
+		return 0
+	}
+	return max(s.Generation, 1) + 1
 }
 
 // applyEditDue takes the edit that has waited.
 func applyEditDue(s *next, e state.EditDue) {
-	c := s.Coming
+	c, shown := s.Coming, shownGeneration(s)
 	s.Coming, s.EditWaits = nil, false
 	if c != nil {
 		applyWanted(s, state.Desired{At: e.At, Pod: c.Pod, File: c.File, Objects: c.Objects})
 	}
+	s.Generation = max(s.Generation, shown)
 }
 
 // adopted: what an earlier run left is known. Where an edit waits and nothing of the pod runs, what its containers share may be of the

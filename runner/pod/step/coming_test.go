@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/runner/pod/state"
+	"github.com/solopod/solopod/runner/pod/status"
 	"github.com/solopod/solopod/runner/reference"
 )
 
@@ -115,5 +116,30 @@ func TestEditWaitsWithItsObjects(t *testing.T) {
 	}
 	if s = steps(s, state.EditDue{At: t0}); len(s.Objects.ConfigMaps) != 1 || s.Objects.ConfigMaps["both"].Data["A"] != "2" {
 		t.Errorf("it has %v", s.Objects.ConfigMaps)
+	}
+}
+
+// TestGenerationOnlyGrows: an edit that waits counts in the pod's generation, and however the wait ends that does not go back.
+func TestGenerationOnlyGrows(t *testing.T) {
+	edit := func(p *v1.Pod) state.Event { return state.Desired{At: t0, Pod: p} }
+	for name, test := range map[string]struct {
+		events []state.Event
+		want   []int64
+	}{
+		"taken":                    {[]state.Event{edit(image("new:1")), state.EditDue{At: t0}}, []int64{2, 2}},
+		"taken back":               {[]state.Event{edit(image("new:1")), edit(web())}, []int64{2, 3}},
+		"edited once more":         {[]state.Event{edit(image("new:1")), edit(image("newer:1")), state.EditDue{At: t0}}, []int64{2, 3, 3}},
+		"the same again":           {[]state.Event{edit(image("new:1")), edit(image("new:1")), state.EditDue{At: t0}}, []int64{2, 2, 2}},
+		"the manifest goes":        {[]state.Event{edit(image("new:1")), edit(nil)}, []int64{2, 2}},
+		"taken back, and edited":   {[]state.Event{edit(image("new:1")), edit(web()), edit(image("new:1"))}, []int64{2, 3, 4}},
+		"taken back, then applied": {[]state.Event{edit(image("new:1")), edit(web()), edit(image("new:1")), state.EditDue{At: t0}}, []int64{2, 3, 4, 4}},
+	} {
+		s := running()
+		for i, e := range test.events {
+			s = steps(s, e)
+			if got := status.Of(s, t0).Generation; got != test.want[i] {
+				t.Errorf("%s: after event %d the generation is %d, want %d", name, i+1, got, test.want[i])
+			}
+		}
 	}
 }
