@@ -57,7 +57,7 @@ func (s imageStore) pull(w http.ResponseWriter, r *http.Request) {
 		answer.Fail(w, http.StatusBadRequest, errNoRef)
 		return
 	}
-	image, err := s.runner.Images().Pull(r.Context(), ref, nil)
+	image, err := s.runner.Images().Update(r.Context(), ref, nil)
 	if err != nil {
 		answer.Fail(w, statusOf(err), err)
 		return

@@ -21,9 +21,12 @@ import (
 	"github.com/solopod/solopod/manifests/policy"
 	"github.com/solopod/solopod/manifests/validate/network"
 	"github.com/solopod/solopod/runner/cgroup"
+	"github.com/solopod/solopod/runner/engine/remote"
 	"github.com/solopod/solopod/runner/eviction/threshold"
 	"github.com/solopod/solopod/runner/foreign"
 	"github.com/solopod/solopod/runner/image/choice"
+	imagepolicy "github.com/solopod/solopod/runner/image/policy"
+	"github.com/solopod/solopod/runner/image/pull"
 	"github.com/solopod/solopod/runner/logs/logfile"
 	"github.com/solopod/solopod/runner/resolver"
 	"github.com/solopod/solopod/services/settings"
@@ -88,6 +91,17 @@ type config struct {
 	// RollbackAfter is how long a new version of a pod, StatefulSet or DaemonSet may take to become ready before the last one that was
 	// comes back, and that Deployments do so after their progressDeadlineSeconds; 0 turns it off. An annotation says otherwise for one.
 	RollbackAfter metav1.Duration `json:"rollbackAfter,omitzero"`
+	// ImagePullOffline is ran, present or refuse: whose images are used when imagePullPolicy is Always and the registry does not answer.
+	ImagePullOffline string `json:"imagePullOffline,omitempty"`
+	// RegistryConfigDir holds a directory for each registry, with a hosts.toml of containerd's form; empty means none.
+	RegistryConfigDir string `json:"registryConfigDir"`
+	// ImageCredentialProviderConfig is the file of a CredentialProviderConfig, whose programs lie in ImageCredentialProviderBinDir; empty
+	// means none.
+	ImageCredentialProviderConfig string `json:"imageCredentialProviderConfig,omitempty"`
+	ImageCredentialProviderBinDir string `json:"imageCredentialProviderBinDir,omitempty"`
+	// SerializeImagePulls has one image pulled after the other, else MaxParallelImagePulls at once.
+	SerializeImagePulls   bool `json:"serializeImagePulls,omitempty"`
+	MaxParallelImagePulls int  `json:"maxParallelImagePulls,omitempty"`
 	// UnknownFields is strict or warn.
 	UnknownFields string `json:"unknownFields,omitempty"`
 	// ClusterKinds is warn or refuse: what becomes of objects that only a cluster serves.
@@ -169,6 +183,7 @@ func defaults() config {
 		Socket: "/run/solopod/solopod.sock", Listen: "127.0.0.1:10255", PlainPort: plainMetrics, CNIConfDir: "/etc/cni/net.d",
 		NodeName: node, ResolvConf: resolver.DefaultPath, LogLevel: "info",
 		ContainerLogMaxSize: "10Mi", ContainerLogMaxFiles: 5, UnknownFields: "strict", ClusterKinds: "warn", ManifestVersions: "optional", MaxParallelStarts: 4,
+		ImagePullOffline: imagepolicy.Ran, RegistryConfigDir: remote.DefaultDir, MaxParallelImagePulls: pull.AtOnce,
 		PodPidsLimit: -1, ClusterDomain: settings.DefaultDomain, ServiceNodePortRange: settings.DefaultNodePorts, AuditLogMaxSize: "10Mi", AuditLogMaxBackups: 5,
 		ImageGCHighThresholdPercent: choice.Default.High, ImageGCLowThresholdPercent: choice.Default.Low, ImageMinimumGCAge: metav1.Duration{Duration: choice.Default.MinAge},
 		EvictionHard: threshold.Defaults(), EvictionPressureTransitionPeriod: metav1.Duration{Duration: 5 * time.Minute},

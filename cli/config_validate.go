@@ -53,6 +53,9 @@ var settingForms = map[string]string{
 	"containerLogMaxSize": aSize, "containerLogMaxFiles": "a number of files from 2 on", "imageMaxSize": "a size like 20Gi",
 	choice.HighSetting: "a number from 0 to 100, in percent of the disk; 100 for none", choice.LowSetting: "a number from 0 to 100, in percent of the disk",
 	choice.MinAgeSetting: "a duration like 2m", choice.MaxAgeSetting: "a duration like 720h, or 0s for none",
+	"imagePullOffline": "ran, present or refuse", "registryConfigDir": "an absolute path of a directory",
+	"imageCredentialProviderConfig": aFile, "imageCredentialProviderBinDir": "an absolute path of a directory",
+	"serializeImagePulls": "true or false", "maxParallelImagePulls": "a number from 1 on",
 	"pinnedImages":  "a list of images like [registry.example.com/app:1]",
 	"unknownFields": "strict or warn", "clusterKinds": "warn or refuse",
 	"manifestKeyFile": aFile, "manifestVersions": "optional or required",
@@ -126,6 +129,7 @@ func (c *config) validate() settingErrors {
 	form("maxParallelStarts", strconv.Itoa(c.MaxParallelStarts), c.MaxParallelStarts >= 1)
 	q, err := resource.ParseQuantity(c.ImageMaxSize)
 	form("imageMaxSize", c.ImageMaxSize, c.ImageMaxSize == "" || err == nil && q.Sign() > 0)
+	validatePulls(c, form, add)
 	add("cgroupDriver", c.checkCgroupDriver())
 	c.validateReserves(add)
 	validateCollection(c, add)

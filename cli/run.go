@@ -387,6 +387,10 @@ func newRunner(c config, e *engine.Engine, found finding, unit string, taken *po
 	if err != nil {
 		return nil, err
 	}
+	images, err := imageSettings(&c)
+	if err != nil {
+		return nil, err
+	}
 	instance := network.Instance(c.State)
 	cache, err := plugin.CacheDir(c.Root, c.State)
 	if err != nil {
@@ -405,6 +409,6 @@ func newRunner(c config, e *engine.Engine, found finding, unit string, taken *po
 		RuntimeClasses: c.RuntimeClasses, ClusterDomain: c.ClusterDomain, CDISpecDirs: c.CDISpecDirs,
 		SeccompDefault: c.SeccompDefault, Policy: taken,
 		Thresholds: c.thresholds(), PressureHold: c.EvictionPressureTransitionPeriod.Duration,
-		SetAside: found.setAside, ReadOnly: found.readOnly, Service: unit, OutsideImages: c.Containerd != embeddedContainerd,
+		SetAside: found.setAside, ReadOnly: found.readOnly, Service: unit, Images: images,
 	})
 }

@@ -3,13 +3,11 @@ package runner
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/solopod/solopod/manifests"
-	"github.com/solopod/solopod/runner/image"
+	imagepolicy "github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
 )
@@ -102,34 +100,10 @@ func claimsOf(pod *v1.Pod) (keys []string) {
 	return keys
 }
 
-// pull fetches an image with the credentials of the pod's imagePullSecrets.
+// pull fetches an image.
 func (e effects) pull(ctx context.Context, w plan.Pull) state.Result {
-	name := ""
-	all := manifests.AllContainers(w.Pod)
-	if i := slices.IndexFunc(all, func(c *v1.Container) bool { return c.Image == w.Ref }); i >= 0 {
-		name = all[i].Name
-	}
-	e.r.events.Pod(w.Pod, name, v1.EventTypeNormal, "Pulling", "Pulling image %q", w.Ref)
-	if _, err := e.r.images.Pull(ctx, w.Ref, e.credentials(w)); err != nil {
-		return state.ImagePulled{Problem: state.Problem{
-			Reason: "ErrImagePull", Message: fmt.Sprintf("%v; without a registry import it: solopod images import FILE", err),
-		}}
+	if err := e.r.policy.Pull(ctx, w.Pod, w.Ref, imagepolicy.Known(w.Known)); err != nil {
+		return state.ImagePulled{Problem: state.Problem{Reason: "ErrImagePull", Message: err.Error()}}
 	}
 	return state.ImagePulled{}
-}
-
-func (e effects) credentials(w plan.Pull) image.Credentials {
-	out := image.Credentials{}
-	for _, ref := range w.Pod.Spec.ImagePullSecrets {
-		s := w.Secrets[ref.Name]
-		if s == nil {
-			e.r.events.Pod(w.Pod, "", v1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
-				"Secret %q of imagePullSecrets is not in the manifests directory; images are pulled without it", ref.Name)
-			continue
-		}
-		if err := out.Add(s); err != nil {
-			e.r.events.Pod(w.Pod, "", v1.EventTypeWarning, "FailedToRetrieveImagePullSecret", "%v", err)
-		}
-	}
-	return out
 }

@@ -2,11 +2,9 @@ package runner
 
 import (
 	"context"
-	"errors"
 
 	"github.com/solopod/solopod/runner/allocate"
-	"github.com/solopod/solopod/runner/engine"
-	"github.com/solopod/solopod/runner/image"
+	imagepolicy "github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/pod"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -16,14 +14,12 @@ import (
 // foresee looks what an edit lacks before anything is stopped for it. Everything can change until it is needed, and is asked for again then.
 func (e effects) foresee(ctx context.Context, w plan.Foresee) state.Result {
 	var out state.Foreseen
-	for _, ref := range w.Refs {
-		_, err := e.r.images.Get(ctx, ref)
-		switch {
-		case errors.Is(err, engine.ErrNotFound):
-			out.Missing = append(out.Missing, state.Lack{Ref: ref, Instead: image.Instead(err)})
-		case err != nil:
-			return state.Foreseen{Problem: state.Problem{Message: err.Error()}}
-		}
+	missing, err := e.r.policy.Foreseen(ctx, w.Pod, w.Refs, imagepolicy.Known(w.Known))
+	if err != nil {
+		return state.Foreseen{Problem: state.Problem{Message: err.Error()}}
+	}
+	for _, m := range missing {
+		out.Missing = append(out.Missing, state.Lack(m))
 	}
 	if err := sandbox.Possible(w.Pod, e.r.sandboxes); err != nil {
 		out.Problem = state.Problem{Message: err.Error()}

@@ -15,6 +15,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/image"
 	"github.com/solopod/solopod/runner/internal/testbox"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -45,7 +46,7 @@ func newBox(t *testing.T) *box {
 		Cgroups: cgroup.NewLayout(testbox.CgroupRoot()+"/"+filepath.Base(filepath.Dir(dir)), cgroup.Cgroupfs),
 		Limits:  logfile.Limits{MaxSize: 1 << 20, MaxFiles: 3}, CDISpecDirs: []string{filepath.Join(dir, "cdi")},
 		Network: network.Config{CNIConfDir: filepath.Join(dir, "cni.d"), StateDir: filepath.Join(dir, "state"), Bridge: "box0"},
-		Engine:  b.engine, OOM: &kills{}, Parallel: 2, ClusterDomain: "cluster.local", OutsideImages: true,
+		Engine:  b.engine, OOM: &kills{}, Parallel: 2, ClusterDomain: "cluster.local", Images: image.Settings{Outside: true, Digest: b.engine.Digest},
 	}
 	for _, sub := range []string{b.config.Root, b.config.State} {
 		if err := os.MkdirAll(sub, 0o755); err != nil {

@@ -33,6 +33,7 @@ import (
 	"github.com/solopod/solopod/runner/eviction/threshold"
 	"github.com/solopod/solopod/runner/host"
 	"github.com/solopod/solopod/runner/image"
+	imagepolicy "github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/keep"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -115,8 +116,8 @@ type Config struct {
 	// Thresholds are what must be left of the machine; PressureHold is for how long a node's condition goes on when they are.
 	Thresholds   []threshold.Threshold
 	PressureHold time.Duration
-	// OutsideImages: the unpacked images may lie on any file system, not on Root's.
-	OutsideImages bool
+	// Images says where they lie and come from.
+	Images image.Settings
 }
 
 // Runner runs pods. It is safe for concurrent use.
@@ -137,6 +138,7 @@ type Runner struct {
 	engine     Containerd
 	owner      *owner.Owner
 	images     *image.Store
+	policy     *imagepolicy.Images
 	network    *network.Network
 	cgroups    *cgroup.Manager
 	volumes    volume.Manager
@@ -194,13 +196,13 @@ func New(c Config) (*Runner, error) {
 	r.Naming = &Naming{r.machine, c.ClusterDomain}
 	r.host.IPs, r.host.Resolver = r.machine.now.IPs, r.machine.now.Resolver
 	images := c.Root
-	if c.OutsideImages {
+	if c.Images.Outside {
 		images = "" // it is not known where
 	}
 	r.conditions = pressure.New(thisMachine{network: r.network}, pressure.Config{Root: c.Root, Images: images, Thresholds: c.Thresholds, Hold: c.PressureHold}, r.events.Node)
 	r.claims = claims.NewWriter(r.volumes.Record, r.wg.Go)
 	r.manifests = manifestfiles.New(r.events)
-	r.root = &root{dir: c.Root, bound: !c.OutsideImages && c.ReadOnly == "", lost: make(chan struct{})}
+	r.root = &root{dir: c.Root, bound: !c.Images.Outside && c.ReadOnly == "", lost: make(chan struct{})}
 	r.cgroups.Service, r.cgroups.Told, r.volumes.Told = c.Service, r.telemetry.CgroupChanged, r.telemetry.VolumeSetUp
 	r.config.Keeper.OnStart = r.cgroups.HoldShims
 	allocated := allocate.New(c.Instance, devices)
@@ -209,9 +211,10 @@ func New(c Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.images = image.NewStore(c.Engine, c.Root, c.OutsideImages, r.imagesReady, r.imageArchive, r.telemetry.Image)
+	r.images = image.NewStore(c.Engine, c.Root, c.Images, r.imagesReady, r.imageArchive, r.telemetry.Image)
+	r.policy = imagepolicy.New(r.images, r.events, c.Images.Offline)
 	r.sandboxes = sandbox.New(sandbox.Config{
-		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocated, Images: r.images,
+		Dirs: dirs, Network: r.network, Cgroups: r.cgroups, Volumes: r.volumes, Claims: allocated, Images: r.images, Current: r.policy.Current,
 		Engine: c.Engine, Resolver: r.machine.resolver, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, RuntimeClasses: c.RuntimeClasses,
 		Admit: admit,
 		Freed: func() { r.owner.Broadcast(state.ClaimsFree{}) },
@@ -220,7 +223,7 @@ func New(c Config) (*Runner, error) {
 		},
 	})
 	r.containers = container.New(ctx, container.Config{
-		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Sandboxes: r.sandboxes,
+		Dirs: dirs, Instance: c.Instance, Engine: c.Engine, Changer: c.Engine, Images: r.images, Current: r.policy.Current, Sandboxes: r.sandboxes,
 		Cgroups: r.cgroups, Volumes: r.volumes, Devices: devices, Kills: c.OOM, Keeper: c.Keeper, Limits: c.Limits,
 		Slots: container.NewSlots(c.Parallel), Memory: host.Memory(), SingleProcessOOMKill: c.SingleProcessOOMKill,
 		SeccompDefault: c.SeccompDefault,

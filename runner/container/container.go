@@ -18,6 +18,7 @@ import (
 	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/cgroup"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/logs/logfile"
@@ -60,11 +61,13 @@ type KillWatch interface {
 
 // Config says what containers are made of.
 type Config struct {
-	Dirs      layout.Dirs
-	Instance  string // tells daemons of one machine apart
-	Engine    Engine
-	Changer   Changer
-	Images    sandbox.Images
+	Dirs     layout.Dirs
+	Instance string // tells daemons of one machine apart
+	Engine   Engine
+	Changer  Changer
+	Images   sandbox.Images
+	// Current is an error that is engine.ErrNotFound when an image that is present must be pulled all the same; nil: none must.
+	Current   func(ctx context.Context, pod *v1.Pod, ref string, present engine.Image, known policy.Known) error
 	Sandboxes *sandbox.Sandboxes
 	Cgroups   *cgroup.Manager
 	Volumes   volume.Manager

@@ -16,6 +16,7 @@ import (
 	"github.com/solopod/solopod/runner/apparmor"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
+	"github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/logs"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
@@ -35,6 +36,9 @@ func problem(reason string, err error) state.Problem {
 // container, may be left behind: Delete removes them.
 func (c *Containers) Create(ctx context.Context, w plan.Create) state.Made {
 	found, err := c.Images.Get(ctx, w.Spec.Image)
+	if err == nil && w.Spec.ImagePullPolicy == v1.PullAlways && c.Current != nil {
+		err = c.Current(ctx, w.Pod, w.Spec.Image, found, policy.Known(w.Known))
+	}
 	if errors.Is(err, engine.ErrNotFound) {
 		return state.Made{Problem: state.Problem{Reason: "ErrImagePull", Message: err.Error(), Lacks: w.Spec.Image, Instead: image.Instead(err)}}
 	}

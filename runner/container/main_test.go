@@ -63,7 +63,7 @@ func newLab(t *testing.T) *lab {
 	cgroups := cgroup.NewManager(cgroup.NewLayout(testbox.CgroupRoot()+"/"+filepath.Base(filepath.Dir(dir)), cgroup.Cgroupfs))
 	volumes := volume.Manager{Root: dirs.Records(), State: dirs.States(), Claims: dirs.Claims()}
 	devices := device.New([]string{filepath.Join(dir, "cdi")})
-	images := image.NewStore(l.engine, dirs.Root, true, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
+	images := image.NewStore(l.engine, dirs.Root, image.Settings{Outside: true}, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
 	sandboxes := sandbox.New(sandbox.Config{
 		Dirs: dirs, Network: network.New(network.Config{CNIConfDir: filepath.Join(dir, "cni.d"), StateDir: dirs.State, Bridge: "box0"}), Cgroups: cgroups, Volumes: volumes,
 		Claims: allocate.New("test", devices), Images: images, Engine: l.engine, Resolver: resolver.New(resolver.DefaultPath), Warn: func(*v1.Pod, string, string) {}, ClusterDomain: "cluster.local", Freed: func() {},

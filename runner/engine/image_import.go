@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 
 	"github.com/solopod/solopod/runner/engine/intake"
+	"github.com/solopod/solopod/runner/engine/remote"
 )
 
 // Import reads an OCI or Docker archive, unpacks its images and records them. sync is called after the unpacking; it must make the
@@ -84,10 +83,8 @@ func (s *Images) limits() intake.Limits {
 	return intake.Limits{MaxSize: s.config.MaxImageSize, Disk: s.disk}
 }
 
-// Pull fetches an image from its registry by client, unpacks it and, after sync, marks it ready. It returns when ctx ends.
-func (s *Images) Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
-	sync func(context.Context) error,
-) (image Image, err error) {
+// Pull fetches an image from its registry, unpacks it and, after sync, marks it ready. It returns when ctx ends.
+func (s *Images) Pull(ctx context.Context, name string, access remote.Access, sync func(context.Context) error) (image Image, err error) {
 	ctx, done, err := s.lease(ctx)
 	if err != nil {
 		return Image{}, err
@@ -96,15 +93,13 @@ func (s *Images) Pull(ctx context.Context, name string, client *http.Client, log
 	var ready []Image
 	err = s.within(ctx, pullLimit, "pull "+name, func(ctx context.Context) error {
 		ctx = intake.Begin(ctx, s.limits())
-		pulled, err := s.client.Pull(ctx, name,
-			containerd.WithResolver(docker.NewResolver(docker.ResolverOptions{
-				Hosts: docker.ConfigureDefaultRegistries(docker.WithPlainHTTP(docker.MatchLocalhost), docker.WithClient(client),
-					docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(login)))),
-			})),
+		resolver, end := access.Resolver(ctx)
+		defer end()
+		pulled, err := s.client.Pull(ctx, name, containerd.WithResolver(resolver),
 			containerd.WithImageHandlerWrapper(intake.Bound(s.client.ContentStore(), s.limits())),
 			containerd.WithPullUnpack, containerd.WithPullSnapshotter(s.config.Snapshotter))
 		if err != nil {
-			return fmt.Errorf("cannot pull %s: %w", name, native(intake.Plain(err)))
+			return fmt.Errorf("cannot pull %s: %w", name, native(access.Advise(name, intake.Plain(err))))
 		}
 		ready, err = s.ready(ctx, sync, s.mark, pulled.Metadata())
 		return err

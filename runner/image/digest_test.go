@@ -23,7 +23,7 @@ func shop(t *testing.T) (*Store, *testbox.Engine) {
 		e.AddImage(testbox.Image{Image: engine.Image{Name: name, Digest: digestOf(digit)}})
 	}
 	e.AddImage(testbox.Image{Image: engine.Image{Name: "docker.io/library/half:1", Digest: digestOf("7")}, Unsynced: true})
-	s := NewStore(e, t.TempDir(), true, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
+	s := NewStore(e, t.TempDir(), Settings{Outside: true}, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
 	return s, e
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,8 +16,10 @@ import (
 
 	"github.com/solopod/solopod/runner/aside"
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/remote"
 	"github.com/solopod/solopod/runner/engine/stored"
 	"github.com/solopod/solopod/runner/image/archive"
+	"github.com/solopod/solopod/runner/image/provider"
 	"github.com/solopod/solopod/runner/image/pull"
 )
 
@@ -31,8 +32,7 @@ type Engine interface {
 	// Import reads an archive; name gives references their full form, sync makes the disk have what was unpacked.
 	Import(ctx context.Context, archive io.Reader, name func(string) (string, error), sync func(context.Context) error) ([]engine.Image, error)
 	// Pull fetches an image by its full reference.
-	Pull(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error),
-		sync func(context.Context) error) (engine.Image, error)
+	Pull(ctx context.Context, name string, access remote.Access, sync func(context.Context) error) (engine.Image, error)
 }
 
 // Library knows the images that are present, by their full references.
@@ -47,6 +47,22 @@ type Library interface {
 	Synced(ctx context.Context, name string) (bool, error)
 }
 
+// Settings say where images lie and come from. The zero value is for a machine with what is usual.
+type Settings struct {
+	// Outside: the unpacked images may lie on another file system than the root directory.
+	Outside bool
+	// Registries is how they are reached; nil: as containerd's hosts.toml files say.
+	Registries *remote.Registries
+	// Digest asks a registry which image a name means; nil: Registries do.
+	Digest func(ctx context.Context, name string, login remote.Login) (string, error)
+	// Providers know logins of registries where a pod has none; nil: there are none.
+	Providers *provider.Providers
+	// Parallel is how many images are pulled at once; zero stands for pull.AtOnce.
+	Parallel int
+	// Offline is what becomes of the policy Always when a registry does not answer; package policy knows the values.
+	Offline string
+}
+
 // Store holds the machine's images. It is safe for concurrent use.
 type Store struct {
 	engine Engine
@@ -56,6 +72,7 @@ type Store struct {
 	// count is told of each operation.
 	count     func(operation string, began time.Time, err error)
 	disk      *disk
+	settings  Settings
 	puller    *pull.Puller
 	importer  *archive.Importer
 	directory *archive.Directory
@@ -70,14 +87,23 @@ type Store struct {
 	bringLimit time.Duration
 }
 
-// NewStore makes a store. elsewhere: the unpacked images may lie on another file system than root. changed is called after images
+// NewStore makes a store. changed is called after images
 // became ready, report with the outcome for each archive of the watched directory, count after each import, pull and removal; all
 // may be called from any goroutine.
-func NewStore(e Engine, root string, elsewhere bool, changed func([]engine.Image), report func(file string, err error),
+func NewStore(e Engine, root string, settings Settings, changed func([]engine.Image), report func(file string, err error),
 	count func(operation string, began time.Time, err error),
 ) *Store {
-	s := &Store{engine: e, changed: changed, report: report, count: count, disk: newDisk(root, elsewhere), came: make(chan struct{}, 1), bringLimit: bringLimit}
-	s.puller = pull.New(s.fetch)
+	if settings.Registries == nil {
+		settings.Registries = remote.New(remote.DefaultDir)
+	}
+	if settings.Digest == nil {
+		settings.Digest = settings.Registries.Digest
+	}
+	s := &Store{
+		engine: e, changed: changed, report: report, count: count, disk: newDisk(root, settings.Outside), settings: settings,
+		came: make(chan struct{}, 1), bringLimit: bringLimit,
+	}
+	s.puller = pull.New(s.fetch, settings.Parallel)
 	s.importer = archive.NewImporter(s.read)
 	s.directory = archive.NewDirectory(s.importer, filepath.Join(root, "archives.json"), archive.Outcome{Present: s.synced, Imported: s.ready, Report: report})
 	return s
@@ -180,39 +206,6 @@ func (s *Store) read(ctx context.Context, archive io.Reader, whole func() error)
 	})
 	s.count("import", began, err)
 	return images, err
-}
-
-// Pull fetches an image from its registry, with credentials where it has them. An image is pulled once for all who ask for it
-// meanwhile. When ctx ends it returns at once, and the pull ends when nobody else waits for it.
-func (s *Store) Pull(ctx context.Context, ref string, logins Credentials) (engine.Image, error) {
-	name, err := Normalize(ref)
-	if err != nil {
-		return engine.Image{}, err
-	}
-	present, err := s.Get(ctx, ref)
-	if err == nil {
-		return present, nil // another pod was first
-	}
-	if brought, err := s.bring(ctx, ref); err == nil || ctx.Err() != nil {
-		return brought, err
-	}
-	instead := Instead(err)
-	pulled, err := s.puller.Pull(ctx, name, logins)
-	if err != nil && instead != "" {
-		err = fmt.Errorf("%w; there is %s", err, instead)
-	}
-	return pulled, err
-}
-
-// fetch implements pull.Fetch.
-func (s *Store) fetch(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error)) (engine.Image, error) {
-	began := time.Now()
-	image, err := s.engine.Pull(ctx, name, client, login, s.disk.sync)
-	s.count("pull", began, err)
-	if err == nil {
-		s.ready([]engine.Image{image})
-	}
-	return image, err
 }
 
 // synced says whether an image is there and ready.

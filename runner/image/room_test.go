@@ -68,7 +68,7 @@ func TestCollect(t *testing.T) {
 func TestCollectWithoutNote(t *testing.T) {
 	dir, root, e := t.TempDir(), t.TempDir(), testbox.NewEngine()
 	outcomes := map[string]int{}
-	s := NewStore(e, root, true, func([]engine.Image) {}, func(string, error) {}, func(operation string, _ time.Time, err error) {
+	s := NewStore(e, root, Settings{Outside: true}, func([]engine.Image) {}, func(string, error) {}, func(operation string, _ time.Time, err error) {
 		outcomes[fmt.Sprint(operation, " ", err)]++
 	})
 	if err := os.WriteFile(filepath.Join(dir, "a.tar"), []byte("brought:1"), 0o600); err != nil {

@@ -2,6 +2,7 @@
 package program
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,25 @@ const maxAnswer = 64 << 10
 // Ask returns what a program writes. One that says more than 64 KiB, or does not end within limit, is killed, with what it has started, and
 // is an error.
 func Ask(ctx context.Context, limit time.Duration, path string, args ...string) ([]byte, error) {
+	return Run{Path: path, Args: args}.Ask(ctx, limit)
+}
+
+// Run is a program, and what it gets. Env is its environment; none stands for the daemon's own.
+type Run struct {
+	Path      string
+	Args, Env []string
+	Input     []byte
+}
+
+// Ask is as the function of that name.
+func (r Run) Ask(ctx context.Context, limit time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
+	cmd := exec.CommandContext(ctx, r.Path, r.Args...)
+	cmd.Env = r.Env
+	if r.Input != nil {
+		cmd.Stdin = bytes.NewReader(r.Input)
+	}
 	// What the program has started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) } // it leads its group, and is not buried yet

@@ -45,7 +45,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{t: t, engine: testbox.NewEngine(), cni: filepath.Join(dir, "cni.d")}
-	store := image.NewStore(l.engine, dirs.Root, true, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
+	store := image.NewStore(l.engine, dirs.Root, image.Settings{Outside: true}, func([]engine.Image) {}, func(string, error) {}, func(string, time.Time, error) {})
 	l.Sandboxes = New(Config{
 		Dirs: dirs,
 		Network: network.New(network.Config{

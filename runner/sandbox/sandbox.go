@@ -26,6 +26,7 @@ import (
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/layout"
 	"github.com/solopod/solopod/runner/listener"
 	"github.com/solopod/solopod/runner/namespace"
@@ -59,6 +60,8 @@ type Config struct {
 	Volumes volume.Manager
 	Claims  *allocate.Claims
 	Images  Images
+	// Current is an error that is engine.ErrNotFound when an image that is present must be pulled all the same; nil: none must.
+	Current func(ctx context.Context, pod *v1.Pod, ref string, present engine.Image, known policy.Known) error
 	Engine  Engine
 	// Resolver has the machine's resolver configuration.
 	Resolver *resolver.Resolver

@@ -14,6 +14,7 @@ import (
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/image"
+	"github.com/solopod/solopod/runner/image/policy"
 	"github.com/solopod/solopod/runner/namespace"
 	"github.com/solopod/solopod/runner/pod/plan"
 	"github.com/solopod/solopod/runner/pod/state"
@@ -29,7 +30,7 @@ func (s *Sandboxes) SetUp(ctx context.Context, w plan.SetUp) state.SandboxMade {
 			return state.SandboxMade{Problem: state.Problem{Reason: "PodForbidden", Message: err.Error()}}
 		}
 	}
-	if problem := s.lacks(ctx, w.Pod); problem != (state.Problem{}) {
+	if problem := s.lacks(ctx, w); problem != (state.Problem{}) {
 		return state.SandboxMade{Problem: problem}
 	}
 	shown := map[string]string{}
@@ -53,7 +54,8 @@ type notMounted struct{ error }
 func (n notMounted) Unwrap() error { return n.error }
 
 // lacks names what the pod needs and this machine does not have.
-func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
+func (s *Sandboxes) lacks(ctx context.Context, w plan.SetUp) state.Problem {
+	pod := w.Pod
 	if err := Possible(pod, s); err != nil {
 		return state.Problem{Reason: "FailedCreatePodSandBox", Message: err.Error()}
 	}
@@ -62,7 +64,10 @@ func (s *Sandboxes) lacks(ctx context.Context, pod *v1.Pod) state.Problem {
 		if v.Image == nil {
 			continue
 		}
-		_, err := s.Images.Get(ctx, v.Image.Reference)
+		found, err := s.Images.Get(ctx, v.Image.Reference)
+		if err == nil && v.Image.PullPolicy == v1.PullAlways && s.Current != nil {
+			err = s.Current(ctx, pod, v.Image.Reference, found, policy.Known(w.Known))
+		}
 		if errors.Is(err, engine.ErrNotFound) {
 			return state.Problem{Reason: "FailedMount", Message: err.Error(), Lacks: v.Image.Reference, Instead: image.Instead(err)}
 		}

@@ -604,7 +604,7 @@ var telling = area{name: "status, edits and removals", behaviours: []behaviour{
 		})
 	}},
 	{name: "IfNotPresent uses an image that is present", main: "image: " + entryImage + "\nimagePullPolicy: IfNotPresent", log: "entrypoint cmd of image\n"},
-	{name: "Always asks the registry although the image is present", main: "image: " + entryImage + "\nimagePullPolicy: Always", pending: "an image that is present is used, whatever the policy says: no registry is needed to start", check: func(c *trial) { c.waiting("ErrImagePull") }},
+	{name: "Always asks the registry although the image is present", main: "image: " + entryImage + "\nimagePullPolicy: Always", check: func(c *trial) { c.waiting("ErrImagePull") }},
 }}
 
 func hasQOS(class v1.PodQOSClass) func(c *trial) {

@@ -19,11 +19,16 @@ type Login struct{ User, Password string }
 
 // For returns user and password for a registry's host; both are empty when none are known.
 func (c Credentials) For(host string) (user, password string, err error) {
-	if host == "registry-1.docker.io" { // where docker.io's images are
-		host = "docker.io"
-	}
-	l := c[host]
+	l := c[HostOf(host)]
 	return l.User, l.Password, nil
+}
+
+// HostOf is the registry whose images a host has, as images' names say it.
+func HostOf(host string) string {
+	if host == "registry-1.docker.io" { // where docker.io's images are
+		return "docker.io"
+	}
+	return host
 }
 
 // dockerLogin is an entry of Docker's configuration file.
@@ -69,8 +74,8 @@ func (c Credentials) Add(s *v1.Secret) error {
 // leastHidden is the length of passwords that are looked for: a shorter one would be found everywhere.
 const leastHidden = 4
 
-// hide keeps passwords from an error's text: a registry may send back what it was sent.
-func (c Credentials) hide(err error) error {
+// Hide keeps passwords from an error's text: a registry may send back what it was sent.
+func (c Credentials) Hide(err error) error {
 	instead := map[string]string{}
 	for host, l := range c {
 		if len(l.Password) >= leastHidden {

@@ -5,20 +5,20 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/remote"
 	"github.com/solopod/solopod/runner/rescue"
 )
 
-// Fetch fetches one image by client, logs in where it is asked to, and returns when ctx ends.
-type Fetch func(ctx context.Context, name string, client *http.Client, login func(host string) (user, password string, err error)) (engine.Image, error)
+// Fetch fetches one image, logs in where it is asked to, and returns when ctx ends.
+type Fetch func(ctx context.Context, name string, login remote.Login) (engine.Image, error)
 
-// atOnce bounds how many images are fetched side by side: more share the same link and the same flash.
-const atOnce = 3
+// AtOnce bounds how many images are fetched side by side where nothing is set: more share the same link and the same flash.
+const AtOnce = 3
 
 // flightLimit bounds one pull with its wait for a slot. The engine's own limit, for the pull alone, is shorter.
 const flightLimit = time.Hour
@@ -27,9 +27,8 @@ var errFlightLimit = errors.New("the pull has not ended within an hour")
 
 // Puller pulls images. It is safe for concurrent use.
 type Puller struct {
-	fetch  Fetch
-	client *http.Client
-	slots  chan struct{}
+	fetch Fetch
+	slots chan struct{}
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -45,9 +44,12 @@ type flight struct {
 	err     error
 }
 
-// New makes a Puller.
-func New(fetch Fetch) *Puller {
-	return &Puller{fetch: fetch, client: newClient(quietLimit), slots: make(chan struct{}, atOnce), flights: map[string]*flight{}}
+// New makes a Puller that fetches so many images at once; zero stands for AtOnce.
+func New(fetch Fetch, atOnce int) *Puller {
+	if atOnce == 0 {
+		atOnce = AtOnce
+	}
+	return &Puller{fetch: fetch, slots: make(chan struct{}, atOnce), flights: map[string]*flight{}}
 }
 
 // Pull fetches the image name, which is in its full form. Who asks for an image that is being pulled waits for that pull, and when it
@@ -114,8 +116,8 @@ func (p *Puller) run(ctx context.Context, name string, f *flight) {
 	case p.slots <- struct{}{}:
 		if f.err = context.Cause(ctx); f.err == nil { // both at once
 			f.err = rescue.Do("pull "+name, func() (err error) {
-				f.image, err = p.fetch(ctx, name, p.client, f.logins.For)
-				return f.logins.hide(err)
+				f.image, err = p.fetch(ctx, name, f.logins.For)
+				return f.logins.Hide(err)
 			})
 		}
 		<-p.slots

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/remote"
 	"github.com/solopod/solopod/runner/rescue"
 )
 
@@ -26,7 +25,7 @@ func newRegistry() *registry {
 	return &registry{began: make(chan string, 100), result: make(chan error), users: make(chan string, 100)}
 }
 
-func (r *registry) fetch(ctx context.Context, name string, _ *http.Client, login func(string) (string, string, error)) (engine.Image, error) {
+func (r *registry) fetch(ctx context.Context, name string, login remote.Login) (engine.Image, error) {
 	user, _, _ := login("registry.example")
 	r.users <- user
 	r.began <- name
@@ -61,10 +60,10 @@ func begin(ctx context.Context, p *Puller, name string, logins Credentials) <-ch
 
 // A pull that trips code over fails, and the next one has its slot.
 func TestPanic(t *testing.T) {
-	p := New(func(context.Context, string, *http.Client, func(string) (string, string, error)) (engine.Image, error) {
+	p := New(func(context.Context, string, remote.Login) (engine.Image, error) {
 		panic("over an image")
-	})
-	for range atOnce + 1 {
+	}, 0)
+	for range AtOnce + 1 {
 		if err := next(t, begin(t.Context(), p, "app", nil)); !errors.Is(err, rescue.ErrPanicked) {
 			t.Error(err)
 		}
@@ -76,7 +75,7 @@ func TestOncePerImage(t *testing.T) { synctest.Test(t, oncePerImage) }
 
 func oncePerImage(t *testing.T) {
 	r := newRegistry()
-	p := New(r.fetch)
+	p := New(r.fetch, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	first := begin(ctx, p, "app", nil)
 	next(t, r.began)
@@ -100,18 +99,18 @@ func TestUnwantedPullsEnd(t *testing.T) { synctest.Test(t, unwantedPullsEnd) }
 
 func unwantedPullsEnd(t *testing.T) {
 	r := newRegistry()
-	p := New(r.fetch)
+	p := New(r.fetch, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	var done []<-chan error
 	for _, name := range []string{"a", "b", "c", "waits for a slot"} {
 		done = append(done, begin(ctx, p, name, nil))
 	}
 	synctest.Wait()
-	for range atOnce {
+	for range AtOnce {
 		next(t, r.began)
 	}
 	if len(r.began) > 0 {
-		t.Errorf("more than %d are pulled at once", atOnce)
+		t.Errorf("more than %d are pulled at once", AtOnce)
 	}
 	cancel()
 	for _, d := range done {
@@ -138,7 +137,7 @@ func TestOwnCredentials(t *testing.T) { synctest.Test(t, ownCredentials) }
 
 func ownCredentials(t *testing.T) {
 	r := newRegistry()
-	p := New(r.fetch)
+	p := New(r.fetch, 0)
 	denied := errors.New("denied")
 	first := begin(t.Context(), p, "app", Credentials{"registry.example": {User: "one"}})
 	next(t, r.began)
@@ -159,49 +158,10 @@ func ownCredentials(t *testing.T) {
 	}
 }
 
-// A registry that stops in the middle of an answer, or never answers, is told from one that is slow.
-func TestStalledRegistry(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const quiet = 200 * time.Millisecond
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/slow": // all in all longer than a stall
-			for range 6 {
-				fmt.Fprint(w, "x")
-				w.(http.Flusher).Flush()
-				<-time.After(quiet / 4)
-			}
-		case "/middle":
-			w.Header().Set("Content-Length", "1000")
-			fmt.Fprint(w, "{")
-			w.(http.Flusher).Flush()
-			<-r.Context().Done()
-		default:
-			<-r.Context().Done()
-		}
-	})}
-	go server.Serve(listener) //nolint:errcheck // it ends with the test
-	t.Cleanup(func() { server.Close() })
-	client := newClient(quiet)
-	for path, stalled := range map[string]bool{"/slow": false, "/middle": true, "/never": true} {
-		resp, err := client.Get("http://" + listener.Addr().String() + path)
-		if err == nil {
-			_, err = io.ReadAll(resp.Body)
-			resp.Body.Close()
-		}
-		if errors.Is(err, ErrStalled) != stalled || err != nil && !stalled {
-			t.Errorf("%s: %v", path, err)
-		}
-	}
-}
-
 // A registry that sends back what it was sent does not bring it into events and the log.
 func TestEchoedPassword(t *testing.T) {
 	r := newRegistry()
-	p := New(r.fetch)
+	p := New(r.fetch, 0)
 	done := begin(t.Context(), p, "registry.example/app", Credentials{"registry.example": {"me", "hunter2"}, "other.example": {"me", "1"}})
 	next(t, r.began)
 	r.result <- fmt.Errorf("denied: hunter2, Basic bWU6aHVudGVyMg==, 1 try: %w", io.EOF)

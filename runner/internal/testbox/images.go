@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/solopod/solopod/runner/engine"
+	"github.com/solopod/solopod/runner/engine/remote"
 	"github.com/solopod/solopod/runner/engine/stored"
 	"github.com/solopod/solopod/runner/foreign"
 )
@@ -198,10 +198,19 @@ func (e *shelf) Import(ctx context.Context, archive io.Reader, name func(string)
 	return []engine.Image{i.Image}, nil
 }
 
+// Digest is what registries say: what is present is the newest.
+func (e *shelf) Digest(_ context.Context, name string, _ remote.Login) (string, error) {
+	i, err := e.image(name)
+	if err != nil {
+		return "", err
+	}
+	return i.Digest, nil
+}
+
 // Pull implements image.Engine: every registry is empty but for what AddImage adds meanwhile. It asks for a login.
-func (e *shelf) Pull(ctx context.Context, name string, _ *http.Client, login func(host string) (string, string, error), _ func(context.Context) error) (engine.Image, error) {
+func (e *shelf) Pull(ctx context.Context, name string, access remote.Access, _ func(context.Context) error) (engine.Image, error) {
 	host, _, _ := strings.Cut(name, "/")
-	user, _, err := login(host)
+	user, _, err := access.Login(host)
 	if err != nil {
 		return engine.Image{}, err
 	}

@@ -63,6 +63,12 @@ type Target struct {
 	Attempt  int
 }
 
+// Known is what there is, beside the pod, to ask registries with: its imagePullSecrets, and the images that its containers have had.
+type Known struct {
+	Secrets map[string]*v1.Secret
+	Had     []string
+}
+
 // The effects on what the pod's containers share.
 type (
 	// FindSandbox looks at what an earlier run left.
@@ -83,6 +89,7 @@ type (
 		Pod    *v1.Pod
 		Grant  state.Grant
 		Inputs *reference.Inputs
+		Known  Known
 		Key    string
 	}
 	// Attach connects the pod to the network and fills in the files that name things. Resolver is what the state has of the machine's.
@@ -119,15 +126,16 @@ type (
 	}
 	// Pull fetches an image.
 	Pull struct {
-		Ref     string
-		Pod     *v1.Pod
-		Secrets map[string]*v1.Secret
+		Ref   string
+		Pod   *v1.Pod
+		Known Known
 	}
 	// Foresee looks what an edit that waits lacks of what its pod needs. Refs are the images.
 	Foresee struct {
-		Pod  *v1.Pod
-		Refs []string
-		Key  string
+		Pod   *v1.Pod
+		Refs  []string
+		Known Known
+		Key   string
 	}
 )
 
@@ -140,6 +148,7 @@ type (
 		Revision string
 		Grant    state.Grant
 		Inputs   *reference.Inputs
+		Known    Known
 		// Sizes identify the resources of the pod as a whole.
 		Sizes string
 		// Making is what is known of the attempt from now on.

@@ -117,7 +117,7 @@ func (p *planner) setUp() {
 	case s.GrantedFor != s.Revisions.Shared:
 		p.want(Claim{Pod: s.Pod, Had: s.Grant, Key: s.Revisions.Shared})
 	default:
-		p.want(SetUp{Pod: s.Pod, Grant: s.Grant, Inputs: s.Inputs(s.Pod), Key: s.Revisions.Shared})
+		p.want(SetUp{Pod: s.Pod, Grant: s.Grant, Inputs: s.Inputs(s.Pod), Known: known(s, s.Pod, s.Objects), Key: s.Revisions.Shared})
 	}
 }
 
@@ -130,11 +130,20 @@ func pullFor(p *planner, pod *v1.Pod, objects reference.Objects, ref string) {
 	if image.AwaitsScan || image.Policy == v1.PullNever || !p.due(image.Retry) {
 		return
 	}
-	secrets := map[string]*v1.Secret{}
+	p.want(Pull{Ref: ref, Pod: pod, Known: known(p.s, pod, objects)})
+}
+
+func known(s *state.State, pod *v1.Pod, objects reference.Objects) Known {
+	k := Known{Secrets: map[string]*v1.Secret{}}
 	for _, named := range pod.Spec.ImagePullSecrets {
-		secrets[named.Name] = objects.Secrets[named.Name]
+		k.Secrets[named.Name] = objects.Secrets[named.Name]
 	}
-	p.want(Pull{Ref: ref, Pod: pod, Secrets: secrets})
+	for _, c := range s.Containers {
+		if c.Image != "" {
+			k.Had = append(k.Had, c.Image)
+		}
+	}
+	return k
 }
 
 // tellPullBackoff: a pull that has failed shows as that at first, and as one that waits from when the kubelet, which syncs a pod that
@@ -236,7 +245,7 @@ func (p *planner) start(a StartContainer) {
 	}
 	p.want(Create{
 		Target: Target{Pod: s.Pod, Name: a.Name, ID: id, Attempt: attempt}, Spec: spec, Revision: making.Revision, Grant: s.Grant,
-		Inputs: s.Inputs(s.Pod), Making: making, Sizes: p.sizes(),
+		Inputs: s.Inputs(s.Pod), Known: known(s, s.Pod, s.Objects), Making: making, Sizes: p.sizes(),
 	})
 }
 

@@ -33,6 +33,6 @@ func foresee(p *planner, d *Desired, o *Observed) {
 		}
 	}
 	if !lacking && p.due(c.Retry) {
-		p.want(Foresee{Pod: c.Pod, Refs: needs, Key: c.Key})
+		p.want(Foresee{Pod: c.Pod, Refs: needs, Known: known(p.s, c.Pod, c.Objects), Key: c.Key})
 	}
 }

@@ -1,4 +1,4 @@
-package pull
+package remote
 
 import (
 	"context"
@@ -14,33 +14,21 @@ import (
 // registry takes to look up a large image, and shorter than an operator's patience. A pull that gets bytes goes on, however slow.
 const quietLimit = time.Minute
 
-// Limits for the beginning of a connection, as the HTTP client of containerd has them.
-const (
-	dialLimit      = 30 * time.Second
-	handshakeLimit = 10 * time.Second
-	idleLimit      = 30 * time.Second
-)
-
-// ErrStalled says that a registry has sent nothing for too long: the link is lost, or the registry hangs.
-var ErrStalled = errors.New("the connection is stalled")
-
-// newClient makes a client whose connections fail when they bring nothing for quiet.
-func newClient(quiet time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}
-	return &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &conn{Conn: c, quiet: quiet}, nil
-		},
-		TLSHandshakeTimeout:   handshakeLimit,
-		IdleConnTimeout:       idleLimit,
-		ExpectContinueTimeout: 5 * time.Second,
-		MaxIdleConns:          10,
-	}}
+// wrap makes a transport fail when it brings nothing for too long, and go on where it can.
+func (r *Registries) wrap(t *http.Transport) http.RoundTripper {
+	dial := t.DialContext
+	t.ResponseHeaderTimeout = 0 // the connection has its own limit
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := c.(*conn); ok { // containerd clones transports
+			return c, nil
+		}
+		return &conn{Conn: c, quiet: r.quiet}, nil
+	}
+	return &transport{next: t, pauses: r.pauses, quiet: r.quiet}
 }
 
 // conn is a connection with a limit on each read and each write. Nobody reads from it while the disk takes what has come, so that a
