@@ -25,7 +25,9 @@ func TestBundleFile(t *testing.T) {
 	for name, s := range map[string]signer{"alice": alice, "mini": mini, "mallory": mallory} {
 		b.writeFile(name+".keys", s.public)
 	}
-	verify := func(at, keys string) (string, error) { return b.try("bundle", "verify", at, "--key", b.path(keys+".keys")) }
+	verify := func(at, keys string) (string, error) {
+		return b.try("bundle", "verify", at, "--key", b.path(keys+".keys"))
+	}
 	if out, err := verify(file, "alice"); err == nil || !strings.Contains(out, "it is not signed") {
 		t.Errorf("%v: %s", err, out)
 	}
