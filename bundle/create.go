@@ -59,7 +59,7 @@ func Create(ctx context.Context, o Order, to string) (Made, error) {
 		return m, err
 	}
 	m.Digest = a.Digest
-	if err := begin(w, m.Description, a, config, nil); err != nil {
+	if err := begin(w.Writer, m.Description, a, config, nil); err != nil {
 		return m, err
 	}
 	for _, t := range o.Texts {
@@ -68,7 +68,7 @@ func Create(ctx context.Context, o Order, to string) (Made, error) {
 		}
 	}
 	for _, s := range stocks {
-		if err := s.write(ctx, w, parts); err != nil {
+		if err := s.write(ctx, w.Writer, parts); err != nil {
 			return m, err
 		}
 	}

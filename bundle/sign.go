@@ -55,7 +55,7 @@ func (b *Bundle) AddSignature(ctx context.Context, text []byte, to string) error
 		return err
 	}
 	defer w.Abort()
-	if err := begin(w, b.Description, part{b.artifact, b.Signed}, b.config, signatures); err != nil {
+	if err := begin(w.Writer, b.Description, part{b.artifact, b.Signed}, b.config, signatures); err != nil {
 		return err
 	}
 	wanted := map[digest.Digest]bool{}

@@ -12,13 +12,13 @@ import (
 	"github.com/solopod/solopod/manifests/policy"
 )
 
-func newBundle() *cobra.Command {
+func newBundle(g *global) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "bundle", Short: "Make, look into and sign bundles: an application in one file",
+		Use: "bundle", Short: "Make, sign and apply bundles: an application in one file",
 		Long: "A bundle is one file with an application: its manifests, their images, a name, a version, and signatures. It is an OCI image layout, so that\n" +
-			"tools for registries carry it. None of these commands needs a daemon. docs/bundles.md tells more.",
+			"tools for registries carry it. apply and ls ask the daemon; the others need none. docs/bundles.md tells more.",
 	}
-	cmd.AddCommand(newBundleCreate(), newBundleInspect(), newBundleSign(), newBundleVerify())
+	cmd.AddCommand(newBundleCreate(), newBundleInspect(), newBundleSign(), newBundleVerify(), newBundleApply(g), newBundleList(g))
 	return cmd
 }
 

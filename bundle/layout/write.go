@@ -18,18 +18,31 @@ import (
 	"github.com/solopod/solopod/runner/durable"
 )
 
-// Writer writes a layout as a tar file. The same calls make the same bytes: no time, user or mode of the machine is in it.
+// Writer writes a layout as a tar stream. The same calls make the same bytes: no time, user or mode of the machine is in it.
 type Writer struct {
+	tar *tar.Writer
+	has map[digest.Digest]bool
+}
+
+// NewWriter begins a stream. The caller closes the Writer.
+func NewWriter(to io.Writer) *Writer {
+	return &Writer{tar.NewWriter(to), map[digest.Digest]bool{}}
+}
+
+// Close ends the stream.
+func (w *Writer) Close() error { return w.tar.Close() }
+
+// File is a Writer to a file.
+type File struct {
+	*Writer
 	path string
 	file *os.File
 	pack *zstd.Encoder // nil for none
-	tar  *tar.Writer
-	has  map[digest.Digest]bool
 }
 
 // Create begins a file, which is there as a whole after Commit; until then it is a temporary one beside it. A name that ends with .zst has
 // it compressed. Only its owner can read it: manifests may have Secrets. The caller calls Abort at the end, in any case.
-func Create(at string) (*Writer, error) {
+func Create(at string) (*File, error) {
 	if !strings.HasSuffix(at, ".tar") && !strings.HasSuffix(at, ".tar.zst") {
 		return nil, fmt.Errorf("%s: the name must end with .tar or .tar.zst", at)
 	}
@@ -37,7 +50,7 @@ func Create(at string) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{path: at, file: f, has: map[digest.Digest]bool{}}
+	w := &File{path: at, file: f}
 	to := io.Writer(f)
 	if strings.HasSuffix(at, ".zst") {
 		// One thread: how the work is shared may show in what comes out.
@@ -47,7 +60,7 @@ func Create(at string) (*Writer, error) {
 		}
 		to = w.pack
 	}
-	w.tar = tar.NewWriter(to)
+	w.Writer = NewWriter(to)
 	return w, nil
 }
 
@@ -90,8 +103,8 @@ func (w *Writer) stream(name string, size int64, in io.Reader) error {
 }
 
 // Commit ends the file and has it take its place, on the disk.
-func (w *Writer) Commit() error {
-	if err := w.tar.Close(); err != nil {
+func (w *File) Commit() error {
+	if err := w.Close(); err != nil {
 		return err
 	}
 	if w.pack != nil {
@@ -111,7 +124,7 @@ func (w *Writer) Commit() error {
 }
 
 // Abort removes what was written, if it was not committed.
-func (w *Writer) Abort() {
+func (w *File) Abort() {
 	if w.file == nil {
 		return
 	}

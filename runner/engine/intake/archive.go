@@ -146,7 +146,7 @@ func (r *reading) file(ctx context.Context, name string, length int64, in io.Rea
 	}
 	if r.written += length; r.written >= oftenBytes {
 		r.written = 0
-		if err := r.Disk.take(length, 1); err != nil {
+		if err := r.Disk.Take(length, 1); err != nil {
 			return err
 		}
 	}
