@@ -178,6 +178,14 @@ func Ask(ctx context.Context, c *Client, method, path string, query url.Values, 
 	return c.send(ctx, method, path, query, nil, out)
 }
 
+// ApplyBundle sends a bundle to a client's daemon, which verifies and applies it; force has it take an older version too.
+func ApplyBundle(ctx context.Context, c *Client, bundle io.Reader, force bool, out any) error {
+	return c.send(ctx, http.MethodPost, "/bundles", url.Values{"force": {strconv.FormatBool(force)}}, bundle, out)
+}
+
+// Bundles asks a client's daemon which bundles it has applied.
+func Bundles(ctx context.Context, c *Client, out any) error { return c.get(ctx, "/bundles", nil, out) }
+
 // LogOptions select what Logs writes.
 type LogOptions struct {
 	Follow, Previous, Timestamps bool

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/runner/archive"
@@ -42,32 +41,13 @@ func (s streams) writeFiles(w http.ResponseWriter, r *http.Request) {
 	files, err := s.archive(r)
 	if err == nil {
 		// Much may come; what counts is that some does.
-		err = files.Write(r.URL.Query().Get("path"), patientReader{r.Body, http.NewResponseController(w)})
+		err = files.Write(r.URL.Query().Get("path"), answer.Patient(w, r, answerTime))
 	}
 	if err != nil {
 		answer.Fail(w, fileStatus(err), err)
 		return
 	}
 	answer.Text(w, "ok")
-}
-
-// patientReader gives a client time for each part of what it sends.
-type patientReader struct {
-	r io.Reader
-	c *http.ResponseController
-}
-
-func (p patientReader) Read(b []byte) (int, error) {
-	if err := p.c.SetReadDeadline(time.Now().Add(answerTime)); err != nil {
-		return 0, err
-	}
-	n, err := p.r.Read(b)
-	if errors.Is(err, io.EOF) { // what is done with it may take long
-		if err := p.c.SetReadDeadline(time.Time{}); err != nil {
-			return n, err
-		}
-	}
-	return n, err // io.EOF itself, for which readers look without errors.Is
 }
 
 func fileStatus(err error) int {

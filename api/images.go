@@ -41,7 +41,7 @@ func (s imageStore) list(w http.ResponseWriter, r *http.Request) {
 func (s imageStore) importArchive(w http.ResponseWriter, r *http.Request) {
 	conn := budget.From(r.Context())
 	root := conn != nil && conn.Client().Trusted
-	list, err := s.runner.Images().Import(r.Context(), patientReader{r.Body, http.NewResponseController(w)}, root)
+	list, err := s.runner.Images().Import(r.Context(), answer.Patient(w, r, answerTime), root)
 	if err != nil {
 		answer.Fail(w, http.StatusUnprocessableEntity, err)
 		return

@@ -279,7 +279,7 @@ func takeBody(w timely, r *http.Request) (code int, err error) {
 
 // isUpload says whether a request brings an archive.
 func isUpload(r *http.Request) bool {
-	return r.Method == http.MethodPost && r.URL.Path == "/images" || r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/files/")
+	return r.Method == http.MethodPost && (r.URL.Path == "/images" || r.URL.Path == "/bundles") || r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/files/")
 }
 
 // timely gives a client so much time for each part of an answer. What comes before the answer, a drain or a pull, may take longer.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/solopod/solopod/api/access"
+	"github.com/solopod/solopod/api/answer"
 	"github.com/solopod/solopod/api/budget"
 	"github.com/solopod/solopod/api/hosts"
 	"github.com/solopod/solopod/audit"
@@ -307,7 +308,7 @@ func TestSlowBodies(t *testing.T) {
 func TestPatientReader(t *testing.T) {
 	read := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		data, err := io.ReadAll(patientReader{r.Body, http.NewResponseController(w)})
+		data, err := io.ReadAll(answer.Patient(w, r, answerTime))
 		if err == nil && string(data) != "archive" {
 			err = fmt.Errorf("%q was read", data)
 		}

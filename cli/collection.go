@@ -104,32 +104,9 @@ func (u *imageUsers) list() (users []collect.User, known bool) {
 
 // usersIn are the objects of manifests, with the images that their pods have, or will have.
 func usersIn(s manifests.Snapshot) (users []collect.User) {
-	add := func(kind, key string, spec *v1.PodSpec) {
+	s.PodSpecs(func(kind, key string, spec *v1.PodSpec) {
 		users = append(users, collect.User{Name: kind + " " + key, Images: imagesOf(spec)})
-	}
-	for _, p := range s.Pods {
-		if p.Pod != nil {
-			add("pod", manifests.Key(p.Pod), &p.Pod.Spec)
-		}
-	}
-	for key, o := range s.Jobs {
-		add("Job", key, &o.Spec.Template.Spec)
-	}
-	for key, o := range s.CronJobs {
-		add("CronJob", key, &o.Spec.JobTemplate.Spec.Template.Spec)
-	}
-	for key, o := range s.Deployments {
-		add("Deployment", key, &o.Spec.Template.Spec)
-	}
-	for key, o := range s.ReplicaSets {
-		add("ReplicaSet", key, &o.Spec.Template.Spec)
-	}
-	for key, o := range s.StatefulSets {
-		add("StatefulSet", key, &o.Spec.Template.Spec)
-	}
-	for key, o := range s.DaemonSets {
-		add("DaemonSet", key, &o.Spec.Template.Spec)
-	}
+	})
 	return users
 }
 

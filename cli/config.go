@@ -110,6 +110,8 @@ type config struct {
 	// ManifestVersions is optional or required: whether a signed file may have no version.
 	ManifestKeyFile  string `json:"manifestKeyFile,omitempty"`
 	ManifestVersions string `json:"manifestVersions,omitempty"`
+	// BundleKeyFile holds the public keys of those who may sign bundles; without one none is applied.
+	BundleKeyFile string `json:"bundleKeyFile,omitempty"`
 	// PodCIDR is the subnet of Solopod's own bridge; empty means a free one, "none" no addresses of IPv4. PodCIDR6 is that of IPv6; empty
 	// means a private one, where the machine speaks IPv6.
 	PodCIDR  string `json:"podCIDR,omitempty"`

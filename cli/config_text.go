@@ -19,7 +19,7 @@ import (
 )
 
 // valued are settings that are worth nothing without a value, and whose loss nobody would notice: what they demand would just not be so.
-var valued = []string{"seccompDefault", "manifestKeyFile", "manifestVersions", "auditLog", "auditLogMaxSize", "podSecurity", "policy", "systemReserved", "kubeReserved"}
+var valued = []string{"seccompDefault", "manifestKeyFile", "manifestVersions", "bundleKeyFile", "auditLog", "auditLogMaxSize", "podSecurity", "policy", "systemReserved", "kubeReserved"}
 
 // given are the settings of a configuration file: where the value of each stands, by the setting's name.
 type given map[string]*yamlv3.Node

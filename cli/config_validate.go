@@ -58,7 +58,7 @@ var settingForms = map[string]string{
 	"serializeImagePulls": "true or false", "maxParallelImagePulls": "a number from 1 on",
 	"pinnedImages":  "a list of images like [registry.example.com/app:1]",
 	"unknownFields": "strict or warn", "clusterKinds": "warn or refuse",
-	"manifestKeyFile": aFile, "manifestVersions": "optional or required",
+	"manifestKeyFile": aFile, "manifestVersions": "optional or required", "bundleKeyFile": aFile,
 	"podCIDR": "an IPv4 subnet like 10.166.0.0/24, or none", "podCIDR6": "an IPv6 subnet like fd00:10:166::/64, or none",
 	"shutdownGracePeriod": aDuration, "shutdownGracePeriodCriticalPods": aDuration,
 	"podPidsLimit": "a number above 0, or -1 for no bound", "singleProcessOOMKill": "true or false",
@@ -147,6 +147,7 @@ func (c *config) validate() settingErrors {
 	_, err = host.ParseNodeIP(c.NodeIP)
 	add("nodeIP", err)
 	add(firstKey(c.checkSigning(), "manifestVersions", "manifestKeyFile"))
+	add("bundleKeyFile", checkBundles(c))
 	add(firstKey(bridge.CheckSubnets(c.PodCIDR, c.PodCIDR6), "podCIDR6", "podCIDR"))
 	_, err = c.services()
 	add(firstKey(err, "serviceCIDR", "serviceNodePortRange", "clusterDNS", "clusterDomain", "stubDomains"))

@@ -74,7 +74,7 @@ func Command() *cobra.Command {
 		socket = defaults().Socket
 	}
 	root.PersistentFlags().StringVar(&g.socket, "socket", socket, "the daemon's unix socket (also $SOLOPOD_SOCKET)")
-	root.AddCommand(newRun(g), newCheck(), newConvert(), newAudit(g), newDoctor(), newGet(g), newDescribe(g), newLogs(g), newExec(g), newAttach(g), newPortForward(g), newCp(g), newTop(g), newRestart(g), newRollout(g), newWait(g), newExplain(), newDiff(g), newImages(g), newClaims(g), newDrain(g), newVersion(g), newCheckDatabase())
+	root.AddCommand(newRun(g), newCheck(), newConvert(), newAudit(g), newDoctor(), newGet(g), newDescribe(g), newLogs(g), newExec(g), newAttach(g), newPortForward(g), newCp(g), newTop(g), newRestart(g), newRollout(g), newWait(g), newExplain(), newDiff(g), newImages(g), newBundle(g), newClaims(g), newDrain(g), newVersion(g), newCheckDatabase())
 	root.AddCommand(newHabits()...)
 	root.Version = version // which adds --version
 	root.SetVersionTemplate("solopod {{.Version}}\n")

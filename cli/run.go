@@ -17,9 +17,11 @@ import (
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/solopod/solopod/api"
+	"github.com/solopod/solopod/api/bundles"
 	"github.com/solopod/solopod/api/objects"
 	"github.com/solopod/solopod/api/rollouts"
 	"github.com/solopod/solopod/api/unused"
+	"github.com/solopod/solopod/bundle/apply"
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/policy"
@@ -175,7 +177,7 @@ func daemon(ctx context.Context, c config, log io.Writer, trail trail, superviso
 	down, forget := askAtEnd(ctx, goingDown)
 	defer forget()
 	slog.Info("Solopod runs", "version", buildVersion().Version, "containerd", e.Version(), "manifests", c.Manifests, "socket", c.Socket)
-	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known, served, killed, c.supply()}, trail, supervisor, b)
+	err = serve(ctx, c, r, e, wanted{c.manifestOptions(taken), known, served, killed, c.supply(), nil}, trail, supervisor, b)
 	if errors.Is(err, errRootLost) && ctx.Err() == nil {
 		slog.Error("the root directory has become read-only; Solopod begins anew without it, and pods run on", "root", c.Root)
 		return err
@@ -192,6 +194,7 @@ type wanted struct {
 	served  *serving
 	killed  *kills
 	left    *supply.Supply
+	bundles *apply.Box
 }
 
 // serve runs everything that goes on until the end: manifests, images and HTTP.
@@ -238,6 +241,7 @@ func serve(ctx context.Context, c config, r *runner.Runner, e *engine.Engine, w 
 	group.Go(b.part("evictions", func() error { return runEvictions(ctx, c, r, w.left, images) }))
 	disks := diskusage.New(r.Disks)
 	group.Go(b.part("what pods take up on disks", func() error { return disks.Run(ctx) }))
+	b.start("the record of bundles", func() { w.bundles = newBundles(c, r, w.options) })
 	listening := func(f func() error) { group.Go(b.part("HTTP", f)) }
 	var err error
 	if b.start("the start of HTTP", func() { err = listenAll(ctx, c, newServer(c, r, e, workloads, w, disks, trail, images), listening) }); err != nil {
@@ -257,6 +261,8 @@ func newServer(c config, r *runner.Runner, e *engine.Engine, workloads *workload
 	server.Serves(w.killed.served(r.Pods))
 	server.Serves(rollouts.Served{Workloads: workloads})
 	server.Changes(rollouts.Served{Workloads: workloads})
+	server.Serves(bundles.Served{Box: w.bundles})
+	server.Changes(bundles.Served{Box: w.bundles})
 	server.Changes(unused.Served{Collector: images.Collector, Images: r.Images()})
 	return server
 }

@@ -215,7 +215,7 @@ func rest(q url.Values) string {
 // verbs by method and first part of the path; without a method, for all of them.
 var verbs = map[string]string{
 	"exec": "exec", "attach": "attach", "portForward": "port-forward", "run": "run", "restart": "restart", "restartPods": "restart-pods", "checkpoint": "checkpoint",
-	"GET files": "copy-from", "PUT files": "copy-to", "drain": "drain", "POST images": "import-images", "DELETE images": "remove-image",
+	"GET files": "copy-from", "PUT files": "copy-to", "drain": "drain", "POST images": "import-images", "DELETE images": "remove-image", "POST bundles": "apply-bundle",
 	"DELETE claims": "remove-claim", "rolloutUndo": "rollout-undo", "rolloutPause": "rollout-pause", "rolloutResume": "rollout-resume",
 }
 

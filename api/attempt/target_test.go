@@ -24,6 +24,7 @@ func TestTarget(t *testing.T) {
 		{"POST", "/images"}:                           {"import-images", "", "", ""},
 		{"POST", "/images/pull"}:                      {"pull-image", "", "", ""},
 		{"POST", "/images/prune"}:                     {"prune-images", "", "", ""},
+		{"POST", "/bundles"}:                          {"apply-bundle", "", "", ""},
 		{"DELETE", "/images"}:                         {"remove-image", "", "", ""},
 		{"DELETE", "/claims/default/data"}:            {"remove-claim", "", "", ""},
 		{"POST", "/exec"}:                             {"exec", "", "", ""},

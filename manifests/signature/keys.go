@@ -4,6 +4,7 @@ package signature
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,7 +21,17 @@ const MaxKeys = 1000
 type Keys struct {
 	minisign []minisign.PublicKey
 	ssh      []sshKey
+	// purpose is the namespace of ssh-keygen that they verify; empty for Namespace.
+	purpose string
 }
+
+// For is the same keys, which verify signatures of ssh-keygen that were made for another namespace, and no others.
+func (k Keys) For(namespace string) Keys {
+	k.purpose = namespace
+	return k
+}
+
+func (k Keys) namespace() string { return cmp.Or(k.purpose, Namespace) }
 
 // sshKey is a key of OpenSSH with what its line says of it.
 type sshKey struct {
@@ -97,7 +108,7 @@ func parseSSH(line string) (sshKey, error) {
 	}
 	k.PublicKey = key
 	if !keyTypes[key.Type()] {
-		return k, fmt.Errorf("a key of the kind %s cannot sign manifests; use ed25519", key.Type())
+		return k, fmt.Errorf("a key of the kind %s cannot sign; use ed25519", key.Type())
 	}
 	if err := strongEnough(key); err != nil {
 		return k, err

@@ -18,6 +18,8 @@ import (
 const (
 	// Namespace is what signatures of ssh-keygen are made for (-n): one that was made for another purpose is none of a manifest.
 	Namespace = "solopod"
+	// BundleNamespace is that of signatures of bundles.
+	BundleNamespace = "solopod-bundle"
 	// MaxSize is the longest signature, in bytes. One of RSA with 16384 bits has some 6000.
 	MaxSize = 16 << 10
 )
@@ -80,8 +82,8 @@ func (k Keys) verifySSH(data, signature []byte, now time.Time) (signer string, e
 	if err != nil {
 		return "", fmt.Errorf("%w (%s)", ErrMalformed, brief(err.Error()))
 	}
-	if s.Namespace != Namespace {
-		return "", fmt.Errorf("%w, the namespace %s: sign with -n %s", ErrPurpose, brief(s.Namespace), Namespace)
+	if s.Namespace != k.namespace() {
+		return "", fmt.Errorf("%w, the namespace %s: sign with -n %s", ErrPurpose, brief(s.Namespace), k.namespace())
 	}
 	name, wire := ssh.FingerprintSHA256(s.PublicKey), s.PublicKey.Marshal()
 	err = fmt.Errorf("%w (ssh key %s)", ErrUnknownKey, name)
@@ -89,11 +91,11 @@ func (k Keys) verifySSH(data, signature []byte, now time.Time) (signer string, e
 		if !bytes.Equal(key.Marshal(), wire) {
 			continue
 		}
-		if why := key.bars(now); why != "" {
+		if why := key.bars(k.namespace(), now); why != "" {
 			err = fmt.Errorf("%w: ssh key %s %s", ErrBarred, name, why)
 			continue
 		}
-		if sshsig.Verify(bytes.NewReader(data), s, key.PublicKey, s.HashAlgorithm, Namespace) == nil {
+		if sshsig.Verify(bytes.NewReader(data), s, key.PublicKey, s.HashAlgorithm, k.namespace()) == nil {
 			return strings.TrimSpace(key.who + " ssh key " + name), nil
 		}
 		return "", fmt.Errorf("%w (ssh key %s)", ErrChanged, name)
@@ -110,11 +112,11 @@ func brief(text string) string {
 	return strconv.Quote(text)
 }
 
-// bars says why a key may not sign manifests, or not now; empty when it may.
-func (k sshKey) bars(now time.Time) string {
+// bars says why a key may not sign for a namespace, or not now; empty when it may.
+func (k sshKey) bars(namespace string, now time.Time) string {
 	switch {
-	case !matches(k.namespaces, Namespace):
-		return fmt.Sprintf("is for the namespaces %s, not for %s", k.namespaces, Namespace)
+	case !matches(k.namespaces, namespace):
+		return fmt.Sprintf("is for the namespaces %s, not for %s", k.namespaces, namespace)
 	case !k.after.IsZero() && now.Before(k.after):
 		return "is not valid before " + k.after.Format(time.RFC3339)
 	case !k.before.IsZero() && !now.Before(k.before):

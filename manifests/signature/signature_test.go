@@ -234,3 +234,33 @@ func TestTools(t *testing.T) {
 		t.Errorf("a certificate as a key: %v", err)
 	}
 }
+
+// Keys verify for one purpose at a time, and a key's line may bound it to one.
+func TestFor(t *testing.T) {
+	a, data := newAuthor(t, 1), []byte("a: manifest\n")
+	for name, c := range map[string]struct {
+		line, signed, verified string
+		want                   error
+	}{
+		"a manifest":           {"alice ", Namespace, "", nil},
+		"a bundle":             {"alice ", BundleNamespace, BundleNamespace, nil},
+		"a bundle's as one":    {"alice ", BundleNamespace, "", ErrPurpose},
+		"a manifest's as one":  {"alice ", Namespace, BundleNamespace, ErrPurpose},
+		"a key for bundles":    {`alice namespaces="solopod-bundle" `, BundleNamespace, BundleNamespace, nil},
+		"a key for manifests":  {`alice namespaces="solopod" `, BundleNamespace, BundleNamespace, ErrBarred},
+		"a key that is barred": {`alice namespaces="solopod-bundle" `, Namespace, "", ErrBarred},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, err := ParseKeys([]byte(c.line + a.sshKey))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.verified != "" {
+				k = k.For(c.verified)
+			}
+			if _, err := k.Verify(data, a.openssh(t, data, sshsig.HashSHA512, c.signed), now); !errors.Is(err, c.want) {
+				t.Errorf("says %v", err)
+			}
+		})
+	}
+}

@@ -9,7 +9,7 @@ import (
 // layers, from the top down: a package imports only what lies below it. "x/" stands for what lies below x. runner/foreign is the
 // lowest: whoever opens a file needs it, and it knows nothing of the house.
 var layers = []string{
-	"cli", "convert", "convert/", "api", "api/", "inspection", "doctor", "audit", "workload", "workload/", "services", "services/", "monitor", "monitor/", "oom", "oom/", "runner", "runner/", "manifests/", "manifests", "runner/foreign",
+	"cli", "convert", "convert/", "api", "api/", "inspection", "doctor", "audit", "bundle/apply", "bundle", "bundle/", "workload", "workload/", "services", "services/", "monitor", "monitor/", "oom", "oom/", "runner", "runner/", "manifests/", "manifests", "runner/foreign",
 }
 
 func layer(name string) int {

@@ -64,14 +64,13 @@ type reading struct {
 // Read reads an archive, also one that is compressed as a whole, and returns its images. Their content is in the store, with the labels that
 // protect it from containerd's garbage collector as soon as an image's record does. Until then the lease of ctx does.
 func (a Archive) Read(ctx context.Context, from io.Reader) ([]images.Image, error) {
-	packed := &counted{Reader: from}
-	unpacked, err := decompress(packed)
+	unpacked, err := Unpack(from)
 	if err != nil {
 		return nil, err
 	}
 	defer unpacked.Close() //nolint:errcheck // only read from
 	r := &reading{Archive: a, ref: "import-" + rand.Text() + "-", blobs: map[string]ocispec.Descriptor{}, links: map[string]string{}, small: map[digest.Digest][]byte{}}
-	if err := r.files(ctx, tar.NewReader(&bounded{unpacked, packed, 0})); err != nil {
+	if err := r.files(ctx, tar.NewReader(unpacked)); err != nil {
 		return nil, err
 	}
 	named, err := r.images(ctx)
@@ -147,7 +146,7 @@ func (r *reading) file(ctx context.Context, name string, length int64, in io.Rea
 	}
 	if r.written += length; r.written >= oftenBytes {
 		r.written = 0
-		if err := r.Disk.take(length, 1); err != nil {
+		if err := r.Disk.Take(length, 1); err != nil {
 			return err
 		}
 	}

@@ -75,5 +75,5 @@ func (b *bound) manifest(ctx context.Context, named []ocispec.Descriptor) error 
 	if b.MaxSize > 0 && all > b.MaxSize {
 		return refuse("its layers have %s, and imageMaxSize in the configuration allows %s", size(all), size(b.MaxSize))
 	}
-	return b.Disk.take(fetched, int64(len(named)))
+	return b.Disk.Take(fetched, int64(len(named)))
 }

@@ -30,6 +30,20 @@ func decompress(packed io.Reader) (io.ReadCloser, error) {
 	return unzstd{out}, nil
 }
 
+// Unpack unpacks a stream of gzip or zstd, or passes one through that is neither. It takes no more memory than zstd(1) does, and is an
+// ErrRefused when much more comes out than honest data unpack to. The caller closes it.
+func Unpack(from io.Reader) (io.ReadCloser, error) {
+	packed := &counted{Reader: from}
+	unpacked, err := decompress(packed)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{&bounded{unpacked, packed, 0}, unpacked}, nil
+}
+
 type unzstd struct{ *zstd.Decoder }
 
 func (u unzstd) Read(b []byte) (int, error) {

@@ -94,8 +94,8 @@ func (d Disk) room() (bytes, files int64) {
 	return bytes, files
 }
 
-// take says whether so much more may be written. The error is unix.ENOSPC: it passes.
-func (d Disk) take(bytes, files int64) error {
+// Take says whether so much more may be written. The error is unix.ENOSPC: it passes.
+func (d Disk) Take(bytes, files int64) error {
 	haveBytes, haveFiles := d.room()
 	switch {
 	case bytes > haveBytes:

@@ -217,7 +217,7 @@ func (l *layer) entry(h *tar.Header) error {
 		return l.bomb(l.claimed)
 	case l.claimed-l.asked >= oftenBytes || files%1024 == 0:
 		l.asked = l.claimed
-		if err := l.Disk.take(h.Size, 1); err != nil {
+		if err := l.Disk.Take(h.Size, 1); err != nil {
 			return fmt.Errorf("cannot unpack a layer: %w", err)
 		}
 	}

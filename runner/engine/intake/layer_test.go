@@ -224,13 +224,13 @@ func TestDisk(t *testing.T) {
 	if bytes <= 0 || files <= 0 {
 		t.Fatalf("the disk is full: %d bytes, %d files", bytes, files)
 	}
-	if err := d.take(bytes/2, 1); err != nil {
+	if err := d.Take(bytes/2, 1); err != nil {
 		t.Error(err)
 	}
-	if err := d.take(bytes+bytes/4+1<<30, 1); !errors.Is(err, unix.ENOSPC) {
+	if err := d.Take(bytes+bytes/4+1<<30, 1); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("%v", err)
 	}
-	if err := Disk("").take(math.MaxInt64, math.MaxInt64); err != nil {
+	if err := Disk("").Take(math.MaxInt64, math.MaxInt64); err != nil {
 		t.Errorf("a disk that is not known: %v", err)
 	}
 }
