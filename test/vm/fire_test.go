@@ -219,7 +219,8 @@ ls -d /var/lib/solopod/pods/* /run/solopod/pods/* /var/log/pods/* 2>/dev/null`)
 	if err != nil {
 		return of, err
 	}
-	out, err := b.try(`busybox wget -qO- http://127.0.0.1:10255/metrics?state=false | sed -n 's/^\(go_goroutines\|process_open_fds\) //p' && df -m --output=used /var/lib/solopod | tail -n 1`)
+	// Files of cgroups stay open once they were measured: so they are, both times.
+	out, err := b.try(`busybox wget -qO /dev/null http://127.0.0.1:10255/metrics/cadvisor && busybox wget -qO- http://127.0.0.1:10255/metrics?state=false | sed -n 's/^\(go_goroutines\|process_open_fds\) //p' && df -m --output=used /var/lib/solopod | tail -n 1`)
 	if err != nil {
 		return of, err
 	}
@@ -256,7 +257,7 @@ func (b *box) nothingLeft(before traces) {
 			return fmt.Errorf("there is\n%s\nand was\n%s", now.things, before.things)
 		case now.goroutines > before.goroutines+spare, now.files > before.files+spare, now.disk > before.disk+16:
 			open, err := b.try(`readlink /proc/$(systemctl show -P MainPID solopod)/fd/* | sed -E 's#^/sys/fs/cgroup/.*/#a cgroup: #; s#[0-9a-f]{8,}[^/]*#N#g; s#[0-9]+#N#g' | sort | uniq -c | sort -rn | head -n 40`)
-			return fmt.Errorf("%d goroutines, %d files, %d MiB on the disk; there were %d, %d and %d; open are\n%s, %w",
+			return fmt.Errorf("%d goroutines, %d files, %d MiB on the disk; there were %d, %d and %d; open are\n%s, %v",
 				now.goroutines, now.files, now.disk, before.goroutines, before.files, before.disk, open, err)
 		}
 		return nil
