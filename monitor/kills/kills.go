@@ -18,11 +18,8 @@ var (
 		"When a process of the container was last killed for memory, in seconds since 1970; absent when none was", []string{"namespace", "pod", "container"}, nil)
 )
 
-// The kinds that begin at zero: of a container with its pod, and of the node.
-var (
-	kinds     = []record.Owner{record.Container, record.Pod, record.Machine, record.Unknown}
-	nodeKinds = []record.Owner{record.Ancestor, record.Machine, record.Unknown}
-)
+// nodeKinds begin at zero; of a container all kinds do so, with its pod.
+var nodeKinds = []record.Owner{record.Ancestor, record.Machine, record.Unknown}
 
 // Source knows kills.
 type Source struct {
@@ -77,7 +74,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 func killsOf(p *v1.Pod, totals total.Totals) map[total.Key]uint64 {
 	out := map[total.Key]uint64{}
 	for _, c := range manifests.AllContainers(p) {
-		for _, kind := range kinds {
+		for _, kind := range record.Owners {
 			out[total.Key{Container: c.Name, Owner: kind}] = 0
 		}
 	}

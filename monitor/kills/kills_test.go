@@ -36,10 +36,13 @@ func TestKills(t *testing.T) {
 solopod_node_oom_kills_total counter kind=machine 1
 solopod_node_oom_kills_total counter kind=unknown 0
 solopod_oom_kills_total counter container= kind=unknown namespace=default pod=web 1
+solopod_oom_kills_total counter container=first kind=ancestor namespace=default pod=web 0
 solopod_oom_kills_total counter container=first kind=container namespace=default pod=web 0
 solopod_oom_kills_total counter container=first kind=machine namespace=default pod=web 0
 solopod_oom_kills_total counter container=first kind=pod namespace=default pod=web 0
+solopod_oom_kills_total counter container=first kind=pods namespace=default pod=web 0
 solopod_oom_kills_total counter container=first kind=unknown namespace=default pod=web 0
+solopod_oom_kills_total counter container=main kind=ancestor namespace=default pod=web 0
 solopod_oom_kills_total counter container=main kind=container namespace=default pod=web 2
 solopod_oom_kills_total counter container=main kind=machine namespace=default pod=web 0
 solopod_oom_kills_total counter container=main kind=pod namespace=default pod=web 0
