@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/rollback"
 	"github.com/solopod/solopod/runner"
 	"github.com/solopod/solopod/workload/history"
 )
@@ -12,7 +12,7 @@ func rollbacks(c *config, r *runner.Runner) history.Settings {
 }
 
 func validateRollbacks(c *config, add func(key string, err error)) {
-	if err := manifests.CheckRollback(c.RollbackAfter.Duration); err != nil {
+	if err := rollback.Check(c.RollbackAfter.Duration); err != nil {
 		add("rollbackAfter", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/rollback"
 	"github.com/solopod/solopod/workload/history"
 )
 
@@ -16,7 +17,7 @@ func TestVersionsUseImages(t *testing.T) {
 	pod := func(image string) *v1.Pod {
 		p := &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Name: "c", Image: image}}}}
 		p.Namespace, p.Name, p.UID = "default", "web", "u"
-		p.Annotations = map[string]string{manifests.RollbackAnnotation: "5m"}
+		p.Annotations = map[string]string{rollback.Annotation: "5m"}
 		return p
 	}
 	h := history.New(t.TempDir()+"/revisions.json", history.Settings{}, func(string, string, string, string, string, string) {})

@@ -29,3 +29,7 @@ const SurgeAnnotation = "solopod.io/surge"
 // RestartedAnnotation is kubectl's: when the pods of a Deployment or the like were asked to begin anew. A template with another one is
 // another version.
 const RestartedAnnotation = "kubectl.kubernetes.io/restartedAt"
+
+// HeldAnnotation on an object, as it is shown, says why what runs of it is not what its manifest says, as RolledBack: and a sentence.
+// Solopod alone gives it.
+const HeldAnnotation = "solopod.io/held"

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/rollback"
 	"github.com/solopod/solopod/manifests/validate/findings"
 )
 
@@ -99,9 +100,9 @@ func ReplicaSet(o *appsv1.ReplicaSet) manifests.Problems {
 
 // checkRollback checks when a version that does not become ready gives way to the one before.
 func checkRollback(out *findings.Collector, o metav1.Object) {
-	if text, ok := o.GetAnnotations()[manifests.RollbackAnnotation]; ok {
-		if _, err := manifests.ParseRollback(text); err != nil {
-			out.Errorf("metadata.annotations."+manifests.RollbackAnnotation, "%v", err)
+	if text, ok := o.GetAnnotations()[rollback.Annotation]; ok {
+		if _, err := rollback.Parse(text); err != nil {
+			out.Errorf("metadata.annotations."+rollback.Annotation, "%v", err)
 		}
 	}
 }

@@ -53,8 +53,9 @@ func TestImportsRunDownwards(t *testing.T) {
 var heart = map[string][]string{
 	"manifests":                    nil,
 	"manifests/amount":             nil,
+	"manifests/rollback":           nil,
 	"manifests/spelling":           nil,
-	"manifests/validate":           {"manifests", "manifests/amount", "manifests/spelling", "manifests/validate/findings", "manifests/validate/metadata", "manifests/validate/placement"},
+	"manifests/validate":           {"manifests", "manifests/amount", "manifests/rollback", "manifests/spelling", "manifests/validate/findings", "manifests/validate/metadata", "manifests/validate/placement"},
 	"manifests/validate/findings":  {"manifests", "manifests/spelling"},
 	"manifests/validate/metadata":  {"manifests/validate/findings"},
 	"manifests/validate/network":   {"manifests", "manifests/validate/findings", "manifests/validate/metadata"},

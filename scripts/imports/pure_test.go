@@ -9,7 +9,7 @@ import (
 
 // pure are the packages that do no I/O, wait for nobody, and know no clock.
 var pure = []string{
-	"manifests", "manifests/amount", "manifests/spelling",
+	"manifests", "manifests/amount", "manifests/rollback", "manifests/spelling",
 	"workload/rollout",
 	"oom/record", "oom/kernel", "oom/explain", "oom/growth", "oom/total",
 	"runner/reference", "runner/pod/backoff", "runner/pod/signals", "runner/pod/state", "runner/pod/edit", "runner/pod/kills", "runner/pod/step", "runner/pod/plan", "runner/pod/status",

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/rollback"
 	"github.com/solopod/solopod/manifests/validate"
 	"github.com/solopod/solopod/runner/pod/state"
 	"github.com/solopod/solopod/workload/revisions"
@@ -30,8 +31,8 @@ func parts(key string) (kind, namespace, name string) {
 // After is how long an object's version may take to become ready before the one before comes back, and whether it may so at all.
 func (h *History) After(o metav1.Object) (after time.Duration, on bool) {
 	after = h.settings.After
-	if text, given := o.GetAnnotations()[manifests.RollbackAnnotation]; given {
-		d, err := manifests.ParseRollback(text)
+	if text, given := o.GetAnnotations()[rollback.Annotation]; given {
+		d, err := rollback.Parse(text)
 		if err != nil {
 			return 0, false // validation has refused it
 		}

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
+	"github.com/solopod/solopod/manifests/rollback"
 	"github.com/solopod/solopod/workload/revisions"
 )
 
@@ -18,7 +19,7 @@ func nobody(string, string, string, string, string, string) {}
 // What a damaged file may have lost is left out, and what is no record at all is set aside: in neither case is a pod touched.
 func TestDamaged(t *testing.T) {
 	pod := &v1.Pod{}
-	pod.Namespace, pod.Name, pod.UID, pod.Annotations = "default", "web", "u", map[string]string{manifests.RollbackAnnotation: "5m"}
+	pod.Namespace, pod.Name, pod.UID, pod.Annotations = "default", "web", "u", map[string]string{rollback.Annotation: "5m"}
 	for _, text := range []string{
 		"", "{", "[]", `{"objects": null}`, `{"objects": {"Pod/default/web": null}}`, `{"objects": {"Pod/default/web": {}}}`,
 		`{"objects": {"Pod/default/web": {"revisions": [{"number": 1, "hash": "x"}]}}}`,
