@@ -231,6 +231,31 @@ func TestResumeEnds(t *testing.T) {
 	})
 }
 
+// A disk that takes long for what has come is not a connection that brings nothing: it goes on where it was lost meanwhile.
+func TestResumeAfterSlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blob := "0123456789"
+		a := &answers{next: []reply{part(blob, 5, syscall.ECONNRESET), part(blob, 10, io.EOF)}}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://registry.example/blob", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&transport{next: a, pauses: newPauses(), quiet: time.Minute}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		first := make([]byte, 5)
+		if _, err := io.ReadFull(resp.Body, first); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Minute)
+		if rest, err := io.ReadAll(resp.Body); err != nil || string(first)+string(rest) != blob {
+			t.Errorf("%s%s, %v", first, rest, err)
+		}
+	})
+}
+
 func contextWithin(t *testing.T, limit time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(t.Context(), limit)
