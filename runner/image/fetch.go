@@ -55,7 +55,7 @@ const (
 	// askLimit is how long a registry may take to say which image a name means: a container waits for it.
 	askLimit = 5 * time.Second
 	// updateLimit is that where nothing waits that could go on without: a far registry, or a plugin for its login, may take as long.
-	updateLimit = 2 * time.Minute
+	updateLimit = 30 * time.Second
 )
 
 // Newest says whether the image that is present is what the registry has under that name now.

@@ -79,7 +79,7 @@ func TestUpdateIsPatient(t *testing.T) {
 	s, _ := shop(t)
 	s.settings.Digest = func(ctx context.Context, _ string, _ remote.Login) (string, error) {
 		select {
-		case <-time.After(time.Minute):
+		case <-time.After(20 * time.Second):
 			return digestOf("1"), nil
 		case <-ctx.Done():
 			return "", ctx.Err()
