@@ -503,6 +503,25 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			i.Manifests[1].Digest, i.Manifests[1].Size, i.Manifests[1].MediaType = d.Images[0].Target.Digest, d.Images[0].Target.Size, ocispec.MediaTypeImageIndex
 		}, "nested more than"},
+		"a part that is named again and again": {func(a *apart, i *ocispec.Index, _ *ocispec.Manifest, _ *Description) {
+			large := a.put(ocispec.Manifest{Annotations: map[string]string{"x": strings.Repeat("x", 3<<20)}})
+			large.MediaType = ocispec.MediaTypeImageManifest
+			i.Manifests = append(i.Manifests, slices.Repeat([]ocispec.Descriptor{large}, 100)...)
+		}, "its parts name each other so often"},
+		"a long index": {func(_ *apart, i *ocispec.Index, _ *ocispec.Manifest, _ *Description) {
+			i.Manifests = slices.Repeat(i.Manifests, MaxImages)
+		}, "an index in it names more than"},
+		"many parts": {func(a *apart, _ *ocispec.Index, _ *ocispec.Manifest, d *Description) {
+			all := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: d.Images[0].Target}
+			for n := range maxParts - 3 {
+				all.Layers = append(all.Layers, a.put(n))
+			}
+			target := a.put(all)
+			target.MediaType = ocispec.MediaTypeImageManifest
+			for n := range 11 {
+				d.Images = append(d.Images, Image{fmt.Sprintf("example.com/more:%d", n), target})
+			}
+		}, "its images consist of more than"},
 		"a signature that is none": {func(a *apart, i *ocispec.Index, _ *ocispec.Manifest, _ *Description) {
 			s := a.put(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: SignatureType})
 			s.MediaType = ocispec.MediaTypeImageManifest

@@ -28,6 +28,8 @@ type stock struct {
 	images []Image
 	// made are parts that are not in the archive: manifests of images that docker save has written.
 	made []part
+	// inner are the images by their digests, with those that indexes name; nil until one is looked for.
+	inner map[digest.Digest]ocispec.Descriptor
 }
 
 // open reads an archive.
@@ -175,19 +177,27 @@ func (s *stock) find(name string) (ocispec.Descriptor, bool) {
 }
 
 func (s *stock) byDigest(d digest.Digest) (ocispec.Descriptor, bool) {
-	for _, i := range s.images {
-		if i.Target.Digest == d {
-			return i.Target, true
-		}
-		var index ocispec.Index
-		if !isIndex(i.Target.MediaType) || read(s.Layout, i.Target, &index) != nil {
-			continue
-		}
-		for _, m := range index.Manifests {
-			if _, there := s.Blobs[d]; there && m.Digest == d {
-				return bare(m), true
+	if s.inner == nil {
+		s.inner = map[digest.Digest]ocispec.Descriptor{}
+		for _, i := range s.images {
+			s.note(i.Target)
+			var index ocispec.Index
+			if !isIndex(i.Target.MediaType) || read(s.Layout, i.Target, &index) != nil {
+				continue
+			}
+			for _, m := range index.Manifests {
+				s.note(bare(m))
 			}
 		}
 	}
-	return ocispec.Descriptor{}, false
+	found, ok := s.inner[d]
+	return found, ok
+}
+
+// note notes what is there by its digest, as it was named first.
+func (s *stock) note(d ocispec.Descriptor) {
+	_, noted := s.inner[d.Digest]
+	if _, there := s.Blobs[d.Digest]; there && !noted {
+		s.inner[d.Digest] = d
+	}
 }

@@ -100,10 +100,20 @@ func (b *Bundle) index() (*ocispec.Index, error) {
 	if b.layout.Index == nil {
 		return nil, errNone
 	}
+	const most = 1 + MaxImages + MaxSignatures // each index here is looked at for what another names
+	if len(b.layout.Index.Manifests) > most {
+		return nil, layout.Refuse("%s in it names more than %d things", ocispec.ImageIndexFile, most)
+	}
 	var found *ocispec.Index
 	for _, d := range b.layout.Index.Manifests {
 		var index ocispec.Index
-		if !isIndex(d.MediaType) || read(b.layout, d, &index) != nil || !slices.ContainsFunc(index.Manifests, b.isArtifact) {
+		if !isIndex(d.MediaType) || read(b.layout, d, &index) != nil {
+			continue
+		}
+		if len(index.Manifests) > most {
+			return nil, layout.Refuse("an index in it names more than %d things", most)
+		}
+		if !slices.ContainsFunc(index.Manifests, b.isArtifact) {
 			continue
 		}
 		if found != nil {
@@ -168,7 +178,7 @@ func (b *Bundle) take(d ocispec.Descriptor, m ocispec.Manifest) error {
 
 // images looks whether all of the images is there.
 func (b *Bundle) images() error {
-	seen := map[string]bool{}
+	seen, parts := map[string]bool{}, 0
 	for _, i := range b.Images {
 		if full, err := fullName(i.Name); err != nil || full != i.Name || seen[i.Name] {
 			return layout.Refuse("an image in it is called %.100q, which is no full name of one, or is there twice", i.Name)
@@ -177,6 +187,9 @@ func (b *Bundle) images() error {
 		t, err := treeOf(b.layout, i.Target)
 		if err != nil {
 			return fmt.Errorf("image %s: %w", i.Name, err)
+		}
+		if parts += len(t.parts); parts > maxAllParts {
+			return layout.Refuse("its images consist of more than %d parts", maxAllParts)
 		}
 		b.Contents = append(b.Contents, Content{t.size, t.platforms, t.parts})
 	}

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -15,6 +14,10 @@ const (
 	maxDepth = 3
 	// maxParts is for all that an image consists of.
 	maxParts = 10_000
+	// maxAllParts is for the parts of all images of a bundle, of which each image counts those that it shares.
+	maxAllParts = 100_000
+	// maxPlatform is for the name of a platform, in bytes.
+	maxPlatform = 100
 )
 
 // What images were before OCI named them.
@@ -36,14 +39,7 @@ func read(l *layout.Layout, d ocispec.Descriptor, into any) error {
 	if err := has(l, d); err != nil {
 		return err
 	}
-	text, ok := l.JSON[d.Digest]
-	if !ok {
-		return layout.Refuse("%s is no JSON, or has more than %d bytes", d.Digest, layout.MaxJSON)
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return layout.Refuse("%s is not what it should be: %v", d.Digest, err)
-	}
-	return nil
+	return l.Decode(d.Digest, into)
 }
 
 // has says whether a blob is there that a descriptor names.
@@ -126,8 +122,8 @@ func (t *tree) manifest(d ocispec.Descriptor) error {
 		}
 	}
 	var of ocispec.Platform
-	if text, ok := t.layout.JSON[m.Config.Digest]; ok && json.Unmarshal(text, &of) == nil && of.OS != "" && of.OS != unknown {
-		if name := of.OS + "/" + of.Architecture + of.Variant; !slices.Contains(t.platforms, name) {
+	if t.layout.Decode(m.Config.Digest, &of) == nil && of.OS != "" && of.OS != unknown {
+		if name := of.OS + "/" + of.Architecture + of.Variant; len(name) <= maxPlatform && !slices.Contains(t.platforms, name) {
 			t.platforms = append(t.platforms, name)
 		}
 	}

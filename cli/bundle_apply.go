@@ -15,6 +15,7 @@ import (
 	"github.com/solopod/solopod/api/bundles"
 	"github.com/solopod/solopod/api/trusted"
 	"github.com/solopod/solopod/bundle/apply"
+	"github.com/solopod/solopod/cli/visible"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/signature"
 	"github.com/solopod/solopod/runner"
@@ -44,7 +45,7 @@ func newBundleApply(g *global) *cobra.Command {
 			if err := api.ApplyBundle(cmd.Context(), g.client(), io.NopCloser(body), force, &done); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "bundle %s %s applied, signed by %s\n", done.Name, done.Version, done.Signer)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "bundle %s %s applied, signed by %s\n", done.Name, done.Version, visible.Line(done.Signer))
 			return err
 		},
 	}

@@ -15,12 +15,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/solopod/solopod/bundle"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/signature"
 	"github.com/solopod/solopod/runner/durable"
 	"github.com/solopod/solopod/runner/engine/intake"
 	"github.com/solopod/solopod/runner/foreign"
+	"github.com/solopod/solopod/runner/rescue"
 	"github.com/solopod/solopod/runner/turn"
 )
 
@@ -127,8 +130,12 @@ func (b *Box) bring(ctx context.Context, of *bundle.Bundle, keys signature.Keys,
 	if err := b.importImages(ctx, of); err != nil {
 		return now, fmt.Errorf("cannot import its images: %w", err)
 	}
+	now.File = digest.FromBytes(text)
 	// Noted first: after a power cut between both the same bundle is taken again, and an older one is not.
 	if err := b.record.put(now); err != nil {
+		return now, err
+	}
+	if err := durable.RemoveTemporary(b.File(now.Name)); err != nil { // what a kill has left may hold Secrets
 		return now, err
 	}
 	return now, durable.WriteFile(b.File(now.Name), text, 0o600)
@@ -170,7 +177,11 @@ func (b *Box) judge(of *bundle.Bundle, texts map[string][]byte) ([]byte, error) 
 	var all bytes.Buffer
 	fmt.Fprintf(&all, "# Bundle %s %s, %s. \"solopod bundle apply\" writes this file anew; remove it to remove what it holds.\n", of.Name, of.Version, of.Digest)
 	for _, m := range of.Manifests {
-		fmt.Fprintf(&all, "---\n# %s\n%s\n", m.File, bytes.TrimPrefix(bytes.TrimSpace(texts[m.File]), []byte("\ufeff")))
+		text := bytes.TrimPrefix(texts[m.File], []byte("\ufeff")) // else as it is: spaces at its ends may belong to a value
+		fmt.Fprintf(&all, "---\n# %s\n%s", m.File, text)
+		if !bytes.HasSuffix(text, []byte("\n")) {
+			all.WriteByte('\n')
+		}
 	}
 	_, problems := decode.Decode(filepath.Base(b.File(of.Name)), all.Bytes(), b.Decode)
 	if wrong := problems.Errors(); len(wrong) > 0 {
@@ -187,16 +198,15 @@ func (b *Box) importImages(ctx context.Context, of *bundle.Bundle) error {
 	r, w := io.Pipe()
 	written := make(chan error, 1)
 	go func() {
-		err := of.WriteImages(ctx, w)
-		w.CloseWithError(err) //nolint:errcheck // it has no error
+		err := rescue.Do("hand on images of a bundle", func() error { return of.WriteImages(ctx, w) })
+		w.CloseWithError(err)
 		written <- err
 	}()
 	err := b.Import(ctx, r)
-	r.CloseWithError(errors.New("nobody reads on")) //nolint:errcheck // it has no error
-	if err == nil {
-		return <-written
+	r.CloseWithError(errors.New("nobody reads on"))
+	if ended := <-written; err == nil {
+		return ended
 	}
-	<-written
 	return err
 }
 
@@ -206,13 +216,12 @@ func (b *Box) List() []Status {
 	for _, a := range b.record.list() {
 		s := Status{Applied: a, State: "Applied"}
 		text, err := durable.ReadFile(b.File(a.Name), decode.MaxFileSize)
-		head, _, _ := bytes.Cut(text, []byte("\n"))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			s.State = "Removed"
 		case err != nil:
 			s.State = "Unknown"
-		case !bytes.Contains(head, []byte(a.Digest)):
+		case digest.FromBytes(text) != a.File:
 			s.State = "Changed"
 		}
 		out = append(out, s)
@@ -223,6 +232,6 @@ func (b *Box) List() []Status {
 // Status is a bundle with what has become of it.
 type Status struct {
 	Applied
-	// State is Applied, Removed where its file is gone, Changed where it is another's, or Unknown.
+	// State is Applied, Removed where its file is gone, Changed where it is not what was applied, or Unknown.
 	State string `json:"state"`
 }

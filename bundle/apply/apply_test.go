@@ -25,6 +25,7 @@ import (
 	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/signature"
+	"github.com/solopod/solopod/runner/rescue"
 )
 
 const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec:\n  containers: [{name: main, image: \"example.com/web:1\"}]\n"
@@ -221,10 +222,72 @@ func TestOlder(t *testing.T) {
 	tr.expect(two, false, "")
 	tr.expect(one, true, "")
 	tr.has("Applied", "a")
+	text, err := os.ReadFile(tr.File("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tr.File("web"), append(text, "# edited\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tr.has("Changed", "a")
 	if err := os.WriteFile(tr.File("web"), []byte(strings.Replace(pod, "NAME", "z", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tr.has("Changed", "z")
+}
+
+// Side by side in one file manifests mean what they mean alone.
+func TestMeansTheSame(t *testing.T) {
+	texts := map[string][]byte{
+		"a.yaml": []byte("\ufeff  apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: a}\n  data:\n    x: |+\n      line\n\n\n"),
+		"b.json": []byte(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}, "data": {"x": "y"}}`),
+		"c.yaml": []byte("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {x: z}\n---\n"),
+	}
+	of := &bundle.Bundle{Description: bundle.Description{Name: "web", Version: "1"}}
+	for _, file := range []string{"a.yaml", "b.json", "c.yaml"} {
+		of.Manifests = append(of.Manifests, bundle.Manifest{File: file})
+	}
+	tr := newTrial(t)
+	text, err := tr.judge(of, texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	together, _ := decode.Decode("x.yaml", text, decode.Options{})
+	if len(together.ConfigMaps) != 3 {
+		t.Fatalf("%+v in\n%s", together.ConfigMaps, text)
+	}
+	for file, text := range texts {
+		alone, problems := decode.Decode(file, text, decode.Options{})
+		if len(alone.ConfigMaps) != 1 {
+			t.Fatal(file, problems)
+		}
+		for _, c := range together.ConfigMaps {
+			if c.Name == alone.ConfigMaps[0].Name && c.Data["x"] != alone.ConfigMaps[0].Data["x"] {
+				t.Errorf("%s: %q, want %q", file, c.Data["x"], alone.ConfigMaps[0].Data["x"])
+			}
+		}
+	}
+}
+
+// A bundle over which code trips is not applied, and ends nothing else.
+func TestPanic(t *testing.T) {
+	of := &bundle.Bundle{Description: bundle.Description{Images: []bundle.Image{{Name: "example.com/web:1"}}}} // and no content
+	if err := newTrial(t).importImages(t.Context(), of); !errors.Is(err, rescue.ErrPanicked) {
+		t.Error(err)
+	}
+}
+
+// What a kill has left beside the manifests goes with the next application: it may hold Secrets.
+func TestLeftBeside(t *testing.T) {
+	tr := newTrial(t)
+	left := filepath.Join(tr.Manifests, ".bundle-web.yaml.123")
+	if err := os.WriteFile(left, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tr.expect(tr.bundle("1", tr.author, "a"), false, "")
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is left: %v", err)
+	}
 }
 
 // What this box does not take is refused before anything of it is there.

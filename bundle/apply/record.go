@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/solopod/solopod/bundle"
 	"github.com/solopod/solopod/runner/durable"
 )
@@ -22,6 +24,8 @@ type Applied struct {
 	Digest  string    `json:"digest"`
 	Signer  string    `json:"signer"`
 	Time    time.Time `json:"time"`
+	// File is what its file in the manifests directory has.
+	File digest.Digest `json:"fileDigest"`
 }
 
 const (
@@ -31,7 +35,7 @@ const (
 	maxNames = 1000
 )
 
-// record remembers the newest version of each bundle that the box has had.
+// record remembers the version of each bundle that the box has had last: the newest one, or what was applied by force.
 type record struct {
 	path string
 	mu   sync.Mutex // never held over a write

@@ -25,6 +25,8 @@ const (
 	MaxJSON = 4 << 20
 	// maxKept is for all of them that are kept, in bytes.
 	maxKept = 32 << 20
+	// maxDecoded is for all that is decoded of them, in bytes: what names one blob a thousand times has it decoded as often.
+	maxDecoded = 128 << 20
 )
 
 // Compression is how a blob is compressed, by its first bytes.
@@ -57,6 +59,23 @@ type Layout struct {
 	// names has the digests of files that have no digest as a name, and links where links lead.
 	names map[string]digest.Digest
 	links map[string]string
+	// decoded is what Decode was asked for, in bytes.
+	decoded int
+}
+
+// Decode decodes a blob of JSON.
+func (l *Layout) Decode(d digest.Digest, into any) error {
+	text, ok := l.JSON[d]
+	if !ok {
+		return Refuse("%s is no JSON, or has more than %d bytes", d, MaxJSON)
+	}
+	if l.decoded += len(text); l.decoded > maxDecoded {
+		return Refuse("its parts name each other so often that more than %d bytes of them would have to be decoded", maxDecoded)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return Refuse("%s is not what it should be: %v", d, err)
+	}
+	return nil
 }
 
 // Read reads a layout once, to its end: a directory, or a tar file.

@@ -57,6 +57,18 @@ func replace(path string, data []byte, mode os.FileMode, sync func(*os.File) err
 // RemoveUnfinished removes what writings of path that were cut short have left beside it, and the directory where nothing else is in it.
 // A writing of path at the same time may fail for it, and leaves what was there before.
 func RemoveUnfinished(path string) error {
+	err := RemoveTemporary(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if gone := os.Remove(filepath.Dir(path)); !errors.Is(gone, unix.ENOTEMPTY) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}
+
+// RemoveTemporary is as RemoveUnfinished, and leaves the directory.
+func RemoveTemporary(path string) error {
 	dir := filepath.Dir(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -67,9 +79,6 @@ func RemoveUnfinished(path string) error {
 		if strings.HasPrefix(e.Name(), temporaryPrefix(path)) {
 			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
 		}
-	}
-	if err := os.Remove(dir); !errors.Is(err, unix.ENOTEMPTY) {
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -41,7 +41,7 @@ func (s *Store) Update(ctx context.Context, ref string, logins Credentials) (eng
 	if err != nil {
 		return s.Pull(ctx, ref, logins)
 	}
-	if same, err := s.Newest(ctx, ref, present, logins); err != nil || same {
+	if same, err := s.newest(ctx, ref, present, logins, updateLimit); err != nil || same {
 		return present, err
 	}
 	name, err := Normalize(ref)
@@ -51,16 +51,24 @@ func (s *Store) Update(ctx context.Context, ref string, logins Credentials) (eng
 	return s.puller.Pull(ctx, name, logins)
 }
 
-// askLimit is how long a registry may take to say which image a name means: a container waits for it.
-const askLimit = 5 * time.Second
+const (
+	// askLimit is how long a registry may take to say which image a name means: a container waits for it.
+	askLimit = 5 * time.Second
+	// updateLimit is that where nothing waits that could go on without: a far registry, or a plugin for its login, may take as long.
+	updateLimit = 30 * time.Second
+)
 
 // Newest says whether the image that is present is what the registry has under that name now.
 func (s *Store) Newest(ctx context.Context, ref string, present engine.Image, logins Credentials) (bool, error) {
+	return s.newest(ctx, ref, present, logins, askLimit)
+}
+
+func (s *Store) newest(ctx context.Context, ref string, present engine.Image, logins Credentials, limit time.Duration) (bool, error) {
 	w, err := parse(ref)
 	if err != nil || w.digest != "" {
 		return w.digest != "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	login, hide := s.asked(ctx, w.name, logins.For)
 	digest, err := s.settings.Digest(ctx, w.name, login)
@@ -98,8 +106,11 @@ func (s *Store) asked(ctx context.Context, name string, login remote.Login) (rem
 				return user, password, err // a mirror does not get what is the registry's
 			}
 			l, known, err := s.settings.Providers.Login(ctx, name)
-			if err != nil || !known {
-				return "", "", err
+			if err != nil {
+				return "", "", fmt.Errorf("%w: %w", remote.ErrNoLogin, err)
+			}
+			if !known {
+				return "", "", nil
 			}
 			mu.Lock()
 			defer mu.Unlock()

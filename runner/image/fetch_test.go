@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/solopod/solopod/runner/engine"
 	"github.com/solopod/solopod/runner/engine/remote"
@@ -69,5 +71,48 @@ func TestProviderLogin(t *testing.T) {
 		if err := hide(failed); test.want == "box hunter22" && strings.Contains(err.Error(), "hunter22") || !errors.Is(err, engine.ErrNotFound) {
 			t.Error(err)
 		}
+	}
+}
+
+// A pull waits for a registry that a starting container would not wait for: a far one, too, says which image it has.
+func TestUpdateIsPatient(t *testing.T) {
+	s, _ := shop(t)
+	s.settings.Digest = func(ctx context.Context, _ string, _ remote.Login) (string, error) {
+		select {
+		case <-time.After(20 * time.Second):
+			return digestOf("1"), nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	present := engine.Image{Name: "docker.io/library/app:1", Digest: digestOf("1")}
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := s.Newest(t.Context(), "app:1", present, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a start waits: %v", err)
+		}
+		if got, err := s.Update(t.Context(), "app:1", nil); err != nil || got.Digest != present.Digest {
+			t.Errorf("a pull does not wait: %v, %v", got, err)
+		}
+	})
+}
+
+// A plugin that fails is no answer of the registry's, which has not said no.
+func TestProviderFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	providers, err := provider.Parse([]byte("apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: key\n"+
+		"  matchImages: [registry.example]\n  defaultCacheDuration: 1h\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n"), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Store{settings: Settings{Providers: providers, Digest: func(_ context.Context, _ string, login remote.Login) (string, error) {
+		_, _, err := login("registry.example")
+		return "", fmt.Errorf("cannot log in: %w", err)
+	}}}
+	_, err = s.Newest(t.Context(), "registry.example/app:1", engine.Image{}, nil)
+	if !remote.NoAnswer(err) || !strings.Contains(err.Error(), "credential provider key: exit status 1") {
+		t.Error(err)
 	}
 }

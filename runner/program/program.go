@@ -32,6 +32,7 @@ type Run struct {
 
 // Ask is as the function of that name.
 func (r Run) Ask(ctx context.Context, limit time.Duration) ([]byte, error) {
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.Path, r.Args...)
@@ -48,6 +49,8 @@ func (r Run) Ask(ctx context.Context, limit time.Duration) ([]byte, error) {
 	switch {
 	case out.flooded:
 		err = errFlood
+	case outer.Err() != nil:
+		err = fmt.Errorf("it does not answer in the time that is left: %w", context.Cause(outer))
 	case ctx.Err() != nil:
 		err = fmt.Errorf("it does not answer within %s", limit)
 	case errors.Is(err, fs.ErrNotExist): // the file itself was found

@@ -22,16 +22,19 @@ var (
 	ErrStalled = errors.New("the connection is stalled")
 	// ErrBusy says that a registry asks not to be asked for a while.
 	ErrBusy = errors.New("the registry is busy")
+	// ErrNoLogin says that it could not be found out who a registry is to be told that asks.
+	ErrNoLogin = errors.New("the login is not known now")
 )
 
-// NoAnswer says whether an error is that a registry cannot be reached, or does not serve now. It is none when the registry has said no.
+// NoAnswer says whether an error is that a registry cannot be reached, or does not serve now, or that this machine
+// cannot log in for a fault of its own. It is none when the registry has said no.
 func NoAnswer(err error) bool {
 	var status remoteerrors.ErrUnexpectedStatus
 	if errors.As(err, &status) {
 		return status.StatusCode >= http.StatusInternalServerError || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
 	}
 	var ofNet net.Error
-	return errors.As(err, &ofNet) || isLost(err) || errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded) || untrusted(err) != ""
+	return errors.As(err, &ofNet) || isLost(err) || errors.Is(err, ErrBusy) || errors.Is(err, ErrNoLogin) || errors.Is(err, context.DeadlineExceeded) || untrusted(err) != ""
 }
 
 // isLost: the connection ended before it was over.

@@ -13,7 +13,7 @@ func (t *transport) resumable(r *http.Request, resp *http.Response) {
 	if r.Method != http.MethodGet || resp.Header.Get("Content-Encoding") != "" || resp.Uncompressed || resp.ContentLength <= 0 {
 		return
 	}
-	b := &body{transport: t, request: r, part: resp.Body, progress: time.Now()}
+	b := &body{transport: t, request: r, part: resp.Body}
 	switch resp.StatusCode {
 	case http.StatusOK:
 		b.size = resp.ContentLength
@@ -42,13 +42,14 @@ type body struct {
 	part    io.ReadCloser
 	// next is the byte that comes next, of size.
 	next, size int64
-	// progress is when the last one came.
-	progress time.Time
-	lost     error
+	// began is since when somebody waits for it: time in which the disk takes what has come is not the registry's.
+	began time.Time
+	lost  error
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	b.began = time.Now()
 	for {
 		if b.lost != nil {
 			if err := b.reopen(); err != nil {
@@ -57,9 +58,6 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 		n, err := b.part.Read(p)
 		b.next += int64(n)
-		if n > 0 {
-			b.progress = time.Now()
-		}
 		if err == nil || b.next >= b.size || !isLost(err) || b.request.Context().Err() != nil {
 			return n, err
 		}
@@ -77,7 +75,7 @@ func (b *body) Close() error { return b.part.Close() }
 func (b *body) reopen() error {
 	b.part.Close() //nolint:errcheck // it is lost
 	for pause := firstPause; ; pause = min(2*pause, 8*firstPause) {
-		if time.Since(b.progress)+pause > b.quiet {
+		if time.Since(b.began)+pause > b.quiet {
 			return fmt.Errorf("%w; %d of %d bytes have come, and the rest could not be had within %s", b.lost, b.next, b.size, b.quiet)
 		}
 		if err := sleep(b.request.Context(), pause); err != nil {

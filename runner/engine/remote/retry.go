@@ -97,7 +97,7 @@ func comeAgain(resp *http.Response, try int) (pause time.Duration, most int) {
 
 // retryAfter reads the header's two forms (RFC 9110, 10.2.3); zero for neither.
 func retryAfter(value string, now time.Time) time.Duration {
-	const most = 24 * time.Hour
+	const most = time.Hour // a date of another clock, or a slip, may be far away
 	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
 		return min(time.Duration(n)*time.Second, most)
 	}

@@ -169,8 +169,8 @@ func TestBusyForAll(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"": 0, "x": 0, "-1": 0, "0": 0, "90": 90 * time.Second, "4294967295": 24 * time.Hour, "99999999999999999999": 0,
-		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2026 03:04:00 GMT": 0, "Fri, 02 Jan 2099 03:04:00 GMT": 24 * time.Hour,
+		"": 0, "x": 0, "-1": 0, "0": 0, "90": 90 * time.Second, "4294967295": time.Hour, "99999999999999999999": 0,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2026 03:04:00 GMT": 0, "Fri, 02 Jan 2099 03:04:00 GMT": time.Hour,
 	} {
 		if got := retryAfter(value, now); got != want {
 			t.Errorf("%q: %s, want %s", value, got, want)
@@ -227,6 +227,31 @@ func TestResumeEnds(t *testing.T) {
 		a.next = []reply{part("0123456789", 5, syscall.ECONNRESET)}
 		if _, _, err = a.get(ctx, t); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
+		}
+	})
+}
+
+// A disk that takes long for what has come is not a connection that brings nothing: it goes on where it was lost meanwhile.
+func TestResumeAfterSlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blob := "0123456789"
+		a := &answers{next: []reply{part(blob, 5, syscall.ECONNRESET), part(blob, 10, io.EOF)}}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://registry.example/blob", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&transport{next: a, pauses: newPauses(), quiet: time.Minute}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		first := make([]byte, 5)
+		if _, err := io.ReadFull(resp.Body, first); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Minute)
+		if rest, err := io.ReadAll(resp.Body); err != nil || string(first)+string(rest) != blob {
+			t.Errorf("%s%s, %v", first, rest, err)
 		}
 	})
 }
