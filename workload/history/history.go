@@ -204,7 +204,7 @@ func (h *History) Show(key string) (out Shown) {
 // Notes are Show of all objects, but for pods.
 func (h *History) Notes() map[string]Shown {
 	h.mu.Lock()
-	keys := slices.Collect(maps.Keys(h.objects))
+	keys := slices.DeleteFunc(slices.Collect(maps.Keys(h.objects)), func(key string) bool { return strings.HasPrefix(key, "Pod/") })
 	h.mu.Unlock()
 	out := map[string]Shown{}
 	for _, key := range keys {
