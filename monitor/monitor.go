@@ -1,6 +1,6 @@
 // Package monitor turns cgroup and network counters into Prometheus metrics with cAdvisor's and the kubelet's names and labels
 // and into the kubelet's stats summary, and the state of pods into metrics with kube-state-metrics' names. It reads when it is
-// asked and never acts; between scrapes it does nothing. Only what takes a walk through files is measured in the background
+// asked and never acts; between scrapes it does nothing but let go of files. Only what takes a walk through files is measured in the background
 // (monitor/usage), while somebody asks for it.
 package monitor
 
@@ -45,6 +45,8 @@ type Monitor struct {
 	cadvisor *exposition.Endpoint[cgroupSource]
 	resource *exposition.Endpoint[resourceSource]
 	forget   *time.Timer
+	// resting: nobody has asked for a while, and what was gone by then was let go of.
+	resting bool
 }
 
 // New makes a Monitor. pods is the cgroup of all pods together; dirs are directories whose file systems count as the machine's; u, which
@@ -56,12 +58,8 @@ func New(s Source, pods string, dirs []string, u *usage.Meter) *Monitor {
 	}
 	m.owner = exposition.NewOwner("machine", "boot_id", m.machine.BootID, "machine_id", m.machine.ID, "system_uuid", m.machine.SystemUUID)
 	m.reset()
-	m.forget = time.AfterFunc(keepOpen, func() {
-		if leave, ok := m.turn.Try(); ok { // else a scrape has begun, which sets the timer again
-			m.reset()
-			leave()
-		}
-	})
+	m.forget = time.AfterFunc(dropAfter, m.rest)
+	m.forget.Stop() // nothing is open before the first scrape
 	return m
 }
 
@@ -84,8 +82,38 @@ func mostOpen() int {
 	return int(min(limit.Cur/openShare, math.MaxInt32))
 }
 
-// keepOpen is how long the kernel's files stay open after a scrape: an open one costs the kernel a page.
-const keepOpen = 5 * time.Minute
+// keepOpen is how long the kernel's files stay open after a scrape: an open one costs the kernel a page. Those of cgroups that are gone are
+// let go of by the next scrape, or after dropAfter when there is none: after a storm of pods there may be thousands.
+const keepOpen, dropAfter = 5 * time.Minute, 90 * time.Second
+
+// rest closes files when nobody asks any more.
+func (m *Monitor) rest() {
+	leave, ok := m.turn.Try()
+	if !ok { // a scrape goes on, or hangs
+		m.forget.Reset(dropAfter)
+		return
+	}
+	defer leave()
+	if m.resting {
+		m.reset()
+		return
+	}
+	m.resting = true
+	m.drop(m.used(m.source.Targets()))
+	m.forget.Reset(keepOpen - dropAfter)
+}
+
+// used is what is read of these: cgroups, and networks by their pods' UIDs.
+func (m *Monitor) used(targets []runner.Target) map[string]bool {
+	used := map[string]bool{"/": true, m.pods: true}
+	for i := range targets {
+		if t := &targets[i]; t.Running {
+			used[t.Cgroup], used[t.PodCgroup] = true, true
+			used[t.UID] = used[t.UID] || !t.HostNetwork
+		}
+	}
+	return used
+}
 
 // reset closes all files and forgets everything.
 func (m *Monitor) reset() {
@@ -113,10 +141,10 @@ type containerSample struct {
 
 // read samples all pods, with details or without. The scrape has its turn, and the samples are good as long.
 func (m *Monitor) read(details bool) []sample {
-	m.forget.Reset(keepOpen)
+	m.resting = false
+	m.forget.Reset(dropAfter)
 	targets := m.source.Targets()
 	var out []sample
-	used := map[string]bool{"/": true, m.pods: true}
 	for i := range targets {
 		t := &targets[i]
 		if len(out) == 0 || out[len(out)-1].UID != t.UID {
@@ -125,15 +153,12 @@ func (m *Monitor) read(details bool) []sample {
 		s := &out[len(out)-1]
 		c := containerSample{Target: t}
 		if t.Running {
-			used[t.Cgroup] = true
 			c.stats = m.stats(t.Cgroup, details, t.Limits)
 			if s.pod == nil {
-				used[t.PodCgroup] = true
 				s.pod = m.stats(t.PodCgroup, details, t.PodLimits)
 				if !t.HostNetwork {
 					m.networks[t.UID] = readInterfaces(t.Pid, m.networks[t.UID], podInterfaces)
 					s.network = m.networks[t.UID]
-					used[t.UID] = true
 				}
 			}
 		}
@@ -142,7 +167,7 @@ func (m *Monitor) read(details bool) []sample {
 	for i := range out {
 		out[i].sum()
 	}
-	m.drop(used)
+	m.drop(m.used(targets))
 	return out
 }
 

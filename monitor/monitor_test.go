@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/containerd/cgroups/v3"
+
+	"github.com/solopod/solopod/runner"
 )
 
 // A cgroup that was removed and made anew under the same path is read anew, and one that is not there is not told of.
@@ -68,7 +70,6 @@ func TestMadeAnew(t *testing.T) {
 func TestTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New(nil, "/none", nil, nil)
-		m.forget.Stop()
 		leave, err := m.turn.Take(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -110,4 +111,52 @@ func TestFewOpenFiles(t *testing.T) {
 			t.Errorf("after all %d are open", m.open)
 		}
 	}
+}
+
+// targets are a source.
+type targets []runner.Target
+
+func (t *targets) Targets() []runner.Target { return *t }
+
+// What is open of a cgroup that is gone is closed also when nobody asks any more, and all a while later.
+func TestLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := &targets{{UID: "u", PodCgroup: "/", Cgroup: "/", Running: true, HostNetwork: true}, {UID: "gone", PodCgroup: "/pod-gone", Cgroup: "/gone", Running: true, HostNetwork: true}}
+		m := New(all, "/none", nil, nil)
+		ask := func() {
+			leave, err := m.turn.Take(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.read(false)
+			leave()
+		}
+		expect := func(when time.Duration, readers int, open bool) {
+			t.Helper()
+			<-time.After(when)
+			synctest.Wait()
+			if leave, ok := m.turn.Try(); ok {
+				defer leave()
+			}
+			if len(m.readers) != readers || (m.open > 0) != open {
+				t.Errorf("%d cgroups are held, %d files are open", len(m.readers), m.open)
+			}
+		}
+		for range 2 {
+			*all = (*all)[:2]
+			ask()
+			*all = (*all)[:1]
+			expect(dropAfter-1, 3, true)
+			expect(2, 1, true)
+			ask()
+			expect(dropAfter+time.Second, 1, true)
+			leave, err := m.turn.Take(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(keepOpen-dropAfter, 1, true) // a scrape hangs meanwhile
+			leave()
+			expect(dropAfter, 0, false)
+		}
+	})
 }

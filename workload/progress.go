@@ -77,7 +77,7 @@ func (c *Controller) follow(r *rolling, d rollout.Decision, slots, surge []rollo
 		if counted.Updated > 0 { // no pod proves nothing
 			c.History.Proven(r.versions())
 		}
-		counted.Complete = true
+		counted.Complete = !held.Waits
 	case !p.done:
 		status.Message = r.awaited(old)
 		c.deadline(r, p, &status)

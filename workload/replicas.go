@@ -252,7 +252,9 @@ func (c *Controller) roll(o *replicated, standings map[types.UID]state.Standing,
 	slots, surge := r.members()
 	d := rollout.Next(o.strategy, slots, surge, r.lingers())
 	if r.unclear || r.paused {
+		done := d.Done && !r.unclear // of what is done nothing is held
 		d = held(d, slots)
+		d.Done = done
 	}
 	for i, step := range d.Slots {
 		switch step {

@@ -286,8 +286,17 @@ func TestUndoAndPause(t *testing.T) {
 	if err := r.c.History.Pause(key, box.now); err != nil {
 		t.Fatal(err)
 	}
-	put("d")
+	complete := func(when string, want bool) {
+		t.Helper()
+		if s := r.c.Statuses()[0]; s.Replicas.Complete != want || s.HeldBy != "Paused" {
+			t.Errorf("%s: %+v, %+v", when, s, s.Replicas)
+		}
+	}
 	expect("paused", "WEB-0:C WEB-1:C")
+	complete("paused, and nothing waits", true)
+	put("d")
+	expect("paused, and edited", "WEB-0:C WEB-1:C")
+	complete("paused, and an edit waits", false)
 	if o := r.c.Objects().Deployments[0]; !o.Spec.Paused {
 		t.Error("it is not shown as paused")
 	}

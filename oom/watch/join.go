@@ -595,7 +595,7 @@ func (j *join) bare(t *tally, n, same int, due step, now time.Time) {
 	t.Rest += uint64(max(n-mostBare, 0)) //nolint:gosec // not negative: more of them would say nothing more
 	if old := len(t.Bare) - mostBare; old > 0 {
 		t.Rest += uint64(old)
-		t.Bare = slices.Delete(t.Bare, 0, old)
+		t.Bare = slices.Clone(t.Bare[old:]) // a mark that is being written has the former ones
 	}
 	if fresh > 0 {
 		j.total(r, fresh)

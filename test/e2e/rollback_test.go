@@ -8,11 +8,12 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// guarded is a pod, and a Deployment, whose new versions go back when they do not become ready.
-func (b *box) guarded(version string, of func(version, more string) string) {
-	b.apply("one.yaml", strings.Replace(alone("one", of(version, "hostNetwork: true")), "{name: one}", `{name: one, annotations: {solopod.io/rollback-after: 20s}}`, 1))
-	b.apply("web.yaml", strings.Replace(workload("apps/v1", "Deployment", "web", "replicas: 2\nprogressDeadlineSeconds: 20\n"+of(version, "hostNetwork: true")),
-		"{name: web}", `{name: web, annotations: {solopod.io/rollback-after: 20s, kubernetes.io/change-cause: "to version `+version+`"}}`, 1))
+// guarded is a pod, and a Deployment, whose new versions go back when they do not become ready in so many seconds.
+func (b *box) guarded(version string, seconds int, of func(version, more string) string) {
+	after := fmt.Sprintf("solopod.io/rollback-after: %ds", seconds)
+	b.apply("one.yaml", strings.Replace(alone("one", of(version, "hostNetwork: true")), "{name: one}", "{name: one, annotations: {"+after+"}}", 1))
+	b.apply("web.yaml", strings.Replace(workload("apps/v1", "Deployment", "web", fmt.Sprintf("replicas: 2\nprogressDeadlineSeconds: %d\n%s", seconds, of(version, "hostNetwork: true"))),
+		"{name: web}", "{name: web, annotations: {"+after+`, kubernetes.io/change-cause: "to version `+version+`"}}`, 1))
 }
 
 // alone is a pod of a template, as versions makes it.
@@ -44,7 +45,8 @@ func (b *box) proven() {
 func TestRollback(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, embedded)
-	b.guarded("1", versions)
+	const ample = 300 // on a machine that is slow
+	b.guarded("1", ample, versions)
 	b.runsVersion("1")
 	b.proven()
 	for _, kind := range []string{"pod", "deployment", "statefulset", "daemonset"} {
@@ -52,7 +54,7 @@ func TestRollback(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	b.guarded("2", broken)
+	b.guarded("2", 20, broken)
 	b.waitPod("one", "of version 2", func(p *v1.Pod) bool { return p.Spec.Containers[0].Env[0].Value == "2" })
 	b.crash()
 	b.start()
@@ -81,7 +83,7 @@ func TestRollback(t *testing.T) {
 	b.start()
 	b.runsVersion("1")
 	held()
-	b.guarded("3", versions)
+	b.guarded("3", ample, versions)
 	b.runsVersion("3")
 	if out := b.run("rollout", "status", "deploy/web"); !strings.Contains(out, "successfully rolled out") {
 		t.Error(out)
@@ -134,6 +136,7 @@ func TestRolloutUndo(t *testing.T) {
 	web("3")
 	is("3")
 	says("deployment.apps/web paused\n", "rollout", "pause", "deploy/web")
+	says("successfully rolled out", "rollout", "status", "deploy/web") // nothing waits
 	web("4")
 	b.eventually("the edit is seen", func() error {
 		if out := b.run("describe", "deploy/web"); !strings.Contains(out, "what the manifest says now waits for solopod rollout resume") {

@@ -46,6 +46,7 @@ func (h *History) Apply(s *manifests.Snapshot, unsure bool, now time.Time) manif
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changed = false
+	clear(h.asked)
 	a := applying{h: h, out: *s, now: now, keys: map[string]bool{}}
 	for key, o := range s.Deployments {
 		if t := a.template("Deployment/"+key, &o.ObjectMeta, &o.Spec.Template, o.Spec.RevisionHistoryLimit); t != nil {

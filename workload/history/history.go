@@ -43,6 +43,8 @@ type History struct {
 	objects map[string]*revisions.Object // by kind/namespace/name
 	// changed: something else holds than at the last Apply. dirty: there is something to write.
 	changed, dirty bool
+	// asked are the objects of which something was asked for since the last Apply: what is known of their pods is of what held before.
+	asked map[string]bool
 	// since is from when on pods are waited for whose version is new.
 	since map[string]time.Time
 }
@@ -54,7 +56,7 @@ type file struct {
 
 // New makes a History that is kept in the file at path. A file that is none is set aside: there are no former versions then.
 func New(path string, s Settings, report Report) *History {
-	h := &History{settings: s, report: report, store: record.New(path), since: map[string]time.Time{}}
+	h := &History{settings: s, report: report, store: record.New(path), since: map[string]time.Time{}, asked: map[string]bool{}}
 	var f file
 	if err := h.store.Read(&f); err != nil {
 		f = file{}
@@ -183,7 +185,8 @@ type Shown struct {
 	Revision int64
 	// Reason is why that is not, or may not be, what the manifest says, as Message tells; both empty where it is.
 	Reason, Message string
-	Paused          bool
+	// Paused: none takes its place. Waits: what the manifest says would, if it were not.
+	Paused, Waits bool
 }
 
 // Show says what there is to show of an object.
@@ -193,6 +196,7 @@ func (h *History) Show(key string) (out Shown) {
 	if o := h.objects[key]; o != nil {
 		out.Revision, out.Paused = o.Current().Number, !o.Paused.IsZero()
 		out.Reason, out.Message = o.Held()
+		out.Waits = out.Paused && o.Instead == nil && o.Current().Hash != o.Given
 	}
 	return out
 }
@@ -200,7 +204,7 @@ func (h *History) Show(key string) (out Shown) {
 // Notes are Show of all objects, but for pods.
 func (h *History) Notes() map[string]Shown {
 	h.mu.Lock()
-	keys := slices.Collect(maps.Keys(h.objects))
+	keys := slices.DeleteFunc(slices.Collect(maps.Keys(h.objects)), func(key string) bool { return strings.HasPrefix(key, "Pod/") })
 	h.mu.Unlock()
 	out := map[string]Shown{}
 	for _, key := range keys {
@@ -282,7 +286,7 @@ func (h *History) change(key string, do func(*revisions.Object) error) error {
 	if err := do(o); err != nil {
 		return err
 	}
-	h.changed, h.dirty = true, true
+	h.changed, h.dirty, h.asked[key] = true, true, true
 	return nil
 }
 

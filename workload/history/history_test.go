@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/solopod/solopod/manifests"
@@ -70,5 +71,46 @@ func TestRecordIsBounded(t *testing.T) {
 	list, _, err := again.Versions("Deployment/default/web")
 	if err != nil || len(list) < 2 || list[0].Hash != "b" || list[len(list)-1].Hash != "t" {
 		t.Errorf("%d are kept: %v", len(list), err)
+	}
+}
+
+// What is asked for while the controller looks at pods of another version is neither proven nor late by these.
+func TestAskedMeanwhile(t *testing.T) {
+	h := New(filepath.Join(t.TempDir(), "revisions.json"), Settings{}, nobody)
+	defer h.Close()
+	const key = "Deployment/default/web"
+	apply := func(version string) {
+		d := &appsv1.Deployment{}
+		d.Namespace, d.Name, d.Spec.Template.Annotations = "default", "web", map[string]string{"version": version}
+		h.Apply(&manifests.Snapshot{Deployments: map[string]*appsv1.Deployment{"default/web": d}}, false, time.Now())
+	}
+	apply("a")
+	apply("b")
+	h.Proven(key) // b
+	undo := func() {
+		t.Helper()
+		if skipped, err := h.Undo(key, 0, time.Now()); err != nil || skipped {
+			t.Fatal(skipped, err)
+		}
+	}
+	undo()
+	h.Proven(key) // b, which was looked at, and not a
+	if _, _, tried := h.Trial(key, time.Minute); !tried {
+		t.Error("a version that no pod has had counts as good")
+	}
+	if back := h.Late(key, "b was late", time.Now()); !back || h.Show(key).Reason != revisions.Undone {
+		t.Errorf("what was asked for is given up: %v, %+v", back, h.Show(key))
+	}
+	apply("b")
+	if back := h.Late(key, "a is late", time.Now()); !back || h.Show(key).Reason != "" {
+		t.Errorf("it does not go back: %v, %+v", back, h.Show(key))
+	}
+	undo()
+	apply("b")
+	if h.Proven(key); h.Show(key).Reason != revisions.Undone {
+		t.Errorf("%+v", h.Show(key))
+	}
+	if _, _, tried := h.Trial(key, time.Minute); tried {
+		t.Error("a version whose pods are ready does not count as good")
 	}
 }

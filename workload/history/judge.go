@@ -11,11 +11,11 @@ import (
 	"github.com/solopod/solopod/workload/revisions"
 )
 
-// Proven notes that all pods of an object have the version that holds, and are ready.
+// Proven notes that all pods of an object have the version that held at the last Apply, and are ready.
 func (h *History) Proven(key string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if o := h.objects[key]; o != nil && o.Proven() {
+	if o := h.objects[key]; o != nil && !h.asked[key] && o.Proven() {
 		h.dirty = true
 	}
 }
@@ -32,11 +32,15 @@ func (h *History) Trial(key string, deadline time.Duration) (allowed, settled ti
 	return o.Allowed(deadline), revisions.Settled(deadline), true
 }
 
-// Late has an object's last good version hold, as the one that does has not become ready in time; unless there is none.
+// Late has an object's last good version hold, as the one that held at the last Apply has not become ready in time; unless there is none.
+// Where another was asked for since it is that one's turn.
 func (h *History) Late(key, why string, now time.Time) (back bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := h.objects[key]
+	if o != nil && h.asked[key] {
+		return true
+	}
 	if o == nil || !o.Tried() {
 		return false
 	}

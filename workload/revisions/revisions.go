@@ -169,29 +169,32 @@ func (o *Object) Undo(to int64, now time.Time) (skipped bool, err error) {
 
 // Held says why another version holds than the manifest's, or may come to; empty when none does.
 func (o *Object) Held() (reason, message string) {
-	number := int64(0)
-	if r := o.Current(); r != nil {
-		number = r.Number
+	if o.Paused.IsZero() {
+		return o.instead()
 	}
-	switch {
-	case !o.Paused.IsZero():
-		message = fmt.Sprintf("paused since %s", o.Paused.UTC().Format(time.RFC3339))
-		if r := o.Current(); r != nil && r.Hash != o.Given {
-			message += fmt.Sprintf("; revision %d runs, and what the manifest says now waits for solopod rollout resume", number)
-		}
-		return Paused, message
-	case o.Instead == nil:
+	message = fmt.Sprintf("paused since %s", o.Paused.UTC().Format(time.RFC3339))
+	if _, why := o.instead(); why != "" {
+		message += "; " + why // and stays so after a resume
+	} else if r := o.Current(); r != nil && r.Hash != o.Given {
+		message += fmt.Sprintf("; revision %d runs, and what the manifest says now waits for solopod rollout resume", r.Number)
+	}
+	return Paused, message
+}
+
+func (o *Object) instead() (reason, message string) {
+	r := o.Current()
+	if r == nil || o.Instead == nil {
 		return "", ""
 	}
 	what := "by rollout undo"
 	if o.Instead.Reason == RolledBack {
 		what = "as the manifest's did not become ready: " + o.Instead.Message
 	}
-	text := "revision %d runs in place of the manifest's since %s, and until that is changed, %s"
-	if o.Current().Pod != nil {
-		return o.Instead.Reason, fmt.Sprintf("the last version that was ready runs in place of the manifest's since %s, and until that is changed, %s", o.Instead.Since.Format(time.RFC3339), what)
+	version := fmt.Sprintf("revision %d", r.Number)
+	if r.Pod != nil {
+		version = "the last version that was ready"
 	}
-	return o.Instead.Reason, fmt.Sprintf(text, number, o.Instead.Since.Format(time.RFC3339), what)
+	return o.Instead.Reason, fmt.Sprintf("%s runs in place of the manifest's since %s, and until that is changed, %s", version, o.Instead.Since.Format(time.RFC3339), what)
 }
 
 // mostStarts is how many starts of Solopod a version has to become ready.
