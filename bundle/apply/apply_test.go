@@ -290,6 +290,24 @@ func TestLeftBeside(t *testing.T) {
 	}
 }
 
+// What was applied by force takes nothing away from what the box has had: versions between both and others of the newest stay refused.
+func TestOlderByForce(t *testing.T) {
+	tr := newTrial(t)
+	one, two := tr.bundle("1", tr.author, "a"), tr.bundle("2", tr.author, "b")
+	tr.expect(two, false, "")
+	tr.expect(one, true, "")
+	tr.restart()
+	tr.expect(one, false, "")
+	tr.expect(tr.bundle("1", tr.author, "c"), false, "older than 2")
+	tr.expect(tr.bundle("1.5", tr.author, "c"), false, "older than 2")
+	tr.expect(tr.bundle("2", tr.author, "c"), false, "another one of this version")
+	tr.expect(tr.bundle("1.5", tr.author, "c"), true, "")
+	tr.expect(one, false, "older than 2")
+	tr.expect(two, false, "")
+	tr.has("Applied", "b")
+	tr.expect(tr.bundle("3", tr.author, "d"), false, "")
+}
+
 // What this box does not take is refused before anything of it is there.
 func TestJudged(t *testing.T) {
 	tr := newTrial(t)

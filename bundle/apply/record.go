@@ -26,6 +26,17 @@ type Applied struct {
 	Time    time.Time `json:"time"`
 	// File is what its file in the manifests directory has.
 	File digest.Digest `json:"fileDigest"`
+	// Newest is the newest version that the box has had, with its digest, where an older one was applied by force.
+	Newest       string `json:"newest,omitempty"`
+	NewestDigest string `json:"newestDigest,omitempty"`
+}
+
+// newest are the version and digest of the newest one that the box has had.
+func (a Applied) newest() (version, digest string) {
+	if a.Newest != "" {
+		return a.Newest, a.NewestDigest
+	}
+	return a.Version, a.Digest
 }
 
 const (
@@ -35,7 +46,7 @@ const (
 	maxNames = 1000
 )
 
-// record remembers the version of each bundle that the box has had last: the newest one, or what was applied by force.
+// record remembers of each bundle the version that was applied last, and the newest that the box has had.
 type record struct {
 	path string
 	mu   sync.Mutex // never held over a write
@@ -69,13 +80,17 @@ func (r *record) older(now Applied) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before, ok := r.had[now.Name]
-	switch c := bundle.Compare(now.Version, before.Version); {
-	case !ok || c > 0 || c == 0 && now.Digest == before.Digest:
+	if !ok || now.Version == before.Version && now.Digest == before.Digest {
+		return nil
+	}
+	version, digest := before.newest()
+	switch c := bundle.Compare(now.Version, version); {
+	case c > 0 || c == 0 && now.Digest == digest:
 		return nil
 	case c == 0:
-		return fmt.Errorf("bundle %s %s is another one of this version than the one that this box has had (%s); raise its version, or apply it with --force", now.Name, now.Version, before.Digest)
+		return fmt.Errorf("bundle %s %s is another one of this version than the one that this box has had (%s); raise its version, or apply it with --force", now.Name, now.Version, digest)
 	}
-	return fmt.Errorf("bundle %s %s is older than %s, which this box has had; to go back apply it with --force", now.Name, now.Version, before.Version)
+	return fmt.Errorf("bundle %s %s is older than %s, which this box has had; to go back apply it with --force", now.Name, now.Version, version)
 }
 
 // put notes a bundle, on the disk. One calls it at a time.
@@ -83,6 +98,11 @@ func (r *record) put(now Applied) error {
 	r.mu.Lock()
 	next := maps.Clone(r.had)
 	r.mu.Unlock()
+	if before, ok := next[now.Name]; ok {
+		if version, digest := before.newest(); bundle.Compare(version, now.Version) > 0 {
+			now.Newest, now.NewestDigest = version, digest
+		}
+	}
 	next[now.Name] = now
 	if len(next) > maxNames {
 		return fmt.Errorf("this box remembers %d bundles, which is as many as it can; take those out of %s that will not come again", maxNames, r.path)

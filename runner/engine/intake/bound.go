@@ -33,10 +33,14 @@ func (b *bound) Handle(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.
 		return nil, err
 	}
 	b.mu.Lock()
-	depth := b.depth[desc.Digest]
+	depth, named := b.depth[desc.Digest]
 	b.mu.Unlock()
 	isManifest := images.IsManifestType(desc.MediaType)
-	if (isManifest || images.IsIndexType(desc.MediaType)) && depth >= maxDepth {
+	isImage := isManifest || images.IsIndexType(desc.MediaType)
+	if !isImage && !named { // as the page of a portal
+		return nil, refuse("what the registry answers with is of the type %q, which no image has", desc.MediaType)
+	}
+	if isImage && depth >= maxDepth {
 		return nil, refuse("its indexes are nested more than %d deep", maxDepth)
 	}
 	children, err := b.fetch.Handle(ctx, desc)

@@ -186,6 +186,7 @@ func TestBound(t *testing.T) {
 		"many layers":          {desc(ocispec.MediaTypeImageManifest, 100), make([]ocispec.Descriptor, maxLayers+2), "501 layers"},
 		"configuration":        {desc(ocispec.MediaTypeImageManifest, 100), []ocispec.Descriptor{desc("x", maxJSON+1)}, "its configuration has 4.0 MiB"},
 		"no digest":            {ocispec.Descriptor{Digest: "sha256:x"}, nil, "no digest"},
+		"a page":               {desc("text/html", 100), nil, `of the type "text/html", which no image has`},
 		"a negative size":      {desc(ocispec.MediaTypeImageLayer, -1), nil, "may have"},
 	} {
 		fetched := false
