@@ -257,8 +257,11 @@ func (b *box) nothingLeft(before traces) {
 			return fmt.Errorf("there is\n%s\nand was\n%s", now.things, before.things)
 		case now.goroutines > before.goroutines+spare, now.files > before.files+spare, now.disk > before.disk+16:
 			open, err := b.try(`readlink /proc/$(systemctl show -P MainPID solopod)/fd/* | sed -E 's#^/sys/fs/cgroup/.*/#a cgroup: #; s#[0-9a-f]{8,}[^/]*#N#g; s#[0-9]+#N#g' | sort | uniq -c | sort -rn | head -n 40`)
-			return fmt.Errorf("%d goroutines, %d files, %d MiB on the disk; there were %d, %d and %d; open are\n%s, %v",
-				now.goroutines, now.files, now.disk, before.goroutines, before.files, before.disk, open, err)
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("%d goroutines, %d files, %d MiB on the disk; there were %d, %d and %d; open are\n%s",
+				now.goroutines, now.files, now.disk, before.goroutines, before.files, before.disk, open)
 		}
 		return nil
 	})
