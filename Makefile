@@ -77,9 +77,10 @@ bin/completions: bin/solopod
 deb: build bin/man bin/completions
 	ARCH=$$(go env GOARCH) DEB_VERSION='$(DEB_VERSION)' go tool -modfile=tools/nfpm.mod nfpm package --config scripts/deb/nfpm.yaml --packager deb --target $(DEB)
 
-# A machine with systemd and cgroup v2, in QEMU. The second package is one to upgrade to.
+# A machine with systemd and cgroup v2, in QEMU. The second package is one to upgrade to. What measures answers is in vm-memory: it wants the
+# whole of its machine for ten minutes.
 vm-test: deps-vm deb bin/solopod-next.deb bin/web bin/pack bin/shop
-	go test -count=1 -v -timeout 60m $(if $(RUN),-run '$(RUN)') ./test/vm
+	go test -count=1 -v -timeout 60m $(if $(RUN),-run '$(RUN)',-skip TestMemoryUnderFire) ./test/vm
 
 N ?= 50
 vm-powercut: deps-vm deb bin/solopod-next.deb bin/web bin/pack bin/shop
