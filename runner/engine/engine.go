@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/solopod/solopod/runner/engine/intake"
+	"github.com/solopod/solopod/runner/engine/unrecorded"
 	"github.com/solopod/solopod/runner/seal"
 )
 
@@ -86,6 +87,7 @@ type Engine struct {
 type connection struct {
 	config  Config
 	client  *containerd.Client
+	puller  *containerd.Client // writes no records of images
 	sealed  *seal.Ledger
 	version atomic.Pointer[string]
 	// background are the goroutines that clean up after calls that have returned. They end with running, or when the system call
@@ -117,7 +119,11 @@ func Connect(ctx context.Context, c Config) (*Engine, error) {
 		return nil, fmt.Errorf("cannot reach containerd at %s (is it running?): %w", c.Address, err)
 	}
 	layers.Connect(client)
-	link := &connection{config: c, client: client, sealed: seal.NewLedger(c.Seal)}
+	puller, err := unrecorded.Client(client)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	link := &connection{config: c, client: client, puller: puller, sealed: seal.NewLedger(c.Seal)}
 	link.running, link.end = context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	e := &Engine{link, &Containers{link}, &Processes{link}, &Images{connection: link}}
 	if err := e.prepare(ctx); err != nil {

@@ -8,11 +8,11 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 
 	"github.com/solopod/solopod/runner/engine/intake"
 	"github.com/solopod/solopod/runner/engine/remote"
+	"github.com/solopod/solopod/runner/engine/unrecorded"
 )
 
 // Import reads an OCI or Docker archive, unpacks its images and records them. sync is called after the unpacking; it must make the
@@ -59,23 +59,7 @@ func (s *Images) importArchive(ctx context.Context, archive io.Reader, name func
 			return nil, fmt.Errorf("cannot unpack image %s: %w", r.Name, intake.Full(intake.Plain(err)))
 		}
 	}
-	return s.ready(ctx, sync, s.record, records...)
-}
-
-// record makes or changes an image's record.
-func (s *Images) record(ctx context.Context, r images.Image) error {
-	store := s.client.ImageService()
-	_, err := store.Update(ctx, r, "target", "labels."+readyLabel)
-	if errdefs.IsNotFound(err) {
-		_, err = store.Create(ctx, r)
-	}
-	return err
-}
-
-// mark changes the record that containerd has made.
-func (s *Images) mark(ctx context.Context, r images.Image) error {
-	_, err := s.client.ImageService().Update(ctx, r, "labels."+readyLabel)
-	return err
+	return s.ready(ctx, sync, records...)
 }
 
 // limits are those of images, with the disk that they are unpacked to, as containerd tells it.
@@ -83,7 +67,8 @@ func (s *Images) limits() intake.Limits {
 	return intake.Limits{MaxSize: s.config.MaxImageSize, Disk: s.disk}
 }
 
-// Pull fetches an image from its registry, unpacks it and, after sync, marks it ready. It returns when ctx ends.
+// Pull fetches an image from its registry, unpacks it and, after sync, records it. A record that the name has stays as it is when that
+// fails. It returns when ctx ends.
 func (s *Images) Pull(ctx context.Context, name string, access remote.Access, sync func(context.Context) error) (image Image, err error) {
 	ctx, done, err := s.lease(ctx)
 	if err != nil {
@@ -95,13 +80,13 @@ func (s *Images) Pull(ctx context.Context, name string, access remote.Access, sy
 		ctx = intake.Begin(ctx, s.limits())
 		resolver, end := access.Resolver(ctx)
 		defer end()
-		pulled, err := s.client.Pull(ctx, name, containerd.WithResolver(resolver),
+		pulled, err := s.puller.Pull(ctx, name, containerd.WithResolver(resolver),
 			containerd.WithImageHandlerWrapper(intake.Bound(s.client.ContentStore(), s.limits())),
 			containerd.WithPullUnpack, containerd.WithPullSnapshotter(s.config.Snapshotter))
 		if err != nil {
 			return fmt.Errorf("cannot pull %s: %w", name, native(access.Advise(name, intake.Plain(err))))
 		}
-		ready, err = s.ready(ctx, sync, s.mark, pulled.Metadata())
+		ready, err = s.ready(ctx, sync, pulled.Metadata())
 		return err
 	})
 	if err != nil {
@@ -110,17 +95,22 @@ func (s *Images) Pull(ctx context.Context, name string, access remote.Access, sy
 	return ready[0], nil
 }
 
-// ready makes what was unpacked durable, and writes into the images' records that it is.
-func (s *Images) ready(ctx context.Context, sync func(context.Context) error, write func(context.Context, images.Image) error, records ...images.Image) (ready []Image, err error) {
+// ready makes what was unpacked durable, and records the images: when all of them can be read, as a record takes a name from an older one.
+func (s *Images) ready(ctx context.Context, sync func(context.Context) error, records ...images.Image) (ready []Image, err error) {
 	if err := sync(ctx); err != nil {
 		return nil, fmt.Errorf("cannot make the unpacked image durable: %w", err)
 	}
 	for _, r := range records {
-		if r.Labels == nil {
-			r.Labels = map[string]string{}
+		if _, err := s.describe(ctx, r); err != nil {
+			return nil, err
 		}
-		r.Labels[readyLabel] = r.Target.Digest.String()
-		err := s.call(ctx, answerLimit, fmt.Sprintf("mark image %s as ready", r.Name), func(ctx context.Context) error { return write(ctx, r) })
+	}
+	for _, r := range records {
+		r.Labels = map[string]string{readyLabel: r.Target.Digest.String()}
+		err := s.call(ctx, answerLimit, "record image "+r.Name, func(ctx context.Context) (err error) {
+			r, err = unrecorded.Record(ctx, s.client.ImageService(), r)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
