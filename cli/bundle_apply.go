@@ -16,6 +16,7 @@ import (
 	"github.com/solopod/solopod/api/trusted"
 	"github.com/solopod/solopod/bundle/apply"
 	"github.com/solopod/solopod/cli/visible"
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/signature"
 	"github.com/solopod/solopod/runner"
@@ -106,6 +107,10 @@ func bundleKeys(c *config) (signature.Keys, error) {
 func newBundles(c config, r *runner.Runner, o decode.Options) *apply.Box {
 	b := &apply.Box{
 		Dir: filepath.Join(c.Root, "bundles"), Manifests: c.Manifests, Decode: o, Keys: func() (signature.Keys, error) { return bundleKeys(&c) },
+		Files: func() []manifests.File {
+			files, _, _ := r.Files()
+			return files
+		},
 		Import: func(ctx context.Context, archive io.Reader) error {
 			_, err := r.Images().Import(ctx, archive, true)
 			return err

@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/solopod/solopod/bundle"
+	"github.com/solopod/solopod/manifests"
 	"github.com/solopod/solopod/manifests/decode"
 	"github.com/solopod/solopod/manifests/signature"
 	"github.com/solopod/solopod/runner/durable"
@@ -37,6 +38,8 @@ type Box struct {
 	Decode decode.Options
 	// Keys reads the public keys of those who may sign.
 	Keys func() (signature.Keys, error)
+	// Files are the files of the manifests directory, with what they have.
+	Files func() []manifests.File
 	// Import brings an archive of images onto the disk, to its end.
 	Import func(ctx context.Context, archive io.Reader) error
 
@@ -183,11 +186,38 @@ func (b *Box) judge(of *bundle.Bundle, texts map[string][]byte) ([]byte, error) 
 			all.WriteByte('\n')
 		}
 	}
-	_, problems := decode.Decode(filepath.Base(b.File(of.Name)), all.Bytes(), b.Decode)
+	file := filepath.Base(b.File(of.Name))
+	contents, problems := decode.Decode(file, all.Bytes(), b.Decode)
 	if wrong := problems.Errors(); len(wrong) > 0 {
 		return nil, fmt.Errorf("this box does not take its manifests: %w", wrong)
 	}
+	if err := b.taken(file, contents); err != nil {
+		return nil, err
+	}
 	return all.Bytes(), nil
+}
+
+// taken says what another file has of what a bundle brings: of both the first by name would have it, and take it away from the other.
+func (b *Box) taken(file string, contents manifests.Contents) error {
+	alone := manifests.NewSet(nil)
+	alone.Put(file, contents, nil, time.Time{})
+	brings := map[string]bool{}
+	for _, f := range alone.Snapshot(time.Time{}).Files {
+		for _, name := range append(f.Pods, f.Objects...) {
+			brings[name] = true
+		}
+	}
+	for _, f := range b.Files() {
+		if f.Name == file {
+			continue
+		}
+		for _, name := range append(f.Pods, f.Objects...) {
+			if brings[name] {
+				return fmt.Errorf("%s is defined by %s already; remove it there, or give it another name in the bundle", name, f.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // importImages hands the images on as a stream.

@@ -60,7 +60,7 @@ func newTrial(t *testing.T) *trial {
 		t.Fatal(err)
 	}
 	tr := &trial{t: t, archive: archive, author: author}
-	tr.Box = &Box{Dir: filepath.Join(t.TempDir(), "bundles"), Manifests: t.TempDir(), Import: tr.take,
+	tr.Box = &Box{Dir: filepath.Join(t.TempDir(), "bundles"), Manifests: t.TempDir(), Import: tr.take, Files: func() []manifests.File { return nil },
 		Keys: func() (signature.Keys, error) {
 			return signature.ParseKeys(ssh.MarshalAuthorizedKey(author.PublicKey()))
 		}}
@@ -336,5 +336,22 @@ func TestBegin(t *testing.T) {
 	}
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it is left: %v", err)
+	}
+}
+
+// What another file has is not taken away from it, nor is it said to be applied in vain; a bundle's own file is no other.
+func TestTaken(t *testing.T) {
+	for _, c := range []struct {
+		file manifests.File
+		says string
+	}{
+		{manifests.File{Name: "zoo.yaml", Pods: []string{"default/a"}}, "default/a is defined by zoo.yaml already"},
+		{manifests.File{Name: "bundle-other.yaml", Pods: []string{"default/b", "default/a"}}, "defined by bundle-other.yaml"},
+		{manifests.File{Name: "zoo.yaml", Pods: []string{"far/a"}, Objects: []string{"configmap/default/a"}}, ""},
+		{manifests.File{Name: "bundle-web.yaml", Pods: []string{"default/a"}}, ""},
+	} {
+		tr := newTrial(t)
+		tr.Files = func() []manifests.File { return []manifests.File{c.file} }
+		tr.expect(tr.bundle("1", tr.author, "a"), false, c.says)
 	}
 }

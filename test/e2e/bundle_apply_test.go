@@ -50,7 +50,12 @@ func TestBundleApply(t *testing.T) {
 	if now := b.waitReady("stays"); now.Status.ContainerStatuses[0].ContainerID != stays.Status.ContainerStatuses[0].ContainerID {
 		t.Error("a pod that is the same in both versions began anew")
 	}
-	for file, says := range map[string]string{first: "older than 1.10.0", b.bundled("2.0.0", "mallory", "bad "+forever): "a key that this box does not know"} {
+	b.apply("mine.yaml", shell("mine", forever, ""))
+	b.waitReady("mine")
+	for file, says := range map[string]string{
+		first: "older than 1.10.0", b.bundled("2.0.0", "mallory", "bad "+forever): "a key that this box does not know",
+		b.bundled("2.1.0", "alice", "mine "+forever): "default/mine is defined by mine.yaml",
+	} {
 		if out, err := b.try("bundle", "apply", file); err == nil || !strings.Contains(out, says) {
 			t.Errorf("%v: %s", err, out)
 		}
