@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -43,23 +41,13 @@ const maxRecord = 16 << 20
 // loadRecord reads the record. What is none is set aside: addresses that follow from names stay the same. damaged says so: then nobody knows
 // what an earlier run has served.
 func loadRecord(path string) (r record, damaged bool) {
-	data, err := durable.ReadFile(path, maxRecord)
-	if errors.Is(err, os.ErrNotExist) {
-		return record{}, false
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &r)
-	}
-	if err == nil {
-		r.dropUnusable()
-		return r, false
-	}
-	if told, aside := durable.SetAside(path, err); aside != nil {
-		slog.Error("the record of Services is damaged; those whose addresses follow from their names keep them", "file", path, "err", aside)
-	} else {
+	r, told := durable.ReadJSON[record](path, maxRecord, nil)
+	if told != "" {
 		slog.Error("the record of Services is damaged; those whose addresses follow from their names keep them", "file", path, "done", told)
+		return record{}, true
 	}
-	return record{}, true
+	r.dropUnusable()
+	return r, false
 }
 
 // dropUnusable leaves out what a damaged file may have lost a part of.

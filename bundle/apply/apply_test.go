@@ -325,17 +325,22 @@ func TestJudged(t *testing.T) {
 
 // What an earlier run has left is removed, and a record that is damaged is told.
 func TestBegin(t *testing.T) {
-	tr := newTrial(t)
-	tr.expect(tr.bundle("1", tr.author, "a"), false, "")
-	left := filepath.Join(tr.Dir, incoming+"1")
-	if err := errors.Join(os.WriteFile(left, nil, 0o600), os.WriteFile(filepath.Join(tr.Dir, "record.json"), []byte("{"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	if told, err := tr.Begin(); err != nil || !strings.Contains(told, "older ones would be taken") {
-		t.Errorf("%q, %v", told, err)
-	}
-	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("it is left: %v", err)
+	for _, damage := range []string{"{", "null"} {
+		tr := newTrial(t)
+		tr.expect(tr.bundle("1", tr.author, "a"), false, "")
+		left := filepath.Join(tr.Dir, incoming+"1")
+		if err := errors.Join(os.WriteFile(left, nil, 0o600), os.WriteFile(filepath.Join(tr.Dir, "record.json"), []byte(damage), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if told, err := tr.Begin(); err != nil || !strings.Contains(told, "older ones would be taken") {
+			t.Errorf("%q, %v", told, err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it is left: %v", err)
+		}
+		if _, err := tr.Apply(t.Context(), bytes.NewReader(tr.bundle("2", tr.author, "a")), false); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

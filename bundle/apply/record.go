@@ -2,9 +2,7 @@ package apply
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -56,23 +54,12 @@ type record struct {
 // openRecord reads the record; told says that it is lost.
 func openRecord(path string) (r *record, told string) {
 	r = &record{path: path, had: map[string]Applied{}}
-	data, err := durable.ReadFile(path, maxRecord)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, ""
+	had, told := durable.ReadJSON[map[string]Applied](path, maxRecord, nil)
+	if told != "" {
+		told = "which bundles this box has had is not known any more, so that older ones would be taken: " + told
 	}
-	had := map[string]Applied{}
-	if err == nil {
-		err = json.Unmarshal(data, &had)
-	}
-	if err == nil {
-		r.had = had
-		return r, ""
-	}
-	told, aside := durable.SetAside(path, err)
-	if aside != nil {
-		told = aside.Error()
-	}
-	return r, "which bundles this box has had is not known any more, so that older ones would be taken: " + told
+	maps.Copy(r.had, had)
+	return r, told
 }
 
 // older says why a bundle is not applied without force; nil when it is.

@@ -1,8 +1,11 @@
 package durable
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -18,6 +21,34 @@ var ErrDamaged = errors.New("damaged")
 func ReadFile(path string, limit int64) ([]byte, error) {
 	data, err := foreign.ReadFile(path, limit)
 	return data, damaged(err)
+}
+
+// ReadJSON reads a record of Solopod's own, a file of JSON of at most limit bytes. good says what is wrong with one that decodes; it may be nil.
+// One that is missing is a T without values. So is one that is damaged, as by a power cut: it is set aside, and told is a sentence for logs and
+// events then, and else empty.
+func ReadJSON[T any](path string, limit int64, good func(T) error) (value T, told string) {
+	var none T
+	data, err := ReadFile(path, limit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return none, ""
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &value)
+	}
+	if err == nil && string(bytes.TrimSpace(data)) == "null" {
+		err = errors.New("it is empty")
+	}
+	if err == nil && good != nil {
+		err = good(value)
+	}
+	if err == nil {
+		return value, ""
+	}
+	told, aside := SetAside(path, err)
+	if aside != nil {
+		told = fmt.Sprintf("%s is damaged (%v), and cannot be set aside: %v", path, err, aside)
+	}
+	return none, told
 }
 
 // OpenFile opens a file of Solopod's own with flags, as os.OpenFile, and makes it where they have os.O_CREATE. It never waits; what is no

@@ -98,3 +98,44 @@ func TestOpenFile(t *testing.T) {
 		t.Errorf("nothing there: %v", err)
 	}
 }
+
+// A record is what was written, or nothing; what is none is set aside, and told.
+func TestReadJSON(t *testing.T) {
+	good := func(m map[string]int) error {
+		if m["bad"] != 0 {
+			return errors.New("bad is none")
+		}
+		return nil
+	}
+	for text, want := range map[string]struct {
+		count int
+		told  string
+	}{
+		`{"a": 1}`:            {1, ""},
+		"{}":                  {0, ""},
+		`{"a": 1`:             {0, "unexpected end of JSON input"},
+		`{"a": 1, "b": "x"}`:  {0, "cannot unmarshal string"},
+		" null\n":             {0, "it is empty"},
+		"":                    {0, "unexpected end of JSON input"},
+		`{"bad": 1}`:          {0, "bad is none"},
+		`{"a": 123456789012}`: {0, "too large"},
+	} {
+		path := filepath.Join(t.TempDir(), "record.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, told := ReadJSON(path, 18, good)
+		if len(got) != want.count || (told == "") != (want.told == "") || !strings.Contains(told, want.told) {
+			t.Errorf("%q: %v, %q", text, got, told)
+		}
+		if _, err := os.Lstat(path + AsideSuffix); (err == nil) != (told != "") {
+			t.Errorf("%q: set aside: %v", text, err)
+		}
+		if want.told == "" {
+			continue
+		}
+		if again, told := ReadJSON(path, 18, good); again != nil || told != "" {
+			t.Errorf("%q: it is there again: %v, %q", text, again, told)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"time"
 
@@ -50,29 +49,16 @@ type Record struct {
 // a sentence for that then.
 func Open(path string) (r *Record, told string) {
 	r = &Record{path: path, turn: turn.New(patience, fmt.Errorf("cannot note the version in %s before the file is used: the disk does not answer", path)), objects: map[string]had{}}
-	data, err := durable.ReadFile(path, maxSize)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, ""
+	f, told := durable.ReadJSON(path, maxSize, good)
+	if told != "" {
+		told = "which versions of signed manifests this box has had is not known any more, so that older ones would be taken: " + told
 	}
-	var f form
-	if err == nil {
-		err = decode(data, &f)
-	}
-	if err == nil {
-		r.objects = f.Objects
-		return r, ""
-	}
-	told, aside := durable.SetAside(path, err)
-	if aside != nil {
-		told = aside.Error()
-	}
-	return r, "which versions of signed manifests this box has had is not known any more, so that older ones would be taken: " + told
+	maps.Copy(r.objects, f.Objects)
+	return r, told
 }
 
-func decode(data []byte, f *form) error {
-	if err := json.Unmarshal(data, f); err != nil {
-		return err
-	}
+// good says what is wrong with a record.
+func good(f form) error {
 	if f.Objects == nil {
 		return errors.New("it holds no objects")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -51,19 +50,11 @@ type ledgerEntry struct {
 // openLedger reads the file. One that is missing means that every archive is read again; one that is damaged is also set aside.
 func openLedger(path string) *ledger {
 	l := &ledger{path: path, entries: map[string]ledgerEntry{}, writing: turn.New(writeLimit, errWriting), write: durable.WriteFile}
-	data, err := durable.ReadFile(path, maxLedger)
-	if err == nil {
-		err = json.Unmarshal(data, &l.entries)
+	entries, told := durable.ReadJSON[map[string]ledgerEntry](path, maxLedger, nil)
+	if told != "" {
+		slog.Warn("the list of imported archives is damaged; every archive is read again", "done", told)
 	}
-	if l.entries == nil && err == nil { // the word null
-		err = fmt.Errorf("it is empty")
-	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return l
-	}
-	l.entries = map[string]ledgerEntry{}
-	told, aside := durable.SetAside(path, err)
-	slog.Warn("the list of imported archives is damaged; every archive is read again", "done", told, "err", errors.Join(err, aside))
+	maps.Copy(l.entries, entries)
 	return l
 }
 

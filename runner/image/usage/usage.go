@@ -62,18 +62,11 @@ func Open(path string) *Ledger {
 		offset += moved
 		return moved
 	}}
-	data, err := durable.ReadFile(path, maxFile)
-	if err == nil {
-		err = json.Unmarshal(data, &l.entries)
+	entries, told := durable.ReadJSON[map[string]Times](path, maxFile, nil)
+	if told != "" {
+		slog.Warn("the record of when images were used is damaged; all of them count as come just now", "done", told)
 	}
-	if l.entries == nil && err == nil { // the word null
-		err = errors.New("it is empty")
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.entries = map[string]Times{}
-		told, aside := durable.SetAside(path, err)
-		slog.Warn("the record of when images were used is damaged; all of them count as come just now", "done", told, "err", errors.Join(err, aside))
-	}
+	maps.Copy(l.entries, entries)
 	return l
 }
 
