@@ -3,10 +3,10 @@ package bundle
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -54,38 +54,17 @@ func Gather(paths []string) (list []Text, err error) {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b Text) int { // whatever order they were named in
-		if a.File < b.File {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(a, b Text) int { return strings.Compare(a.File, b.File) }) // whatever order they were named in
 	return list, nil
 }
 
 // manifestsIn are the manifests of a directory.
 func manifestsIn(dir string) (files []string, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
+	files, err = source.ManifestsIn(dir)
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s holds no manifest: no *.yaml, *.yml or *.json is directly in it", dir)
 	}
-	for _, e := range entries {
-		if at := filepath.Join(dir, e.Name()); source.IsManifest(e.Name()) && !leadsToDirectory(at, e) {
-			files = append(files, at)
-		}
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no manifest: no *.yaml, *.yml or *.json is directly in it", dir)
-	}
-	return files, nil
-}
-
-func leadsToDirectory(at string, e fs.DirEntry) bool {
-	if e.Type()&fs.ModeSymlink == 0 {
-		return e.IsDir()
-	}
-	info, err := os.Stat(at)
-	return err == nil && info.IsDir()
+	return files, err
 }
 
 // Judge decodes the files of manifests, as a directory of their own, and says what is wrong with them.
@@ -96,11 +75,7 @@ func Judge(list []Text, o decode.Options) (manifests.Snapshot, manifests.Problem
 		set.Put(t.File, contents, problems, time.Time{})
 	}
 	s := set.Snapshot(time.Time{})
-	var all manifests.Problems
-	for _, f := range s.Files {
-		all = append(all, f.Problems...)
-	}
-	return s, all
+	return s, source.ProblemsOf(s.Files)
 }
 
 // imagesOf are the images that the manifests name, in their full form, in order.

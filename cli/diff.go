@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,10 +104,7 @@ func readWanted(cmd *cobra.Command, paths []string, options decode.Options) (man
 		}
 	}
 	snapshot := set.Snapshot(time.Now())
-	var all manifests.Problems
-	for _, f := range snapshot.Files {
-		all = append(all, f.Problems...)
-	}
+	all := source.ProblemsOf(snapshot.Files)
 	for _, p := range all {
 		fmt.Fprintln(cmd.ErrOrStderr(), visible.Line(p.Error()))
 	}
@@ -127,18 +123,7 @@ func filesAt(path string) ([]string, error) {
 	if err != nil || !info.IsDir() {
 		return []string{path}, err
 	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, e := range entries {
-		file := filepath.Join(path, e.Name())
-		if info, err := os.Stat(file); source.IsManifest(e.Name()) && (err != nil || !info.IsDir()) {
-			out = append(out, file)
-		}
-	}
-	return out, nil
+	return source.ManifestsIn(path)
 }
 
 // readLimited reads a file, or the input. Other pipes than that are not read: an open of theirs may wait for ever.

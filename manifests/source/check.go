@@ -38,10 +38,7 @@ func Check(paths []string, c Checking) (manifests.Problems, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		all = append(all, f.Problems...)
-	}
-	return all, nil
+	return append(all, ProblemsOf(files)...), nil
 }
 
 // files are what a daemon would say of each file, and what there is to say of directories.
@@ -107,7 +104,7 @@ func (c Checking) keys() (*signing, error) {
 
 // directory checks the files of a directory; some says whether there are any.
 func (c Checking) directory(set *manifests.Set, dir string, s *signing) (some bool, err error) {
-	entries, err := os.ReadDir(dir)
+	paths, err := ManifestsIn(dir)
 	if err != nil {
 		return false, err
 	}
@@ -115,12 +112,7 @@ func (c Checking) directory(set *manifests.Set, dir string, s *signing) (some bo
 	if c.WarnPermissions {
 		where = inCheckout
 	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); !IsManifest(e.Name()) || err == nil && info.IsDir() {
-			continue
-		}
-		some = true
+	for _, path := range paths {
 		f, err := watch.Open(path)
 		if err != nil {
 			set.Put(path, manifests.Contents{}, manifests.Problems{{File: path, Message: unusable(err)}}, time.Time{})
@@ -128,12 +120,12 @@ func (c Checking) directory(set *manifests.Set, dir string, s *signing) (some bo
 		}
 		data, err := io.ReadAll(io.LimitReader(f, decode.MaxFileSize+1))
 		if err = errors.Join(err, f.Close()); err != nil {
-			return some, err
+			return true, err
 		}
 		doc := s.check(path, data, func() document { return decodeFile(path, path, f.Info, data, c.Decode, where) })
 		set.Put(path, doc.contents, doc.problems, time.Time{})
 	}
-	return some, nil
+	return len(paths) > 0, nil
 }
 
 // whereNamed: a file that was named alone is mostly one that is still to be copied to its place. Its mode goes with it, and who can write it
