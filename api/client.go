@@ -183,9 +183,6 @@ func ApplyBundle(ctx context.Context, c *Client, bundle io.Reader, force bool, o
 	return c.send(ctx, http.MethodPost, "/bundles", url.Values{"force": {strconv.FormatBool(force)}}, bundle, out)
 }
 
-// Bundles asks a client's daemon which bundles it has applied.
-func Bundles(ctx context.Context, c *Client, out any) error { return c.get(ctx, "/bundles", nil, out) }
-
 // LogOptions select what Logs writes.
 type LogOptions struct {
 	Follow, Previous, Timestamps bool

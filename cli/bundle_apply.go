@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -37,11 +38,8 @@ func newBundleApply(g *global) *cobra.Command {
 				return err
 			}
 			defer f.Close() //nolint:errcheck // only read from
-			body := io.Reader(f)
-			if p := newProgress(cmd.ErrOrStderr(), f); p != nil {
-				defer p.end()
-				body = p
-			}
+			body, end := withProgress(cmd.ErrOrStderr(), f)
+			defer end()
 			var done apply.Applied
 			if err := api.ApplyBundle(cmd.Context(), g.client(), io.NopCloser(body), force, &done); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
@@ -63,7 +61,7 @@ func newBundleList(g *global) *cobra.Command {
 				return err
 			}
 			var list bundles.List
-			if err := api.Bundles(cmd.Context(), g.client(), &list); err != nil {
+			if err := api.Ask(cmd.Context(), g.client(), http.MethodGet, "/bundles", nil, &list); err != nil {
 				return err
 			}
 			t, names := table{header: []string{"NAME", "VERSION", "STATE", "AGE", "SIGNER"}}, []string{}

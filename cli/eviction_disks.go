@@ -95,10 +95,13 @@ func (c *config) layersOn() func() func(id string) bool {
 	}
 	var places aside.Places
 	return func() func(string) bool {
-		mounts, err := foreign.ReadKernel("/proc/self/mountinfo") // once for all of them
+		var uppers map[string]string // once for all of them
+		if mounts, err := foreign.ReadKernel("/proc/self/mountinfo"); err == nil {
+			uppers = upperDirs(string(mounts))
+		}
 		return func(id string) bool {
-			upper := upperDir(string(mounts), id)
-			if err != nil || upper == "" {
+			upper := uppers[id]
+			if upper == "" {
 				return false
 			}
 			same, err := aside.Do(context.Background(), &places, "layers", time.Second, func() (bool, error) { return sameDisk(c.Root, upper) })
@@ -115,20 +118,22 @@ func sameDisk(a, b string) (bool, error) {
 	return one.Dev == other.Dev, nil
 }
 
-// upperDir is the directory in which the overlay of a container's root file system keeps what is written, by the machine's mounts
-// (proc_pid_mountinfo(5)); empty where it has none.
-func upperDir(mounts, id string) string {
+// upperDirs are the directories in which the overlays of containers' root file systems keep what is written, by the containers' ids and
+// from the machine's mounts (proc_pid_mountinfo(5)).
+func upperDirs(mounts string) map[string]string {
+	out := map[string]string{}
 	for line := range strings.Lines(mounts) {
 		before, after, _ := strings.Cut(strings.TrimSpace(line), " - ")
 		fields, kind := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(kind) < 3 || kind[0] != "overlay" || filepath.Base(filepath.Dir(fields[4])) != id || filepath.Base(fields[4]) != "rootfs" {
+		if len(fields) < 5 || len(kind) < 3 || kind[0] != "overlay" || filepath.Base(fields[4]) != "rootfs" {
 			continue
 		}
+		id := filepath.Base(filepath.Dir(fields[4]))
 		for option := range strings.SplitSeq(kind[2], ",") {
-			if dir, ok := strings.CutPrefix(option, "upperdir="); ok {
-				return dir
+			if dir, ok := strings.CutPrefix(option, "upperdir="); ok && out[id] == "" {
+				out[id] = dir
 			}
 		}
 	}
-	return ""
+	return out
 }

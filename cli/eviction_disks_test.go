@@ -88,7 +88,7 @@ func TestUpperDir(t *testing.T) {
 		"71 30 0:61 / /run/containerd/io.containerd.runtime.v2.task/solopod/two/rootfs rw - overlay overlay ro,lowerdir=/l\n" +
 		"72 30 0:62 / /three/rootfs rw - ext4 /dev/x rw,upperdir=/no\nbroken\n\n"
 	for id, want := range map[string]string{"one": "/data/7/fs", "two": "", "three": "", "four": "", "": ""} {
-		if got := upperDir(mounts, id); got != want {
+		if got := upperDirs(mounts)[id]; got != want {
 			t.Errorf("%s: %q, not %q", id, got, want)
 		}
 	}

@@ -52,11 +52,8 @@ func importFile(cmd *cobra.Command, c *api.Client, file string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	body := io.Reader(f)
-	if p := newProgress(cmd.ErrOrStderr(), f); p != nil {
-		defer p.end()
-		body = p
-	}
+	body, end := withProgress(cmd.ErrOrStderr(), f)
+	defer end()
 	images, err := c.ImportImages(cmd.Context(), io.NopCloser(body))
 	return said(cmd, images, err)
 }

@@ -16,16 +16,18 @@ type progress struct {
 	shown       int64
 }
 
-// newProgress returns nil when w is not a terminal or the size is not known.
-func newProgress(w io.Writer, f *os.File) *progress {
+// withProgress reads a file and shows on w how far that is, until end; only reads it where w is no terminal or the size is not known.
+func withProgress(w io.Writer, f *os.File) (body io.Reader, end func()) {
+	none := func() {}
 	if !onTerminal(w) {
-		return nil
+		return f, none
 	}
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
-		return nil
+		return f, none
 	}
-	return &progress{w: w, f: f, total: info.Size(), shown: -1}
+	p := &progress{w: w, f: f, total: info.Size(), shown: -1}
+	return p, p.end
 }
 
 func (p *progress) Read(b []byte) (int, error) {
