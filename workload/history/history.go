@@ -91,8 +91,9 @@ func (h *History) Save() {
 	h.mu.Lock()
 	if h.dirty {
 		h.dirty = false
-		h.shrink()
-		if err := h.store.Save(file{h.objects}); err != nil {
+		if text, err := h.text(); err == nil {
+			h.store.SaveText(text)
+		} else {
 			slog.Error("cannot write down former versions of objects", "err", err)
 		}
 	}
@@ -103,25 +104,30 @@ func (h *History) Save() {
 // Close waits, within a limit, until the record is written.
 func (h *History) Close() { h.store.Close() }
 
-// shrink forgets the oldest versions of those objects that have the most, as far as the record is too long.
-func (h *History) shrink() {
+// text is the record. As far as it is too long the oldest versions of those objects are forgotten that have the most.
+func (h *History) text() ([]byte, error) {
 	for {
-		text, err := json.Marshal(h.objects)
-		if err != nil || len(text) <= mostBytes {
-			return
+		text, err := json.Marshal(file{h.objects})
+		if err != nil || len(text) <= mostBytes || !h.shrink() {
+			return text, err
 		}
-		most := ""
-		for _, key := range slices.Sorted(maps.Keys(h.objects)) {
-			if n := len(h.objects[key].Revisions); n > 2 && (most == "" || n > len(h.objects[most].Revisions)) {
-				most = key
-			}
-		}
-		if most == "" {
-			return
-		}
-		o := h.objects[most]
-		o.Forget(len(o.Revisions) / 2)
 	}
+}
+
+// shrink forgets versions of one object; false where none has any to spare.
+func (h *History) shrink() bool {
+	most := ""
+	for _, key := range slices.Sorted(maps.Keys(h.objects)) {
+		if n := len(h.objects[key].Revisions); n > 2 && (most == "" || n > len(h.objects[most].Revisions)) {
+			most = key
+		}
+	}
+	if most == "" {
+		return false
+	}
+	o := h.objects[most]
+	o.Forget(len(o.Revisions) / 2)
+	return true
 }
 
 // Changed says whether something else holds than at the last Apply.

@@ -53,8 +53,16 @@ func (s *Store) Read(into any) error {
 // Save has what is given written, as JSON. It is called by one goroutine.
 func (s *Store) Save(st any) error {
 	data, err := json.Marshal(st)
-	if err != nil || bytes.Equal(data, s.last) {
-		return err
+	if err == nil {
+		s.SaveText(data)
+	}
+	return err
+}
+
+// SaveText is Save for what is JSON already, and nobody changes any more.
+func (s *Store) SaveText(data []byte) {
+	if bytes.Equal(data, s.last) {
+		return
 	}
 	s.last = data
 	s.mu.Lock()
@@ -64,7 +72,6 @@ func (s *Store) Save(st any) error {
 		s.idle = make(chan struct{})
 		go s.write(s.idle)
 	}
-	return nil
 }
 
 // write writes until there is nothing more.
