@@ -81,16 +81,25 @@ func (f *files) before(current *os.File, names []string) ([]string, error) {
 	if err != nil || isSame(now, current) {
 		return names, err
 	}
+	i, err := indexOf(f.dir, names, current)
+	if err != nil || i < 0 {
+		return names, err
+	}
+	return names[:i], nil
+}
+
+// indexOf finds the name that an open file has among these; -1 for none. The newest are looked at first: it was one of them mostly.
+func indexOf(dir logfile.Dir, names []string, file *os.File) (int, error) {
 	for i, name := range slices.Backward(names) {
-		older, err := openOlder(f.dir, name)
+		f, err := openOlder(dir, name)
 		if err != nil {
-			return nil, err
+			return -1, err
 		}
-		if isSame(older, current) {
-			return names[:i], nil
+		if isSame(f, file) {
+			return i, nil
 		}
 	}
-	return names, nil
+	return -1, nil
 }
 
 // take opens a part at its beginning, once; it is nil when the part has been removed. The caller closes it.

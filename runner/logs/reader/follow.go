@@ -141,20 +141,13 @@ func (p *position) between(current *os.File) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, name := range names {
-		f, err := openOlder(p.dir, name)
-		if err != nil {
-			return nil, err
-		}
-		if f == nil {
-			continue
-		}
-		here := p.at(f)
-		f.Close() //nolint:errcheck // only read from
-		if here {
-			p.rotated = name
-			return p.oldest(names[i+1:])
-		}
+	i, err := indexOf(p.dir, names, p.file)
+	if err != nil {
+		return nil, err
+	}
+	if i >= 0 {
+		p.rotated = names[i]
+		return p.oldest(names[i+1:])
 	}
 	// The file at hand is gone, and maybe others behind it: who reads slower than the container writes misses what is removed.
 	for len(names) > 0 && names[0] <= p.rotated {
