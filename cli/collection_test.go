@@ -1,15 +1,12 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
@@ -21,13 +18,7 @@ import (
 
 // TestCollectionSettings: the kubelet's settings of the collection of images are taken as they are, and what is wrong with them has its place.
 func TestCollectionSettings(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	load := func(text string) (config, error) {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return loadConfig(file, ofDaemon, pflag.NewFlagSet("", pflag.ContinueOnError))
-	}
+	file, load := settingsFile(t)
 	for text, want := range map[string]choice.Settings{
 		"":                                 choice.Default,
 		"imageGCHighThresholdPercent: 100": {High: 100, Low: 80, MinAge: 2 * time.Minute},

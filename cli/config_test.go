@@ -238,3 +238,15 @@ func TestRollbackAfter(t *testing.T) {
 		}
 	}
 }
+
+// settingsFile is a configuration file, and what loads it with a text.
+func settingsFile(t *testing.T) (file string, load func(text string) (config, error)) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "config.yaml")
+	return file, func(text string) (config, error) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return loadConfig(file, ofDaemon, pflag.NewFlagSet("", pflag.ContinueOnError))
+	}
+}

@@ -1,26 +1,16 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/spf13/pflag"
 
 	"github.com/solopod/solopod/runner/eviction/threshold"
 )
 
 // TestEvictionSettings: the kubelet's settings of evictions are taken as they are, and what is wrong with them has its place.
 func TestEvictionSettings(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	load := func(text string) (config, error) {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return loadConfig(file, ofDaemon, pflag.NewFlagSet("", pflag.ContinueOnError))
-	}
+	file, load := settingsFile(t)
 	for text, want := range map[string]int{
 		"":                 5,
 		"evictionHard: {}": 0,

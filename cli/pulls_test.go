@@ -5,19 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/spf13/pflag"
 )
 
 // What the file says of pulls counts, and what is wrong there is told with its place.
 func TestPullSettings(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	load := func(text string) (config, error) {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return loadConfig(file, ofDaemon, pflag.NewFlagSet("", pflag.ContinueOnError))
-	}
+	_, load := settingsFile(t)
 	for text, want := range map[string]int{
 		"{}":                        3,
 		"serializeImagePulls: true": 1,

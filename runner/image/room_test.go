@@ -26,20 +26,27 @@ func TestMatcher(t *testing.T) {
 	}
 }
 
-// An image that was collected is imported anew from its archive when it is asked for, before a registry is; a start brings it not back.
-func TestCollect(t *testing.T) {
+// brought is a shop that has imported an image from an archive, and watches on.
+func brought(t *testing.T) (*Store, *testbox.Engine, engine.Image) {
+	t.Helper()
 	s, e := shop(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.tar"), []byte("brought:1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	scanned, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- s.Watch(t.Context(), dir, func() { close(scanned) }) }()
+	scanned := make(chan struct{})
+	go s.Watch(t.Context(), dir, func() { close(scanned) }) //nolint:errcheck // it ends with the test
 	<-scanned
 	got, err := s.Get(t.Context(), "brought:1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, e, got
+}
+
+// An image that was collected is imported anew from its archive when it is asked for, before a registry is; a start brings it not back.
+func TestCollect(t *testing.T) {
+	s, e, got := brought(t)
 	if s.Uses()[got.Digest].IsZero() {
 		t.Error("it was not used")
 	}
@@ -110,18 +117,7 @@ func TestCollectWithoutNote(t *testing.T) {
 
 // A pull does not wait for ever for an archive whose import takes long.
 func TestBringLimit(t *testing.T) {
-	s, e := shop(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a.tar"), []byte("brought:1"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	scanned, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- s.Watch(t.Context(), dir, func() { close(scanned) }) }()
-	<-scanned
-	got, err := s.Get(t.Context(), "brought:1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, e, got := brought(t)
 	if err := s.Collect(t.Context(), []string{got.Name}, got.Digest); err != nil {
 		t.Fatal(err)
 	}
