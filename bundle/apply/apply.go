@@ -93,16 +93,16 @@ func (b *Box) Apply(ctx context.Context, from io.Reader, force bool) (Applied, e
 	if err != nil {
 		return Applied{}, err
 	}
+	at, err := b.receive(from) // before the turn: who sends slowly keeps nobody out
+	if err != nil {
+		return Applied{}, err
+	}
+	defer os.Remove(at) //nolint:errcheck // the next start removes it
 	give, err := b.turn.Take(ctx)
 	if err != nil {
 		return Applied{}, err
 	}
 	defer give()
-	at, err := b.receive(from)
-	if err != nil {
-		return Applied{}, err
-	}
-	defer os.Remove(at) //nolint:errcheck // the next start removes it
 	of, err := bundle.Open(ctx, at)
 	if err != nil {
 		return Applied{}, refuse(errors.New(strings.ReplaceAll(err.Error(), at+": ", "")))

@@ -360,3 +360,32 @@ func TestTaken(t *testing.T) {
 		tr.expect(tr.bundle("1", tr.author, "a"), false, c.says)
 	}
 }
+
+// Who sends a bundle slowly, or never to its end, keeps no other out.
+func TestSlowSender(t *testing.T) {
+	tr := newTrial(t)
+	slow, begun := tr.bundle("2", tr.author, "b"), make(chan struct{})
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := tr.Apply(t.Context(), r, false)
+		ended <- err
+	}()
+	go func() {
+		w.Write(slow[:len(slow)/2]) //nolint:errcheck // a pipe; its reader is waited for
+		close(begun)
+	}()
+	<-begun
+	if _, err := tr.Apply(t.Context(), bytes.NewReader(tr.bundle("1", tr.author, "a")), false); err != nil {
+		t.Error(err)
+	}
+	tr.has("Applied", "a")
+	if _, err := w.Write(slow[len(slow)/2:]); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	tr.has("Applied", "b")
+}
